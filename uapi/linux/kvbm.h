@@ -1,0 +1,830 @@
+/* SPDX-License-Identifier: (GPL-2.0 WITH Linux-syscall-note) OR MIT */
+/*
+ * kvbm: the books of a host's KV cache, kept by the kernel.
+ *
+ * Two kinds of descriptor take these ioctls:
+ *
+ *   the control device, /dev/kvbm/control, which creates, lists and destroys
+ *   stores ("control" below), and
+ *
+ *   a session: one open file description of a store, from open(2) of
+ *   /dev/kvbm/<name>, from the creation of an anonymous store or from
+ *   KVBM_SESSION_OPEN.  All data operations are a session's.
+ *
+ * Every structure begins with @size, which the caller sets to
+ * sizeof(struct ...) as it knows it.  A shorter structure than the first
+ * published one is -EINVAL; a longer one is accepted when what the kernel does
+ * not know is zero, and is -E2BIG otherwise.  Unknown bits in @flags and
+ * non-zero reserved fields are -EOPNOTSUPP.  An unknown request is -ENOTTY.
+ *
+ * Batches are arrays.  A batch is a sequence of atomic steps in the order
+ * given.  An operation that fails at element k leaves the elements before k
+ * done, changes nothing for k, skips the rest, returns the errno and writes k
+ * to @done.  On success the ioctl returns the value of @done (>= 0).
+ *
+ * Errnos that any request can return: EFAULT (a bad pointer), EINVAL,
+ * EOPNOTSUPP, E2BIG, ENOTTY as above, EINTR (a fatal signal ended a long
+ * batch), ENODEV (the store was destroyed), ESHUTDOWN (the session was
+ * revoked).  Each request lists its own besides.
+ *
+ * A bad input pointer changes nothing of its chunk (at most KVBM_CHUNK
+ * elements).  A bad output pointer gives back the holds that its chunk took;
+ * evictions, registrations and counts stand.
+ *
+ * The same structures travel through io_uring: see struct kvbm_uring_cmd.
+ */
+#ifndef _UAPI_LINUX_KVBM_H
+#define _UAPI_LINUX_KVBM_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define KVBM_TYPE		0xBE
+
+/* Limits */
+#define KVBM_MAX_BLOCKS		(1U << 24)	/* of one store */
+#define KVBM_MAX_BLOCK_SIZE	1024U		/* tokens in a block */
+#define KVBM_MAX_BATCH		(1U << 24)	/* elements in one call */
+#define KVBM_MAX_HOLDS		0x000fffffU	/* of one session on one block */
+#define KVBM_CHUNK		64U		/* elements in one atomic stretch */
+#define KVBM_NAME_LEN		32		/* with the final NUL */
+#define KVBM_POLICY_LEN		16		/* with the final NUL */
+#define KVBM_FREQ_SMALL		(1U << 18)	/* the usual sketch capacities */
+#define KVBM_FREQ_DEFAULT	(1U << 21)
+#define KVBM_FREQ_LARGE		(1U << 24)
+
+/* A block id that names no block. */
+#define KVBM_NO_BLOCK		0xffffffffU
+
+/* Request numbers, shared by ioctl (KVBM_IOC_*) and io_uring (cmd_op). */
+enum kvbm_op {
+	KVBM_OP_FEATURES = 0x00,
+	/* control */
+	KVBM_OP_STORE_CREATE = 0x01,
+	KVBM_OP_STORE_DESTROY = 0x02,
+	KVBM_OP_STORE_LIST = 0x03,
+	/* session: about the store and its sessions */
+	KVBM_OP_STORE_INFO = 0x10,
+	KVBM_OP_SESSION_OPEN = 0x11,
+	KVBM_OP_SESSION_CONFIG = 0x12,
+	KVBM_OP_SESSION_LIST = 0x13,
+	KVBM_OP_SESSION_REVOKE = 0x14,
+	KVBM_OP_COUNTS = 0x15,
+	KVBM_OP_STATS = 0x16,
+	KVBM_OP_BLOCK_INFO = 0x17,
+	KVBM_OP_RESET_INACTIVE = 0x18,
+	/* session: data path, through io_uring too */
+	KVBM_OP_ALLOC = 0x20,
+	KVBM_OP_STAGE = 0x21,
+	KVBM_OP_UNSTAGE = 0x22,
+	KVBM_OP_REGISTER = 0x23,
+	KVBM_OP_MATCH = 0x24,
+	KVBM_OP_SCAN = 0x25,
+	KVBM_OP_RELEASE = 0x26,
+	KVBM_OP_RETAIN = 0x27,
+	KVBM_OP_SET_RESET = 0x28,
+	KVBM_OP_UPGRADE = 0x29,
+	KVBM_OP_PRESENCE = 0x2a,
+	KVBM_OP_FREQUENCY = 0x2b,
+	KVBM_OP_TOUCH = 0x2c,
+};
+
+/**
+ * struct kvbm_hash - a sequence hash: 128 bits naming a block's content and
+ *	its whole prefix (Dynamo's PositionalLineageHash)
+ * @hi: the upper 64 bits
+ * @lo: the lower 64 bits
+ *
+ * From the top: mode (2 bits), position in blocks (8, 16 or 24 bits for mode
+ * 0, 1, 2), the sequence hash of this block (64), the low bits of the
+ * parent's sequence hash (54, 46 or 38).  The smallest mode that fits the
+ * position is the valid one.
+ */
+struct kvbm_hash {
+	__aligned_u64 hi;
+	__aligned_u64 lo;
+};
+
+/**
+ * struct kvbm_features - KVBM_IOC_FEATURES, on control and sessions
+ * @size: sizeof(struct kvbm_features)
+ * @flags: must be 0
+ * @features: out: KVBM_FEATURE_* bits
+ * @max_blocks: out: largest store, in blocks
+ * @max_batch: out: most elements in one call
+ * @max_holds: out: most holds of one session on one block
+ * @chunk: out: most elements handled in one atomic stretch
+ */
+struct kvbm_features {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 features;
+	__u32 max_blocks;
+	__u32 max_batch;
+	__u32 max_holds;
+	__u32 chunk;
+};
+
+#define KVBM_FEATURE_STORE	(1ULL << 0)	/* everything of the first release */
+#define KVBM_FEATURE_WAIT	(1ULL << 1)	/* KVBM_ALLOC_WAIT and poll */
+#define KVBM_FEATURE_URING	(1ULL << 2)	/* the data path by io_uring */
+#define KVBM_FEATURE_REVOKE	(1ULL << 3)	/* session list and revoke */
+
+/**
+ * struct kvbm_store_create - KVBM_IOC_STORE_CREATE, on control
+ * @size: sizeof(struct kvbm_store_create)
+ * @flags: KVBM_CREATE_*
+ * @total_blocks: blocks in the pool, 1 to KVBM_MAX_BLOCKS
+ * @block_size: tokens in a block, a power of two, 1 to 1024; 0 means 16
+ * @policy: eviction index: "fifo", "lru", "multi_lru", "lineage_tick" or
+ *	"lineage_fifo"; empty means "lineage_tick"
+ * @thresholds: of multi_lru: strictly ascending, first >= 1, last <= 15; all
+ *	0 means 3, 8, 15; must be 0 for other policies
+ * @mode: permissions of the node, within 0660; 0 means 0600
+ * @freq_capacity: capacity of the frequency sketch; 0 means no tracking; at
+ *	most KVBM_FREQ_LARGE
+ * @uid: owner of the node, in the caller's user namespace; -1 means the
+ *	caller's effective uid
+ * @gid: group of the node, likewise
+ * @max_sessions: sessions that may be open at once; 0 means the module's limit
+ * @max_held: blocks that one session may hold at once; 0 means no limit
+ * @name: name of the store, [a-z0-9][a-z0-9_.-]*, NUL-padded; empty makes an
+ *	anonymous store
+ * @store_id: out: identity of the store: never 0, never reused
+ * @fd: out: anonymous stores: the first session's descriptor (close-on-exec);
+ *	-1 for named ones
+ * @reserved: must be 0
+ *
+ * A named store lives until it is destroyed; its node is /dev/kvbm/<name>.
+ * An anonymous store lives as long as a session of it does.
+ *
+ * The caller may give @uid and @gid as chown(2) would let it.
+ *
+ * Errnos: EEXIST (name taken), EPERM (owner or group not permitted), ENOMEM
+ * (the store does not fit into memory), ENFILE (the module's limit on stores),
+ * EDQUOT (the module's limit on blocks), EMFILE (no descriptor left), EINVAL.
+ */
+struct kvbm_store_create {
+	__u32 size;
+	__u32 flags;
+	__u32 total_blocks;
+	__u32 block_size;
+	char policy[KVBM_POLICY_LEN];
+	__u32 thresholds[3];
+	__u32 mode;
+	__u32 freq_capacity;
+	__u32 uid;
+	__u32 gid;
+	__u32 max_sessions;
+	__u32 max_held;
+	__s32 fd;
+	__aligned_u64 store_id;
+	char name[KVBM_NAME_LEN];
+	__aligned_u64 reserved[4];
+};
+
+#define KVBM_CREATE_REJECT	(1U << 0)	/* default duplicate policy: reject */
+#define KVBM_CREATE_RESET	(1U << 1)	/* slots reset on last release by default */
+
+/**
+ * struct kvbm_store_destroy - KVBM_IOC_STORE_DESTROY, on control
+ * @size: sizeof(struct kvbm_store_destroy)
+ * @flags: KVBM_DESTROY_FORCE
+ * @name: the store, NUL-padded
+ *
+ * Needs the store's owner or CAP_SYS_ADMIN.  With sessions open it is -EBUSY;
+ * forced, every session is revoked first (their calls return -ENODEV) and all
+ * holds come back.
+ *
+ * Errnos: ENOENT, EPERM, EBUSY.
+ */
+struct kvbm_store_destroy {
+	__u32 size;
+	__u32 flags;
+	char name[KVBM_NAME_LEN];
+};
+
+#define KVBM_DESTROY_FORCE	(1U << 0)
+
+/**
+ * struct kvbm_store_entry - one store in a listing
+ * @store_id: identity
+ * @total_blocks: blocks
+ * @sessions: open sessions
+ * @uid: owner, in the caller's user namespace
+ * @gid: group
+ * @mode: permissions
+ * @flags: reserved, 0
+ * @name: name, NUL-padded; empty for an anonymous store
+ */
+struct kvbm_store_entry {
+	__aligned_u64 store_id;
+	__u32 total_blocks;
+	__u32 sessions;
+	__u32 uid;
+	__u32 gid;
+	__u32 mode;
+	__u32 flags;
+	char name[KVBM_NAME_LEN];
+};
+
+/**
+ * struct kvbm_store_list - KVBM_IOC_STORE_LIST, on control
+ * @size: sizeof(struct kvbm_store_list)
+ * @flags: must be 0
+ * @count: room at @entries, in entries
+ * @done: out: entries written
+ * @total: out: stores there are to list
+ * @reserved: must be 0
+ * @entries: pointer to struct kvbm_store_entry[@count]
+ *
+ * Anonymous stores are listed for CAP_SYS_ADMIN only.
+ */
+struct kvbm_store_list {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 done;
+	__u32 total;
+	__u32 reserved;
+	__aligned_u64 entries;
+};
+
+/**
+ * struct kvbm_store_info - KVBM_IOC_STORE_INFO, on a session
+ * @size: sizeof(struct kvbm_store_info)
+ * @flags: in: must be 0; out: the KVBM_CREATE_* flags of the store
+ * @store_id: out: identity
+ * @total_blocks: out: blocks
+ * @block_size: out: tokens in a block
+ * @freq_capacity: out: sketch capacity, 0 without tracking
+ * @thresholds: out: of multi_lru, else 0
+ * @max_sessions: out: limit on sessions
+ * @max_held: out: limit on blocks held by one session, 0 = none
+ * @sessions: out: sessions open now
+ * @chunk: out: KVBM_CHUNK of the running module
+ * @memory: out: bytes of memory that the store takes, hold tables not counted
+ * @session_memory: out: bytes of the calling session's hold table
+ * @session_id: out: the calling session, as KVBM_IOC_SESSION_LIST names it
+ * @policy: out: eviction index, NUL-padded
+ * @name: out: name, NUL-padded; empty for an anonymous store
+ */
+struct kvbm_store_info {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 store_id;
+	__u32 total_blocks;
+	__u32 block_size;
+	__u32 freq_capacity;
+	__u32 thresholds[3];
+	__u32 max_sessions;
+	__u32 max_held;
+	__u32 sessions;
+	__u32 chunk;
+	__aligned_u64 memory;
+	__aligned_u64 session_memory;
+	__aligned_u64 session_id;
+	char policy[KVBM_POLICY_LEN];
+	char name[KVBM_NAME_LEN];
+};
+
+/**
+ * struct kvbm_session_open - KVBM_IOC_SESSION_OPEN, on a session: another
+ *	session of the same store
+ * @size: sizeof(struct kvbm_session_open)
+ * @flags: must be 0
+ * @fd: out: the new session's descriptor (close-on-exec)
+ * @reserved: must be 0
+ *
+ * Errnos: EUSERS (limit on sessions), EMFILE, ENFILE, ENOMEM.
+ */
+struct kvbm_session_open {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 reserved;
+};
+
+/**
+ * struct kvbm_session_config - KVBM_IOC_SESSION_CONFIG, on a session
+ * @size: sizeof(struct kvbm_session_config)
+ * @flags: must be 0
+ * @low_watermark: poll(2) says writable when an allocation of this many blocks
+ *	could succeed; 1 at open; 1 to total_blocks
+ * @reserved: must be 0
+ */
+struct kvbm_session_config {
+	__u32 size;
+	__u32 flags;
+	__u32 low_watermark;
+	__u32 reserved;
+};
+
+/**
+ * struct kvbm_session_entry - one session in a listing
+ * @session_id: names the session among those of its store
+ * @opened_ns: CLOCK_BOOTTIME at open, ns
+ * @holds: holds on registered blocks
+ * @held: blocks held (each counted once, Mutable and Staged too)
+ * @mutable_blocks: Mutable blocks owned
+ * @staged_blocks: Staged blocks owned
+ * @pid: process that opened it, in the caller's pid namespace; 0 when it has
+ *	no number there
+ * @uid: that process's uid, in the caller's user namespace
+ * @flags: KVBM_SESSION_REVOKED
+ * @comm: name of the process that opened it
+ */
+struct kvbm_session_entry {
+	__aligned_u64 session_id;
+	__aligned_u64 opened_ns;
+	__aligned_u64 holds;
+	__u32 held;
+	__u32 mutable_blocks;
+	__u32 staged_blocks;
+	__u32 pid;
+	__u32 uid;
+	__u32 flags;
+	char comm[16];
+};
+
+#define KVBM_SESSION_REVOKED	(1U << 0)
+
+/**
+ * struct kvbm_session_list - KVBM_IOC_SESSION_LIST, on a session
+ * @size: sizeof(struct kvbm_session_list)
+ * @flags: must be 0
+ * @count: room at @entries, in entries
+ * @done: out: entries written
+ * @total: out: sessions there are
+ * @reserved: must be 0
+ * @entries: pointer to struct kvbm_session_entry[@count]
+ *
+ * Needs the store's owner (an anonymous store's creator) or CAP_SYS_ADMIN.
+ *
+ * Errnos: EPERM.
+ */
+struct kvbm_session_list {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 done;
+	__u32 total;
+	__u32 reserved;
+	__aligned_u64 entries;
+};
+
+/**
+ * struct kvbm_session_revoke - KVBM_IOC_SESSION_REVOKE, on a session
+ * @size: sizeof(struct kvbm_session_revoke)
+ * @flags: must be 0
+ * @session_id: the session to end
+ * @reclaimed: out: holds and owned blocks that came back
+ *
+ * Takes every hold from a session and makes its calls fail with ESHUTDOWN.
+ * When it returns, all is back.  Permission as for KVBM_IOC_SESSION_LIST.
+ *
+ * Errnos: EPERM, ENOENT, EALREADY (revoked before).
+ */
+struct kvbm_session_revoke {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 session_id;
+	__aligned_u64 reclaimed;
+};
+
+/**
+ * struct kvbm_counts - KVBM_IOC_COUNTS, on a session: one snapshot that
+ *	really existed
+ * @size: sizeof(struct kvbm_counts)
+ * @flags: must be 0
+ * @total: out: blocks of the store
+ * @reset: out: blocks in the free list
+ * @inactive: out: registered idle blocks
+ * @available: out: @reset + @inactive
+ * @registered: out: distinct hashes present
+ * @reserved_blocks: out: of @available, promised to allocations under way
+ * @waiters: out: allocations waiting
+ * @reserved: out: 0
+ */
+struct kvbm_counts {
+	__u32 size;
+	__u32 flags;
+	__u32 total;
+	__u32 reset;
+	__u32 inactive;
+	__u32 available;
+	__u32 registered;
+	__u32 reserved_blocks;
+	__u32 waiters;
+	__u32 reserved;
+};
+
+/**
+ * struct kvbm_stats - KVBM_IOC_STATS, on a session: counters since creation
+ *	and gauges, summed over all sessions
+ * @size: sizeof(struct kvbm_stats)
+ * @flags: must be 0
+ * @allocations: blocks allocated
+ * @allocations_from_reset: of these, from the free list
+ * @evictions: of these, by evicting
+ * @registrations: registrations, duplicates and dedups included
+ * @duplicate_blocks: registrations that made a Duplicate
+ * @registration_dedup: registrations answered with the existing block
+ * @stagings: blocks staged
+ * @match_hashes_requested: hashes in match queries
+ * @match_blocks_returned: holds that matches gave
+ * @scan_hashes_requested: hashes in scan queries
+ * @scan_blocks_returned: holds that scans gave
+ * @inflight_mutable: gauge: Mutable blocks
+ * @inflight_immutable: gauge: holds on registered blocks, without keep-alives
+ * @reset_pool_size: gauge: blocks in the free list
+ * @inactive_pool_size: gauge: registered idle blocks
+ * @staged: gauge: Staged blocks
+ * @sessions: gauge: open sessions
+ * @reclaimed_sessions: sessions that ended while holding something
+ * @reclaimed_owned: Mutable and Staged blocks that such ends gave back
+ * @reclaimed_holds: holds on registered blocks that such ends gave back
+ * @reclaim_last_ns: duration of the last such end, ns
+ * @reclaim_max_ns: longest such duration, ns
+ * @waits: allocations that had to wait
+ * @wait_grants: of these, granted
+ * @wait_wakeups: wake-ups sent to waiting allocations
+ */
+struct kvbm_stats {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 allocations;
+	__aligned_u64 allocations_from_reset;
+	__aligned_u64 evictions;
+	__aligned_u64 registrations;
+	__aligned_u64 duplicate_blocks;
+	__aligned_u64 registration_dedup;
+	__aligned_u64 stagings;
+	__aligned_u64 match_hashes_requested;
+	__aligned_u64 match_blocks_returned;
+	__aligned_u64 scan_hashes_requested;
+	__aligned_u64 scan_blocks_returned;
+	__aligned_u64 inflight_mutable;
+	__aligned_u64 inflight_immutable;
+	__aligned_u64 reset_pool_size;
+	__aligned_u64 inactive_pool_size;
+	__aligned_u64 staged;
+	__aligned_u64 sessions;
+	__aligned_u64 reclaimed_sessions;
+	__aligned_u64 reclaimed_owned;
+	__aligned_u64 reclaimed_holds;
+	__aligned_u64 reclaim_last_ns;
+	__aligned_u64 reclaim_max_ns;
+	__aligned_u64 waits;
+	__aligned_u64 wait_grants;
+	__aligned_u64 wait_wakeups;
+};
+
+/* Slot states, as KVBM_IOC_BLOCK_INFO tells them. */
+enum kvbm_state {
+	KVBM_STATE_RESET = 0,
+	KVBM_STATE_MUTABLE = 1,
+	KVBM_STATE_STAGED = 2,
+	KVBM_STATE_PRIMARY = 3,
+	KVBM_STATE_DUPLICATE = 4,
+	KVBM_STATE_INACTIVE = 5,
+};
+
+/**
+ * struct kvbm_block_info - KVBM_IOC_BLOCK_INFO, on a session; may be slow
+ * @size: sizeof(struct kvbm_block_info)
+ * @flags: must be 0
+ * @block: in: block id
+ * @state: out: enum kvbm_state
+ * @generation: out: generation of the slot
+ * @reset_on_release: out: the slot's flag, 0 or 1
+ * @holds: out: holds in the whole store, keep-alives of Duplicates included; 1
+ *	for a Mutable or Staged block
+ * @own_holds: out: the calling session's
+ * @reserved: out: 0
+ * @hash: out: sequence hash; zero for Reset and Mutable, and for a block that
+ *	is Staged by another session
+ *
+ * Errnos: EINVAL (no such block id).
+ */
+struct kvbm_block_info {
+	__u32 size;
+	__u32 flags;
+	__u32 block;
+	__u32 state;
+	__u32 generation;
+	__u32 reset_on_release;
+	__aligned_u64 holds;
+	__u32 own_holds;
+	__u32 reserved;
+	struct kvbm_hash hash;
+};
+
+/**
+ * struct kvbm_reset_inactive - KVBM_IOC_RESET_INACTIVE, on a session
+ * @size: sizeof(struct kvbm_reset_inactive)
+ * @flags: in: must be 0; out: KVBM_RESET_WHOLE when the whole store is Reset
+ * @done: out: blocks reset
+ * @reserved: must be 0
+ *
+ * Resets what was inactive at the start, in eviction order; other operations
+ * may run between chunks.
+ */
+struct kvbm_reset_inactive {
+	__u32 size;
+	__u32 flags;
+	__u32 done;
+	__u32 reserved;
+};
+
+#define KVBM_RESET_WHOLE	(1U << 0)
+
+/**
+ * struct kvbm_alloc - KVBM_IOC_ALLOC: take blocks, all or nothing
+ * @size: sizeof(struct kvbm_alloc)
+ * @flags: KVBM_ALLOC_*
+ * @count: blocks wanted, 0 to total_blocks (-EINVAL above)
+ * @done: out: blocks given
+ * @evicted: out: how many of them were evicted for this; these are the last
+ *	ones of @ids
+ * @reserved: must be 0
+ * @ids: pointer to __u32[@count], out: block ids, free ones first
+ * @hashes: pointer to struct kvbm_hash[@count] or 0, out: the @evicted hashes
+ * @deadline_ns: with KVBM_ALLOC_WAIT: absolute CLOCK_MONOTONIC time, ns; ~0
+ *	means no deadline; must be 0 otherwise
+ *
+ * Without KVBM_ALLOC_WAIT a shortage, or another caller waiting, is -ENOSPC.
+ * With it, callers are served strictly first come first served.  The given
+ * blocks are Mutable, owned by the session.
+ *
+ * Errnos: ENOSPC, EDQUOT (the session's limit on held blocks), ENOMEM (hold
+ * table), ETIMEDOUT, EINTR.
+ */
+struct kvbm_alloc {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 done;
+	__u32 evicted;
+	__u32 reserved;
+	__aligned_u64 ids;
+	__aligned_u64 hashes;
+	__aligned_u64 deadline_ns;
+};
+
+#define KVBM_ALLOC_RESET_ONLY	(1U << 0)	/* up to @count, free list only */
+#define KVBM_ALLOC_WAIT		(1U << 1)	/* wait until @deadline_ns */
+
+/**
+ * struct kvbm_stage - KVBM_IOC_STAGE: give Mutable blocks their hashes
+ * @size: sizeof(struct kvbm_stage)
+ * @flags: must be 0
+ * @count: elements
+ * @done: out: elements done
+ * @ids: pointer to __u32[@count]
+ * @hashes: pointer to struct kvbm_hash[@count]
+ * @tokens: pointer to __u32[@count] or 0: tokens in each block; one that is
+ *	not the store's block size is -EINVAL
+ * @reserved: must be 0
+ *
+ * Errnos: EPERM (not Mutable, or not this session's), EINVAL (an invalid
+ * hash or token count).
+ */
+struct kvbm_stage {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 done;
+	__aligned_u64 ids;
+	__aligned_u64 hashes;
+	__aligned_u64 tokens;
+	__aligned_u64 reserved;
+};
+
+/**
+ * struct kvbm_ids - KVBM_IOC_UNSTAGE, _RELEASE, _RETAIN and _SET_RESET
+ * @size: sizeof(struct kvbm_ids)
+ * @flags: KVBM_RELEASE_* for release, KVBM_SET_RESET_ON for set_reset
+ * @count: elements
+ * @done: out: elements done
+ * @ids: pointer to __u32[@count]: block ids
+ * @reserved: must be 0
+ *
+ * unstage: Staged -> Mutable; the slot's reset-on-release flag returns to the
+ * store's default.  Errnos: EPERM.
+ *
+ * release: gives one hold back per element, in order.  A Mutable or Staged
+ * block goes to Reset.  With KVBM_RELEASE_* bits only holds of those kinds are
+ * released.  Errnos: EPERM (not held, or not of the kind asked for).
+ *
+ * retain: one more hold on a registered block that this session holds.
+ * Errnos: EPERM (not held), EINVAL (Mutable or Staged), EOVERFLOW (more than
+ * KVBM_MAX_HOLDS).
+ *
+ * set_reset: sets or clears the slot's reset-on-release flag.  Errnos: EPERM
+ * (not held, or not registered).
+ *
+ * A block id is checked by ownership alone: one that is out of range is held
+ * by nobody, thus EPERM.
+ */
+struct kvbm_ids {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 done;
+	__aligned_u64 ids;
+	__aligned_u64 reserved;
+};
+
+#define KVBM_RELEASE_MUTABLE	(1U << 0)
+#define KVBM_RELEASE_STAGED	(1U << 1)
+#define KVBM_RELEASE_REGISTERED	(1U << 2)
+#define KVBM_SET_RESET_ON	(1U << 0)
+
+/**
+ * struct kvbm_registered - what a registration came to
+ * @block: block id that the session holds now
+ * @kind: enum kvbm_kind
+ */
+struct kvbm_registered {
+	__u32 block;
+	__u32 kind;
+};
+
+enum kvbm_kind {
+	KVBM_KIND_PRIMARY = 0,		/* the hash was not present */
+	KVBM_KIND_DUPLICATE = 1,	/* it was: own block, a copy (allow) */
+	KVBM_KIND_DEDUP = 2,		/* it was: the existing block (reject) */
+};
+
+/**
+ * struct kvbm_register - KVBM_IOC_REGISTER: make blocks visible
+ * @size: sizeof(struct kvbm_register)
+ * @flags: KVBM_REGISTER_*
+ * @count: elements
+ * @done: out: elements done
+ * @ids: pointer to __u32[@count]: blocks
+ * @hashes: pointer to struct kvbm_hash[@count]: stage each Mutable block under
+ *	this hash and register it in one step; or 0: the blocks are Staged
+ * @results: pointer to struct kvbm_registered[@count], out
+ * @reserved: must be 0
+ *
+ * Errnos: EPERM (not this session's, or not Mutable / Staged), EINVAL (an
+ * invalid hash), ENOMEM (no memory for the index or the hold table; the
+ * block stays as it was), EDQUOT, EOVERFLOW.
+ */
+struct kvbm_register {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 done;
+	__aligned_u64 ids;
+	__aligned_u64 hashes;
+	__aligned_u64 results;
+	__aligned_u64 reserved;
+};
+
+#define KVBM_REGISTER_ALLOW	(1U << 0)	/* not the store's duplicate policy */
+#define KVBM_REGISTER_REJECT	(1U << 1)
+
+/**
+ * struct kvbm_match - KVBM_IOC_MATCH and KVBM_IOC_SCAN
+ * @size: sizeof(struct kvbm_match)
+ * @flags: KVBM_SCAN_TOUCH for scan; must be 0 for match
+ * @count: hashes
+ * @done: out: match: blocks held; scan: hashes looked up
+ * @hits: out: holds given
+ * @reserved: must be 0
+ * @hashes: pointer to struct kvbm_hash[@count]
+ * @ids: pointer to __u32[@count], out: block ids; for scan a miss is
+ *	KVBM_NO_BLOCK
+ *
+ * match holds the longest prefix, left to right, and stops at the first miss;
+ * entries of @ids past @done are left alone.  scan does not stop.
+ *
+ * Errnos: ENOMEM (hold table), EDQUOT (limit on held blocks), EOVERFLOW (more
+ * than KVBM_MAX_HOLDS of one block).
+ */
+struct kvbm_match {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 done;
+	__u32 hits;
+	__u32 reserved;
+	__aligned_u64 hashes;
+	__aligned_u64 ids;
+};
+
+#define KVBM_SCAN_TOUCH		(1U << 0)	/* count each hit in the sketch */
+
+/**
+ * struct kvbm_weak - a weak reference: no hold
+ * @block: block id
+ * @generation: generation of the slot
+ * @hash: sequence hash
+ */
+struct kvbm_weak {
+	__u32 block;
+	__u32 generation;
+	struct kvbm_hash hash;
+};
+
+/**
+ * struct kvbm_upgrade - KVBM_IOC_UPGRADE: weak references to holds
+ * @size: sizeof(struct kvbm_upgrade)
+ * @flags: must be 0
+ * @count: elements
+ * @done: out: elements done
+ * @hits: out: holds given
+ * @reserved: must be 0
+ * @weaks: pointer to struct kvbm_weak[@count]
+ * @ids: pointer to __u32[@count], out: the block held now, or KVBM_NO_BLOCK
+ *
+ * Gives the same block if its slot is still registered under that generation
+ * and hash, else the block now registered under the hash, else none.
+ *
+ * Errnos: ENOMEM, EDQUOT, EOVERFLOW as for match.
+ */
+struct kvbm_upgrade {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 done;
+	__u32 hits;
+	__u32 reserved;
+	__aligned_u64 weaks;
+	__aligned_u64 ids;
+};
+
+/**
+ * struct kvbm_query - KVBM_IOC_PRESENCE, _FREQUENCY and _TOUCH: no holds
+ * @size: sizeof(struct kvbm_query)
+ * @flags: must be 0
+ * @count: hashes
+ * @done: out: hashes done
+ * @hashes: pointer to struct kvbm_hash[@count]
+ * @out: pointer to __u8[@count], out: presence: enum kvbm_presence;
+ *	frequency: count, 0 to 15, 0 without tracking; touch: must be 0
+ */
+struct kvbm_query {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 done;
+	__aligned_u64 hashes;
+	__aligned_u64 out;
+};
+
+enum kvbm_presence {
+	KVBM_ABSENT = 0,
+	KVBM_INACTIVE = 1,
+	KVBM_ACTIVE = 2,
+};
+
+/**
+ * struct kvbm_uring_cmd - payload of IORING_OP_URING_CMD on a session's
+ *	descriptor: the 16 bytes of sqe->cmd; sqe->cmd_op is an enum kvbm_op of
+ *	the data path
+ * @args: pointer to the operation's structure, alive until completion
+ * @size: the structure's size, as in its own @size
+ * @flags: must be 0
+ *
+ * The completion's result is what the ioctl would return.  A short memory or a
+ * wait is never -EAGAIN: see Documentation/userspace-api/kvbm.rst.
+ */
+struct kvbm_uring_cmd {
+	__aligned_u64 args;
+	__u32 size;
+	__u32 flags;
+};
+
+#define KVBM_IO(op)			_IO(KVBM_TYPE, op)
+#define KVBM_IOC_FEATURES		KVBM_IO(KVBM_OP_FEATURES)
+#define KVBM_IOC_STORE_CREATE		KVBM_IO(KVBM_OP_STORE_CREATE)
+#define KVBM_IOC_STORE_DESTROY		KVBM_IO(KVBM_OP_STORE_DESTROY)
+#define KVBM_IOC_STORE_LIST		KVBM_IO(KVBM_OP_STORE_LIST)
+#define KVBM_IOC_STORE_INFO		KVBM_IO(KVBM_OP_STORE_INFO)
+#define KVBM_IOC_SESSION_OPEN		KVBM_IO(KVBM_OP_SESSION_OPEN)
+#define KVBM_IOC_SESSION_CONFIG		KVBM_IO(KVBM_OP_SESSION_CONFIG)
+#define KVBM_IOC_SESSION_LIST		KVBM_IO(KVBM_OP_SESSION_LIST)
+#define KVBM_IOC_SESSION_REVOKE		KVBM_IO(KVBM_OP_SESSION_REVOKE)
+#define KVBM_IOC_COUNTS			KVBM_IO(KVBM_OP_COUNTS)
+#define KVBM_IOC_STATS			KVBM_IO(KVBM_OP_STATS)
+#define KVBM_IOC_BLOCK_INFO		KVBM_IO(KVBM_OP_BLOCK_INFO)
+#define KVBM_IOC_RESET_INACTIVE		KVBM_IO(KVBM_OP_RESET_INACTIVE)
+#define KVBM_IOC_ALLOC			KVBM_IO(KVBM_OP_ALLOC)
+#define KVBM_IOC_STAGE			KVBM_IO(KVBM_OP_STAGE)
+#define KVBM_IOC_UNSTAGE		KVBM_IO(KVBM_OP_UNSTAGE)
+#define KVBM_IOC_REGISTER		KVBM_IO(KVBM_OP_REGISTER)
+#define KVBM_IOC_MATCH			KVBM_IO(KVBM_OP_MATCH)
+#define KVBM_IOC_SCAN			KVBM_IO(KVBM_OP_SCAN)
+#define KVBM_IOC_RELEASE		KVBM_IO(KVBM_OP_RELEASE)
+#define KVBM_IOC_RETAIN			KVBM_IO(KVBM_OP_RETAIN)
+#define KVBM_IOC_SET_RESET		KVBM_IO(KVBM_OP_SET_RESET)
+#define KVBM_IOC_UPGRADE		KVBM_IO(KVBM_OP_UPGRADE)
+#define KVBM_IOC_PRESENCE		KVBM_IO(KVBM_OP_PRESENCE)
+#define KVBM_IOC_FREQUENCY		KVBM_IO(KVBM_OP_FREQUENCY)
+#define KVBM_IOC_TOUCH			KVBM_IO(KVBM_OP_TOUCH)
+
+#endif /* _UAPI_LINUX_KVBM_H */
