@@ -1,0 +1,719 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libkvbm: the books of a host's KV cache, kept by the kernel.
+ *
+ * A store is a pool of blocks.  The control device, /dev/kvbm/control, creates,
+ * lists and destroys stores.  A session is one open file description of a
+ * store; it owns the holds that it takes, and closing its last descriptor
+ * gives all of them back.  Both are plain file descriptors here: poll(2),
+ * dup(2), fork(2) and SCM_RIGHTS do what they always do, and close(2) ends
+ * them.  The library opens them close-on-exec.
+ *
+ * Every function that can fail returns >= 0 on success and -errno on failure;
+ * errno itself is not part of the interface.  The library keeps no state:
+ * every function may be called from any thread at any time, several threads
+ * may share a session, and nothing has to be initialised.  No function
+ * allocates memory.
+ *
+ * Batches.  Functions that take @n elements do them in order, each one
+ * atomically.  A failure at element k leaves the elements before k done, changes
+ * nothing for k and skips the rest; k is stored in *@done, which may be NULL
+ * when the caller does not care.  On success the number of elements done is
+ * returned and stored.  @n is at most KVBM_MAX_BATCH; n = 0 succeeds.
+ *
+ * Errors that any function with a descriptor can return:
+ *
+ *   -EBADF		not a descriptor
+ *   -ENOTTY		not a descriptor of kvbm, or not of the right kind, or
+ *			the running module does not know the request
+ *   -EFAULT		a bad pointer
+ *   -EINVAL		an argument out of its documented range
+ *   -EOPNOTSUPP	a flag that the running module does not know
+ *   -E2BIG		a field that the running module does not know
+ *   -EINTR		a signal (a fatal one, except where a call waits)
+ *   -ENODEV		the store was destroyed
+ *   -ESHUTDOWN		the session was revoked
+ *
+ * Each function lists its own besides.
+ *
+ * The structures, flags and limits come from <linux/kvbm.h>.  The library sets
+ * their size fields, and clears what it fills for the caller before the call,
+ * so that fields unknown to an older module read as 0.  A structure that grows
+ * in a later release gets a new symbol version: programs keep working with the
+ * structure they were compiled with.
+ */
+#ifndef KVBM_H
+#define KVBM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <linux/kvbm.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define KVBM_LIB_VERSION_MAJOR	1
+#define KVBM_LIB_VERSION_MINOR	0
+#define KVBM_LIB_VERSION_PATCH	0
+
+/* Where udev puts the nodes. */
+#define KVBM_DEV_DIR		"/dev/kvbm"
+#define KVBM_CONTROL_PATH	KVBM_DEV_DIR "/control"
+
+/* A deadline that never comes. */
+#define KVBM_NO_DEADLINE	UINT64_MAX
+
+/* A sequence hash has room for positions below this one. */
+#define KVBM_MAX_POSITIONS	(1U << 24)
+
+/*
+ * Descriptors
+ */
+
+/**
+ * kvbm_control_open() - open the control device
+ *
+ * Return: a descriptor, or -errno: -ENOENT (the module is not loaded), -EACCES
+ * (no permission), -EMFILE, -ENFILE.
+ */
+int kvbm_control_open(void);
+
+/**
+ * kvbm_open() - open a new session of a named store
+ * @name: the store's name, or an absolute path to its node
+ *
+ * A session starts without holds, with a low watermark of 1.
+ *
+ * Return: the session's descriptor, or -errno: -ENOENT (no such store),
+ * -EACCES (no permission), -EINVAL (@name cannot be a store's name), -EUSERS
+ * (the store's limit on sessions), -ENODEV or -ENXIO (the store is going away),
+ * -EMFILE, -ENFILE, -ENOMEM.
+ */
+int kvbm_open(const char *name);
+
+/**
+ * kvbm_session_open() - open another session of a session's store
+ * @session: a session, of a named or an anonymous store
+ *
+ * The new session shares nothing with @session but the store.
+ *
+ * Return: the new session's descriptor, or -errno: -EUSERS (limit on sessions),
+ * -EMFILE, -ENFILE, -ENOMEM.
+ */
+int kvbm_session_open(int session);
+
+/**
+ * kvbm_features() - what the running module can do
+ * @fd: the control device or a session
+ * @features: out
+ *
+ * Return: 0 or -errno.
+ */
+int kvbm_features(int fd, struct kvbm_features *features);
+
+/*
+ * Stores
+ */
+
+/**
+ * kvbm_store_create_init() - fill in the defaults of a store to create
+ * @create: out: a store of @total_blocks blocks of 16 tokens, policy
+ *	"lineage_tick", no frequency tracking, duplicates allowed, owned by the
+ *	caller, mode 0600
+ * @name: [a-z0-9][a-z0-9_.-]*, at most 31 bytes; NULL for an anonymous store
+ * @total_blocks: blocks in the pool, 1 to KVBM_MAX_BLOCKS
+ *
+ * The caller changes fields as it likes, then calls kvbm_store_create();
+ * kvbm_store_create_policy() sets the policy.
+ *
+ * Return: 0, or -EINVAL when @name is not a possible name.
+ */
+int kvbm_store_create_init(struct kvbm_store_create *create, const char *name,
+			   uint32_t total_blocks);
+
+/**
+ * kvbm_store_create_policy() - choose the eviction policy of a store to create
+ * @create: filled by kvbm_store_create_init()
+ * @policy: "fifo", "lru", "multi_lru", "lineage_tick", "lineage_fifo", or what
+ *	else the module knows; NULL or "" means the default
+ *
+ * multi_lru wants frequency tracking: if @create has none, this sets
+ * KVBM_FREQ_DEFAULT.
+ *
+ * Return: 0, or -EINVAL when @policy is too long to be a policy's name.
+ */
+int kvbm_store_create_policy(struct kvbm_store_create *create,
+			     const char *policy);
+
+/**
+ * kvbm_store_create() - create a store
+ * @control: the control device
+ * @create: what to create; out: @store_id, and @fd: the first session of an
+ *	anonymous store, or -1 for a named one
+ *
+ * A named store lives until it is destroyed, and is opened with kvbm_open().
+ * An anonymous store lives as long as a session of it does; further sessions
+ * come from kvbm_session_open() or from passing descriptors.
+ *
+ * Return: 0 or -errno: -EEXIST (the name is taken), -EPERM (owner or group not
+ * permitted), -ENOMEM (the store does not fit into memory), -ENFILE (the
+ * module's limit on stores), -EDQUOT (the module's limit on blocks), -EMFILE,
+ * -EINVAL.
+ */
+int kvbm_store_create(int control, struct kvbm_store_create *create);
+
+/**
+ * kvbm_store_destroy() - destroy a named store
+ * @control: the control device
+ * @name: the store's name
+ * @flags: 0 or KVBM_DESTROY_FORCE: revoke open sessions first; their calls
+ *	return -ENODEV from then on
+ *
+ * Return: 0 or -errno: -ENOENT (no such store), -EPERM (neither owner nor
+ * CAP_SYS_ADMIN), -EBUSY (sessions are open), -EINVAL.
+ */
+int kvbm_store_destroy(int control, const char *name, uint32_t flags);
+
+/**
+ * kvbm_store_list() - list stores
+ * @control: the control device
+ * @count: room at @entries, in entries; may be 0
+ * @entries: out: one for each store
+ * @total: out, or NULL: stores that there are to list; more than @count means
+ *	that @entries was too small
+ *
+ * Anonymous stores are listed for CAP_SYS_ADMIN only.
+ *
+ * Return: entries written, or -errno.
+ */
+int kvbm_store_list(int control, uint32_t count,
+		    struct kvbm_store_entry *entries, uint32_t *total);
+
+/**
+ * kvbm_store_info() - what a store is made of
+ * @session: a session of the store
+ * @info: out
+ *
+ * Return: 0 or -errno.
+ */
+int kvbm_store_info(int session, struct kvbm_store_info *info);
+
+/**
+ * kvbm_counts() - free, idle and available blocks, in one snapshot that existed
+ * @session: a session of the store
+ * @counts: out
+ *
+ * Return: 0 or -errno.
+ */
+int kvbm_counts(int session, struct kvbm_counts *counts);
+
+/**
+ * kvbm_stats() - counters since creation, and gauges, over all sessions
+ * @session: a session of the store
+ * @stats: out
+ *
+ * Return: 0 or -errno.
+ */
+int kvbm_stats(int session, struct kvbm_stats *stats);
+
+/**
+ * kvbm_reset_inactive() - forget all idle blocks
+ * @session: a session of the store
+ * @whole: out, or NULL: whether the whole store is in Reset now
+ * @done: out, or NULL: blocks reset
+ *
+ * Resets what was inactive at the start, in eviction order.  Other sessions may
+ * do their work in between.
+ *
+ * Return: blocks reset, or -errno.
+ */
+int kvbm_reset_inactive(int session, bool *whole, uint32_t *done);
+
+/*
+ * Sessions
+ */
+
+/**
+ * kvbm_session_config() - set a session's low watermark
+ * @session: the session
+ * @low_watermark: 1 to the store's total_blocks; poll(2) reports POLLOUT when
+ *	an allocation of this many blocks could succeed
+ *
+ * Return: 0 or -errno.
+ */
+int kvbm_session_config(int session, uint32_t low_watermark);
+
+/**
+ * kvbm_session_list() - list the sessions of a store
+ * @session: a session of the store
+ * @count: room at @entries, in entries; may be 0
+ * @entries: out: one for each session
+ * @total: out, or NULL: sessions that there are
+ *
+ * Return: entries written, or -errno: -EPERM (neither the store's owner nor
+ * CAP_SYS_ADMIN).
+ */
+int kvbm_session_list(int session, uint32_t count,
+		      struct kvbm_session_entry *entries, uint32_t *total);
+
+/**
+ * kvbm_session_revoke() - take everything from a session and end it
+ * @session: a session of the store
+ * @session_id: the session to end, as kvbm_session_list() names it
+ * @reclaimed: out, or NULL: holds and owned blocks that came back
+ *
+ * The session's calls return -ESHUTDOWN from then on.
+ *
+ * Return: 0 or -errno: -EPERM (as for kvbm_session_list()), -ENOENT (no such
+ * session), -EALREADY (revoked before).
+ */
+int kvbm_session_revoke(int session, uint64_t session_id, uint64_t *reclaimed);
+
+/*
+ * Allocation.  Blocks come out Mutable, owned by the session: free ones first,
+ * in the order in which they became free, then evicted ones in the policy's
+ * order.  All or nothing.
+ */
+
+/**
+ * kvbm_alloc() - take blocks, do not wait
+ * @session: the session
+ * @n: blocks wanted, 0 to total_blocks
+ * @ids: out: room for @n block ids
+ * @evicted: out, or NULL: room for @n hashes; the hashes evicted for this, of
+ *	the last *@nr_evicted blocks of @ids, in that order
+ * @nr_evicted: out, or NULL: how many of the blocks were evicted
+ *
+ * Return: @n or -errno: -ENOSPC (fewer than @n blocks are free or idle, or
+ * somebody is waiting; nothing has changed), -EDQUOT (the session's limit on
+ * held blocks), -ENOMEM.
+ */
+int kvbm_alloc(int session, uint32_t n, uint32_t *ids,
+	       struct kvbm_hash *evicted, uint32_t *nr_evicted);
+
+/**
+ * kvbm_alloc_reset() - take up to so many free blocks, evict none
+ * @session: the session
+ * @n: most blocks wanted, 0 to total_blocks
+ * @ids: out: room for @n block ids
+ *
+ * Return: blocks taken, which may be 0, or -errno: -EDQUOT, -ENOMEM.
+ */
+int kvbm_alloc_reset(int session, uint32_t n, uint32_t *ids);
+
+/**
+ * kvbm_alloc_wait() - take blocks, wait for them if need be
+ * @session: the session
+ * @n: blocks wanted, 0 to total_blocks
+ * @ids: out: room for @n block ids
+ * @evicted: out, or NULL: as for kvbm_alloc()
+ * @nr_evicted: out, or NULL: as for kvbm_alloc()
+ * @deadline_ns: absolute time of CLOCK_MONOTONIC in ns (kvbm_deadline() makes
+ *	one), or KVBM_NO_DEADLINE
+ *
+ * Callers that wait are served strictly in the order in which they came.
+ *
+ * Return: @n or -errno: -ETIMEDOUT (the deadline passed), -EINTR (a signal),
+ * -EDQUOT, -ENOMEM.
+ */
+int kvbm_alloc_wait(int session, uint32_t n, uint32_t *ids,
+		    struct kvbm_hash *evicted, uint32_t *nr_evicted,
+		    uint64_t deadline_ns);
+
+/**
+ * kvbm_deadline() - a time from now as a deadline
+ * @timeout_ns: ns from now
+ *
+ * Return: CLOCK_MONOTONIC's now + @timeout_ns, at most KVBM_NO_DEADLINE.
+ */
+uint64_t kvbm_deadline(uint64_t timeout_ns);
+
+/*
+ * The data path.  Every block is named by its id.
+ */
+
+/**
+ * kvbm_stage() - give Mutable blocks their hashes
+ * @session: the session that owns the blocks
+ * @n: blocks
+ * @ids: block ids
+ * @hashes: the hash of each
+ * @tokens: tokens in each, or NULL; what is not the store's block size is
+ *	-EINVAL
+ * @done: out, or NULL: blocks staged
+ *
+ * Return: @n or -errno: -EPERM (not Mutable or not this session's), -EINVAL (an
+ * invalid hash, a wrong token count).
+ */
+int kvbm_stage(int session, uint32_t n, const uint32_t *ids,
+	       const struct kvbm_hash *hashes, const uint32_t *tokens,
+	       uint32_t *done);
+
+/**
+ * kvbm_unstage() - Staged blocks become Mutable again
+ * @session: the session that owns the blocks
+ * @n: blocks
+ * @ids: block ids
+ * @done: out, or NULL: blocks done
+ *
+ * Return: @n or -errno: -EPERM (not Staged or not this session's).
+ */
+int kvbm_unstage(int session, uint32_t n, const uint32_t *ids, uint32_t *done);
+
+/**
+ * kvbm_register() - make Staged blocks visible under their hashes
+ * @session: the session that owns the blocks
+ * @n: blocks
+ * @ids: block ids
+ * @results: out: room for @n: the block that the session holds now, and enum
+ *	kvbm_kind: whether it is the Primary of its hash, a Duplicate, or the
+ *	existing block instead of the own one, which went back to Reset (dedup)
+ * @flags: 0 (the store's duplicate policy), KVBM_REGISTER_ALLOW or
+ *	KVBM_REGISTER_REJECT
+ * @done: out, or NULL: blocks registered
+ *
+ * Return: @n or -errno: -EPERM (not Staged or not this session's), -ENOMEM,
+ * -EDQUOT, -EOVERFLOW (more than KVBM_MAX_HOLDS of the existing block).
+ */
+int kvbm_register(int session, uint32_t n, const uint32_t *ids,
+		  struct kvbm_registered *results, uint32_t flags,
+		  uint32_t *done);
+
+/**
+ * kvbm_stage_register() - stage Mutable blocks and register them in one step
+ * @session: the session that owns the blocks
+ * @n: blocks
+ * @ids: block ids
+ * @hashes: the hash of each
+ * @results: out: as for kvbm_register()
+ * @flags: as for kvbm_register()
+ * @done: out, or NULL: blocks registered
+ *
+ * Return: as kvbm_register(), and -EINVAL (an invalid hash).
+ */
+int kvbm_stage_register(int session, uint32_t n, const uint32_t *ids,
+			const struct kvbm_hash *hashes,
+			struct kvbm_registered *results, uint32_t flags,
+			uint32_t *done);
+
+/**
+ * kvbm_match() - hold the longest prefix that is there
+ * @session: the session that gets the holds
+ * @n: hashes
+ * @hashes: a prompt's chain, first block first
+ * @ids: out: room for @n block ids; what is past the match is left alone
+ * @done: out, or NULL: blocks held, also when the call fails
+ *
+ * Return: blocks held, or -errno: -ENOMEM, -EDQUOT (the session's limit on held
+ * blocks), -EOVERFLOW (more than KVBM_MAX_HOLDS of one block).
+ */
+int kvbm_match(int session, uint32_t n, const struct kvbm_hash *hashes,
+	       uint32_t *ids, uint32_t *done);
+
+/**
+ * kvbm_scan() - hold every block that is there
+ * @session: the session that gets the holds
+ * @n: hashes
+ * @hashes: in any order
+ * @ids: out: room for @n block ids; KVBM_NO_BLOCK for a miss
+ * @flags: 0 or KVBM_SCAN_TOUCH: count each hit in the frequency sketch
+ * @hits: out, or NULL: holds given
+ * @done: out, or NULL: hashes looked up
+ *
+ * Return: @n or -errno: as kvbm_match().
+ */
+int kvbm_scan(int session, uint32_t n, const struct kvbm_hash *hashes,
+	      uint32_t *ids, uint32_t flags, uint32_t *hits, uint32_t *done);
+
+/**
+ * kvbm_release() - give one hold back for each element
+ * @session: the session that has the holds
+ * @n: holds
+ * @ids: block ids, in the order of release
+ * @flags: 0, or KVBM_RELEASE_* bits: give back only holds of these kinds
+ * @done: out, or NULL: holds given back
+ *
+ * A Mutable or Staged block goes to Reset.  The last hold of a registered one
+ * leaves it idle, or resets it if its reset-on-release flag is set or it is a
+ * Duplicate.
+ *
+ * Return: @n or -errno: -EPERM (not held, or not of the kind asked for).
+ */
+int kvbm_release(int session, uint32_t n, const uint32_t *ids, uint32_t flags,
+		 uint32_t *done);
+
+/**
+ * kvbm_retain() - one more hold on each registered block
+ * @session: a session that holds the blocks
+ * @n: blocks
+ * @ids: block ids
+ * @done: out, or NULL: holds given
+ *
+ * Return: @n or -errno: -EPERM (not held), -EINVAL (Mutable or Staged),
+ * -EOVERFLOW (more than KVBM_MAX_HOLDS of one block).
+ */
+int kvbm_retain(int session, uint32_t n, const uint32_t *ids, uint32_t *done);
+
+/**
+ * kvbm_set_reset() - set or clear blocks' reset-on-release flag
+ * @session: a session that holds the blocks
+ * @n: blocks
+ * @ids: block ids
+ * @on: the flag
+ * @done: out, or NULL: blocks done
+ *
+ * Return: @n or -errno: -EPERM (not held, or not registered).
+ */
+int kvbm_set_reset(int session, uint32_t n, const uint32_t *ids, bool on,
+		   uint32_t *done);
+
+/**
+ * kvbm_block_info() - all about a block; may be slow
+ * @session: a session of the store
+ * @block: block id
+ * @info: out
+ *
+ * Return: 0 or -errno: -EINVAL (no such block id).
+ */
+int kvbm_block_info(int session, uint32_t block, struct kvbm_block_info *info);
+
+/**
+ * kvbm_weak() - a weak reference to a registered block that the session holds
+ * @session: the session
+ * @block: block id
+ * @weak: out
+ *
+ * A weak reference is no hold.  It is data: it may be kept, copied and sent to
+ * other processes, and costs the store nothing.
+ *
+ * Return: 0 or -errno: -EPERM (the session does not hold the block), -EINVAL (no
+ * such block id; Mutable or Staged).
+ */
+int kvbm_weak(int session, uint32_t block, struct kvbm_weak *weak);
+
+/**
+ * kvbm_upgrade() - holds from weak references
+ * @session: the session that gets the holds
+ * @n: weak references
+ * @weaks: the references
+ * @ids: out: room for @n block ids: the same block if it is still registered as
+ *	it was, else the block now registered under the hash, else KVBM_NO_BLOCK
+ * @hits: out, or NULL: holds given
+ * @done: out, or NULL: references looked up
+ *
+ * Return: @n or -errno: as kvbm_match().
+ */
+int kvbm_upgrade(int session, uint32_t n, const struct kvbm_weak *weaks,
+		 uint32_t *ids, uint32_t *hits, uint32_t *done);
+
+/**
+ * kvbm_presence() - are hashes there? Takes no holds
+ * @session: a session of the store
+ * @n: hashes
+ * @hashes: in any order
+ * @out: out: room for @n: KVBM_ABSENT, KVBM_INACTIVE or KVBM_ACTIVE
+ * @done: out, or NULL: hashes done
+ *
+ * Return: @n or -errno.
+ */
+int kvbm_presence(int session, uint32_t n, const struct kvbm_hash *hashes,
+		  uint8_t *out, uint32_t *done);
+
+/**
+ * kvbm_frequency() - how often hashes were seen, by the store's sketch
+ * @session: a session of the store
+ * @n: hashes
+ * @hashes: in any order
+ * @out: out: room for @n: estimates, 0 to 15; 0 without frequency tracking
+ * @done: out, or NULL: hashes done
+ *
+ * Return: @n or -errno.
+ */
+int kvbm_frequency(int session, uint32_t n, const struct kvbm_hash *hashes,
+		   uint8_t *out, uint32_t *done);
+
+/**
+ * kvbm_touch() - count hashes once each in the store's sketch
+ * @session: a session of the store
+ * @n: hashes
+ * @hashes: in any order
+ * @done: out, or NULL: hashes done
+ *
+ * Return: @n or -errno.
+ */
+int kvbm_touch(int session, uint32_t n, const struct kvbm_hash *hashes,
+	       uint32_t *done);
+
+/*
+ * Hashes.  A sequence hash (struct kvbm_hash) packs, from the top: mode (2
+ * bits), position in blocks (8, 16 or 24 bits in mode 0, 1, 2), this block's
+ * 64-bit sequence hash, and the low bits of the parent's 64-bit sequence hash
+ * (54, 46 or 38).
+ */
+
+/**
+ * struct kvbm_hash_fields - a sequence hash taken apart
+ * @current: the block's own 64-bit sequence hash
+ * @parent: low bits of the parent's 64-bit sequence hash
+ * @position: position in blocks, from 0
+ * @mode: 0, 1 or 2
+ * @parent_bits: how many bits @parent has: 54, 46 or 38
+ */
+struct kvbm_hash_fields {
+	uint64_t current;
+	uint64_t parent;
+	uint32_t position;
+	uint8_t mode;
+	uint8_t parent_bits;
+};
+
+/**
+ * kvbm_hash_pack() - put a sequence hash together
+ * @current: the block's own 64-bit sequence hash
+ * @parent: the parent block's 64-bit sequence hash, whole; 0 at position 0
+ * @position: position in blocks, below KVBM_MAX_POSITIONS
+ * @out: out, in the smallest mode that fits @position
+ *
+ * Return: 0, or -EINVAL when @position is too large.
+ */
+int kvbm_hash_pack(uint64_t current, uint64_t parent, uint32_t position,
+		   struct kvbm_hash *out);
+
+/**
+ * kvbm_hash_unpack() - take a sequence hash apart
+ * @hash: the hash
+ * @out: out
+ *
+ * Return: 0, or -EINVAL when the hash is not valid.
+ */
+int kvbm_hash_unpack(const struct kvbm_hash *hash,
+		     struct kvbm_hash_fields *out);
+
+/**
+ * kvbm_hash_valid() - can a block have this hash?
+ * @hash: the hash
+ *
+ * Return: whether its mode is the smallest one that fits its position.
+ */
+bool kvbm_hash_valid(const struct kvbm_hash *hash);
+
+/**
+ * kvbm_salt_hash() - hash of a salt (model, adapter, tenant, ...)
+ * @salt: the salt's bytes; may be NULL when @len is 0
+ * @len: length in bytes
+ *
+ * Return: XXH3-64 of the bytes, seed 0.
+ */
+uint64_t kvbm_salt_hash(const void *salt, size_t len);
+
+/**
+ * kvbm_block_hash() - hash of one block's tokens alone
+ * @tokens: the tokens
+ * @n: how many
+ * @salt_hash: from kvbm_salt_hash()
+ *
+ * Return: XXH3-64 of the tokens as little-endian 32-bit words, seed @salt_hash.
+ */
+uint64_t kvbm_block_hash(const uint32_t *tokens, size_t n, uint64_t salt_hash);
+
+/**
+ * kvbm_sequence_hash() - 64-bit sequence hash of a block that has a parent
+ * @parent: the parent's 64-bit sequence hash
+ * @block_hash: from kvbm_block_hash()
+ *
+ * A prompt's first block has no parent: its sequence hash is its block hash.
+ *
+ * Return: XXH3-64 of the two as little-endian 64-bit words, seed 0.
+ */
+uint64_t kvbm_sequence_hash(uint64_t parent, uint64_t block_hash);
+
+/**
+ * kvbm_chain() - the sequence hashes of a prompt
+ * @tokens: the prompt
+ * @n_tokens: its length
+ * @block_size: tokens in a block: a power of two, 1 to KVBM_MAX_BLOCK_SIZE
+ * @salt_hash: from kvbm_salt_hash()
+ * @out: out: room for @n_tokens / @block_size hashes
+ *
+ * Only full blocks have a hash; the rest of the prompt is left out.
+ *
+ * Return: how many hashes, or -EINVAL: a bad @block_size, or more than
+ * KVBM_MAX_POSITIONS blocks.
+ */
+int kvbm_chain(const uint32_t *tokens, size_t n_tokens, uint32_t block_size,
+	       uint64_t salt_hash, struct kvbm_hash *out);
+
+/**
+ * kvbm_chain_append() - go on where a chain ended
+ * @parent: the last hash so far; NULL starts a chain
+ * @tokens: the tokens after it
+ * @n_tokens: how many
+ * @block_size: as for kvbm_chain()
+ * @salt_hash: as for kvbm_chain()
+ * @out: out: room for @n_tokens / @block_size hashes; may overlap @parent
+ *
+ * Return: how many hashes, or -EINVAL: as kvbm_chain(), or @parent is invalid.
+ */
+int kvbm_chain_append(const struct kvbm_hash *parent, const uint32_t *tokens,
+		      size_t n_tokens, uint32_t block_size, uint64_t salt_hash,
+		      struct kvbm_hash *out);
+
+/**
+ * kvbm_chain_blocks() - a chain from block hashes that the caller has already
+ * @parent: the last hash so far; NULL starts a chain
+ * @block_hashes: hashes of the blocks' own content
+ * @n: how many
+ * @out: out: room for @n hashes; may overlap @parent
+ *
+ * Return: @n, or -EINVAL: @parent is invalid, or more than KVBM_MAX_POSITIONS
+ * blocks.
+ */
+int kvbm_chain_blocks(const struct kvbm_hash *parent,
+		      const uint64_t *block_hashes, size_t n,
+		      struct kvbm_hash *out);
+
+/*
+ * Names
+ */
+
+/**
+ * kvbm_policy_name() - the eviction policies that this library knows
+ * @i: 0, 1, ...
+ *
+ * The module may know others.
+ *
+ * Return: a name, or NULL past the last one.
+ */
+const char *kvbm_policy_name(unsigned int i);
+
+/**
+ * kvbm_state_name() - a slot state in words
+ * @state: enum kvbm_state
+ *
+ * Return: "reset", "mutable", "staged", "primary", "duplicate", "inactive", or
+ * "unknown".
+ */
+const char *kvbm_state_name(unsigned int state);
+
+/**
+ * kvbm_kind_name() - the outcome of a registration in words
+ * @kind: enum kvbm_kind
+ *
+ * Return: "primary", "duplicate", "dedup", or "unknown".
+ */
+const char *kvbm_kind_name(unsigned int kind);
+
+/**
+ * kvbm_version() - the version of the library that is running
+ *
+ * Return: "major.minor.patch".
+ */
+const char *kvbm_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* KVBM_H */
