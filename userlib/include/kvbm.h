@@ -50,7 +50,13 @@
 #include <stdint.h>
 #include <linux/kvbm.h>
 
+/*
+ * Functions and structures share some names, as stat(2) and struct stat do: in
+ * C++, too, say "struct kvbm_match" for the structure.
+ */
 #ifdef __cplusplus
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 extern "C" {
 #endif
 
@@ -714,6 +720,7 @@ const char *kvbm_version(void);
 
 #ifdef __cplusplus
 }
+#pragma GCC diagnostic pop
 #endif
 
 #endif /* KVBM_H */

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Filling in the argument structures of the data path, for those who submit
+ * them themselves: through io_uring (kvbm_uring.h) or ioctl(2).  Programs that
+ * call the functions of kvbm.h do not need this.
+ *
+ * Each function clears *@a, sets its size and stores what it is given.  The
+ * arrays are not copied: like *@a they must stay alive until the operation has
+ * completed.  What an operation does with them, and what NULL means, is told
+ * with the function of the same name in kvbm.h.
+ */
+#ifndef KVBM_ARGS_H
+#define KVBM_ARGS_H
+
+#include <stdint.h>
+#include <string.h>
+#include <linux/kvbm.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A pointer as it travels to the kernel, on 32-bit machines too. */
+static inline uint64_t kvbm_args_ptr(const void *p)
+{
+	return (uint64_t)(uintptr_t)p;
+}
+
+/**
+ * kvbm_args_alloc() - arguments of KVBM_OP_ALLOC
+ * @a: out
+ * @flags: KVBM_ALLOC_*
+ * @n: blocks wanted
+ * @ids: room for @n block ids
+ * @evicted: room for @n hashes, or NULL; @a->evicted tells how many
+ * @deadline_ns: with KVBM_ALLOC_WAIT, else 0
+ */
+static inline void kvbm_args_alloc(struct kvbm_alloc *a, uint32_t flags,
+				   uint32_t n, uint32_t *ids,
+				   struct kvbm_hash *evicted,
+				   uint64_t deadline_ns)
+{
+	memset(a, 0, sizeof(*a));
+	a->size = sizeof(*a);
+	a->flags = flags;
+	a->count = n;
+	a->ids = kvbm_args_ptr(ids);
+	a->hashes = kvbm_args_ptr(evicted);
+	a->deadline_ns = deadline_ns;
+}
+
+/**
+ * kvbm_args_stage() - arguments of KVBM_OP_STAGE
+ * @a: out
+ * @n: blocks
+ * @ids: block ids
+ * @hashes: the hash of each
+ * @tokens: tokens in each, or NULL
+ */
+static inline void kvbm_args_stage(struct kvbm_stage *a, uint32_t n,
+				   const uint32_t *ids,
+				   const struct kvbm_hash *hashes,
+				   const uint32_t *tokens)
+{
+	memset(a, 0, sizeof(*a));
+	a->size = sizeof(*a);
+	a->count = n;
+	a->ids = kvbm_args_ptr(ids);
+	a->hashes = kvbm_args_ptr(hashes);
+	a->tokens = kvbm_args_ptr(tokens);
+}
+
+/**
+ * kvbm_args_ids() - arguments of KVBM_OP_UNSTAGE, _RELEASE, _RETAIN, _SET_RESET
+ * @a: out
+ * @flags: KVBM_RELEASE_* or KVBM_SET_RESET_ON, else 0
+ * @n: elements
+ * @ids: block ids
+ */
+static inline void kvbm_args_ids(struct kvbm_ids *a, uint32_t flags, uint32_t n,
+				 const uint32_t *ids)
+{
+	memset(a, 0, sizeof(*a));
+	a->size = sizeof(*a);
+	a->flags = flags;
+	a->count = n;
+	a->ids = kvbm_args_ptr(ids);
+}
+
+/**
+ * kvbm_args_register() - arguments of KVBM_OP_REGISTER
+ * @a: out
+ * @flags: KVBM_REGISTER_*, or 0
+ * @n: blocks
+ * @ids: block ids
+ * @hashes: the hash of each Mutable block, or NULL: the blocks are Staged
+ * @results: room for @n results
+ */
+static inline void kvbm_args_register(struct kvbm_register *a, uint32_t flags,
+				      uint32_t n, const uint32_t *ids,
+				      const struct kvbm_hash *hashes,
+				      struct kvbm_registered *results)
+{
+	memset(a, 0, sizeof(*a));
+	a->size = sizeof(*a);
+	a->flags = flags;
+	a->count = n;
+	a->ids = kvbm_args_ptr(ids);
+	a->hashes = kvbm_args_ptr(hashes);
+	a->results = kvbm_args_ptr(results);
+}
+
+/**
+ * kvbm_args_match() - arguments of KVBM_OP_MATCH and KVBM_OP_SCAN
+ * @a: out
+ * @flags: KVBM_SCAN_TOUCH for a scan, else 0
+ * @n: hashes
+ * @hashes: the hashes
+ * @ids: room for @n block ids
+ */
+static inline void kvbm_args_match(struct kvbm_match *a, uint32_t flags,
+				   uint32_t n, const struct kvbm_hash *hashes,
+				   uint32_t *ids)
+{
+	memset(a, 0, sizeof(*a));
+	a->size = sizeof(*a);
+	a->flags = flags;
+	a->count = n;
+	a->hashes = kvbm_args_ptr(hashes);
+	a->ids = kvbm_args_ptr(ids);
+}
+
+/**
+ * kvbm_args_upgrade() - arguments of KVBM_OP_UPGRADE
+ * @a: out
+ * @n: weak references
+ * @weaks: the references
+ * @ids: room for @n block ids
+ */
+static inline void kvbm_args_upgrade(struct kvbm_upgrade *a, uint32_t n,
+				     const struct kvbm_weak *weaks,
+				     uint32_t *ids)
+{
+	memset(a, 0, sizeof(*a));
+	a->size = sizeof(*a);
+	a->count = n;
+	a->weaks = kvbm_args_ptr(weaks);
+	a->ids = kvbm_args_ptr(ids);
+}
+
+/**
+ * kvbm_args_query() - arguments of KVBM_OP_PRESENCE, _FREQUENCY and _TOUCH
+ * @a: out
+ * @n: hashes
+ * @hashes: the hashes
+ * @out: room for @n bytes; NULL for touch
+ */
+static inline void kvbm_args_query(struct kvbm_query *a, uint32_t n,
+				   const struct kvbm_hash *hashes, uint8_t *out)
+{
+	memset(a, 0, sizeof(*a));
+	a->size = sizeof(*a);
+	a->count = n;
+	a->hashes = kvbm_args_ptr(hashes);
+	a->out = kvbm_args_ptr(out);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* KVBM_ARGS_H */

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* What the source files of libkvbm share. */
+#ifndef KVBM_INTERNAL_H
+#define KVBM_INTERNAL_H
+
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+/* The library is built with -fvisibility=hidden: all of kvbm.h is public. */
+#pragma GCC visibility push(default)
+#include "kvbm.h"
+#pragma GCC visibility pop
+
+/* ioctl(2) with this library's manner of returning errors. */
+static inline int kvbm_ioctl(int fd, unsigned long request, void *args)
+{
+	int ret = ioctl(fd, request, args);
+
+	return ret < 0 ? -errno : ret;
+}
+
+/*
+ * A structure that the kernel fills in: cleared, so that what an older module
+ * does not know reads as 0.
+ */
+#define kvbm_query_ioctl(fd, request, p)				\
+	(memset((p), 0, sizeof(*(p))), (p)->size = sizeof(*(p)),	\
+	 kvbm_ioctl((fd), (request), (p)))
+
+#define kvbm_put(p, value)						\
+	do {								\
+		if (p)							\
+			*(p) = (value);					\
+	} while (0)
+
+#endif /* KVBM_INTERNAL_H */
