@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The parent: makes the stores, starts the workers, shows how far they are,
+ * kills one if asked to, and settles the accounts at the end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "replay.h"
+
+#define PROGRESS_MS	250
+#define MAX_SESSIONS	4096U
+
+/* The workers' processes; 0 once reaped. */
+struct crew {
+	pid_t pid[MAX_WORKERS];
+	uint32_t running;
+	bool failed;
+};
+
+void *shared_memory(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int complain(const char *what, int ret)
+{
+	const char *hint = "";
+
+	if (ret == -ENOENT)
+		hint = " (is the kvbm module loaded?)";
+	else if (ret == -EACCES || ret == -EPERM)
+		hint = " (run as root, or as the owner of the node)";
+	fprintf(stderr, "kvbm-replay: %s: %s%s\n", what, strerror(-ret), hint);
+	return ret;
+}
+
+int create_store(const struct kvbm_store_create *create)
+{
+	struct kvbm_store_create copy = *create;
+	int control, ret;
+
+	control = kvbm_control_open();
+	if (control < 0)
+		return complain(KVBM_CONTROL_PATH, control);
+	ret = kvbm_store_create(control, &copy);
+	close(control);
+	return ret < 0 ? complain("cannot create the store", ret) : copy.fd;
+}
+
+static int open_pools(struct replay *r)
+{
+	const struct options *options = r->options;
+	struct kvbm_store_info info;
+	uint32_t i;
+	int fd, ret;
+
+	if (options->store) {
+		fd = kvbm_open(options->store);
+		if (fd < 0) {
+			fprintf(stderr, "kvbm-replay: store %s: %s\n",
+				options->store, strerror(-fd));
+			return fd;
+		}
+		ret = kvbm_store_info(fd, &info);
+		if (ret < 0)
+			return complain("store info", ret);
+		r->nr_pools = 1;
+		r->pools[0] = fd;
+		r->pool_blocks[0] = info.total_blocks;
+		return 0;
+	}
+
+	r->nr_pools = options->private_pools ? options->workers : 1;
+	for (i = 0; i < r->nr_pools; i++) {
+		struct kvbm_store_create create = options->create;
+		uint32_t rest = create.total_blocks % r->nr_pools;
+
+		create.total_blocks /= r->nr_pools;
+		create.total_blocks += i < rest;
+		fd = create_store(&create);
+		if (fd < 0)
+			return fd;
+		r->pools[i] = fd;
+		r->pool_blocks[i] = create.total_blocks;
+	}
+	return 0;
+}
+
+static int take_stock(const struct replay *r, struct accounts *a)
+{
+	uint32_t i;
+
+	memset(a, 0, sizeof(*a));
+	for (i = 0; i < r->nr_pools; i++) {
+		struct kvbm_counts counts;
+		struct kvbm_stats stats;
+		int ret;
+
+		ret = kvbm_counts(r->pools[i], &counts);
+		if (ret >= 0)
+			ret = kvbm_stats(r->pools[i], &stats);
+		if (ret < 0)
+			return complain("counts and stats", ret);
+		a->total += counts.total;
+		a->reset += counts.reset;
+		a->inactive += counts.inactive;
+		a->held += (uint64_t)counts.total - counts.reset -
+			   counts.inactive;
+		a->holds += stats.inflight_mutable + stats.inflight_immutable +
+			    stats.staged;
+		a->others += stats.sessions - 1;
+		a->evictions += stats.evictions;
+		a->allocations += stats.allocations;
+	}
+	return 0;
+}
+
+bool accounts_balance(const struct accounts *a)
+{
+	return a->held == 0 && a->holds == 0 &&
+	       a->reset + a->inactive + a->held == a->total;
+}
+
+bool kill_exact(const struct killed *k)
+{
+	return k->reclaimed_holds == k->holds && k->reclaimed_owned == k->owned;
+}
+
+/* The id stands for the block and its prefix, so its hash is a sequence hash. */
+static uint64_t hash_id(uint64_t id)
+{
+	const uint32_t words[2] = { id, id >> 32 };
+
+	return kvbm_block_hash(words, 2, 0);
+}
+
+static struct kvbm_hash *hash_trace(const struct trace *trace)
+{
+	struct kvbm_hash *hashes = calloc(trace->nr_ids + 1, sizeof(*hashes));
+	size_t i;
+	uint32_t k;
+
+	for (i = 0; hashes && i < trace->nr_requests; i++) {
+		const struct request *req = &trace->requests[i];
+		uint64_t parent = 0;
+
+		for (k = 0; k < req->blocks; k++) {
+			uint64_t own = hash_id(trace->ids[req->first + k]);
+
+			/* Cannot fail: a trace has fewer blocks a request. */
+			kvbm_hash_pack(own, parent, k, &hashes[req->first + k]);
+			parent = own;
+		}
+	}
+	return hashes;
+}
+
+static pid_t start_worker(const struct replay *r, uint32_t number)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+	close(r->kill_pipe[0]);
+	_exit(worker_main(r, number));
+}
+
+/* The victim's entry in the list of sessions. */
+static int find_session(const struct replay *r, pid_t pid,
+			struct kvbm_session_entry *entry)
+{
+	struct kvbm_session_entry *list = calloc(MAX_SESSIONS, sizeof(*list));
+	int i, n, ret = -ESRCH;
+
+	if (!list)
+		return -ENOMEM;
+	n = kvbm_session_list(r->pools[0], MAX_SESSIONS, list, NULL);
+	if (n < 0)
+		ret = n;
+	for (i = 0; i < n && ret; i++) {
+		if (list[i].pid != (uint32_t)pid)
+			continue;
+		*entry = list[i];
+		ret = 0;
+	}
+	free(list);
+	return ret;
+}
+
+/*
+ * Stops the victim somewhere in its work while it holds blocks, so that what
+ * it has can be told to the last hold; the kernel does not care whether a
+ * process is stopped when SIGKILL ends it.
+ */
+static int stop_holding(const struct replay *r, pid_t pid,
+			struct kvbm_session_entry *entry)
+{
+	int status, tries, ret;
+
+	for (tries = 0; tries < 1000; tries++) {
+		if (kill(pid, SIGSTOP) || waitpid(pid, &status, WUNTRACED) < 0)
+			return -errno;
+		if (!WIFSTOPPED(status))
+			return -ECHILD;
+		ret = find_session(r, pid, entry);
+		if (ret || entry->held)
+			return ret;
+		kill(pid, SIGCONT);
+		usleep(500 + 37 * tries);
+	}
+	return -ETIMEDOUT;
+}
+
+static int kill_worker(struct replay *r, struct crew *crew, struct killed *k)
+{
+	struct kvbm_session_entry entry = { .pid = 0 };
+	struct kvbm_stats before, after;
+	uint64_t start;
+	size_t i;
+	int ret;
+
+	/* Any worker will do; the last one is easy to remember. */
+	k->worker = r->options->workers - 1;
+	k->pid = crew->pid[k->worker];
+	if (!k->pid)
+		return complain("the worker to be killed", -ESRCH);
+	ret = stop_holding(r, k->pid, &entry);
+	if (ret) {
+		kill(k->pid, SIGCONT);
+		return complain("cannot stop a worker that holds blocks", ret);
+	}
+	k->held = entry.held;
+	k->holds = entry.holds;
+	k->owned = (uint64_t)entry.mutable_blocks + entry.staged_blocks;
+
+	ret = kvbm_stats(r->pools[0], &before);
+	k->at = atomic_load(&r->shared->next);
+	start = now_ns();
+	kill(k->pid, SIGKILL);
+	waitpid(k->pid, NULL, 0);
+	k->reaped_ns = now_ns() - start;
+	if (ret >= 0)
+		ret = kvbm_stats(r->pools[0], &after);
+	if (ret < 0)
+		return complain("stats", ret);
+	crew->pid[k->worker] = 0;
+	crew->running--;
+	r->shared->finished_ns[k->worker] = 0;
+
+	k->reclaimed_holds = after.reclaimed_holds - before.reclaimed_holds;
+	k->reclaimed_owned = after.reclaimed_owned - before.reclaimed_owned;
+	k->reclaim_ns = after.reclaim_last_ns;
+	k->done = true;
+
+	/* What it had begun is taken over; what it had not, nobody notices. */
+	for (i = 0; i < r->trace->nr_requests; i++)
+		if (atomic_load(&r->outcomes[i].state) == k->worker + 1)
+			atomic_store(&r->shared->redo, i + 1);
+	return 0;
+}
+
+static void progress(const struct replay *r, bool last)
+{
+	size_t i, done = 0, hits = 0, accesses = 0;
+	size_t nr = r->trace->nr_requests;
+
+	for (i = 0; i < nr; i++) {
+		if (atomic_load(&r->outcomes[i].state) != STATE_DONE)
+			continue;
+		done++;
+		hits += r->outcomes[i].hits;
+		accesses += r->trace->requests[i].blocks;
+	}
+	fprintf(stderr, "\r\033[K%zu of %zu requests (%zu %%), hit rate %.1f %%",
+		done, nr, nr ? 100 * done / nr : 100,
+		accesses ? 100.0 * hits / accesses : 0.0);
+	if (last)
+		fputs("\r\033[K", stderr);
+	fflush(stderr);
+}
+
+static void reap(struct crew *crew, uint32_t workers, int flags)
+{
+	uint32_t i;
+	int status;
+
+	for (i = 0; i < workers; i++) {
+		if (!crew->pid[i] || waitpid(crew->pid[i], &status, flags) <= 0)
+			continue;
+		crew->pid[i] = 0;
+		crew->running--;
+		if (!WIFEXITED(status) || WEXITSTATUS(status)) {
+			fprintf(stderr, "kvbm-replay: worker %u failed\n", i);
+			crew->failed = true;
+		}
+	}
+}
+
+static int supervise(struct replay *r, struct crew *crew, struct killed *killed)
+{
+	bool show = isatty(STDERR_FILENO) && !r->options->quiet;
+	bool wanted = r->options->kill_at;
+	struct pollfd pipe = { .fd = r->kill_pipe[0], .events = POLLIN };
+	int ret = 0;
+	char byte;
+
+	/* The pipe has no writer left when every worker is gone. */
+	for (;;) {
+		int n = poll(&pipe, 1, PROGRESS_MS);
+
+		if (n > 0 && pipe.revents & POLLIN &&
+		    read(pipe.fd, &byte, 1) == 1 && wanted) {
+			wanted = false;
+			ret = kill_worker(r, crew, killed);
+			if (ret)
+				atomic_store(&r->shared->failed, true);
+			atomic_store(&r->shared->kill_pending, false);
+		} else if (n > 0 && !(pipe.revents & POLLIN)) {
+			break;
+		}
+		if (atomic_load(&r->shared->failed))
+			atomic_store(&r->shared->kill_pending, false);
+		if (show)
+			progress(r, false);
+	}
+	reap(crew, r->options->workers, 0);
+	if (show)
+		progress(r, true);
+	return ret || crew->failed ? -EIO : 0;
+}
+
+static int run_workers(struct replay *r, struct killed *killed)
+{
+	struct crew crew = { .running = 0 };
+	uint32_t i;
+	int ret;
+
+	if (pipe2(r->kill_pipe, O_CLOEXEC))
+		return complain("pipe", -errno);
+	atomic_store(&r->shared->kill_pending, r->options->kill_at != 0);
+	r->shared->start_ns = now_ns();
+	for (i = 0; i < r->options->workers; i++) {
+		crew.pid[i] = start_worker(r, i);
+		if (crew.pid[i] < 0) {
+			crew.pid[i] = 0;
+			atomic_store(&r->shared->failed, true);
+			complain("fork", -errno);
+			break;
+		}
+		crew.running++;
+	}
+	close(r->kill_pipe[1]);
+	ret = supervise(r, &crew, killed);
+	close(r->kill_pipe[0]);
+	return ret;
+}
+
+static void sum_up(const struct replay *r, struct result *result)
+{
+	uint64_t end = r->shared->start_ns;
+	uint32_t w, c;
+	size_t i;
+
+	result->requests = r->trace->nr_requests;
+	for (i = 0; i < r->trace->nr_requests; i++) {
+		const struct outcome *o = &r->outcomes[i];
+
+		result->accesses += r->trace->requests[i].blocks;
+		result->hits += o->hits;
+		result->reused += o->reused;
+		result->allocated += o->allocated;
+		result->evicted += o->evicted;
+		result->trimmed += o->trimmed;
+		result->trimmed_requests += o->trimmed != 0;
+		result->dedup += o->dedup;
+		result->duplicates += o->duplicates;
+		result->retries += o->retries;
+		result->skipped += o->skipped;
+		result->by_worker[o->worker]++;
+	}
+	for (w = 0; w < r->options->workers; w++) {
+		if (r->shared->finished_ns[w] > end)
+			end = r->shared->finished_ns[w];
+		for (c = 0; c < NR_CALLS; c++)
+			hist_merge(&result->calls[c], &r->shared->calls[w][c]);
+	}
+	result->seconds = (end - r->shared->start_ns) / 1e9;
+}
+
+static int settle(const struct replay *r, const struct result *result)
+{
+	const struct accounts *a = &result->after;
+	size_t i;
+
+	for (i = 0; i < r->trace->nr_requests; i++) {
+		if (atomic_load(&r->outcomes[i].state) == STATE_DONE)
+			continue;
+		fprintf(stderr, "kvbm-replay: request %zu was lost\n", i + 1);
+		return 1;
+	}
+	if (result->killed.done && !kill_exact(&result->killed)) {
+		fprintf(stderr, "kvbm-replay: the killed worker had other holds than the kernel took back\n");
+		return 1;
+	}
+	/* Of a store with other users nothing can be said. */
+	if (!a->others && !accounts_balance(a)) {
+		fprintf(stderr, "kvbm-replay: not every block is accounted for\n");
+		return 1;
+	}
+	return 0;
+}
+
+int replay_run(const struct options *options, const struct trace *trace)
+{
+	struct replay r = { .options = options, .trace = trace };
+	struct result *result;
+	int ret = 1;
+
+	r.hashes = hash_trace(trace);
+	r.outcomes = shared_memory((trace->nr_requests + 1) *
+				   sizeof(*r.outcomes));
+	r.shared = shared_memory(sizeof(*r.shared));
+	result = calloc(1, sizeof(*result));
+	if (!r.hashes || !r.outcomes || !r.shared || !result) {
+		complain("replay", -ENOMEM);
+		return 1;
+	}
+
+	if (open_pools(&r) || take_stock(&r, &result->before) ||
+	    run_workers(&r, &result->killed) || take_stock(&r, &result->after))
+		goto out;
+	sum_up(&r, result);
+	if (options->json)
+		report_json(&r, result);
+	else if (options->brief)
+		report_brief(&r, result);
+	else
+		report_text(&r, result);
+	ret = settle(&r, result);
+out:
+	free(result);
+	free((void *)r.hashes);
+	return ret;
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kvbm-replay: a request trace, replayed by several processes against one
+ * store.
+ *
+ *   main.c	options			trace.c, generate.c	the requests
+ *   replay.c	the parent: stores, workers, the kill, the final accounts
+ *   worker.c	one worker: what an engine does with each request
+ *   report.c	the summary		hist.c			latencies
+ *   wakeup.c	--show-wakeup
+ */
+#ifndef REPLAY_H
+#define REPLAY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include <kvbm.h>
+
+#include "hist.h"
+#include "trace.h"
+
+#define MAX_WORKERS	64U
+
+/**
+ * struct options - what the user asked for
+ * @trace: path of the trace, "-" for standard input, NULL to make one
+ * @store: name of an existing store, NULL to create an anonymous one
+ * @generator: the trace to make
+ * @create: the store to create; @create.total_blocks for all pools together
+ * @limit: requests to replay, 0 for all
+ * @workers: processes
+ * @inflight: requests whose blocks a worker keeps held
+ * @register_flags: KVBM_REGISTER_ALLOW or KVBM_REGISTER_REJECT
+ * @speed: 1 for the trace's own, 10 for ten times as fast, 0 for no pauses
+ * @kill_at: kill a worker at this request (from 1), 0 for no kill
+ * @kill_percent: the same in percent of the trace, or 0
+ * @private_pools: give each worker a pool of its own
+ * @json: summary as JSON
+ * @brief: summary in one line
+ * @quiet: no progress
+ * @emit_trace: write the trace and stop
+ * @show_wakeup: show a waiting allocation and stop
+ */
+struct options {
+	const char *trace;
+	const char *store;
+	struct generator generator;
+	struct kvbm_store_create create;
+	size_t limit;
+	uint32_t workers;
+	uint32_t inflight;
+	uint32_t register_flags;
+	double speed;
+	size_t kill_at;
+	double kill_percent;
+	bool private_pools;
+	bool json;
+	bool brief;
+	bool quiet;
+	bool emit_trace;
+	bool show_wakeup;
+};
+
+/* Who has a request: nobody, worker n (n + 1), or it is done. */
+#define STATE_FREE	0U
+#define STATE_DONE	0x80000000U
+
+/**
+ * struct outcome - what came of a request; the process that took it writes it
+ * @state: STATE_FREE, the worker plus 1, or STATE_DONE
+ * @worker: the worker that finished it
+ * @hits: blocks of the longest prefix that were there
+ * @reused: blocks that were there behind a hole
+ * @allocated: blocks allocated
+ * @evicted: of these, by evicting, as the allocation told
+ * @trimmed: blocks left out because the pool is smaller than the request
+ * @dedup: registrations that were answered with somebody else's block
+ * @duplicates: registrations that made a Duplicate
+ * @retries: allocations that found too few blocks
+ * @skipped: given up: the blocks could not be had
+ */
+struct outcome {
+	_Atomic uint32_t state;
+	uint32_t worker;
+	uint32_t hits;
+	uint32_t reused;
+	uint32_t allocated;
+	uint32_t evicted;
+	uint32_t trimmed;
+	uint32_t dedup;
+	uint32_t duplicates;
+	uint32_t retries;
+	uint32_t skipped;
+};
+
+enum call {
+	CALL_MATCH,
+	CALL_SCAN,
+	CALL_ALLOC,
+	CALL_REGISTER,
+	CALL_RELEASE,
+	NR_CALLS,
+};
+
+/**
+ * struct shared - what parent and workers share
+ * @start_ns: when the replay began, CLOCK_MONOTONIC
+ * @next: no request before this one is free
+ * @redo: 1 + a request that a killed worker left unfinished, or 0
+ * @kill_pending: a worker is yet to be killed: nobody goes home
+ * @failed: a worker met an error: stop
+ * @finished_ns: when each worker was done
+ * @calls: latencies of each worker
+ */
+struct shared {
+	uint64_t start_ns;
+	_Atomic size_t next;
+	_Atomic size_t redo;
+	_Atomic bool kill_pending;
+	_Atomic bool failed;
+	uint64_t finished_ns[MAX_WORKERS];
+	struct hist calls[MAX_WORKERS][NR_CALLS];
+};
+
+/**
+ * struct replay - one replay, as parent and workers see it
+ * @options: what was asked for
+ * @trace: the requests
+ * @hashes: the sequence hash of each of the trace's ids
+ * @outcomes: shared: one for each request
+ * @shared: shared: everything else
+ * @nr_pools: 1, or one for each worker
+ * @pools: a session of each pool, the parent's
+ * @pool_blocks: blocks of each pool
+ * @kill_pipe: written to when it is time to kill a worker
+ */
+struct replay {
+	const struct options *options;
+	const struct trace *trace;
+	const struct kvbm_hash *hashes;
+	struct outcome *outcomes;
+	struct shared *shared;
+	uint32_t nr_pools;
+	int pools[MAX_WORKERS];
+	uint32_t pool_blocks[MAX_WORKERS];
+	int kill_pipe[2];
+};
+
+/**
+ * struct killed - what a kill came to
+ * @done: it happened
+ * @worker: the victim
+ * @pid: its process
+ * @at: requests that had been taken by then
+ * @held: blocks that it held when stopped, each counted once
+ * @holds: holds on registered blocks that it had
+ * @owned: Mutable and Staged blocks that it had
+ * @reclaimed_holds: holds that the kernel took back
+ * @reclaimed_owned: Mutable and Staged blocks that the kernel took back
+ * @reclaim_ns: how long that took in the kernel
+ * @reaped_ns: from sending the signal to having reaped the process
+ */
+struct killed {
+	bool done;
+	uint32_t worker;
+	pid_t pid;
+	size_t at;
+	uint64_t held;
+	uint64_t holds;
+	uint64_t owned;
+	uint64_t reclaimed_holds;
+	uint64_t reclaimed_owned;
+	uint64_t reclaim_ns;
+	uint64_t reaped_ns;
+};
+
+/**
+ * struct accounts - where the blocks are at the end, over all pools
+ * @total: blocks
+ * @reset: free
+ * @inactive: registered and idle
+ * @held: everything else
+ * @holds: holds, Mutable and Staged blocks that the counters still know of
+ * @others: sessions that are not this replay's
+ * @evictions: evictions by the stores' counters during the replay
+ * @allocations: allocations, likewise
+ */
+struct accounts {
+	uint64_t total;
+	uint64_t reset;
+	uint64_t inactive;
+	uint64_t held;
+	uint64_t holds;
+	uint64_t others;
+	uint64_t evictions;
+	uint64_t allocations;
+};
+
+/* The summary. */
+struct result {
+	struct killed killed;
+	struct accounts before;
+	struct accounts after;
+	struct hist calls[NR_CALLS];
+	size_t requests;
+	uint64_t accesses;
+	uint64_t hits;
+	uint64_t reused;
+	uint64_t allocated;
+	uint64_t evicted;
+	uint64_t trimmed;
+	uint64_t trimmed_requests;
+	uint64_t dedup;
+	uint64_t duplicates;
+	uint64_t retries;
+	uint64_t skipped;
+	uint64_t by_worker[MAX_WORKERS];
+	double seconds;
+};
+
+static inline uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* Anonymous memory that forked processes share; NULL when there is none. */
+void *shared_memory(size_t size);
+
+/* Says on stderr what failed and what to do about it; returns @ret. */
+int complain(const char *what, int ret);
+
+/* Creates the anonymous store @create; its first session, or -errno, told. */
+int create_store(const struct kvbm_store_create *create);
+
+/* Each returns an exit status. */
+int replay_run(const struct options *options, const struct trace *trace);
+int worker_main(const struct replay *replay, uint32_t worker);
+int show_wakeup(const struct options *options);
+
+/* Whether every block is accounted for and nobody holds anything. */
+bool accounts_balance(const struct accounts *accounts);
+
+/* Whether the kernel took back what the killed worker had, no more, no less. */
+bool kill_exact(const struct killed *killed);
+
+void report_json(const struct replay *replay, const struct result *result);
+void report_text(const struct replay *replay, const struct result *result);
+void report_brief(const struct replay *replay, const struct result *result);
+
+#endif /* REPLAY_H */

@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: MIT
+/*
+ * One worker: a process with a session of its own that does with each request
+ * what an inference engine does: hold the longest prefix that is there,
+ * allocate the rest, register it, and release everything some requests later,
+ * tail first.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "replay.h"
+
+/* How long to wait for blocks before a request is given up. */
+#define GIVE_UP_NS	(10ULL * 1000 * 1000 * 1000)
+
+/**
+ * struct flight - a request whose blocks are held
+ * @n: blocks
+ * @ids: block ids, in the order of the chain
+ */
+struct flight {
+	uint32_t n;
+	uint32_t *ids;
+};
+
+/**
+ * struct worker - a worker
+ * @replay: the replay
+ * @number: which worker this is, from 0
+ * @session: its session
+ * @pool_blocks: blocks of its pool: longer requests are trimmed
+ * @flights: ring of requests in flight
+ * @oldest: index of the oldest one
+ * @flying: how many
+ * @where: for each missing block of the current request, its place in the chain
+ * @missing: hashes of the missing blocks
+ * @fresh: ids of the allocated blocks
+ * @registered: what their registration came to
+ * @reversed: ids in the order of release
+ * @evicted: hashes that an allocation evicted
+ * @cursor: with private pools, the next request of this worker
+ * @calls: latencies
+ */
+struct worker {
+	const struct replay *replay;
+	uint32_t number;
+	int session;
+	uint32_t pool_blocks;
+	struct flight *flights;
+	uint32_t oldest;
+	uint32_t flying;
+	uint32_t *where;
+	struct kvbm_hash *missing;
+	uint32_t *fresh;
+	struct kvbm_registered *registered;
+	uint32_t *reversed;
+	struct kvbm_hash *evicted;
+	size_t cursor;
+	struct hist *calls;
+};
+
+#define TIMED(w, call, n, expression) ({				\
+	uint64_t start_ = now_ns();					\
+	int ret_ = (expression);					\
+									\
+	hist_add(&(w)->calls[call], now_ns() - start_, n);		\
+	ret_;								\
+})
+
+static int worker_init(struct worker *w, const struct replay *r, uint32_t number)
+{
+	uint32_t pool = r->nr_pools > 1 ? number : 0;
+	uint32_t max, i;
+
+	memset(w, 0, sizeof(*w));
+	w->replay = r;
+	w->number = number;
+	w->pool_blocks = r->pool_blocks[pool];
+	w->calls = r->shared->calls[number];
+	w->cursor = number;
+
+	max = r->trace->max_blocks < w->pool_blocks ? r->trace->max_blocks :
+						      w->pool_blocks;
+	max += !max;
+	w->flights = calloc(r->options->inflight, sizeof(*w->flights));
+	w->where = calloc(max, sizeof(*w->where));
+	w->missing = calloc(max, sizeof(*w->missing));
+	w->fresh = calloc(max, sizeof(*w->fresh));
+	w->registered = calloc(max, sizeof(*w->registered));
+	w->reversed = calloc(max, sizeof(*w->reversed));
+	w->evicted = calloc(max, sizeof(*w->evicted));
+	if (!w->flights || !w->where || !w->missing || !w->fresh ||
+	    !w->registered || !w->reversed || !w->evicted)
+		return complain("worker", -ENOMEM);
+	for (i = 0; i < r->options->inflight; i++) {
+		w->flights[i].ids = calloc(max, sizeof(*w->flights[i].ids));
+		if (!w->flights[i].ids)
+			return complain("worker", -ENOMEM);
+	}
+
+	w->session = kvbm_session_open(r->pools[pool]);
+	if (w->session < 0)
+		return complain("cannot open a session", w->session);
+	/* The parent's sessions are its own affair. */
+	for (i = 0; i < r->nr_pools; i++)
+		close(r->pools[i]);
+	return 0;
+}
+
+/* Releases a request's blocks, tail first; holes in @ids are skipped. */
+static int release_chain(struct worker *w, struct flight *f)
+{
+	uint32_t i, n = 0;
+	int ret;
+
+	for (i = f->n; i-- > 0;)
+		if (f->ids[i] != KVBM_NO_BLOCK)
+			w->reversed[n++] = f->ids[i];
+	f->n = 0;
+	if (!n)
+		return 0;
+	ret = TIMED(w, CALL_RELEASE, n,
+		    kvbm_release(w->session, n, w->reversed, 0, NULL));
+	return ret < 0 ? complain("release", ret) : 0;
+}
+
+static int release_oldest(struct worker *w)
+{
+	struct flight *f = &w->flights[w->oldest];
+
+	w->oldest = (w->oldest + 1) % w->replay->options->inflight;
+	w->flying--;
+	return release_chain(w, f);
+}
+
+/*
+ * Holds what is there of the chain.  Misses become KVBM_NO_BLOCK in f->ids, and
+ * their places go to w->where.  Returns how many there are, or -errno.
+ */
+static int look_up(struct worker *w, const struct kvbm_hash *chain, uint32_t n,
+		   struct flight *f, struct outcome *o)
+{
+	uint32_t i, missing = 0;
+	int ret;
+
+	f->n = 0;
+	ret = TIMED(w, CALL_MATCH, n,
+		    kvbm_match(w->session, n, chain, f->ids, &f->n));
+	if (ret < 0)
+		return ret;
+	o->hits = f->n;
+	if (f->n < n) {
+		uint32_t rest = n - f->n, hits = 0, done = 0;
+
+		ret = TIMED(w, CALL_SCAN, rest,
+			    kvbm_scan(w->session, rest, chain + f->n,
+				      f->ids + f->n, 0, &hits, &done));
+		f->n += done;
+		o->reused = hits;
+		if (ret < 0)
+			return ret;
+	}
+	for (i = o->hits; i < n; i++)
+		if (f->ids[i] == KVBM_NO_BLOCK)
+			w->where[missing++] = i;
+	return missing;
+}
+
+static int allocate(struct worker *w, uint32_t n, bool wait, struct outcome *o)
+{
+	uint32_t evicted = 0;
+	int ret;
+
+	if (wait)
+		ret = kvbm_alloc_wait(w->session, n, w->fresh, w->evicted,
+				      &evicted, kvbm_deadline(GIVE_UP_NS));
+	else
+		ret = TIMED(w, CALL_ALLOC, n,
+			    kvbm_alloc(w->session, n, w->fresh, w->evicted,
+				       &evicted));
+	if (ret >= 0) {
+		o->allocated += n;
+		o->evicted += evicted;
+	}
+	return ret;
+}
+
+static bool shortage(int ret)
+{
+	return ret == -ENOSPC || ret == -EDQUOT;
+}
+
+/*
+ * Holds the chain or has Mutable blocks in w->fresh for what is missing.
+ * Returns how many are missing, or -errno with nothing of this request held.
+ *
+ * When there are too few blocks, the worker first gives up what it has in
+ * flight.  If that is not enough it waits, but holds nothing meanwhile: workers
+ * that wait for each other's prefixes would wait for ever.
+ */
+static int acquire(struct worker *w, const struct kvbm_hash *chain, uint32_t n,
+		   struct flight *f, struct outcome *o)
+{
+	int ret, missing;
+
+	for (;;) {
+		missing = look_up(w, chain, n, f, o);
+		ret = missing;
+		if (missing > 0)
+			ret = allocate(w, missing, false, o);
+		if (!shortage(ret))
+			break;
+		o->retries++;
+		if (release_chain(w, f))
+			return -EIO;
+		if (!w->flying)
+			goto wait;
+		if (release_oldest(w))
+			return -EIO;
+	}
+	if (ret < 0) {
+		release_chain(w, f);
+		return complain("match and allocate", ret);
+	}
+	return missing;
+
+wait:
+	do {
+		ret = allocate(w, n, true, o);
+	} while (ret == -EINTR);
+	if (ret < 0)
+		return ret == -ETIMEDOUT || shortage(ret) ? ret :
+		       complain("wait for blocks", ret);
+	/* Now there are enough; some of the chain may be there as well. */
+	missing = look_up(w, chain, n, f, o);
+	if (missing >= 0 && (uint32_t)missing < n) {
+		ret = kvbm_release(w->session, n - missing, w->fresh + missing,
+				   KVBM_RELEASE_MUTABLE, NULL);
+		if (ret < 0)
+			missing = ret;
+	}
+	if (missing < 0) {
+		release_chain(w, f);
+		kvbm_release(w->session, n, w->fresh, KVBM_RELEASE_MUTABLE,
+			     NULL);
+		return complain("match after a wait", missing);
+	}
+	return missing;
+}
+
+static int publish(struct worker *w, const struct kvbm_hash *chain, uint32_t n,
+		   struct flight *f, struct outcome *o)
+{
+	uint32_t i;
+	int ret;
+
+	for (i = 0; i < n; i++)
+		w->missing[i] = chain[w->where[i]];
+	ret = TIMED(w, CALL_REGISTER, n,
+		    kvbm_stage_register(w->session, n, w->fresh, w->missing,
+					w->registered,
+					w->replay->options->register_flags,
+					NULL));
+	if (ret < 0)
+		return complain("register", ret);
+	for (i = 0; i < n; i++) {
+		f->ids[w->where[i]] = w->registered[i].block;
+		o->dedup += w->registered[i].kind == KVBM_KIND_DEDUP;
+		o->duplicates += w->registered[i].kind == KVBM_KIND_DUPLICATE;
+	}
+	return 0;
+}
+
+static int serve(struct worker *w, size_t request)
+{
+	const struct replay *r = w->replay;
+	const struct request *req = &r->trace->requests[request];
+	const struct kvbm_hash *chain = r->hashes + req->first;
+	struct outcome *shared = &r->outcomes[request];
+	struct outcome o = { .worker = w->number };
+	uint32_t n = req->blocks;
+	struct flight *f;
+	int ret;
+
+	if (n > w->pool_blocks) {
+		o.trimmed = n - w->pool_blocks;
+		n = w->pool_blocks;
+	}
+	if (w->flying == r->options->inflight) {
+		ret = release_oldest(w);
+		if (ret)
+			return ret;
+	}
+
+	/* The ring has room: what flies are the w->flying before this one. */
+	f = &w->flights[(w->oldest + w->flying) % r->options->inflight];
+	ret = acquire(w, chain, n, f, &o);
+	if (ret > 0)
+		ret = publish(w, chain, ret, f, &o);
+	if (ret == -ETIMEDOUT || shortage(ret)) {
+		o.hits = 0;
+		o.reused = 0;
+		o.skipped = 1;
+	} else if (ret < 0) {
+		return ret;
+	} else {
+		w->flying++;
+	}
+
+	memcpy((char *)shared + sizeof(shared->state),
+	       (char *)&o + sizeof(o.state), sizeof(o) - sizeof(o.state));
+	atomic_store(&shared->state, STATE_DONE);
+	return 0;
+}
+
+/* Takes the next free request; false when there are no more. */
+static bool take_shared(struct worker *w, size_t *request)
+{
+	const struct replay *r = w->replay;
+	struct shared *shared = r->shared;
+	size_t nr = r->trace->nr_requests;
+
+	for (;;) {
+		size_t redo = atomic_exchange(&shared->redo, 0);
+		size_t i = atomic_load(&shared->next);
+		uint32_t state = STATE_FREE;
+		bool mine;
+
+		if (redo) {
+			*request = redo - 1;
+			atomic_store(&r->outcomes[*request].state,
+				     w->number + 1);
+			return true;
+		}
+		if (i >= nr) {
+			if (!atomic_load(&shared->kill_pending))
+				return false;
+			usleep(1000);
+			continue;
+		}
+		/* Whoever sees a request taken moves on, also for the taker. */
+		mine = atomic_compare_exchange_strong(&r->outcomes[i].state,
+						      &state, w->number + 1);
+		*request = i;
+		atomic_compare_exchange_strong(&shared->next, &i, i + 1);
+		if (mine)
+			return true;
+	}
+}
+
+static bool take(struct worker *w, size_t *request)
+{
+	const struct replay *r = w->replay;
+
+	if (atomic_load(&r->shared->failed))
+		return false;
+	if (r->nr_pools == 1)
+		return take_shared(w, request);
+	/* Pools of their own: in turn, so that a replay can be repeated. */
+	*request = w->cursor;
+	w->cursor += r->nr_pools;
+	return *request < r->trace->nr_requests;
+}
+
+static void pace(const struct worker *w, size_t request)
+{
+	const struct replay *r = w->replay;
+	double speed = r->options->speed;
+	uint64_t when;
+	struct timespec ts;
+
+	if (speed <= 0)
+		return;
+	when = r->shared->start_ns + (r->trace->requests[request].timestamp -
+				      r->trace->requests[0].timestamp) *
+				     (1e6 / speed);
+	ts.tv_sec = when / 1000000000;
+	ts.tv_nsec = when % 1000000000;
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) ==
+	       EINTR)
+		;
+}
+
+int worker_main(const struct replay *replay, uint32_t number)
+{
+	struct worker w;
+	size_t request;
+	int ret;
+
+	ret = worker_init(&w, replay, number);
+	while (!ret && take(&w, &request)) {
+		if (request + 1 == replay->options->kill_at &&
+		    write(replay->kill_pipe[1], "", 1) != 1)
+			ret = complain("kill pipe", -errno);
+		pace(&w, request);
+		if (!ret)
+			ret = serve(&w, request);
+	}
+	while (!ret && w.flying)
+		ret = release_oldest(&w);
+	if (ret)
+		atomic_store(&replay->shared->failed, true);
+	replay->shared->finished_ns[number] = now_ns();
+	return ret ? 1 : 0;
+}
