@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HOST_LINUX_CPUMASK_H
+#define HOST_LINUX_CPUMASK_H
+
+#include <linux/percpu.h>
+
+#endif

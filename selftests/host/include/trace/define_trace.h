@@ -1,0 +1,2 @@
+/* SPDX-License-Identifier: MIT */
+/* Nothing to define: trace events are empty, see linux/tracepoint.h. */

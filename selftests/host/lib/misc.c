@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: MIT
+/* Messages, warnings, random numbers, time, strings, the current thread. */
+#include <execinfo.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/kernel.h>
+#include <linux/sched.h>
+#include <linux/string.h>
+#include <linux/random.h>
+#include <linux/ktime.h>
+#include <linux/capability.h>
+#include <linux/percpu.h>
+#include <linux/spinlock.h>
+#include <linux/rcupdate.h>
+#include <linux/delay.h>
+#include "host.h"
+
+#ifdef HOST_TSAN
+unsigned long host_tsan_fence;
+#endif
+
+/* --- messages and warnings ---------------------------------------------- */
+
+static bool quiet;
+static bool warn_expected;
+static unsigned int warn_count;
+
+void host_quiet(bool q)
+{
+	WRITE_ONCE(quiet, q);
+}
+
+void host_printk(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (READ_ONCE(quiet))
+		return;
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+}
+
+static void backtrace_now(void)
+{
+	void *frames[32];
+
+	backtrace_symbols_fd(frames, backtrace(frames, ARRAY_SIZE(frames)), 2);
+}
+
+void host_bug(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "BUG at %s:%d: %s\n", file, line, what);
+	backtrace_now();
+	abort();
+}
+
+void host_warn(const char *file, int line, const char *what)
+{
+	if (READ_ONCE(warn_expected)) {
+		__atomic_fetch_add(&warn_count, 1, __ATOMIC_RELAXED);
+		return;
+	}
+	fprintf(stderr, "WARNING at %s:%d: %s\n", file, line, what);
+	backtrace_now();
+	abort();
+}
+
+unsigned int host_warn_expect(bool expected)
+{
+	WRITE_ONCE(warn_expected, expected);
+	return __atomic_exchange_n(&warn_count, 0, __ATOMIC_RELAXED);
+}
+
+/* --- random numbers: splitmix64 over a counter -------------------------- */
+
+static u64 random_state;
+static bool random_seeded;
+
+void host_seed(uint64_t seed)
+{
+	__atomic_store_n(&random_state, seed, __ATOMIC_RELAXED);
+	__atomic_store_n(&random_seeded, true, __ATOMIC_RELEASE);
+}
+
+u64 get_random_u64(void)
+{
+	u64 z;
+
+	if (!__atomic_load_n(&random_seeded, __ATOMIC_ACQUIRE)) {
+		BUG_ON(getrandom(&z, sizeof(z), 0) != sizeof(z));
+		host_seed(z);
+	}
+	z = __atomic_add_fetch(&random_state, 0x9e3779b97f4a7c15ULL,
+			       __ATOMIC_RELAXED);
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+	return z ^ (z >> 31);
+}
+
+void get_random_bytes(void *buf, size_t len)
+{
+	while (len) {
+		u64 r = get_random_u64();
+		size_t n = min(len, sizeof(r));
+
+		memcpy(buf, &r, n);
+		buf += n;
+		len -= n;
+	}
+}
+
+/* --- time --------------------------------------------------------------- */
+
+static u64 frozen_ns;
+
+void host_set_time(uint64_t ns)
+{
+	WRITE_ONCE(frozen_ns, ns);
+}
+
+static u64 clock_ns(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (u64)ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+}
+
+u64 ktime_get_ns(void)
+{
+	return READ_ONCE(frozen_ns) ?: clock_ns(CLOCK_MONOTONIC);
+}
+
+u64 ktime_get_real_ns(void)
+{
+	return READ_ONCE(frozen_ns) ?: clock_ns(CLOCK_REALTIME);
+}
+
+/* --- strings ------------------------------------------------------------ */
+
+int scnprintf(char *buf, size_t size, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	if (!size)
+		return 0;
+	va_start(ap, fmt);
+	n = vsnprintf(buf, size, fmt, ap);
+	va_end(ap);
+	return min_t(int, n, size - 1);
+}
+
+ssize_t strscpy(char *dst, const char *src, size_t count)
+{
+	size_t len;
+
+	if (!count)
+		return -E2BIG;
+	len = strnlen(src, count);
+	if (len == count) {
+		memcpy(dst, src, count - 1);
+		dst[count - 1] = 0;
+		return -E2BIG;
+	}
+	memcpy(dst, src, len + 1);
+	return len;
+}
+
+void *memchr_inv(const void *start, int c, size_t bytes)
+{
+	const u8 *p = start;
+
+	for (; bytes--; p++)
+		if (*p != (u8)c)
+			return (void *)p;
+	return NULL;
+}
+
+/* --- privileges --------------------------------------------------------- */
+
+static bool incapable;
+
+void host_set_capable(bool yes)
+{
+	WRITE_ONCE(incapable, !yes);
+}
+
+bool capable(int cap)
+{
+	return !READ_ONCE(incapable);
+}
+
+/* --- the current thread ------------------------------------------------- */
+
+static __thread struct task_struct self;
+static __thread bool sig_pending, sig_fatal;
+static __thread unsigned long fatal_in;
+
+struct task_struct *host_current(void)
+{
+	if (!self.pid) {
+		self.pid = gettid();
+		self.tgid = getpid();
+		pthread_getname_np(pthread_self(), self.comm,
+				   sizeof(self.comm));
+	}
+	return &self;
+}
+
+void host_set_signal(bool pending, bool fatal)
+{
+	sig_pending = pending || fatal;
+	sig_fatal = fatal;
+	fatal_in = 0;
+}
+
+void host_fatal_after(unsigned long nth)
+{
+	fatal_in = nth;
+}
+
+bool host_fatal_signal(void)
+{
+	if (fatal_in && !--fatal_in)
+		sig_pending = sig_fatal = true;
+	return sig_fatal;
+}
+
+bool host_signal(void)
+{
+	return host_fatal_signal() || sig_pending;
+}
+
+void host_yield(void)
+{
+	might_sleep();
+	sched_yield();
+}
+
+void host_spin_wait(unsigned int *spins)
+{
+	/* A preempted holder needs this CPU more than we do. */
+	if (++*spins % 256)
+		cpu_relax();
+	else
+		sched_yield();
+}
+
+/* CPU numbers, one to a live thread, given back by a thread's destructor. */
+__thread int host_cpu_plus_one;
+static u64 cpus_taken;
+static pthread_key_t cpu_key;
+
+static void cpu_give(void *cpu_plus_one)
+{
+	int cpu = (int)(long)cpu_plus_one - 1;
+
+	__atomic_fetch_and(&cpus_taken, ~(1ULL << cpu), __ATOMIC_RELEASE);
+}
+
+static void __attribute__((constructor)) cpu_setup(void)
+{
+	BUG_ON(pthread_key_create(&cpu_key, cpu_give));
+}
+
+int host_cpu_take(void)
+{
+	u64 old = __atomic_load_n(&cpus_taken, __ATOMIC_RELAXED);
+	int cpu;
+
+	BUILD_BUG_ON(HOST_NR_CPUS > 64);
+	do {
+		BUG_ON(old == ~0ULL);	/* more threads than HOST_NR_CPUS */
+		cpu = __builtin_ctzll(~old);
+	} while (!__atomic_compare_exchange_n(&cpus_taken, &old,
+					      old | 1ULL << cpu, false,
+					      __ATOMIC_ACQUIRE,
+					      __ATOMIC_RELAXED));
+	host_cpu_plus_one = cpu + 1;
+	pthread_setspecific(cpu_key, (void *)(long)host_cpu_plus_one);
+	return cpu;
+}
+
+/* --- checks ------------------------------------------------------------- */
+
+#ifdef HOST_DEBUG
+__thread int host_atomic_depth;
+
+unsigned int host_thread_id(void)
+{
+	static __thread unsigned int id;
+	static unsigned int last;
+
+	if (unlikely(!id))
+		id = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+	return id;
+}
+
+void host_might_sleep(const char *file, int line)
+{
+	if (host_atomic_depth)
+		host_bug(file, line, "sleeping in atomic context");
+	if (rcu_read_lock_held())
+		host_bug(file, line, "sleeping in an RCU reader");
+}
+#endif

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: MIT
+/* Runs operations on the model, compares and prints them and their results. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "gen.h"
+
+const char *const g_kind_name[G_KINDS] = {
+	[G_OPEN] = "open",
+	[G_CLOSE] = "close",
+	[G_ALLOC] = "alloc",
+	[G_ALLOC_RESET] = "alloc_reset",
+	[G_STAGE] = "stage",
+	[G_UNSTAGE] = "unstage",
+	[G_REGISTER] = "register",
+	[G_STAGE_REGISTER] = "stage_register",
+	[G_MATCH] = "match",
+	[G_SCAN] = "scan",
+	[G_SCAN_TOUCH] = "scan_touch",
+	[G_RELEASE] = "release",
+	[G_RETAIN] = "retain",
+	[G_SET_RESET] = "set_reset",
+	[G_UPGRADE] = "upgrade",
+	[G_RESET_INACTIVE] = "reset_inactive",
+	[G_COUNTS] = "counts",
+	[G_PRESENCE] = "presence",
+	[G_INFO] = "info",
+	[G_TOUCH] = "touch",
+	[G_FREQ] = "freq",
+};
+
+/* One element of a batch; res->done is its number. */
+static int apply_one(struct model *m, const struct g_op *op, struct g_res *res)
+{
+	uint32_t i = res->done;
+	int s = op->session;
+	struct m_weak w;
+	enum m_kind kind;
+	int err = 0;
+
+	switch (op->kind) {
+	case G_STAGE:
+		return m_stage(m, s, op->ids[i], op->hash[i], op->tokens);
+	case G_UNSTAGE:
+		return m_unstage(m, s, op->ids[i]);
+	case G_REGISTER:
+		err = m_register(m, s, op->ids[i], op->dup, &kind, &res->ids[i]);
+		if (!err)
+			res->val[i] = kind;
+		return err;
+	case G_STAGE_REGISTER:
+		err = m_stage_register(m, s, op->ids[i], op->hash[i],
+				       op->tokens, op->dup, &kind,
+				       &res->ids[i]);
+		if (!err)
+			res->val[i] = kind;
+		return err;
+	case G_RELEASE:
+		return m_release(m, s, op->ids[i]);
+	case G_RETAIN:
+		return m_retain(m, s, op->ids[i]);
+	case G_SET_RESET:
+		return m_set_reset(m, s, op->ids[i], op->flag);
+	case G_UPGRADE:
+		w = (struct m_weak){
+			.id = op->ids[i],
+			.generation = op->generation[i],
+			.hash = op->hash[i],
+		};
+		return m_upgrade(m, s, &w, &res->ids[i]);
+	case G_PRESENCE:
+		res->val[i] = m_presence(m, op->hash[i]);
+		return 0;
+	case G_TOUCH:
+		m_touch(m, op->hash[i]);
+		return 0;
+	case G_FREQ:
+		res->val[i] = m_frequency(m, op->hash[i]);
+		return 0;
+	default:
+		M_ASSERT(!"not a batch");
+		return 0;
+	}
+}
+
+void g_apply(struct model *m, const struct g_op *op, struct g_res *res)
+{
+	int s = op->session;
+
+	memset(res, 0, sizeof(*res));
+	M_ASSERT(op->n <= G_MAX);
+	if (op->kind == G_OPEN) {
+		res->err = m_session_open(m, s);
+		return;
+	}
+	if (!m->open[s]) {
+		res->err = -EBADF;
+		return;
+	}
+	switch (op->kind) {
+	case G_CLOSE:
+		res->done = (uint32_t)m_session_close(m, s);
+		return;
+	case G_ALLOC:
+		res->err = m_allocate(m, s, op->n, res->ids, res->evicted,
+				      &res->n_evicted);
+		res->done = res->err ? 0 : op->n;
+		return;
+	case G_ALLOC_RESET:
+		res->done = m_allocate_reset(m, s, op->n, res->ids);
+		return;
+	case G_MATCH:
+		res->err = m_match(m, s, op->hash, op->n, res->ids, &res->done);
+		return;
+	case G_SCAN:
+	case G_SCAN_TOUCH:
+		res->err = m_scan(m, s, op->hash, op->n,
+				  op->kind == G_SCAN_TOUCH, res->ids,
+				  &res->done);
+		return;
+	case G_RESET_INACTIVE:
+		res->done = m_reset_inactive(m, &res->flag);
+		return;
+	case G_COUNTS:
+		m_get_stats(m, &res->stats);
+		return;
+	case G_INFO:
+		res->err = m_get_info(m, s, op->ids[0], &res->info);
+		return;
+	default:
+		break;
+	}
+	for (; res->done < op->n; res->done++) {
+		res->err = apply_one(m, op, res);
+		if (res->err)
+			return;
+	}
+}
+
+static bool has_result_ids(enum g_kind kind)
+{
+	switch (kind) {
+	case G_ALLOC:
+	case G_ALLOC_RESET:
+	case G_REGISTER:
+	case G_STAGE_REGISTER:
+	case G_MATCH:
+	case G_SCAN:
+	case G_SCAN_TOUCH:
+	case G_UPGRADE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool has_result_val(enum g_kind kind)
+{
+	return kind == G_REGISTER || kind == G_STAGE_REGISTER ||
+	       kind == G_PRESENCE || kind == G_FREQ;
+}
+
+/* The flag of a slot that is not Primary or Inactive matters to nobody. */
+static const char *compare_info(const struct m_info *a, const struct m_info *b)
+{
+	if (a->state != b->state)
+		return "state";
+	if (!m_hash_equal(a->hash, b->hash))
+		return "hash";
+	if (a->generation != b->generation)
+		return "generation";
+	if ((a->state == M_PRIMARY || a->state == M_INACTIVE) &&
+	    a->reset != b->reset)
+		return "reset-on-release flag";
+	if (a->holds != b->holds)
+		return "holds";
+	if (a->own != b->own)
+		return "own holds";
+	return NULL;
+}
+
+const char *g_compare(const struct g_op *op, const struct g_res *a,
+		      const struct g_res *b)
+{
+	if (a->err != b->err)
+		return "error";
+	if (a->done != b->done)
+		return "count";
+	if (has_result_ids(op->kind) &&
+	    memcmp(a->ids, b->ids, a->done * sizeof(a->ids[0])))
+		return "block ids";
+	if (has_result_val(op->kind) &&
+	    memcmp(a->val, b->val, a->done * sizeof(a->val[0])))
+		return "values";
+	if (a->n_evicted != b->n_evicted)
+		return "number of evicted hashes";
+	for (uint32_t i = 0; i < a->n_evicted; i++) {
+		if (!m_hash_equal(a->evicted[i], b->evicted[i]))
+			return "evicted hashes";
+	}
+	if (a->flag != b->flag)
+		return "flag";
+	if (op->kind == G_INFO && !a->err)
+		return compare_info(&a->info, &b->info);
+#define COMPARE(name) if (a->stats.name != b->stats.name) return #name;
+	if (op->kind == G_COUNTS) {
+		M_COUNTERS(COMPARE)
+		M_GAUGES(COMPARE)
+	}
+#undef COMPARE
+	return NULL;
+}
+
+static void print_ids(const char *name, const uint32_t *ids, uint32_t n,
+		      FILE *out)
+{
+	fprintf(out, " %s", name);
+	for (uint32_t i = 0; i < n; i++) {
+		if (ids[i] == M_NONE)
+			fprintf(out, "%cnone", i ? ',' : '=');
+		else
+			fprintf(out, "%c%" PRIu32, i ? ',' : '=', ids[i]);
+	}
+}
+
+static void print_hashes(const char *name, const struct m_hash *h, uint32_t n,
+			 FILE *out)
+{
+	fprintf(out, " %s", name);
+	for (uint32_t i = 0; i < n; i++)
+		fprintf(out, "%c%016" PRIx64 ":%016" PRIx64, i ? ',' : '=',
+			h[i].hi, h[i].lo);
+}
+
+void g_print_op(const struct g_op *op, FILE *out)
+{
+	static const char *const dup[] = { "", " allow", " reject" };
+
+	fprintf(out, "s%d %s n=%" PRIu32, op->session, g_kind_name[op->kind],
+		op->n);
+	switch (op->kind) {
+	case G_STAGE:
+	case G_STAGE_REGISTER:
+	case G_UPGRADE:
+		print_ids("ids", op->ids, op->n, out);
+		if (op->kind == G_UPGRADE)
+			print_ids("generations", op->generation, op->n, out);
+		print_hashes("hashes", op->hash, op->n, out);
+		break;
+	case G_MATCH:
+	case G_SCAN:
+	case G_SCAN_TOUCH:
+	case G_PRESENCE:
+	case G_TOUCH:
+	case G_FREQ:
+		print_hashes("hashes", op->hash, op->n, out);
+		break;
+	case G_UNSTAGE:
+	case G_REGISTER:
+	case G_RELEASE:
+	case G_RETAIN:
+	case G_SET_RESET:
+	case G_INFO:
+		print_ids("ids", op->ids, op->n, out);
+		break;
+	default:
+		break;
+	}
+	if (op->kind == G_SET_RESET)
+		fprintf(out, " flag=%d", op->flag);
+	if ((op->kind == G_STAGE || op->kind == G_STAGE_REGISTER) &&
+	    op->tokens != M_TOKENS_NONE)
+		fprintf(out, " tokens=%" PRIu32, op->tokens);
+	if (op->kind == G_REGISTER || op->kind == G_STAGE_REGISTER)
+		fputs(dup[op->dup], out);
+	fputc('\n', out);
+}
+
+void g_print_res(const struct g_op *op, const struct g_res *res, FILE *out)
+{
+	fprintf(out, "err=%d done=%" PRIu32 " flag=%d", res->err, res->done,
+		res->flag);
+	if (has_result_ids(op->kind))
+		print_ids("ids", res->ids, res->done, out);
+	if (has_result_val(op->kind))
+		print_ids("val", res->val, res->done, out);
+	if (res->n_evicted)
+		print_hashes("evicted", res->evicted, res->n_evicted, out);
+	if (op->kind == G_INFO && !res->err)
+		fprintf(out, " state=%d hash=%016" PRIx64 ":%016" PRIx64
+			" generation=%" PRIu32 " reset=%d holds=%" PRIu64
+			" own=%" PRIu64, res->info.state, res->info.hash.hi,
+			res->info.hash.lo, res->info.generation,
+			res->info.reset, res->info.holds, res->info.own);
+#define PRINT(name) fprintf(out, " " #name "=%" PRIu64, res->stats.name);
+	if (op->kind == G_COUNTS) {
+		M_COUNTERS(PRINT)
+		M_GAUGES(PRINT)
+	}
+#undef PRINT
+	fputc('\n', out);
+}

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The generator. It looks at the model to make operations that mostly succeed,
+ * under a pressure that keeps evictions, resurrections and full stores common.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "gen.h"
+
+void gen_init(struct gen *g, const struct g_config *cfg, uint32_t total)
+{
+	int n = cfg->universe;
+
+	memset(g, 0, sizeof(*g));
+	g->cfg = *cfg;
+	g->rng.s = cfg->seed;
+	/* From fewer hashes than blocks to three for each block. */
+	if (!n)
+		n = total / 2 + 2 + (int)g_below(&g->rng, 5 * total / 2 + 2);
+	if (n > G_UNIVERSE)
+		n = G_UNIVERSE;
+	g_universe_init(&g->u, &g->rng, n, cfg->twins);
+}
+
+/* ---- choosing ---- */
+
+static uint32_t batch(struct gen *g)
+{
+	uint32_t max = g->cfg.max_batch;
+
+	if (!max) {
+		if (g_once_in(&g->rng, 40))
+			max = G_MAX;
+		else
+			max = g_once_in(&g->rng, 4) ? 16 : 4;
+	}
+	return 1 + g_below(&g->rng, max);
+}
+
+static bool odd(struct gen *g, uint32_t n)
+{
+	return g->cfg.invalid && g_once_in(&g->rng, n);
+}
+
+static uint32_t odd_id(struct gen *g, const struct model *m)
+{
+	static const uint32_t far[] = { 0, 1, 511, 512, 1u << 20, 1u << 28,
+					0x7fffffff, 0xffffffff };
+	uint32_t total = m->cfg.total;
+
+	if (g_once_in(&g->rng, 3))
+		return total + far[g_below(&g->rng, 6)];
+	if (g_once_in(&g->rng, 4))
+		return far[6 + g_below(&g->rng, 2)];
+	return g_below(&g->rng, total);
+}
+
+static bool wanted(const struct model *m, int s, uint32_t id,
+		   enum m_state state)
+{
+	if (state == M_PRIMARY)		/* any registered block it holds */
+		return m->slot[id].holds[s];
+	return m_owns(m, s, id, state);
+}
+
+/* All blocks that the session has in a state, ascending. */
+static uint32_t mine(const struct model *m, int s, enum m_state state,
+		     uint32_t *ids)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < m->cfg.total && n < G_MAX; i++) {
+		if (wanted(m, s, i, state))
+			ids[n++] = i;
+	}
+	return n;
+}
+
+static void reverse(uint32_t *ids, uint32_t n)
+{
+	for (uint32_t i = 0; i < n / 2; i++) {
+		uint32_t t = ids[i];
+
+		ids[i] = ids[n - 1 - i];
+		ids[n - 1 - i] = t;
+	}
+}
+
+static void shuffle(struct gen *g, uint32_t *ids, uint32_t n)
+{
+	for (uint32_t i = n; i > 1; i--) {
+		uint32_t k = g_below(&g->rng, i), t = ids[i - 1];
+
+		ids[i - 1] = ids[k];
+		ids[k] = t;
+	}
+}
+
+/* Some of the blocks the session has in a state, in some order. */
+static void some_of(struct gen *g, const struct model *m, struct g_op *op,
+		    enum m_state state)
+{
+	uint32_t n = mine(m, op->session, state, op->ids), want = batch(g);
+
+	switch (g_below(&g->rng, 3)) {
+	case 0:
+		reverse(op->ids, n);
+		break;
+	case 1:
+		shuffle(g, op->ids, n);
+		break;
+	}
+	op->n = n < want ? n : want;
+	if (odd(g, 12) && op->n < G_MAX) {
+		/* A wrong one somewhere, or the same one twice. */
+		uint32_t at = g_below(&g->rng, op->n + 1);
+
+		memmove(op->ids + at + 1, op->ids + at,
+			(op->n - at) * sizeof(op->ids[0]));
+		if (!op->n || g_once_in(&g->rng, 2))
+			op->ids[at] = odd_id(g, m);
+		else
+			op->ids[at] = op->ids[at ? 0 : 1];
+		op->n++;
+	}
+}
+
+static void query(struct gen *g, struct g_op *op)
+{
+	struct g_rng *r = &g->rng;
+
+	op->n = g_path(&g->u, r, op->hash, batch(g));
+	if (g_once_in(r, 4)) {
+		/* Not a chain: anything after anything. */
+		op->n = batch(g);
+		g_runs(&g->u, r, op->hash, op->n);
+	}
+	if (g_once_in(r, 8)) {
+		uint32_t at = g_below(r, op->n);
+
+		op->hash[at] = op->hash[g_below(r, op->n)];
+	}
+	if (odd(g, 12))
+		op->hash[g_below(r, op->n)] = g_bad_hash(r);
+}
+
+static void staging(struct gen *g, const struct model *m, struct g_op *op)
+{
+	struct g_rng *r = &g->rng;
+
+	some_of(g, m, op, M_MUTABLE);
+	g_runs(&g->u, r, op->hash, op->n);
+	if (op->n && odd(g, 16))
+		op->hash[g_below(r, op->n)] = g_bad_hash(r);
+	if (g_once_in(r, 2))
+		op->tokens = m->cfg.block_size;
+	if (odd(g, 24))
+		op->tokens = 1 + g_below(r, 2 * m->cfg.block_size);
+	op->dup = g_once_in(r, 3) ? 1 + g_below(r, 2) : M_DUP_DEFAULT;
+}
+
+static uint32_t held_block(const struct model *m, int s, struct m_hash h)
+{
+	for (uint32_t i = 0; i < m->cfg.total; i++) {
+		if (m->slot[i].holds[s] && m_hash_equal(m->slot[i].hash, h))
+			return i;
+	}
+	return M_NONE;
+}
+
+static void releasing(struct gen *g, const struct model *m, struct g_op *op)
+{
+	struct m_hash path[G_MAX];
+	struct g_rng *r = &g->rng;
+	uint32_t n = 0, id;
+
+	switch (g_below(r, 8)) {
+	case 0:
+	case 1:
+	case 2:		/* a chain, tail first or head first */
+		n = g_path(&g->u, r, path, G_MAX);
+		for (uint32_t i = 0; i < n; i++) {
+			id = held_block(m, op->session, path[i]);
+			if (id != M_NONE)
+				op->ids[op->n++] = id;
+		}
+		if (!g_once_in(r, 3))
+			reverse(op->ids, op->n);
+		if (op->n)
+			return;
+		break;
+	case 3:		/* every hold of some blocks */
+		id = mine(m, op->session, M_PRIMARY, op->ids);
+		if (!id)
+			break;
+		id = op->ids[g_below(r, id)];
+		for (; n < m->slot[id].holds[op->session] && n < G_MAX; n++)
+			op->ids[n] = id;
+		if (odd(g, 4) && n < G_MAX)
+			op->ids[n++] = id;
+		op->n = n;
+		return;
+	case 4:
+		some_of(g, m, op, g_once_in(r, 2) ? M_MUTABLE : M_STAGED);
+		if (op->n)
+			return;
+		break;
+	}
+	some_of(g, m, op, M_PRIMARY);
+}
+
+/* Remembers a weak reference to something the session holds. */
+static void remember(struct gen *g, const struct model *m, int s)
+{
+	uint32_t ids[G_MAX], n = mine(m, s, M_PRIMARY, ids);
+	struct m_weak *w;
+
+	if (!n)
+		return;
+	if (g->n_weak < G_WEAKS)
+		w = &g->weak[g->n_weak++];
+	else
+		w = &g->weak[g_below(&g->rng, G_WEAKS)];
+	M_ASSERT(!m_weak(m, s, ids[g_below(&g->rng, n)], w));
+}
+
+static void upgrading(struct gen *g, const struct model *m, struct g_op *op)
+{
+	struct g_rng *r = &g->rng;
+
+	op->n = g->n_weak ? batch(g) : 0;
+	for (uint32_t i = 0; i < op->n; i++) {
+		const struct m_weak *w = &g->weak[g_below(r, g->n_weak)];
+
+		op->ids[i] = w->id;
+		op->generation[i] = w->generation;
+		op->hash[i] = w->hash;
+		if (odd(g, 16))
+			op->ids[i] = odd_id(g, m);
+		if (odd(g, 16))
+			op->generation[i]++;
+		if (odd(g, 32))
+			op->hash[i] = g_bad_hash(r);
+	}
+}
+
+/* ---- the stream ---- */
+
+static const struct {
+	enum g_kind kind;
+	int weight;
+} mix[] = {
+	{ G_MATCH, 180 },
+	{ G_SCAN, 50 },
+	{ G_SCAN_TOUCH, 30 },
+	{ G_ALLOC, 140 },
+	{ G_ALLOC_RESET, 30 },
+	{ G_STAGE, 50 },
+	{ G_UNSTAGE, 15 },
+	{ G_REGISTER, 60 },
+	{ G_STAGE_REGISTER, 130 },
+	{ G_RELEASE, 260 },
+	{ G_RETAIN, 30 },
+	{ G_SET_RESET, 25 },
+	{ G_UPGRADE, 40 },
+	{ G_RESET_INACTIVE, 2 },
+	{ G_COUNTS, 20 },
+	{ G_PRESENCE, 20 },
+	{ G_INFO, 30 },
+	{ G_TOUCH, 20 },
+	{ G_FREQ, 20 },
+	{ G_CLOSE, 6 },
+};
+
+static enum g_kind any_kind(struct gen *g)
+{
+	int sum = 0, at;
+
+	for (size_t i = 0; i < sizeof(mix) / sizeof(mix[0]); i++)
+		sum += mix[i].weight;
+	at = (int)g_below(&g->rng, sum);
+	for (size_t i = 0;; i++) {
+		at -= mix[i].weight;
+		if (at < 0)
+			return mix[i].kind;
+	}
+}
+
+void gen_next(struct gen *g, const struct model *m, struct g_op *op)
+{
+	struct g_rng *r = &g->rng;
+	uint32_t available = m->n_free + m->index.len;
+
+	memset(op, 0, sizeof(*op));
+	op->tokens = M_TOKENS_NONE;
+	op->session = (int)g_below(r, g->cfg.sessions);
+	op->kind = any_kind(g);
+	if (!m->open[op->session]) {
+		op->kind = G_OPEN;
+		return;
+	}
+	if (g_once_in(r, 4))
+		remember(g, m, op->session);
+	/* When nearly all is held, give back more than is taken. */
+	if (available < m->cfg.total / 4 && g_once_in(r, 2))
+		op->kind = g_once_in(r, 30) ? G_CLOSE : G_RELEASE;
+
+	switch (op->kind) {
+	case G_ALLOC:
+	case G_ALLOC_RESET:
+		op->n = batch(g);
+		if (odd(g, 40))
+			op->n = 0;
+		else if (op->n > available && !odd(g, 8))
+			op->n = available;
+		if (op->n > G_MAX)
+			op->n = G_MAX;
+		break;
+	case G_STAGE:
+	case G_STAGE_REGISTER:
+		staging(g, m, op);
+		break;
+	case G_UNSTAGE:
+	case G_REGISTER:
+		some_of(g, m, op, M_STAGED);
+		op->dup = g_once_in(r, 3) ? 1 + g_below(r, 2) : M_DUP_DEFAULT;
+		break;
+	case G_RELEASE:
+		releasing(g, m, op);
+		break;
+	case G_RETAIN:
+		some_of(g, m, op, odd(g, 20) ? M_MUTABLE : M_PRIMARY);
+		break;
+	case G_SET_RESET:
+		some_of(g, m, op, odd(g, 20) ? M_STAGED : M_PRIMARY);
+		op->flag = g_once_in(r, 2);
+		break;
+	case G_UPGRADE:
+		upgrading(g, m, op);
+		break;
+	case G_MATCH:
+	case G_SCAN:
+	case G_SCAN_TOUCH:
+	case G_PRESENCE:
+	case G_TOUCH:
+	case G_FREQ:
+		query(g, op);
+		break;
+	case G_INFO:
+		op->n = 1;
+		op->ids[0] = odd(g, 10) ? odd_id(g, m) :
+					  g_below(r, m->cfg.total);
+		break;
+	default:
+		break;
+	}
+}

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: MIT
+/*
+ * model-gen --script SEED N POLICY [none|some|many]: a random script of N lines
+ * for kvbmctl exec and model-script, kept going by running each line on the
+ * model. POLICY may be "any": then each store of the script has its own. The
+ * last word says how many hashes share a node key (none unless given).
+ *
+ * It writes only what the language leaves no doubt about, mistakes included.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gen.h"
+#include "script.h"
+
+#define LINES_PER_STORE 1500
+
+struct maker {
+	struct g_rng rng;
+	struct script s;
+	struct g_universe u;
+	enum g_twins twins;
+	const char *policy;
+	char line[16384];
+	size_t len;
+};
+
+__attribute__((format(printf, 2, 3)))
+static void add(struct maker *k, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(k->line + k->len, sizeof(k->line) - k->len, fmt, ap);
+	va_end(ap);
+	M_ASSERT(n >= 0 && k->len + n < sizeof(k->line));
+	k->len += n;
+}
+
+/* A hash in one of the forms the language takes. */
+static void add_hash(struct maker *k, struct m_hash h, bool first)
+{
+	add(k, "%s", first || !g_once_in(&k->rng, 3) ? " " : ",");
+	switch (g_below(&k->rng, 4)) {
+	case 0:
+		add(k, "%" PRIx64 " %" PRIx64, h.hi, h.lo);
+		break;
+	case 1:
+		add(k, "%" PRIx64 ":%" PRIx64, h.hi, h.lo);
+		break;
+	default:
+		add(k, "%016" PRIx64 ":%016" PRIx64, h.hi, h.lo);
+		break;
+	}
+}
+
+static uint32_t count_of(struct maker *k)
+{
+	return 1 + g_below(&k->rng, g_once_in(&k->rng, 30) ? 80 :
+				    g_once_in(&k->rng, 4) ? 16 : 4);
+}
+
+static struct m_hash one_hash(struct maker *k)
+{
+	if (g_once_in(&k->rng, 40))
+		return g_bad_hash(&k->rng);
+	return k->u.node[g_below(&k->rng, k->u.n)].hash;
+}
+
+static void add_query(struct maker *k, uint32_t n)
+{
+	struct m_hash h[G_MAX];
+
+	if (n > G_MAX)
+		n = G_MAX;
+	if (g_once_in(&k->rng, 4))
+		g_runs(&k->u, &k->rng, h, n);
+	else
+		n = g_path(&k->u, &k->rng, h, n);
+	if (g_once_in(&k->rng, 30))
+		h[g_below(&k->rng, n)] = g_bad_hash(&k->rng);
+	for (uint32_t i = 0; i < n; i++)
+		add_hash(k, h[i], !i);
+}
+
+/* Blocks of the current session in a state; at most max. */
+static uint32_t owned(const struct maker *k, enum m_state state, uint32_t *ids,
+		      uint32_t max)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < k->s.m->cfg.total && n < max; i++) {
+		if (m_owns(k->s.m, k->s.session, i, state))
+			ids[n++] = i;
+	}
+	return n;
+}
+
+/* Now and then an id that the session may not have. */
+static uint32_t one_owned(struct maker *k, enum m_state state)
+{
+	uint32_t ids[64], n = owned(k, state, ids, 64);
+
+	if (!n || g_once_in(&k->rng, 30))
+		return g_below(&k->rng, k->s.m->cfg.total + 2);
+	return ids[g_below(&k->rng, n)];
+}
+
+static void add_owned(struct maker *k, enum m_state state)
+{
+	uint32_t n = 1 + g_below(&k->rng, 4), last = M_NONE;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t id = one_owned(k, state);
+
+		/* The same id twice is an error that is wanted rarely. */
+		if (id == last && !g_once_in(&k->rng, 10))
+			continue;
+		add(k, " %" PRIu32, id);
+		last = id;
+	}
+}
+
+static uint32_t live_guards(const struct maker *k, uint32_t *g, uint32_t max)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = k->s.n_guards; i-- > 0 && n < max;) {
+		if (k->s.guard[i].live &&
+		    k->s.guard[i].session == k->s.session)
+			g[n++] = i;
+	}
+	return n;
+}
+
+static uint32_t one_guard(struct maker *k)
+{
+	uint32_t g[512], n = live_guards(k, g, 512);
+
+	/* One that never was. */
+	if (!n || g_once_in(&k->rng, 60))
+		return k->s.n_guards + g_below(&k->rng, 3);
+	return g[g_below(&k->rng, n)];
+}
+
+static void add_guards(struct maker *k)
+{
+	uint32_t g[512], n = live_guards(k, g, 512), want = count_of(k), at;
+
+	if (!n || g_once_in(&k->rng, 5)) {
+		add(k, " g%" PRIu32, one_guard(k));
+		return;
+	}
+	/* A run of neighbours: newest first, which is tail first, or oldest. */
+	at = g_below(&k->rng, n);
+	if (want > n - at)
+		want = n - at;
+	if (g_once_in(&k->rng, 3)) {
+		for (uint32_t i = want; i-- > 0;)
+			add(k, " g%" PRIu32, g[at + i]);
+	} else {
+		for (uint32_t i = 0; i < want; i++)
+			add(k, " g%" PRIu32, g[at + i]);
+	}
+	if (g_once_in(&k->rng, 40))
+		add(k, " g%" PRIu32, g[at]);
+}
+
+static void new_store(struct maker *k)
+{
+	const char *policy = k->policy;
+	uint32_t total = 1 + g_below(&k->rng, g_once_in(&k->rng, 3) ? 200 : 40);
+	bool multi;
+	int n;
+
+	if (!strcmp(policy, "any"))
+		policy = m_policy_name[g_below(&k->rng, M_POLICIES)];
+	multi = !strcmp(policy, "multi_lru");
+	n = total / 2 + 2 + (int)g_below(&k->rng, 5 * total / 2 + 2);
+	if (n > G_UNIVERSE)
+		n = G_UNIVERSE;
+	g_universe_init(&k->u, &k->rng, n, k->twins);
+	add(k, "new %" PRIu32 " %u %s %s %u %u", total,
+	    1u << g_below(&k->rng, 11), policy,
+	    g_once_in(&k->rng, 2) ? "allow" : "reject", g_once_in(&k->rng, 4),
+	    multi || g_once_in(&k->rng, 2));
+	if (multi && g_once_in(&k->rng, 2)) {
+		uint32_t a = 1 + g_below(&k->rng, 5);
+		uint32_t b = a + 1 + g_below(&k->rng, 4);
+
+		add(k, " %" PRIu32 " %" PRIu32 " %" PRIu32, a, b,
+		    b + 1 + g_below(&k->rng, 15 - b));
+	}
+}
+
+static void session_line(struct maker *k)
+{
+	static const char *const name[] = { "main", "a", "b", "c" };
+	uint32_t i = g_below(&k->rng, 4);
+
+	if (g_once_in(&k->rng, 5))
+		add(k, "%s %s", g_once_in(&k->rng, 4) ? "kill" : "close",
+		    name[i]);
+	else
+		add(k, "session %s", name[i]);
+}
+
+enum act {
+	A_ALLOC, A_ALLOC_RESET, A_STAGE, A_UNSTAGE, A_REGISTER, A_MATCH, A_SCAN,
+	A_RELEASE, A_RELEASE_VEC, A_RELEASE_ALL, A_CLONE, A_USE, A_WEAK,
+	A_UPGRADE, A_DROP_MUTABLE, A_DROP_STAGED, A_SET_RESET,
+	A_RESET_INACTIVE, A_COUNTS, A_ASK, A_TOUCH, A_HELD, A_PLH, A_SESSION,
+	A_ACTS
+};
+
+static const int weight[A_ACTS] = {
+	[A_ALLOC] = 110, [A_ALLOC_RESET] = 20, [A_STAGE] = 260,
+	[A_UNSTAGE] = 10, [A_REGISTER] = 170, [A_MATCH] = 150, [A_SCAN] = 50,
+	[A_RELEASE] = 130, [A_RELEASE_VEC] = 130, [A_RELEASE_ALL] = 12,
+	[A_CLONE] = 30, [A_USE] = 20, [A_WEAK] = 30, [A_UPGRADE] = 40,
+	[A_DROP_MUTABLE] = 15, [A_DROP_STAGED] = 10, [A_SET_RESET] = 30,
+	[A_RESET_INACTIVE] = 2, [A_COUNTS] = 30, [A_ASK] = 40, [A_TOUCH] = 20,
+	[A_HELD] = 20, [A_PLH] = 6, [A_SESSION] = 40,
+};
+
+static enum act any_act(struct maker *k)
+{
+	int sum = 0, at;
+
+	for (int i = 0; i < A_ACTS; i++)
+		sum += weight[i];
+	at = (int)g_below(&k->rng, sum);
+	for (int i = 0;; i++) {
+		at -= weight[i];
+		if (at < 0)
+			return i;
+	}
+}
+
+static void stage_line(struct maker *k)
+{
+	struct m_hash h = one_hash(k);
+	uint32_t tokens = k->s.m->cfg.block_size;
+
+	add(k, "stage %" PRIu32, one_owned(k, M_MUTABLE));
+	add_hash(k, h, true);
+	if (g_once_in(&k->rng, 20))
+		tokens = 1 + g_below(&k->rng, 2000);
+	if (g_once_in(&k->rng, 3))
+		add(k, " %" PRIu32, tokens);
+}
+
+static void any_line(struct maker *k)
+{
+	static const char *const ask[] = { "presence", "has_inactive", "freq" };
+	struct g_rng *r = &k->rng;
+	enum act act = any_act(k);
+	const struct model *m = k->s.m;
+	uint32_t available = m->n_free + m->index.len;
+
+	if (available < m->cfg.total / 4 && g_once_in(r, 2))
+		act = g_once_in(r, 20) ? A_RELEASE_ALL : A_RELEASE_VEC;
+	switch (act) {
+	case A_ALLOC:
+		add(k, "alloc %" PRIu32, count_of(k));
+		break;
+	case A_ALLOC_RESET:
+		add(k, "alloc_reset %" PRIu32, count_of(k));
+		break;
+	case A_STAGE:
+		stage_line(k);
+		break;
+	case A_UNSTAGE:
+		add(k, "unstage %" PRIu32, one_owned(k, M_STAGED));
+		break;
+	case A_REGISTER:
+		add(k, "register");
+		add_owned(k, M_STAGED);
+		break;
+	case A_MATCH:
+		add(k, "match");
+		add_query(k, count_of(k));
+		break;
+	case A_SCAN:
+		add(k, g_once_in(r, 2) ? "scan" : "scan_touch");
+		add_query(k, count_of(k));
+		break;
+	case A_RELEASE:
+	case A_RELEASE_VEC:
+		add(k, act == A_RELEASE ? "release" : "release_vec");
+		add_guards(k);
+		break;
+	case A_RELEASE_ALL:
+		add(k, "release_all");
+		break;
+	case A_CLONE:
+		add(k, "clone g%" PRIu32, one_guard(k));
+		break;
+	case A_USE:
+		add(k, "use g%" PRIu32, one_guard(k));
+		break;
+	case A_WEAK:
+		add(k, "weak g%" PRIu32, one_guard(k));
+		break;
+	case A_UPGRADE:
+		add(k, "upgrade w%" PRIu32, g_below(r, k->s.n_weaks +
+						    g_once_in(r, 20) + 1));
+		break;
+	case A_DROP_MUTABLE:
+		add(k, "drop_mutable");
+		add_owned(k, M_MUTABLE);
+		break;
+	case A_DROP_STAGED:
+		add(k, "drop_staged");
+		add_owned(k, M_STAGED);
+		break;
+	case A_SET_RESET: {
+		uint32_t g = one_guard(k), id = g_below(r, m->cfg.total + 1);
+
+		if (g < k->s.n_guards)
+			id = k->s.guard[g].id;
+		add(k, "set_reset %" PRIu32 " %u", id, g_once_in(r, 2));
+		break;
+	}
+	case A_RESET_INACTIVE:
+		add(k, "reset_inactive");
+		break;
+	case A_COUNTS:
+		add(k, "counts");
+		break;
+	case A_ASK:
+		add(k, "%s", ask[g_below(r, 3)]);
+		add_query(k, count_of(k));
+		break;
+	case A_TOUCH:
+		add(k, "touch");
+		add_query(k, count_of(k));
+		break;
+	case A_HELD:
+		add(k, "held");
+		break;
+	case A_PLH:
+		add(k, "plh %" PRIx64 " %" PRIx64 " %" PRIu32, g_random(r),
+		    g_random(r), g_below(r, g_once_in(r, 2) ? 1u << 24 : 1000));
+		break;
+	default:
+		session_line(k);
+		break;
+	}
+}
+
+static int usage(const char *self)
+{
+	fprintf(stderr,
+		"usage: %s --script SEED N POLICY|any [none|some|many]\n",
+		self);
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const twins[] = { "none", "some", "many" };
+	static struct maker k;
+	unsigned long n;
+	FILE *sink;
+
+	if (argc < 5 || argc > 6 || strcmp(argv[1], "--script"))
+		return usage(argv[0]);
+	k.rng.s = strtoull(argv[2], NULL, 0);
+	n = strtoul(argv[3], NULL, 0);
+	k.policy = argv[4];
+	for (int i = 0; argc == 6 && i <= 3; i++) {
+		if (i == 3)
+			return usage(argv[0]);
+		if (!strcmp(argv[5], twins[i])) {
+			k.twins = i;
+			break;
+		}
+	}
+	sink = fopen("/dev/null", "w");
+	M_ASSERT(sink);
+	script_init(&k.s);
+	for (unsigned long i = 0; i < n; i++) {
+		k.len = 0;
+		if (i % LINES_PER_STORE == 0)
+			new_store(&k);
+		else
+			any_line(&k);
+		puts(k.line);
+		if (!script_line(&k.s, k.line, sink)) {
+			fprintf(stderr, "cannot be parsed: %s\n", k.line);
+			return 2;
+		}
+	}
+	if (k.s.m)
+		model_check(k.s.m);
+	script_exit(&k.s);
+	fclose(sink);
+	return 0;
+}

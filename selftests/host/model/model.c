@@ -1,0 +1,588 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The store: slots, sessions, holds, operations, counters. What every function
+ * promises is said in model.h; the rules are the contract's.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "model.h"
+
+_Noreturn void m_broken(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "%s:%d: model broken: %s\n", file, line, what);
+	abort();
+}
+
+/* ---- making and ending ---- */
+
+static bool config_good(const struct m_config *c)
+{
+	const uint8_t *t = c->thresholds;
+
+	if (!c->total || c->total > M_TOTAL_MAX)
+		return false;
+	if (!c->block_size || c->block_size > 1024 ||
+	    (c->block_size & (c->block_size - 1)))
+		return false;
+	if (c->policy >= M_POLICIES)
+		return false;
+	if (c->policy != M_MULTI_LRU)
+		return true;
+	return c->frequency && t[0] >= 1 && t[0] < t[1] && t[1] < t[2] &&
+	       t[2] <= 15;
+}
+
+static void put_free(struct model *m, uint32_t id)
+{
+	m->slot[id].state = M_RESET;
+	m->slot[id].hash = (struct m_hash){ 0 };
+	m->free[m->n_free++] = id;
+}
+
+static uint32_t take_free(struct model *m)
+{
+	uint32_t id = m->free[0];
+
+	m->n_free--;
+	for (uint32_t i = 0; i < m->n_free; i++)
+		m->free[i] = m->free[i + 1];
+	return id;
+}
+
+struct model *model_new(const struct m_config *cfg, int *err)
+{
+	struct m_config c = *cfg;
+	struct model *m;
+
+	if (!c.thresholds[0] && !c.thresholds[1] && !c.thresholds[2]) {
+		c.thresholds[0] = 3;
+		c.thresholds[1] = 8;
+		c.thresholds[2] = 15;
+	}
+	if (c.dup == M_DUP_DEFAULT)
+		c.dup = M_DUP_ALLOW;
+	if (!c.hold_limit)
+		c.hold_limit = M_HOLD_LIMIT;
+	if (!config_good(&c)) {
+		*err = -EINVAL;
+		return NULL;
+	}
+	m = calloc(1, sizeof(*m));
+	M_ASSERT(m);
+	m->cfg = c;
+	m->slot = calloc(c.total, sizeof(*m->slot));
+	m->free = calloc(c.total, sizeof(*m->free));
+	M_ASSERT(m->slot && m->free);
+	for (uint32_t i = 0; i < c.total; i++)
+		put_free(m, i);
+	m_index_init(&m->index, c.policy, c.total);
+	m_sketch_init(&m->sketch, c.frequency);
+	*err = 0;
+	return m;
+}
+
+void model_free(struct model *m)
+{
+	if (!m)
+		return;
+	m_index_exit(&m->index);
+	m_sketch_exit(&m->sketch);
+	free(m->free);
+	free(m->slot);
+	free(m);
+}
+
+/* ---- questions ---- */
+
+bool m_owns(const struct model *m, int s, uint32_t id, enum m_state state)
+{
+	M_ASSERT(state == M_MUTABLE || state == M_STAGED);
+	return id < m->cfg.total && m->slot[id].state == state &&
+	       m->slot[id].owner == s;
+}
+
+static bool registered(const struct m_slot *b)
+{
+	return b->state == M_PRIMARY || b->state == M_DUPLICATE ||
+	       b->state == M_INACTIVE;
+}
+
+/* This session has at least one hold on a registered block. */
+static bool holding(const struct model *m, int s, uint32_t id)
+{
+	return id < m->cfg.total && m->slot[id].holds[s] > 0;
+}
+
+uint64_t m_holds(const struct model *m, uint32_t id)
+{
+	const struct m_slot *b = &m->slot[id];
+	uint64_t sum = b->keepalives;
+
+	if (b->state == M_MUTABLE || b->state == M_STAGED)
+		return 1;
+	for (int s = 0; s < M_MAX_SESSIONS; s++)
+		sum += b->holds[s];
+	return sum;
+}
+
+/* The registered block of a hash: Primary or Inactive. */
+static uint32_t lookup(const struct model *m, struct m_hash h)
+{
+	if (!m_hash_valid(h))
+		return M_NONE;
+	for (uint32_t i = 0; i < m->cfg.total; i++) {
+		const struct m_slot *b = &m->slot[i];
+
+		if ((b->state == M_PRIMARY || b->state == M_INACTIVE) &&
+		    m_hash_equal(b->hash, h))
+			return i;
+	}
+	return M_NONE;
+}
+
+uint32_t m_registered(const struct model *m)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < m->cfg.total; i++)
+		n += m->slot[i].state == M_PRIMARY ||
+		     m->slot[i].state == M_INACTIVE;
+	return n;
+}
+
+/* ---- transitions ---- */
+
+static void become_mutable(struct model *m, int s, uint32_t id)
+{
+	m->slot[id].state = M_MUTABLE;
+	m->slot[id].hash = (struct m_hash){ 0 };
+	m->slot[id].owner = s;
+	m->slot[id].reset = m->cfg.reset;
+}
+
+static void become_inactive(struct model *m, uint32_t id)
+{
+	struct m_slot *b = &m->slot[id];
+	unsigned int list = 0;
+
+	for (int i = 0; i < 3; i++)
+		list += m->cfg.thresholds[i] <= m_sketch_read(&m->sketch, b->hash);
+	b->state = M_INACTIVE;
+	m_index_insert(&m->index, id, b->hash, list);
+}
+
+/* A registered slot leaves for good. */
+static void unregister(struct model *m, uint32_t id)
+{
+	m->slot[id].generation++;
+	put_free(m, id);
+}
+
+/* The last hold or keep-alive of a Primary is gone. */
+static void idle_primary(struct model *m, uint32_t id)
+{
+	if (m->slot[id].reset) {
+		m_index_forget(&m->index, id);
+		unregister(m, id);
+	} else {
+		become_inactive(m, id);
+	}
+}
+
+static void release_registered(struct model *m, int s, uint32_t id)
+{
+	struct m_slot *b = &m->slot[id];
+	uint32_t primary = b->primary;
+
+	b->holds[s]--;
+	if (m_holds(m, id))
+		return;
+	if (b->state == M_PRIMARY) {
+		idle_primary(m, id);
+		return;
+	}
+	M_ASSERT(b->state == M_DUPLICATE);
+	unregister(m, id);
+	m->slot[primary].keepalives--;
+	if (!m_holds(m, primary))
+		idle_primary(m, primary);
+}
+
+/* An inactive block leaves the index to be held again. */
+static void activate(struct model *m, uint32_t id)
+{
+	if (m->slot[id].state != M_INACTIVE)
+		return;
+	m_index_remove(&m->index, id);
+	m->slot[id].state = M_PRIMARY;
+}
+
+/* Another hold on a registered block. */
+static int hold(struct model *m, int s, uint32_t id)
+{
+	if (m->slot[id].holds[s] == m->cfg.hold_limit)
+		return -EOVERFLOW;
+	activate(m, id);
+	m->slot[id].holds[s]++;
+	return 0;
+}
+
+/* ---- sessions ---- */
+
+int m_session_open(struct model *m, int s)
+{
+	M_ASSERT(s >= 0 && s < M_MAX_SESSIONS);
+	if (m->open[s])
+		return -EBUSY;
+	m->open[s] = true;
+	return 0;
+}
+
+uint64_t m_session_close(struct model *m, int s)
+{
+	uint64_t n = 0;
+
+	M_ASSERT(m->open[s]);
+	for (uint32_t i = 0; i < m->cfg.total; i++) {
+		if (m_owns(m, s, i, M_MUTABLE) || m_owns(m, s, i, M_STAGED)) {
+			put_free(m, i);
+			n++;
+		}
+	}
+	for (uint32_t i = 0; i < m->cfg.total; i++) {
+		while (holding(m, s, i)) {
+			release_registered(m, s, i);
+			n++;
+		}
+	}
+	m->open[s] = false;
+	return n;
+}
+
+/* ---- operations ---- */
+
+int m_allocate(struct model *m, int s, uint32_t n, uint32_t *ids,
+	       struct m_hash *evicted, uint32_t *n_evicted)
+{
+	*n_evicted = 0;
+	if (n > m->cfg.total)
+		return -EINVAL;
+	if (n > m->n_free + m->index.len)
+		return -ENOSPC;
+	for (uint32_t i = 0; i < n; i++) {
+		if (m->n_free) {
+			ids[i] = take_free(m);
+			m->count.allocations_from_reset++;
+		} else {
+			ids[i] = m_index_pop(&m->index);
+			evicted[(*n_evicted)++] = m->slot[ids[i]].hash;
+			m->slot[ids[i]].generation++;
+			m->count.evictions++;
+		}
+		become_mutable(m, s, ids[i]);
+		m->count.allocations++;
+	}
+	return 0;
+}
+
+uint32_t m_allocate_reset(struct model *m, int s, uint32_t n, uint32_t *ids)
+{
+	uint32_t i;
+
+	for (i = 0; i < n && m->n_free; i++) {
+		ids[i] = take_free(m);
+		become_mutable(m, s, ids[i]);
+		m->count.allocations_from_reset++;
+		m->count.allocations++;
+	}
+	return i;
+}
+
+int m_stage(struct model *m, int s, uint32_t id, struct m_hash h,
+	    uint32_t tokens)
+{
+	if (!m_owns(m, s, id, M_MUTABLE))
+		return -EPERM;
+	if (!m_hash_valid(h))
+		return -EINVAL;
+	if (tokens != M_TOKENS_NONE && tokens != m->cfg.block_size)
+		return -EINVAL;
+	m->slot[id].state = M_STAGED;
+	m->slot[id].hash = h;
+	m->count.stagings++;
+	return 0;
+}
+
+int m_unstage(struct model *m, int s, uint32_t id)
+{
+	if (!m_owns(m, s, id, M_STAGED))
+		return -EPERM;
+	become_mutable(m, s, id);
+	return 0;
+}
+
+int m_register(struct model *m, int s, uint32_t id, enum m_dup dup,
+	       enum m_kind *kind, uint32_t *held)
+{
+	struct m_slot *b;
+	uint32_t primary;
+
+	if (!m_owns(m, s, id, M_STAGED))
+		return -EPERM;
+	b = &m->slot[id];
+	primary = lookup(m, b->hash);
+	if (dup == M_DUP_DEFAULT)
+		dup = m->cfg.dup;
+	if (primary == M_NONE) {
+		b->state = M_PRIMARY;
+		b->keepalives = 0;
+		b->holds[s] = 1;
+		m_sketch_touch(&m->sketch, b->hash);
+		*kind = M_KIND_PRIMARY;
+		*held = id;
+	} else if (dup == M_DUP_ALLOW) {
+		activate(m, primary);
+		m->slot[primary].keepalives++;
+		b->state = M_DUPLICATE;
+		b->primary = primary;
+		b->keepalives = 0;
+		b->holds[s] = 1;
+		m->count.duplicate_blocks++;
+		*kind = M_KIND_DUP;
+		*held = id;
+	} else {
+		int err = hold(m, s, primary);
+
+		if (err)
+			return err;
+		put_free(m, id);
+		m->count.registration_dedup++;
+		*kind = M_KIND_DEDUP;
+		*held = primary;
+	}
+	m->count.registrations++;
+	return 0;
+}
+
+int m_stage_register(struct model *m, int s, uint32_t id, struct m_hash h,
+		     uint32_t tokens, enum m_dup dup, enum m_kind *kind,
+		     uint32_t *held)
+{
+	int err = m_stage(m, s, id, h, tokens);
+
+	if (err)
+		return err;
+	err = m_register(m, s, id, dup, kind, held);
+	if (err) {
+		/* One call: it changes nothing when either half fails. */
+		m_unstage(m, s, id);
+		m->count.stagings--;
+	}
+	return err;
+}
+
+int m_match(struct model *m, int s, const struct m_hash *h, uint32_t n,
+	    uint32_t *ids, uint32_t *done)
+{
+	m->count.match_hashes_requested += n;
+	for (*done = 0; *done < n; ++*done) {
+		uint32_t id = lookup(m, h[*done]);
+		int err;
+
+		if (id == M_NONE)
+			break;
+		err = hold(m, s, id);
+		if (err)
+			return err;
+		m_sketch_touch(&m->sketch, h[*done]);
+		m->count.match_blocks_returned++;
+		ids[*done] = id;
+	}
+	return 0;
+}
+
+int m_scan(struct model *m, int s, const struct m_hash *h, uint32_t n,
+	   bool touch, uint32_t *ids, uint32_t *done)
+{
+	m->count.scan_hashes_requested += n;
+	for (*done = 0; *done < n; ++*done) {
+		uint32_t id = lookup(m, h[*done]);
+		int err;
+
+		ids[*done] = id;
+		if (id == M_NONE)
+			continue;
+		err = hold(m, s, id);
+		if (err)
+			return err;
+		if (touch)
+			m_sketch_touch(&m->sketch, h[*done]);
+		m->count.scan_blocks_returned++;
+	}
+	return 0;
+}
+
+int m_release(struct model *m, int s, uint32_t id)
+{
+	if (m_owns(m, s, id, M_MUTABLE) || m_owns(m, s, id, M_STAGED)) {
+		put_free(m, id);
+		return 0;
+	}
+	if (!holding(m, s, id))
+		return -EPERM;
+	release_registered(m, s, id);
+	return 0;
+}
+
+int m_retain(struct model *m, int s, uint32_t id)
+{
+	if (m_owns(m, s, id, M_MUTABLE) || m_owns(m, s, id, M_STAGED))
+		return -EINVAL;
+	if (!holding(m, s, id))
+		return -EPERM;
+	return hold(m, s, id);
+}
+
+int m_set_reset(struct model *m, int s, uint32_t id, bool on)
+{
+	if (!holding(m, s, id))
+		return -EPERM;
+	m->slot[id].reset = on;
+	return 0;
+}
+
+int m_weak(const struct model *m, int s, uint32_t id, struct m_weak *w)
+{
+	if (!holding(m, s, id))
+		return -EPERM;
+	*w = (struct m_weak){
+		.id = id,
+		.generation = m->slot[id].generation,
+		.hash = m->slot[id].hash,
+	};
+	return 0;
+}
+
+/*
+ * A reference whose hash is not the block's was made up: it must not give a
+ * hold on a block whose hash the caller does not know.
+ */
+int m_upgrade(struct model *m, int s, const struct m_weak *w, uint32_t *id)
+{
+	const struct m_slot *b = w->id < m->cfg.total ? &m->slot[w->id] : NULL;
+
+	if (b && registered(b) && b->generation == w->generation &&
+	    m_hash_equal(b->hash, w->hash))
+		*id = w->id;
+	else
+		*id = lookup(m, w->hash);
+	return *id == M_NONE ? 0 : hold(m, s, *id);
+}
+
+uint32_t m_reset_inactive(struct model *m, bool *all)
+{
+	uint32_t n = m->index.len;
+
+	for (uint32_t i = 0; i < n; i++)
+		unregister(m, m_index_pop(&m->index));
+	*all = m->n_free == m->cfg.total;
+	return n;
+}
+
+enum m_presence m_presence(const struct model *m, struct m_hash h)
+{
+	uint32_t id = lookup(m, h);
+
+	if (id == M_NONE)
+		return M_ABSENT;
+	return m->slot[id].state == M_INACTIVE ? M_IDLE : M_ACTIVE;
+}
+
+int m_get_info(const struct model *m, int s, uint32_t id, struct m_info *info)
+{
+	const struct m_slot *b;
+
+	if (id >= m->cfg.total)
+		return -EINVAL;
+	b = &m->slot[id];
+	*info = (struct m_info){
+		.state = b->state,
+		.hash = b->hash,
+		.generation = b->generation,
+		.reset = b->reset,
+		.holds = m_holds(m, id),
+		.own = b->holds[s],
+	};
+	if (m_owns(m, s, id, M_MUTABLE) || m_owns(m, s, id, M_STAGED))
+		info->own = 1;
+	return 0;
+}
+
+/* A hash that nothing can carry is a miss here too: not counted, always 0. */
+void m_touch(struct model *m, struct m_hash h)
+{
+	if (m_hash_valid(h))
+		m_sketch_touch(&m->sketch, h);
+}
+
+unsigned int m_frequency(const struct model *m, struct m_hash h)
+{
+	return m_hash_valid(h) ? m_sketch_read(&m->sketch, h) : 0;
+}
+
+void m_get_stats(const struct model *m, struct m_stats *st)
+{
+	*st = m->count;
+	for (uint32_t i = 0; i < m->cfg.total; i++) {
+		const struct m_slot *b = &m->slot[i];
+
+		st->inflight_mutable += b->state == M_MUTABLE;
+		if (registered(b))
+			st->inflight_immutable += m_holds(m, i) - b->keepalives;
+	}
+	st->reset_pool_size = m->n_free;
+	st->inactive_pool_size = m->index.len;
+}
+
+/* ---- invariants ---- */
+
+void model_check(const struct model *m)
+{
+	uint32_t n[M_INACTIVE + 1] = { 0 };
+	uint64_t keepalives = 0;
+
+	for (uint32_t i = 0; i < m->cfg.total; i++) {
+		const struct m_slot *b = &m->slot[i];
+
+		n[b->state]++;
+		if (registered(b)) {
+			M_ASSERT(m_hash_valid(b->hash));
+			M_ASSERT(!m_holds(m, i) == (b->state == M_INACTIVE));
+			keepalives += b->keepalives;
+		} else {
+			for (int s = 0; s < M_MAX_SESSIONS; s++)
+				M_ASSERT(!b->holds[s]);
+		}
+		for (int s = 0; s < M_MAX_SESSIONS; s++)
+			M_ASSERT(m->open[s] || !b->holds[s]);
+		if (b->state == M_MUTABLE || b->state == M_STAGED)
+			M_ASSERT(m->open[b->owner]);
+		/* One Primary a hash; a Duplicate's is the one it names. */
+		if (b->state == M_PRIMARY || b->state == M_INACTIVE)
+			M_ASSERT(lookup(m, b->hash) == i);
+		if (b->state == M_DUPLICATE)
+			M_ASSERT(lookup(m, b->hash) == b->primary &&
+				 m->slot[b->primary].state == M_PRIMARY);
+		M_ASSERT(m_index_has(&m->index, i) == (b->state == M_INACTIVE));
+	}
+	M_ASSERT(keepalives == n[M_DUPLICATE]);
+	M_ASSERT(n[M_RESET] == m->n_free);
+	M_ASSERT(n[M_INACTIVE] == m->index.len);
+	for (uint32_t i = 0; i < m->n_free; i++) {
+		M_ASSERT(m->slot[m->free[i]].state == M_RESET);
+		for (uint32_t k = 0; k < i; k++)
+			M_ASSERT(m->free[k] != m->free[i]);
+	}
+	m_index_check(&m->index);
+}

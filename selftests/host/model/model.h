@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reference model of a store: the contract, written down as plainly as it can
+ * be. Single-threaded, arrays and linear scans only. It shares no code and no
+ * header with the module, so that one reading of the contract checks another.
+ *
+ * Functions work on one block each, unless they say otherwise, and return 0 or
+ * a negative errno. A call that fails has changed nothing.
+ */
+#ifndef KVBM_MODEL_H
+#define KVBM_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define M_MAX_SESSIONS	16
+#define M_HOLD_LIMIT	1048575u	/* holds of one block by one session */
+#define M_POSITION_MAX	((1u << 24) - 1)
+#define M_TOTAL_MAX	(16u << 20)
+#define M_NONE		UINT32_MAX	/* no block */
+
+/* ---- hashes (model_hash.c) ---- */
+
+struct m_hash {
+	uint64_t hi, lo;
+};
+
+/* What children call a block: its position and the low bits of its hash. */
+struct m_key {
+	uint32_t position;
+	uint64_t fragment;
+};
+
+struct m_hash m_hash_pack(uint64_t current, uint64_t parent, uint32_t position);
+bool m_hash_valid(struct m_hash h);
+bool m_hash_equal(struct m_hash a, struct m_hash b);
+uint32_t m_hash_position(struct m_hash h);
+uint64_t m_hash_current(struct m_hash h);
+uint64_t m_hash_parent(struct m_hash h);
+unsigned int m_parent_width(uint32_t position);
+struct m_key m_hash_node_key(struct m_hash h);
+bool m_hash_parent_key(struct m_hash h, struct m_key *key);
+bool m_key_equal(struct m_key a, struct m_key b);
+
+/* ---- frequency (model_sketch.c) ---- */
+
+struct m_count {
+	struct m_hash hash;
+	uint8_t count;		/* 0: entry not used */
+};
+
+struct m_sketch {
+	uint64_t capacity;	/* 0: no tracking */
+	uint64_t counted;
+	struct m_count *table;	/* open addressing, a power of two */
+	uint32_t size, used;
+};
+
+void m_sketch_init(struct m_sketch *k, uint64_t capacity);
+void m_sketch_exit(struct m_sketch *k);
+void m_sketch_touch(struct m_sketch *k, struct m_hash h);
+unsigned int m_sketch_read(const struct m_sketch *k, struct m_hash h);
+
+/* ---- eviction indexes (model_evict.c) ---- */
+
+enum m_policy {
+	M_FIFO,
+	M_LRU,
+	M_MULTI_LRU,
+	M_LINEAGE_TICK,
+	M_LINEAGE_FIFO,
+	M_POLICIES
+};
+
+extern const char *const m_policy_name[M_POLICIES];
+
+/* An idle block of the three policies without a tree. */
+struct m_idle {
+	bool in;
+	unsigned int list;	/* multi_lru: 0..3, else 0 */
+	uint64_t seq;		/* when it became inactive */
+};
+
+/* A node of the tree: an idle block, or a placeholder. */
+struct m_node {
+	bool used;
+	bool twin;		/* the key's children hang under another node */
+	bool leaf;
+	uint32_t block;		/* M_NONE: placeholder */
+	uint32_t stands_for;	/* placeholder: the block it came from or M_NONE */
+	struct m_key key;
+	int parent;		/* upward link: node number or -1 */
+	uint32_t children;
+	uint64_t tick;		/* when the block became inactive */
+	uint64_t leaf_seq;	/* when it last became a leaf */
+};
+
+struct m_index {
+	enum m_policy policy;
+	uint32_t total, len;
+	uint64_t seq;
+	struct m_idle *idle;
+	struct m_node *node;
+	int n_nodes;
+};
+
+void m_index_init(struct m_index *x, enum m_policy policy, uint32_t total);
+void m_index_exit(struct m_index *x);
+/* A block becomes inactive. list: for multi_lru. */
+void m_index_insert(struct m_index *x, uint32_t block, struct m_hash h,
+		    unsigned int list);
+/* An inactive block is held again. */
+void m_index_remove(struct m_index *x, uint32_t block);
+/* The block that goes next leaves the index for good. */
+uint32_t m_index_pop(struct m_index *x);
+/* The hash of a block that is not inactive leaves the store. */
+void m_index_forget(struct m_index *x, uint32_t block);
+bool m_index_has(const struct m_index *x, uint32_t block);
+void m_index_check(const struct m_index *x);
+void m_index_dump(const struct m_index *x, FILE *out);
+
+/* ---- the store (model.c) ---- */
+
+enum m_state {
+	M_RESET,
+	M_MUTABLE,
+	M_STAGED,
+	M_PRIMARY,
+	M_DUPLICATE,
+	M_INACTIVE
+};
+
+enum m_dup {
+	M_DUP_DEFAULT,		/* what the store says */
+	M_DUP_ALLOW,
+	M_DUP_REJECT
+};
+
+enum m_kind {
+	M_KIND_PRIMARY,
+	M_KIND_DUP,
+	M_KIND_DEDUP
+};
+
+enum m_presence {
+	M_ABSENT,
+	M_IDLE,
+	M_ACTIVE
+};
+
+struct m_config {
+	uint32_t total;
+	uint32_t block_size;
+	enum m_policy policy;
+	enum m_dup dup;			/* M_DUP_DEFAULT means allow */
+	bool reset;			/* default of the reset-on-release flag */
+	uint64_t frequency;		/* capacity, 0: no tracking */
+	uint8_t thresholds[3];		/* all 0: 3/8/15 */
+	uint32_t hold_limit;		/* 0: M_HOLD_LIMIT */
+};
+
+struct m_slot {
+	enum m_state state;
+	struct m_hash hash;		/* Staged and registered */
+	uint32_t generation;
+	bool reset;
+	int owner;			/* Mutable, Staged: session */
+	uint32_t primary;		/* Duplicate: whom it keeps alive */
+	uint32_t keepalives;		/* Primary: its Duplicates */
+	uint32_t holds[M_MAX_SESSIONS];
+};
+
+/* Names as exported, in the contract's order. */
+#define M_COUNTERS(X) \
+	X(allocations) X(allocations_from_reset) X(evictions) \
+	X(registrations) X(duplicate_blocks) X(registration_dedup) \
+	X(stagings) X(match_hashes_requested) X(match_blocks_returned) \
+	X(scan_hashes_requested) X(scan_blocks_returned)
+#define M_GAUGES(X) \
+	X(inflight_mutable) X(inflight_immutable) X(reset_pool_size) \
+	X(inactive_pool_size)
+
+struct m_stats {
+#define M_FIELD(name) uint64_t name;
+	M_COUNTERS(M_FIELD)
+	M_GAUGES(M_FIELD)
+#undef M_FIELD
+};
+
+struct m_weak {
+	uint32_t id;
+	uint32_t generation;
+	struct m_hash hash;
+};
+
+struct m_info {
+	enum m_state state;
+	struct m_hash hash;	/* zero in Reset and Mutable */
+	uint32_t generation;
+	bool reset;
+	uint64_t holds;		/* all sessions and keep-alives; an owner is one */
+	uint64_t own;
+};
+
+struct model {
+	struct m_config cfg;
+	struct m_slot *slot;
+	uint32_t *free;		/* free list, head first */
+	uint32_t n_free;
+	struct m_index index;
+	struct m_sketch sketch;
+	struct m_stats count;	/* the gauges in here stay 0 */
+	bool open[M_MAX_SESSIONS];
+};
+
+#define M_TOKENS_NONE	UINT32_MAX	/* stage: no token count carried */
+
+struct model *model_new(const struct m_config *cfg, int *err);
+void model_free(struct model *m);
+
+/* Sessions have numbers below M_MAX_SESSIONS, which the caller chooses. */
+int m_session_open(struct model *m, int s);
+/* Gives back all it holds; returns how many holds that were. */
+uint64_t m_session_close(struct model *m, int s);
+
+/* All or nothing; ids and evicted have room for n. */
+int m_allocate(struct model *m, int s, uint32_t n, uint32_t *ids,
+	       struct m_hash *evicted, uint32_t *n_evicted);
+uint32_t m_allocate_reset(struct model *m, int s, uint32_t n, uint32_t *ids);
+int m_stage(struct model *m, int s, uint32_t id, struct m_hash h,
+	    uint32_t tokens);
+int m_unstage(struct model *m, int s, uint32_t id);
+int m_register(struct model *m, int s, uint32_t id, enum m_dup dup,
+	       enum m_kind *kind, uint32_t *held);
+int m_stage_register(struct model *m, int s, uint32_t id, struct m_hash h,
+		     uint32_t tokens, enum m_dup dup, enum m_kind *kind,
+		     uint32_t *held);
+/* Whole queries; *done is how many blocks are held, also on error. */
+int m_match(struct model *m, int s, const struct m_hash *h, uint32_t n,
+	    uint32_t *ids, uint32_t *done);
+/* ids[i] = M_NONE for a miss; *done is how many hashes were looked at. */
+int m_scan(struct model *m, int s, const struct m_hash *h, uint32_t n,
+	   bool touch, uint32_t *ids, uint32_t *done);
+int m_release(struct model *m, int s, uint32_t id);
+int m_retain(struct model *m, int s, uint32_t id);
+int m_set_reset(struct model *m, int s, uint32_t id, bool on);
+int m_weak(const struct model *m, int s, uint32_t id, struct m_weak *w);
+/* *id = M_NONE when nothing is left to hold. */
+int m_upgrade(struct model *m, int s, const struct m_weak *w, uint32_t *id);
+uint32_t m_reset_inactive(struct model *m, bool *all);
+enum m_presence m_presence(const struct model *m, struct m_hash h);
+int m_get_info(const struct model *m, int s, uint32_t id, struct m_info *info);
+void m_touch(struct model *m, struct m_hash h);
+unsigned int m_frequency(const struct model *m, struct m_hash h);
+void m_get_stats(const struct model *m, struct m_stats *st);
+uint32_t m_registered(const struct model *m);
+
+uint64_t m_holds(const struct model *m, uint32_t id);
+bool m_owns(const struct model *m, int s, uint32_t id, enum m_state state);
+/* Aborts when an invariant of the contract does not hold. */
+void model_check(const struct model *m);
+
+/* Like assert(), but never compiled out. */
+#define M_ASSERT(cond) \
+	do { \
+		if (!(cond)) \
+			m_broken(__FILE__, __LINE__, #cond); \
+	} while (0)
+_Noreturn void m_broken(const char *file, int line, const char *what);
+
+#endif

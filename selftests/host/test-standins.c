@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+#include <linux/rhashtable.h>
+int main(void) { return 0; }
