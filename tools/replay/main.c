@@ -276,9 +276,11 @@ int main(int argc, char **argv)
 		.inflight = 1,
 	};
 	struct trace trace;
+	char version[64];
 	int ret;
 
-	argp_program_version = kvbm_version();
+	snprintf(version, sizeof(version), "kvbm-replay %s", kvbm_version());
+	argp_program_version = version;
 	argp_err_exit_status = 2;
 	kvbm_store_create_init(&options.create, NULL, DEFAULT_BLOCKS);
 	options.create.block_size = TRACE_BLOCK_TOKENS;
