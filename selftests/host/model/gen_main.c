@@ -111,17 +111,19 @@ static uint32_t one_owned(struct maker *k, enum m_state state)
 
 static void add_owned(struct maker *k, enum m_state state)
 {
-	uint32_t n = 1 + g_below(&k->rng, 4), last = M_NONE;
+	uint32_t ids[64], n = owned(k, state, ids, 64);
+	uint32_t want = 1 + g_below(&k->rng, 4), at;
 
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t id = one_owned(k, state);
-
-		/* The same id twice is an error that is wanted rarely. */
-		if (id == last && !g_once_in(&k->rng, 10))
-			continue;
-		add(k, " %" PRIu32, id);
-		last = id;
+	if (!n || g_once_in(&k->rng, 15)) {
+		/* Any one, the same one twice, or one that is not its own. */
+		add(k, " %" PRIu32, one_owned(k, state));
+		if (g_once_in(&k->rng, 2))
+			add(k, " %" PRIu32, one_owned(k, state));
+		return;
 	}
+	at = g_below(&k->rng, n);
+	for (uint32_t i = 0; i < want && i < n; i++)
+		add(k, " %" PRIu32, ids[(at + i) % n]);
 }
 
 static uint32_t live_guards(const struct maker *k, uint32_t *g, uint32_t max)
@@ -240,6 +242,48 @@ static enum act any_act(struct maker *k)
 	}
 }
 
+/* Whether the current session has what the act is about. */
+static bool has_object(const struct maker *k, enum act act)
+{
+	uint32_t one;
+
+	switch (act) {
+	case A_STAGE:
+	case A_DROP_MUTABLE:
+		return owned(k, M_MUTABLE, &one, 1);
+	case A_UNSTAGE:
+	case A_REGISTER:
+	case A_DROP_STAGED:
+		return owned(k, M_STAGED, &one, 1);
+	case A_RELEASE:
+	case A_RELEASE_VEC:
+	case A_RELEASE_ALL:
+	case A_CLONE:
+	case A_USE:
+	case A_WEAK:
+	case A_SET_RESET:
+		return live_guards(k, &one, 1);
+	case A_UPGRADE:
+		return k->s.n_weaks;
+	default:
+		return true;
+	}
+}
+
+/* When little is available: give back, or go on to where that is possible. */
+static enum act relief(struct maker *k)
+{
+	if (g_once_in(&k->rng, 40))
+		return A_RELEASE_ALL;
+	if (has_object(k, A_RELEASE) && !g_once_in(&k->rng, 3))
+		return A_RELEASE_VEC;
+	if (has_object(k, A_REGISTER))
+		return A_REGISTER;
+	if (has_object(k, A_STAGE))
+		return g_once_in(&k->rng, 4) ? A_DROP_MUTABLE : A_STAGE;
+	return A_SESSION;
+}
+
 static void stage_line(struct maker *k)
 {
 	struct m_hash h = one_hash(k);
@@ -261,8 +305,10 @@ static void any_line(struct maker *k)
 	const struct model *m = k->s.m;
 	uint32_t available = m->n_free + m->index.len;
 
-	if (available < m->cfg.total / 4 && g_once_in(r, 2))
-		act = g_once_in(r, 20) ? A_RELEASE_ALL : A_RELEASE_VEC;
+	if (available < m->cfg.total / 4 + 1 && g_once_in(r, 2))
+		act = relief(k);
+	while (!has_object(k, act) && !g_once_in(r, 40))
+		act = any_act(k);
 	switch (act) {
 	case A_ALLOC:
 		add(k, "alloc %" PRIu32, count_of(k));
