@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+/* kvbmctl create, destroy */
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kvbmctl.h"
+
+enum {
+	KEY_MAX_SESSIONS = 256,
+	KEY_MAX_HELD,
+};
+
+struct create_args {
+	struct kvbm_store_create c;
+	const char *name, *policy;
+	uint64_t blocks;
+	bool json;
+};
+
+static void need_size(struct argp_state *state, const char *what,
+		      const char *arg, uint64_t max, uint64_t *value)
+{
+	if (!parse_size(arg, max, value))
+		argp_error(state, "%s: '%s' is not a number up to %llu", what,
+			   arg, (unsigned long long)max);
+}
+
+static uint32_t need_u32(struct argp_state *state, const char *what,
+			 const char *arg, uint64_t max)
+{
+	uint64_t value = 0;
+
+	need_size(state, what, arg, max, &value);
+	return value;
+}
+
+static void set_frequency(struct argp_state *state, const char *arg,
+			  uint32_t *capacity)
+{
+	if (!arg || !strcmp(arg, "default"))
+		*capacity = KVBM_FREQ_DEFAULT;
+	else if (!strcmp(arg, "small"))
+		*capacity = KVBM_FREQ_SMALL;
+	else if (!strcmp(arg, "large"))
+		*capacity = KVBM_FREQ_LARGE;
+	else
+		*capacity = need_u32(state, "--frequency", arg,
+				     KVBM_FREQ_LARGE);
+}
+
+static void set_thresholds(struct argp_state *state, const char *arg,
+			   __u32 thresholds[3])
+{
+	unsigned int t[3];
+	char end;
+
+	if (sscanf(arg, "%2u,%2u,%2u%c", &t[0], &t[1], &t[2], &end) != 3 ||
+	    t[0] < 1 || t[1] <= t[0] || t[2] <= t[1] || t[2] > 15)
+		argp_error(state, "--thresholds: three ascending numbers from 1 to 15 expected, like 3,8,15");
+	for (int i = 0; i < 3; i++)
+		thresholds[i] = t[i];
+}
+
+static uint32_t user_id(struct argp_state *state, const char *arg)
+{
+	struct passwd *pw = getpwnam(arg);
+	uint64_t id = 0;
+
+	if (pw)
+		return pw->pw_uid;
+	if (!parse_size(arg, UINT32_MAX - 1, &id))
+		argp_error(state, "--owner: no user '%s'", arg);
+	return id;
+}
+
+static uint32_t group_id(struct argp_state *state, const char *arg)
+{
+	struct group *gr = getgrnam(arg);
+	uint64_t id = 0;
+
+	if (gr)
+		return gr->gr_gid;
+	if (!parse_size(arg, UINT32_MAX - 1, &id))
+		argp_error(state, "--group: no group '%s'", arg);
+	return id;
+}
+
+static uint32_t mode_bits(struct argp_state *state, const char *arg)
+{
+	char *end;
+	unsigned long mode = strtoul(arg, &end, 8);
+
+	if (*end || end == arg || !mode || mode & ~0660UL)
+		argp_error(state, "--mode: an octal number within 0660 expected");
+	return mode;
+}
+
+static error_t parse_create(int key, char *arg, struct argp_state *state)
+{
+	struct create_args *args = state->input;
+	struct kvbm_store_create *c = &args->c;
+
+	switch (key) {
+	case 'b':
+		need_size(state, "--blocks", arg, KVBM_MAX_BLOCKS,
+			  &args->blocks);
+		if (!args->blocks)
+			argp_error(state, "--blocks: a store has at least one block");
+		return 0;
+	case 's':
+		c->block_size = need_u32(state, "--block-size", arg,
+					 KVBM_MAX_BLOCK_SIZE);
+		if (!c->block_size || c->block_size & (c->block_size - 1))
+			argp_error(state, "--block-size: a power of two up to %u expected",
+				   KVBM_MAX_BLOCK_SIZE);
+		return 0;
+	case 'p':
+		args->policy = arg;
+		return 0;
+	case 'd':
+		if (!strcmp(arg, "reject"))
+			c->flags |= KVBM_CREATE_REJECT;
+		else if (!strcmp(arg, "allow"))
+			c->flags &= ~KVBM_CREATE_REJECT;
+		else
+			argp_error(state, "--duplicates: allow or reject expected");
+		return 0;
+	case 'r':
+		c->flags |= KVBM_CREATE_RESET;
+		return 0;
+	case 'f':
+		set_frequency(state, arg, &c->freq_capacity);
+		return 0;
+	case 't':
+		set_thresholds(state, arg, c->thresholds);
+		return 0;
+	case 'o':
+		c->uid = user_id(state, arg);
+		return 0;
+	case 'g':
+		c->gid = group_id(state, arg);
+		return 0;
+	case 'm':
+		c->mode = mode_bits(state, arg);
+		return 0;
+	case KEY_MAX_SESSIONS:
+		c->max_sessions = need_u32(state, "--max-sessions", arg,
+					   UINT32_MAX);
+		return 0;
+	case KEY_MAX_HELD:
+		c->max_held = need_u32(state, "--max-held", arg, UINT32_MAX);
+		return 0;
+	case KEY_JSON:
+		args->json = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (state->arg_num)
+			argp_error(state, "one store at a time");
+		args->name = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if (!args->name)
+			argp_error(state, "the store's name is missing");
+		if (!args->blocks)
+			argp_error(state, "--blocks is missing");
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static const struct argp_option create_options[] = {
+	{ "blocks", 'b', "N", 0,
+	  "Blocks in the store, up to 16M; K and M (1024) may follow", 0 },
+	{ "block-size", 's', "N", 0,
+	  "Tokens in a block: a power of two up to 1024 (default: 16)", 0 },
+	{ "policy", 'p', "NAME", 0,
+	  "What to evict first: fifo, lru, multi_lru, lineage_tick (default), lineage_fifo",
+	  0 },
+	{ "duplicates", 'd', "allow|reject", 0,
+	  "What a registration of a hash that is present comes to: a copy (default) or the existing block",
+	  0 },
+	{ "reset-on-release", 'r', NULL, 0,
+	  "Blocks do not stay idle after their last release, by default of the store",
+	  0 },
+	{ "frequency", 'f', "CAPACITY", OPTION_ARG_OPTIONAL,
+	  "Track how often hashes are used: small (2^18), default (2^21), large (2^24) or a number; multi_lru always does",
+	  0 },
+	{ "thresholds", 't', "A,B,C", 0,
+	  "Frequencies that divide multi_lru's lists (default: 3,8,15)", 0 },
+	{ "owner", 'o', "USER", 0, "Owner of the node (default: you)", 0 },
+	{ "group", 'g', "GROUP", 0, "Group of the node (default: yours)", 0 },
+	{ "mode", 'm', "OCTAL", 0, "Permissions (default: 0600)", 0 },
+	{ "max-sessions", KEY_MAX_SESSIONS, "N", 0,
+	  "Sessions that may be open at once", 0 },
+	{ "max-held", KEY_MAX_HELD, "N", 0,
+	  "Blocks that one session may hold at once", 0 },
+	OPTION_JSON,
+	{ 0 }
+};
+
+static int create_failed(const struct create_args *args, int err)
+{
+	switch (-err) {
+	case EEXIST:
+		return fail("there is a store '%s' already", args->name);
+	case EPERM:
+		return fail("cannot create store '%s': you may not give it to that owner or group",
+			    args->name);
+	case ENOMEM:
+		return fail("cannot create store '%s': %llu blocks do not fit into memory",
+			    args->name, (unsigned long long)args->blocks);
+	case EDQUOT:
+		return fail("cannot create store '%s': the module's limit on blocks is reached",
+			    args->name);
+	case EINVAL:
+		return fail("cannot create store '%s': the module refuses a size, the policy or its thresholds",
+			    args->name);
+	default:
+		return fail_request(args->name, err, "cannot create store '%s'",
+				    args->name);
+	}
+}
+
+int cmd_create(int argc, char **argv)
+{
+	static const struct argp argp = {
+		.options = create_options,
+		.parser = parse_create,
+		.args_doc = "NAME",
+		.doc = "Create the named store /dev/kvbm/NAME.",
+	};
+	struct create_args args = { 0 };
+	struct json_object *object;
+	int control, err;
+	char id[20];
+
+	kvbm_store_create_init(&args.c, NULL, 1);
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+
+	args.c.total_blocks = args.blocks;
+	if (!*args.name || strlen(args.name) >= sizeof(args.c.name))
+		return fail("'%s' cannot be the name of a store", args.name);
+	strncpy(args.c.name, args.name, sizeof(args.c.name) - 1);
+	if (kvbm_store_create_policy(&args.c, args.policy))
+		return fail("'%s' cannot be the name of a policy", args.policy);
+
+	control = open_control();
+	if (control < 0)
+		return STATUS_FAILED;
+	err = kvbm_store_create(control, &args.c);
+	close(control);
+	if (err)
+		return create_failed(&args, err);
+	if (!args.json)
+		return STATUS_OK;
+
+	object = json_object_new_object();
+	json_str(object, "name", args.name);
+	snprintf(id, sizeof(id), "%016llx", (unsigned long long)args.c.store_id);
+	json_str(object, "store_id", id);
+	return print_json(object);
+}
+
+struct destroy_args {
+	char **names;
+	int n;
+	bool force;
+};
+
+static error_t parse_destroy(int key, char *arg, struct argp_state *state)
+{
+	struct destroy_args *args = state->input;
+
+	switch (key) {
+	case 'f':
+		args->force = true;
+		return 0;
+	case ARGP_KEY_ARGS:
+		args->names = state->argv + state->next;
+		args->n = state->argc - state->next;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "the store's name is missing");
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static int destroy_one(int control, const char *name, bool force)
+{
+	int err = kvbm_store_destroy(control, name,
+				     force ? KVBM_DESTROY_FORCE : 0);
+
+	switch (-err) {
+	case 0:
+		return STATUS_OK;
+	case EBUSY:
+		return fail("store '%s' has open sessions (kvbmctl sessions %s; --force ends them)",
+			    name, name);
+	case EPERM:
+	case EACCES:
+		return fail("no permission to destroy store '%s': only its owner may, or root",
+			    name);
+	case EINVAL:
+		return fail("'%s' cannot be the name of a store", name);
+	default:
+		return fail_request(name, err, "cannot destroy store '%s'",
+				    name);
+	}
+}
+
+int cmd_destroy(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "force", 'f', NULL, 0,
+		  "End the store's sessions first; their calls fail from then on",
+		  0 },
+		{ 0 }
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_destroy,
+		.args_doc = "NAME...",
+		.doc = "Destroy named stores. What they hold is forgotten.",
+	};
+	struct destroy_args args = { 0 };
+	int control, status = STATUS_OK;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+	control = open_control();
+	if (control < 0)
+		return STATUS_FAILED;
+	for (int i = 0; i < args.n; i++)
+		status |= destroy_one(control, args.names[i], args.force);
+	close(control);
+	return status;
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+/* kvbmctl list, features */
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "kvbmctl.h"
+
+static void user_name(uint32_t id, char *text, size_t size)
+{
+	struct passwd *pw = getpwuid(id);
+
+	if (pw)
+		snprintf(text, size, "%s", pw->pw_name);
+	else
+		snprintf(text, size, "%u", id);
+}
+
+static void group_name(uint32_t id, char *text, size_t size)
+{
+	struct group *gr = getgrgid(id);
+
+	if (gr)
+		snprintf(text, size, "%s", gr->gr_name);
+	else
+		snprintf(text, size, "%u", id);
+}
+
+static struct json_object *entry_json(const struct kvbm_store_entry *e)
+{
+	struct json_object *object = json_object_new_object();
+	char mode[8];
+
+	json_chars(object, "name", e->name, sizeof(e->name));
+	json_store_id(object, e->store_id);
+	json_u64(object, "total_blocks", e->total_blocks);
+	json_u64(object, "sessions", e->sessions);
+	json_u64(object, "uid", e->uid);
+	json_u64(object, "gid", e->gid);
+	snprintf(mode, sizeof(mode), "%04o", e->mode & 07777);
+	json_str(object, "mode", mode);
+	return object;
+}
+
+static void print_entry(const struct kvbm_store_entry *e)
+{
+	char user[33], group[33];
+
+	user_name(e->uid, user, sizeof(user));
+	group_name(e->gid, group, sizeof(group));
+	printf("%-31.*s %9u %8u %-8s %-8s %04o %016llx\n",
+	       (int)sizeof(e->name), *e->name ? e->name : "-", e->total_blocks,
+	       e->sessions, user, group, e->mode & 07777,
+	       (unsigned long long)e->store_id);
+}
+
+int cmd_list(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		OPTION_JSON, OPTION_NO_HEADER, { 0 }
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_common,
+		.doc = "List stores. Anonymous ones, named \"-\", are listed for root only.",
+	};
+	struct json_object *array = NULL;
+	struct kvbm_store_entry *entries;
+	struct common args = { 0 };
+	int control, err;
+	uint32_t n;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+	if (args.n) {
+		fail("list takes no arguments (kvbmctl show NAME shows one store)");
+		return STATUS_USAGE;
+	}
+	control = open_control();
+	if (control < 0)
+		return STATUS_FAILED;
+	err = list_stores(control, &entries, &n);
+	close(control);
+	if (err) {
+		free(entries);
+		return fail_request(NULL, err, "cannot list stores");
+	}
+
+	if (args.json)
+		array = json_object_new_array();
+	else if (!args.no_header)
+		printf("%-31s %9s %8s %-8s %-8s %-4s %s\n", "NAME", "BLOCKS",
+		       "SESSIONS", "OWNER", "GROUP", "MODE", "ID");
+	for (uint32_t i = 0; i < n; i++) {
+		if (args.json)
+			json_object_array_add(array, entry_json(&entries[i]));
+		else
+			print_entry(&entries[i]);
+	}
+	free(entries);
+	return args.json ? print_json(array) : STATUS_OK;
+}
+
+static const struct {
+	uint64_t bit;
+	const char *name;
+} feature_names[] = {
+	{ KVBM_FEATURE_STORE, "store" },
+	{ KVBM_FEATURE_WAIT, "wait" },
+	{ KVBM_FEATURE_URING, "uring" },
+	{ KVBM_FEATURE_REVOKE, "revoke" },
+};
+
+#define N_FEATURES	(sizeof(feature_names) / sizeof(*feature_names))
+
+static struct json_object *features_json(const struct kvbm_features *f)
+{
+	struct json_object *object = json_object_new_object();
+	struct json_object *names = json_object_new_array();
+
+	json_str(object, "library", kvbm_version());
+	for (size_t i = 0; i < N_FEATURES; i++)
+		if (f->features & feature_names[i].bit)
+			json_object_array_add(names,
+					      json_object_new_string(feature_names[i].name));
+	json_object_object_add(object, "features", names);
+	json_u64(object, "max_blocks", f->max_blocks);
+	json_u64(object, "max_batch", f->max_batch);
+	json_u64(object, "max_holds", f->max_holds);
+	json_u64(object, "chunk", f->chunk);
+	return object;
+}
+
+int cmd_features(int argc, char **argv)
+{
+	static const struct argp_option options[] = { OPTION_JSON, { 0 } };
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_common,
+		.doc = "Show what the loaded module can do, and its limits.",
+	};
+	struct common args = { 0 };
+	struct kvbm_features f;
+	int control, err;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+	if (args.n) {
+		fail("features takes no arguments");
+		return STATUS_USAGE;
+	}
+	control = open_control();
+	if (control < 0)
+		return STATUS_FAILED;
+	err = kvbm_features(control, &f);
+	close(control);
+	if (err)
+		return fail_request(NULL, err, "cannot ask for features");
+	if (args.json)
+		return print_json(features_json(&f));
+
+	printf("library     %s\nfeatures   ", kvbm_version());
+	for (size_t i = 0; i < N_FEATURES; i++)
+		if (f.features & feature_names[i].bit)
+			printf(" %s", feature_names[i].name);
+	printf("\nmax_blocks  %u\nmax_batch   %u\nmax_holds   %u\nchunk       %u\n",
+	       f.max_blocks, f.max_batch, f.max_holds, f.chunk);
+	return STATUS_OK;
+}

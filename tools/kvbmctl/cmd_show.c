@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+/* kvbmctl show */
+#include <unistd.h>
+
+#include "kvbmctl.h"
+
+static struct json_object *info_json(const struct kvbm_store_info *info)
+{
+	struct json_object *object = json_object_new_object();
+	struct json_object *thresholds;
+
+	json_chars(object, "name", info->name, sizeof(info->name));
+	json_store_id(object, info->store_id);
+	json_u64(object, "total_blocks", info->total_blocks);
+	json_u64(object, "block_size", info->block_size);
+	json_chars(object, "policy", info->policy, sizeof(info->policy));
+	json_str(object, "duplicates",
+		 info->flags & KVBM_CREATE_REJECT ? "reject" : "allow");
+	json_object_object_add(object, "reset_on_release",
+			       json_object_new_boolean(info->flags &
+						       KVBM_CREATE_RESET));
+	json_u64(object, "frequency_capacity", info->freq_capacity);
+	thresholds = json_object_new_array();
+	for (int i = 0; info->thresholds[0] && i < 3; i++)
+		json_object_array_add(thresholds,
+				      json_object_new_uint64(info->thresholds[i]));
+	json_object_object_add(object, "thresholds", thresholds);
+	json_u64(object, "max_sessions", info->max_sessions);
+	json_u64(object, "max_held", info->max_held);
+	json_u64(object, "chunk", info->chunk);
+	json_u64(object, "memory", info->memory);
+	return object;
+}
+
+static void print_info(const struct kvbm_store_info *info)
+{
+	printf("name               %s\n", info->name);
+	printf("store id           %016llx\n",
+	       (unsigned long long)info->store_id);
+	printf("blocks             %u of %u tokens\n", info->total_blocks,
+	       info->block_size);
+	printf("policy             %.*s", (int)sizeof(info->policy),
+	       info->policy);
+	if (info->thresholds[0])
+		printf(" %u,%u,%u", info->thresholds[0], info->thresholds[1],
+		       info->thresholds[2]);
+	printf("\nduplicates         %s\n",
+	       info->flags & KVBM_CREATE_REJECT ? "reject" : "allow");
+	printf("reset on release   %s\n",
+	       info->flags & KVBM_CREATE_RESET ? "yes" : "no");
+	if (info->freq_capacity)
+		printf("frequency          capacity %u\n", info->freq_capacity);
+	else
+		printf("frequency          off\n");
+	printf("sessions           %u of at most %u\n", info->sessions,
+	       info->max_sessions);
+	if (info->max_held)
+		printf("held by a session  at most %u blocks\n",
+		       info->max_held);
+	else
+		printf("held by a session  no limit\n");
+	printf("memory             %llu bytes (%.1f a block)\n\n",
+	       (unsigned long long)info->memory,
+	       (double)info->memory / info->total_blocks);
+}
+
+static void print_counts(const struct kvbm_counts *c)
+{
+	uint32_t held = c->total - c->reset - c->inactive;
+
+	printf("free (reset)       %u\n", c->reset);
+	printf("idle (inactive)    %u\n", c->inactive);
+	printf("held               %u\n", held);
+	printf("available          %u\n", c->available);
+	printf("reserved           %u for %u waiting\n", c->reserved_blocks,
+	       c->waiters);
+	printf("registered hashes  %u\n\n", c->registered);
+}
+
+int cmd_show(int argc, char **argv)
+{
+	static const struct argp_option options[] = { OPTION_JSON, { 0 } };
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_common,
+		.args_doc = "NAME",
+		.doc = "Show what a store is made of, where its blocks are, and its statistics.",
+	};
+	struct kvbm_store_info info;
+	struct kvbm_counts counts;
+	struct kvbm_stats stats;
+	struct common args = { 0 };
+	struct json_object *object;
+	int session, err;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+	if (args.n != 1) {
+		fail("show takes the name of one store (see kvbmctl list)");
+		return STATUS_USAGE;
+	}
+	session = open_store(args.names[0]);
+	if (session < 0)
+		return STATUS_FAILED;
+	err = kvbm_store_info(session, &info);
+	if (!err)
+		err = kvbm_counts(session, &counts);
+	if (!err)
+		err = read_stats(session, &stats);
+	close(session);
+	if (err)
+		return fail_request(args.names[0], err, "store '%s'",
+				    args.names[0]);
+	if (info.sessions)
+		info.sessions--;	/* ours */
+
+	if (args.json) {
+		object = info_json(&info);
+		json_object_object_add(object, "counts", counts_json(&counts));
+		json_object_object_add(object, "stats", stats_json(&stats));
+		return print_json(object);
+	}
+	print_info(&info);
+	print_counts(&counts);
+	print_stats(&stats);
+	return STATUS_OK;
+}

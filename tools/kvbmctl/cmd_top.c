@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: MIT
+/*
+ * kvbmctl top: stores with their rates, and the sessions of one of them.
+ *
+ * Each look opens a session of every store and closes it again, so that a
+ * watched store can be destroyed.
+ */
+#include <curses.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* curses.h has a timeout() and an ERR; the rest keeps out of its way. */
+#include "kvbmctl.h"
+
+struct store {
+	char name[KVBM_NAME_LEN];
+	struct kvbm_counts counts;
+	struct kvbm_stats now, before;
+	double seconds;		/* between the two; 0: no rates yet */
+	double taken;
+	struct kvbm_session_entry *sessions;
+	uint32_t n_sessions;
+	int sessions_err;
+	bool seen;
+};
+
+struct top {
+	char **names;		/* to watch; none: all */
+	int n_names;
+	double delay;
+	uint64_t samples;	/* of a batch; 0: interactive */
+	struct store *stores;
+	size_t n;
+	size_t selected;
+};
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static struct store *find_store(struct top *top, const char *name)
+{
+	struct store *s;
+
+	for (size_t i = 0; i < top->n; i++)
+		if (!strcmp(top->stores[i].name, name))
+			return &top->stores[i];
+	s = reallocarray(top->stores, top->n + 1, sizeof(*s));
+	if (!s)
+		return NULL;
+	top->stores = s;
+	s += top->n++;
+	memset(s, 0, sizeof(*s));
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	return s;
+}
+
+static int most_held_first(const void *a, const void *b)
+{
+	const struct kvbm_session_entry *x = a, *y = b;
+
+	return x->held < y->held ? 1 : x->held > y->held ? -1 : 0;
+}
+
+static void look_at(struct top *top, const char *name)
+{
+	int session = kvbm_open(name);
+	struct store *s;
+	double t = now();
+
+	if (session < 0)
+		return;
+	s = find_store(top, name);
+	if (s) {
+		s->before = s->now;
+		s->seconds = s->taken ? t - s->taken : 0;
+		s->taken = t;
+		free(s->sessions);
+		s->sessions = NULL;
+		s->seen = !kvbm_counts(session, &s->counts) &&
+			  !read_stats(session, &s->now);
+		s->sessions_err = list_sessions(session, &s->sessions,
+						&s->n_sessions);
+		if (s->n_sessions)
+			qsort(s->sessions, s->n_sessions,
+			      sizeof(*s->sessions), most_held_first);
+	}
+	close(session);
+}
+
+static int look(struct top *top, int control)
+{
+	struct kvbm_store_entry *entries = NULL;
+	uint32_t n = 0;
+	int err = 0;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < top->n; i++)
+		top->stores[i].seen = false;
+	for (int i = 0; i < top->n_names; i++)
+		look_at(top, top->names[i]);
+	if (!top->n_names)
+		err = list_stores(control, &entries, &n);
+	for (uint32_t i = 0; i < n; i++)
+		if (*entries[i].name)
+			look_at(top, entries[i].name);
+	free(entries);
+
+	for (size_t i = 0; i < top->n; i++) {
+		if (top->stores[i].seen)
+			top->stores[kept++] = top->stores[i];
+		else
+			free(top->stores[i].sessions);
+	}
+	top->n = kept;
+	if (top->selected >= kept)
+		top->selected = kept ? kept - 1 : 0;
+	return err;
+}
+
+static double percent(uint64_t part, uint64_t whole)
+{
+	return whole ? 100.0 * part / whole : 0;
+}
+
+static void print_rate(FILE *out, const struct store *s, uint64_t now,
+		       uint64_t before)
+{
+	if (s->seconds > 0)
+		fprintf(out, " %10.0f", (now - before) / s->seconds);
+	else
+		fprintf(out, " %10s", "-");
+}
+
+static void print_store(FILE *out, const struct store *s)
+{
+	const struct kvbm_counts *c = &s->counts;
+	uint64_t asked = s->now.match_hashes_requested -
+			 s->before.match_hashes_requested;
+	uint64_t hits = s->now.match_blocks_returned -
+			s->before.match_blocks_returned;
+
+	fprintf(out, "%-20s %9u %6.1f %6.1f %6.1f %5llu", s->name, c->total,
+		percent(c->reset, c->total), percent(c->inactive, c->total),
+		percent(c->total - c->reset - c->inactive, c->total),
+		(unsigned long long)s->now.sessions);
+	print_rate(out, s, s->now.allocations, s->before.allocations);
+	print_rate(out, s, s->now.evictions, s->before.evictions);
+	print_rate(out, s, s->now.match_hashes_requested,
+		   s->before.match_hashes_requested);
+	if (s->seconds > 0 && asked)
+		fprintf(out, " %6.1f", percent(hits, asked));
+	else
+		fprintf(out, " %6s", "-");
+	fprintf(out, " %7u\n", c->waiters);
+}
+
+/* The whole picture as text; the selected store is on line 2 + selected. */
+static void print_picture(FILE *out, const struct top *top)
+{
+	const struct store *s;
+
+	fprintf(out, "%zu store%s\n", top->n, top->n == 1 ? "" : "s");
+	fprintf(out, "%-20s %9s %6s %6s %6s %5s %10s %10s %10s %6s %7s\n",
+		"NAME", "BLOCKS", "FREE%", "IDLE%", "HELD%", "SESS", "ALLOC/S",
+		"EVICT/S", "MATCH/S", "HIT%", "WAITERS");
+	for (size_t i = 0; i < top->n; i++)
+		print_store(out, &top->stores[i]);
+	if (!top->n)
+		return;
+
+	s = &top->stores[top->selected];
+	fprintf(out, "\n%s: %u session%s", s->name, s->n_sessions,
+		s->n_sessions == 1 ? "" : "s");
+	if (s->sessions_err)
+		fprintf(out, " (not shown: %s)", strerror(-s->sessions_err));
+	fprintf(out, "\n");
+	print_session_header(out);
+	fprintf(out, "\n");
+	for (uint32_t i = 0; i < s->n_sessions; i++) {
+		print_session(out, &s->sessions[i]);
+		fprintf(out, "\n");
+	}
+}
+
+static int batch(struct top *top, int control)
+{
+	struct timespec pause = {
+		.tv_sec = top->delay,
+		.tv_nsec = (top->delay - (time_t)top->delay) * 1e9,
+	};
+
+	for (uint64_t i = 0; i < top->samples; i++) {
+		int err;
+
+		if (i) {
+			nanosleep(&pause, NULL);
+			putchar('\n');
+		}
+		err = look(top, control);
+		if (err)
+			return fail_request(NULL, err, "cannot list stores");
+		for (top->selected = 0; top->selected < top->n || !top->n;
+		     top->selected++) {
+			if (top->selected)
+				putchar('\n');
+			print_picture(stdout, top);
+			if (!top->n)
+				break;
+		}
+		fflush(stdout);
+	}
+	return STATUS_OK;
+}
+
+static void draw(const struct top *top)
+{
+	char *text = NULL, *rest, *line;
+	FILE *out;
+	size_t len;
+	int row = 0;
+
+	out = open_memstream(&text, &len);
+	if (!out)
+		return;
+	print_picture(out, top);
+	fclose(out);
+
+	erase();
+	for (rest = text; (line = strsep(&rest, "\n")) && row < LINES; row++) {
+		bool chosen = top->n && row == (int)top->selected + 2;
+
+		if (row == 1 || chosen)
+			attron(row == 1 ? A_BOLD : A_REVERSE);
+		mvaddnstr(row, 0, line, COLS);
+		attrset(A_NORMAL);
+	}
+	if (LINES > 1)
+		mvaddnstr(LINES - 1, 0, "up/down: store   q: quit", COLS);
+	refresh();
+	free(text);
+}
+
+static int interactive(struct top *top, int control)
+{
+	SCREEN *screen = newterm(NULL, stdout, stdin);
+	int key = 0, err = 0;
+
+	if (!screen)
+		return fail("this terminal cannot be used: try --batch=1");
+	noecho();
+	cbreak();
+	keypad(stdscr, TRUE);
+	curs_set(0);
+	timeout(top->delay * 1000);
+	while (key != 'q' && !err) {
+		/* A key redraws; the passing of time looks again. */
+		if (key == KEY_UP || key == 'k')
+			top->selected -= !!top->selected;
+		else if (key == KEY_DOWN || key == 'j')
+			top->selected += top->selected + 1 < top->n;
+		else
+			err = look(top, control);
+		draw(top);
+		key = getch();
+	}
+	endwin();
+	delscreen(screen);
+	return err ? fail_request(NULL, err, "cannot list stores") : STATUS_OK;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct top *top = state->input;
+	char *end;
+
+	switch (key) {
+	case 'b':
+		if (!parse_size(arg, UINT32_MAX, &top->samples) ||
+		    !top->samples)
+			argp_error(state, "--batch: how many times?");
+		return 0;
+	case 'd':
+		top->delay = strtod(arg, &end);
+		if (*end || !(top->delay >= 0.1 && top->delay <= 3600))
+			argp_error(state, "--delay: 0.1 to 3600 seconds expected");
+		return 0;
+	case ARGP_KEY_ARGS:
+		top->names = state->argv + state->next;
+		top->n_names = state->argc - state->next;
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+int cmd_top(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "batch", 'b', "N", 0, "Print N pictures as text and end", 0 },
+		{ "delay", 'd', "SECONDS", 0,
+		  "Time between two pictures (default: 2)", 0 },
+		{ 0 }
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = "[NAME...]",
+		.doc = "Watch stores: where their blocks are, allocations, evictions and matched hashes a second, hit rate, and what each session holds.",
+	};
+	struct top top = { .delay = 2 };
+	int control, status, fd;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &top);
+	control = open_control();
+	if (control < 0)
+		return STATUS_FAILED;
+	for (int i = 0; i < top.n_names; i++) {
+		fd = open_store(top.names[i]);
+		if (fd < 0)
+			return STATUS_FAILED;
+		close(fd);
+	}
+	if (!top.samples && !isatty(STDOUT_FILENO))
+		top.samples = 1;
+	status = top.samples ? batch(&top, control) :
+			       interactive(&top, control);
+	close(control);
+	for (size_t i = 0; i < top.n; i++)
+		free(top.stores[i].sessions);
+	free(top.stores);
+	return status;
+}

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MIT
+/* Opening things, telling why it failed, reading arguments. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kvbmctl.h"
+
+static bool module_loaded(void)
+{
+	return !access("/sys/module/kvbm", F_OK);
+}
+
+int fail(const char *format, ...)
+{
+	va_list args;
+
+	fflush(stdout);
+	fputs("kvbmctl: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return STATUS_FAILED;
+}
+
+/* What an errno means for a store (or for the control device: no @name). */
+static const char *meaning(const char *name, int err)
+{
+	switch (err) {
+	case ENOENT:
+		return name ? "no such store (see kvbmctl list)" :
+			      strerror(err);
+	case ENODEV:
+	case ENXIO:
+		return "the store was destroyed";
+	case ESHUTDOWN:
+		return "this session was revoked";
+	case EUSERS:
+		return "the store's limit on sessions is reached";
+	case ENFILE:
+		return "the module's limit on stores is reached";
+	case ENOTTY:
+	case EOPNOTSUPP:
+	case E2BIG:
+		return "the loaded kvbm module is too old for this";
+	default:
+		return strerror(err);
+	}
+}
+
+int fail_request(const char *name, int err, const char *format, ...)
+{
+	va_list args;
+
+	err = err < 0 ? -err : err;
+	fflush(stdout);
+	fputs("kvbmctl: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, ": %s\n", meaning(name, err));
+	return STATUS_FAILED;
+}
+
+int open_control(void)
+{
+	int fd = kvbm_control_open();
+
+	switch (fd) {
+	case -ENOENT:
+	case -ENXIO:
+	case -ENODEV:
+		if (module_loaded())
+			fail("there is no %s, though the kvbm module is loaded: is udev or devtmpfs at work?",
+			     KVBM_CONTROL_PATH);
+		else
+			fail("the kvbm module is not loaded: try 'modprobe kvbm'");
+		return -1;
+	case -EACCES:
+	case -EPERM:
+		fail("no permission to open %s: be root, or be given access by a udev rule",
+		     KVBM_CONTROL_PATH);
+		return -1;
+	}
+	if (fd < 0)
+		fail("cannot open %s: %s", KVBM_CONTROL_PATH, strerror(-fd));
+	return fd < 0 ? -1 : fd;
+}
+
+int open_store(const char *name)
+{
+	int fd = kvbm_open(name);
+
+	if (fd >= 0)
+		return fd;
+	if (fd == -ENOENT && !module_loaded())
+		fail("the kvbm module is not loaded: try 'modprobe kvbm'");
+	else if (fd == -EACCES || fd == -EPERM)
+		fail("no permission for store '%s': its owner and mode are in 'ls -l %s/%s'",
+		     name, KVBM_DEV_DIR, name);
+	else if (fd == -EINVAL)
+		fail("'%s' cannot be the name of a store", name);
+	else
+		fail_request(name, fd, "cannot open store '%s'", name);
+	return -1;
+}
+
+bool parse_size(const char *s, uint64_t max, uint64_t *value)
+{
+	unsigned long long v;
+	int shift = 0;
+	char *end;
+
+	if (!isdigit((unsigned char)*s))
+		return false;
+	errno = 0;
+	v = strtoull(s, &end, 10);
+	if (errno)
+		return false;
+	switch (*end) {
+	case 'G':
+		shift += 10;
+		/* fall through */
+	case 'M':
+		shift += 10;
+		/* fall through */
+	case 'K':
+	case 'k':
+		shift += 10;
+		end++;
+	}
+	if (*end || v > max >> shift)
+		return false;
+	*value = v << shift;
+	return true;
+}
+
+bool parse_hex64(const char *s, uint64_t *value)
+{
+	size_t len = strlen(s);
+
+	if (!len || len > 16 || strspn(s, "0123456789abcdefABCDEF") != len)
+		return false;
+	*value = strtoull(s, NULL, 16);
+	return true;
+}
+
+bool parse_hash(const char *s, struct kvbm_hash *hash)
+{
+	const char *colon = strchr(s, ':');
+	uint64_t hi, lo;
+	char high[17];
+
+	if (!colon || colon - s > 16)
+		return false;
+	memcpy(high, s, colon - s);
+	high[colon - s] = '\0';
+	if (!parse_hex64(high, &hi) || !parse_hex64(colon + 1, &lo))
+		return false;
+	hash->hi = hi;
+	hash->lo = lo;
+	return true;
+}
+
+static bool add_word(struct hash_list *list, const char *s)
+{
+	struct kvbm_hash hash;
+	uint64_t lo;
+
+	if (list->half) {
+		if (!parse_hex64(s, &lo))
+			return false;
+		hash.hi = list->hi;
+		hash.lo = lo;
+		list->half = false;
+	} else if (!parse_hash(s, &hash)) {
+		list->half = parse_hex64(s, &list->hi);
+		return list->half;
+	}
+	if (list->n == list->cap) {
+		size_t cap = list->cap ? 2 * list->cap : 16;
+		void *p = reallocarray(list->hashes, cap,
+				       sizeof(*list->hashes));
+
+		if (!p)
+			return false;
+		list->hashes = p;
+		list->cap = cap;
+	}
+	list->hashes[list->n++] = hash;
+	return true;
+}
+
+bool hash_list_add(struct hash_list *list, const char *s)
+{
+	char *copy = strdup(s), *rest = copy, *word;
+	bool good = copy;
+
+	while (good && (word = strsep(&rest, ",")))
+		if (*word)
+			good = add_word(list, word);
+	free(copy);
+	return good;
+}
+
+int list_stores(int control, struct kvbm_store_entry **entries, uint32_t *n)
+{
+	uint32_t room = 16, total;
+	int got;
+
+	*entries = NULL;
+	for (;;) {
+		struct kvbm_store_entry *p = reallocarray(*entries, room,
+							  sizeof(*p));
+
+		if (!p) {
+			got = -ENOMEM;
+			break;
+		}
+		*entries = p;
+		got = kvbm_store_list(control, room, p, &total);
+		if (got < 0 || total <= room)
+			break;
+		room = total + 16;
+	}
+	*n = got < 0 ? 0 : got;
+	return got < 0 ? got : 0;
+}
+
+int list_sessions(int session, struct kvbm_session_entry **entries,
+		  uint32_t *n)
+{
+	struct kvbm_store_info info;
+	uint32_t room = 16, total, kept = 0;
+	int got;
+
+	*entries = NULL;
+	*n = 0;
+	got = kvbm_store_info(session, &info);
+	while (got >= 0) {
+		struct kvbm_session_entry *p = reallocarray(*entries, room,
+							    sizeof(*p));
+
+		if (!p) {
+			got = -ENOMEM;
+			break;
+		}
+		*entries = p;
+		got = kvbm_session_list(session, room, p, &total);
+		if (got < 0 || total <= room)
+			break;
+		room = total + 16;
+	}
+	if (got < 0)
+		return got;
+	for (int i = 0; i < got; i++)
+		if ((*entries)[i].session_id != info.session_id)
+			(*entries)[kept++] = (*entries)[i];
+	*n = kept;
+	return 0;
+}
+
+error_t parse_common(int key, char *arg, struct argp_state *state)
+{
+	struct common *args = state->input;
+
+	switch (key) {
+	case KEY_JSON:
+		args->json = true;
+		return 0;
+	case KEY_NO_HEADER:
+		args->no_header = true;
+		return 0;
+	case KEY_PROMETHEUS:
+		args->prometheus = true;
+		return 0;
+	case ARGP_KEY_ARGS:
+		args->names = state->argv + state->next;
+		args->n = state->argc - state->next;
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+/* kvbmctl exec: runs a script, see kvbm-script(5). */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kvbmctl.h"
+#include "script.h"
+
+struct exec_args {
+	const char *file;
+	bool parse_only;
+};
+
+/* Where the script is, for messages. */
+static const char *script_name;
+static unsigned long script_line;
+static bool disagreed;
+
+static void complain(const char *text)
+{
+	fflush(stdout);
+	fprintf(stderr, "kvbmctl: %s:%lu: %s\n", script_name, script_line,
+		text);
+	disagreed = true;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct exec_args *args = state->input;
+
+	switch (key) {
+	case 'n':
+		args->parse_only = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (state->arg_num)
+			argp_error(state, "one script at a time");
+		args->file = arg;
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static int run_line(struct script *s, struct script_cmd *cmd, char *line,
+		    size_t len)
+{
+	const char *why = "";
+	int got;
+
+	if (strlen(line) != len) {
+		got = -EINVAL;
+		why = "a NUL byte";
+	} else {
+		got = script_parse(cmd, line, &why);
+	}
+	if (got == -EINVAL) {
+		complain(why);
+		return -EINVAL;
+	}
+	if (got == 1)
+		got = s ? script_run(s, cmd, stdout) : 0;
+	if (got < 0)
+		complain(strerror(-got));
+	return got;
+}
+
+static int run(FILE *in, struct script *s)
+{
+	struct script_cmd cmd = { 0 };
+	char *line = NULL;
+	size_t room = 0;
+	ssize_t len;
+	int err = 0;
+
+	script_line = 1;
+	for (; !err && (len = getline(&line, &room, in)) >= 0; script_line++) {
+		err = run_line(s, &cmd, line, len);
+		if (err)
+			break;
+	}
+	if (!err && ferror(in)) {
+		complain("cannot read on");
+		err = -EIO;
+	}
+	free(line);
+	script_cmd_free(&cmd);
+	return err;
+}
+
+int cmd_exec(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "parse-only", 'n', NULL, 0,
+		  "Only tell whether the script can be parsed", 0 },
+		{ 0 }
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = "[FILE]",
+		.doc = "Run the operations in FILE (or standard input), one a line, on an anonymous store, and print one line for each.\v"
+		       "kvbm-script(5) tells the language.",
+	};
+	struct exec_args args = { .file = "-" };
+	struct script *s = NULL;
+	FILE *in = stdin;
+	struct stat st;
+	int err;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+	script_name = "standard input";
+	if (strcmp(args.file, "-")) {
+		script_name = args.file;
+		in = fopen(args.file, "re");
+		if (!in)
+			return fail("cannot open %s: %s", args.file,
+				    strerror(errno));
+	}
+	/* A program at the other end of a pipe waits for each answer. */
+	if (fstat(fileno(in), &st) || !S_ISREG(st.st_mode))
+		setvbuf(stdout, NULL, _IOLBF, 0);
+
+	if (!args.parse_only) {
+		int control = open_control();
+
+		if (control < 0)
+			return STATUS_FAILED;
+		close(control);
+		s = script_start(&script_kernel, complain);
+		if (!s)
+			return fail("%s", strerror(ENOMEM));
+	}
+	err = run(in, s);
+	if (s)
+		script_end(s);
+	if (in != stdin)
+		fclose(in);
+	return err || disagreed ? STATUS_FAILED : STATUS_OK;
+}

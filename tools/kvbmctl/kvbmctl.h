@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* kvbmctl: what its commands share. */
+#ifndef KVBMCTL_H
+#define KVBMCTL_H
+
+#include <argp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <json-c/json.h>
+#include <kvbm.h>
+
+/* Exit statuses, as the man page tells them. */
+enum {
+	STATUS_OK = 0,
+	STATUS_FAILED = 1,
+	STATUS_USAGE = 2,
+};
+
+/* A command gets its own words, argv[0] being "kvbmctl COMMAND". */
+typedef int command_fn(int argc, char **argv);
+
+command_fn cmd_create, cmd_destroy, cmd_list, cmd_show, cmd_stats, cmd_top,
+	cmd_sessions, cmd_revoke, cmd_block, cmd_features, cmd_hash, cmd_match,
+	cmd_presence, cmd_reset, cmd_exec;
+
+/*
+ * Messages. Each prints one line to stderr and returns STATUS_FAILED, so that
+ * a command can return it.
+ */
+__attribute__((format(printf, 1, 2)))
+int fail(const char *format, ...);
+/* @err: of a request on @name, or on the control device when NULL */
+__attribute__((format(printf, 3, 4)))
+int fail_request(const char *name, int err, const char *format, ...);
+
+/* These print why they fail and return -1. */
+int open_control(void);
+int open_store(const char *name);
+
+/*
+ * Arguments.
+ */
+
+/* A decimal number up to @max; K, M, G (1024) may follow. */
+bool parse_size(const char *s, uint64_t max, uint64_t *value);
+/* HI:LO */
+bool parse_hash(const char *s, struct kvbm_hash *hash);
+bool parse_hex64(const char *s, uint64_t *value);
+
+/* Hashes among @argc words: HI:LO, or HI and LO, or with commas. */
+struct hash_list {
+	struct kvbm_hash *hashes;
+	size_t n, cap;
+	bool half;		/* a HI waits for its LO */
+	uint64_t hi;
+};
+
+/* False: @s is not a hash, or there is no memory. */
+bool hash_list_add(struct hash_list *list, const char *s);
+
+/* What most commands take. */
+struct common {
+	char **names;
+	int n;
+	bool json, no_header, prometheus;
+};
+
+enum {
+	KEY_JSON = 'j',
+	KEY_NO_HEADER = 'H',
+	KEY_PROMETHEUS = 'P',
+};
+
+/* An argp parser of struct common. */
+error_t parse_common(int key, char *arg, struct argp_state *state);
+
+#define OPTION_JSON \
+	{ "json", KEY_JSON, NULL, 0, "Print JSON", 0 }
+#define OPTION_NO_HEADER \
+	{ "no-header", KEY_NO_HEADER, NULL, 0, "Print no line of headings", 0 }
+
+/*
+ * Output.
+ */
+
+/* Prints and frees @object. */
+int print_json(struct json_object *object);
+void json_u64(struct json_object *object, const char *key, uint64_t value);
+void json_str(struct json_object *object, const char *key, const char *value);
+/* @value with up to @size bytes, perhaps without a NUL */
+void json_chars(struct json_object *object, const char *key, const char *value,
+		size_t size);
+void json_store_id(struct json_object *object, uint64_t id);
+struct json_object *counts_json(const struct kvbm_counts *c);
+void print_stats(const struct kvbm_stats *stats);
+void print_session_header(FILE *out);
+void print_session(FILE *out, const struct kvbm_session_entry *e);
+void format_hash(const struct kvbm_hash *hash, char text[34]);
+void format_age(uint64_t since_ns, char text[16]);
+
+/* All stores that the caller may list; the array is the caller's. */
+int list_stores(int control, struct kvbm_store_entry **entries, uint32_t *n);
+/* The store's sessions without the one that asks. */
+int list_sessions(int session, struct kvbm_session_entry **entries,
+		  uint32_t *n);
+
+/*
+ * Statistics by name.
+ */
+
+struct stat_field {
+	const char *name;
+	size_t offset;		/* in struct kvbm_stats */
+	bool gauge;
+	const char *help;
+};
+
+extern const struct stat_field stat_fields[];
+extern const size_t n_stat_fields;
+
+uint64_t stat_value(const struct kvbm_stats *stats,
+		    const struct stat_field *field);
+/* The store's statistics as others see them: without our own session. */
+int read_stats(int session, struct kvbm_stats *stats);
+struct json_object *stats_json(const struct kvbm_stats *stats);
+
+#endif /* KVBMCTL_H */

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The script language of "kvbmctl exec", in parts:
+ *
+ *	script_parse.c	a line of text -> struct script_cmd
+ *	script_books.c	what a script has made: sessions, blocks owned, guards
+ *	script_run.c	runs a command against a backend and prints its line;
+ *			script_ops.c and script_sessions.c are its operations
+ *
+ * The store is reached through struct script_backend only, so that parser and
+ * engine can be tested without a kernel.
+ */
+#ifndef KVBMCTL_SCRIPT_H
+#define KVBMCTL_SCRIPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <linux/kvbm.h>
+
+enum script_op {
+	SCRIPT_NEW,
+	SCRIPT_ALLOC,
+	SCRIPT_ALLOC_RESET,
+	SCRIPT_STAGE,
+	SCRIPT_UNSTAGE,
+	SCRIPT_REGISTER,
+	SCRIPT_MATCH,
+	SCRIPT_SCAN,
+	SCRIPT_SCAN_TOUCH,
+	SCRIPT_RELEASE,
+	SCRIPT_RELEASE_VEC,
+	SCRIPT_RELEASE_ALL,
+	SCRIPT_CLONE,
+	SCRIPT_USE,
+	SCRIPT_WEAK,
+	SCRIPT_UPGRADE,
+	SCRIPT_DROP_MUTABLE,
+	SCRIPT_DROP_STAGED,
+	SCRIPT_SET_RESET,
+	SCRIPT_RESET_INACTIVE,
+	SCRIPT_COUNTS,
+	SCRIPT_PRESENCE,
+	SCRIPT_HAS_INACTIVE,
+	SCRIPT_FREQ,
+	SCRIPT_TOUCH,
+	SCRIPT_HELD,
+	SCRIPT_PLH,
+	SCRIPT_SESSION,
+	SCRIPT_CLOSE,
+	SCRIPT_KILL,
+};
+
+/**
+ * struct script_new - the arguments of "new"; numbers as written, cut to 32
+ *	bits by saturation, so that none of them turns into a valid one
+ */
+struct script_new {
+	uint32_t total;
+	uint32_t block_size;
+	uint32_t freq;
+	uint32_t thresholds[3];
+	const char *policy;
+	bool has_thresholds;
+	bool reject;
+	bool reset;
+};
+
+/**
+ * struct script_cmd - one parsed line; its arrays are reused from line to line
+ * @op: the operation
+ * @config: of new
+ * @ids: block ids, in the order given; saturated, so that an id that does not
+ *	fit becomes KVBM_NO_BLOCK
+ * @refs: numbers of guards or weak references, saturated to UINT64_MAX
+ * @hashes: sequence hashes
+ * @number: COUNT of alloc, TOKENS of stage, POSITION of plh; saturated
+ * @words: CUR and PARENT of plh
+ * @has_number: TOKENS were given
+ * @has_parent: PARENT was given and is not "-"
+ * @flag: of set_reset
+ * @name: of session, close and kill; points into the line
+ */
+struct script_cmd {
+	enum script_op op;
+	struct script_new config;
+	uint32_t *ids;
+	size_t n_ids, cap_ids;
+	uint64_t *refs;
+	size_t n_refs, cap_refs;
+	struct kvbm_hash *hashes;
+	size_t n_hashes, cap_hashes;
+	uint64_t number;
+	uint64_t words[2];
+	bool has_number;
+	bool has_parent;
+	bool flag;
+	const char *name;
+};
+
+/**
+ * script_parse() - take a line apart
+ * @cmd: out: the command; zeroed before the first use
+ * @line: the line, NUL-terminated; is written to and must outlive @cmd's use
+ * @why: out: what is wrong with the line
+ *
+ * Return: 1 with a command, 0 for a blank line, -EINVAL for a line that is not
+ * in the language (@why is set), -ENOMEM.
+ */
+int script_parse(struct script_cmd *cmd, char *line, const char **why);
+
+/* Frees what @cmd points to. */
+void script_cmd_free(struct script_cmd *cmd);
+
+/**
+ * struct script_backend - a store as the engine sees it
+ *
+ * Sessions are descriptors, and close(2) ends them. Calls return as those of
+ * libkvbm do, whose functions most of these are.
+ */
+struct script_backend {
+	/* The first session of a new anonymous store, or -errno. */
+	int (*create)(const struct script_new *config);
+	int (*session_open)(int session);
+
+	int (*alloc)(int session, uint32_t n, uint32_t *ids,
+		     struct kvbm_hash *evicted, uint32_t *nr_evicted);
+	int (*alloc_reset)(int session, uint32_t n, uint32_t *ids);
+	int (*stage)(int session, uint32_t n, const uint32_t *ids,
+		     const struct kvbm_hash *hashes, const uint32_t *tokens,
+		     uint32_t *done);
+	int (*unstage)(int session, uint32_t n, const uint32_t *ids,
+		       uint32_t *done);
+	int (*reg)(int session, uint32_t n, const uint32_t *ids,
+		   struct kvbm_registered *results, uint32_t flags,
+		   uint32_t *done);
+	int (*match)(int session, uint32_t n, const struct kvbm_hash *hashes,
+		     uint32_t *ids, uint32_t *done);
+	int (*scan)(int session, uint32_t n, const struct kvbm_hash *hashes,
+		    uint32_t *ids, uint32_t flags, uint32_t *hits,
+		    uint32_t *done);
+	int (*release)(int session, uint32_t n, const uint32_t *ids,
+		       uint32_t flags, uint32_t *done);
+	int (*retain)(int session, uint32_t n, const uint32_t *ids,
+		      uint32_t *done);
+	int (*set_reset)(int session, uint32_t n, const uint32_t *ids, bool on,
+			 uint32_t *done);
+	int (*weak)(int session, uint32_t block, struct kvbm_weak *weak);
+	int (*upgrade)(int session, uint32_t n, const struct kvbm_weak *weaks,
+		       uint32_t *ids, uint32_t *hits, uint32_t *done);
+	int (*reset_inactive)(int session, bool *whole, uint32_t *done);
+
+	int (*presence)(int session, uint32_t n, const struct kvbm_hash *hashes,
+			uint8_t *out, uint32_t *done);
+	int (*frequency)(int session, uint32_t n,
+			 const struct kvbm_hash *hashes, uint8_t *out,
+			 uint32_t *done);
+	int (*touch)(int session, uint32_t n, const struct kvbm_hash *hashes,
+		     uint32_t *done);
+	int (*counts)(int session, struct kvbm_counts *counts);
+	int (*stats)(int session, struct kvbm_stats *stats);
+	int (*block_info)(int session, uint32_t block,
+			  struct kvbm_block_info *info);
+	int (*hash_pack)(uint64_t current, uint64_t parent, uint32_t position,
+			 struct kvbm_hash *out);
+};
+
+/* The real thing: a store of the kernel's, through libkvbm. */
+extern const struct script_backend script_kernel;
+
+struct script;
+
+/**
+ * script_start() - a script that has not run anything yet
+ * @backend: the store
+ * @complain: called with a text when the store and the script's own books
+ *	disagree, which no script should be able to bring about
+ *
+ * Return: the script, or NULL without memory.
+ */
+struct script *script_start(const struct script_backend *backend,
+			    void (*complain)(const char *text));
+
+/**
+ * script_run() - run one command and print its line to @out
+ *
+ * Return: 0, also when the operation failed and "err NAME" was printed;
+ * -errno when the script cannot go on.
+ */
+int script_run(struct script *s, const struct script_cmd *cmd, FILE *out);
+
+/* Gives back everything and frees the script. */
+void script_end(struct script *s);
+
+/*
+ * The books.
+ */
+
+struct script_session;
+
+/* A block that a session owns. */
+struct script_owned {
+	uint32_t id;
+	bool staged;
+};
+
+/* A hold on a registered block; one that was given back has no session. */
+struct script_guard {
+	struct script_session *session;
+	uint64_t prev, next;	/* the session's guards, ascending */
+	uint32_t block;
+	bool in_batch;		/* of the release that is being put together */
+};
+
+#define SCRIPT_NO_GUARD	UINT64_MAX
+
+struct script_session {
+	struct script_session *next;
+	char *name;
+	int fd;
+	void *owned;		/* tsearch(3) tree of struct script_owned */
+	uint64_t n_mutable, n_staged, n_guards;
+	uint64_t first, last;	/* guards */
+};
+
+struct script_books {
+	struct script_session *sessions;	/* main is always the first */
+	struct script_guard *guards;
+	size_t n_guards, cap_guards;
+	struct kvbm_weak *weaks;
+	size_t n_weaks, cap_weaks;
+};
+
+/* Makes room for @more elements of @size bytes after @n. -ENOMEM. */
+int script_grow(void *array, size_t *cap, size_t n, size_t more, size_t size);
+
+struct script_session *books_session(struct script_books *b, const char *name);
+/* -ENOMEM */
+int books_add_session(struct script_books *b, const char *name, int fd,
+		      struct script_session **session);
+/* Also forgets the session's guards. */
+void books_remove_session(struct script_books *b,
+			  struct script_session *session);
+
+struct script_owned *books_owned(struct script_session *session, uint32_t id);
+/* -ENOMEM; a block that is owned already just changes its state. */
+int books_own(struct script_session *session, uint32_t id, bool staged);
+void books_disown(struct script_session *session, uint32_t id);
+/* Calls @fn for each block that is owned in this state, ascending. */
+void books_each_owned(struct script_session *session, bool staged,
+		      void (*fn)(uint32_t id, void *arg), void *arg);
+
+/* -ENOMEM; *@guard is the number. */
+int books_add_guard(struct script_books *b, struct script_session *session,
+		    uint32_t block, uint64_t *guard);
+void books_drop_guard(struct script_books *b, uint64_t guard);
+/* -ENOENT, -EPERM when it is another session's */
+int books_guard(struct script_books *b, struct script_session *session,
+		uint64_t guard, uint32_t *block);
+int books_add_weak(struct script_books *b, const struct kvbm_weak *weak,
+		   uint64_t *number);
+/* Forgets everything; does not close the sessions' descriptors. */
+void books_clear(struct script_books *b);
+
+#endif /* KVBMCTL_SCRIPT_H */

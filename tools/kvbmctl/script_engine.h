@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the script engine share among themselves. */
+#ifndef KVBMCTL_SCRIPT_ENGINE_H
+#define KVBMCTL_SCRIPT_ENGINE_H
+
+#include "script.h"
+
+struct script {
+	const struct script_backend *backend;
+	void (*complain)(const char *text);
+	struct script_books books;
+	struct script_session *current;	/* NULL: there is no store */
+	uint32_t total;
+
+	/* The line being made: printed whole, or not at all. */
+	FILE *line;
+	char *text;
+	size_t len;
+
+	/* Room for the ids and hashes of one operation. */
+	uint32_t *ids;
+	size_t cap_ids;
+	struct kvbm_hash *hashes;
+	size_t cap_hashes;
+	uint8_t *bytes;
+	size_t cap_bytes;
+
+	/* Set when the script cannot go on: an errno, not an operation's. */
+	int fatal;
+};
+
+/*
+ * Operations print to s->line and return 0 or the -errno to print instead.
+ * Those that run out of memory for the script's own books set s->fatal.
+ */
+typedef int script_fn(struct script *s, const struct script_cmd *cmd);
+
+script_fn script_op_new, script_op_session, script_op_close, script_op_kill;
+
+script_fn script_op_alloc, script_op_alloc_reset, script_op_stage,
+	script_op_unstage, script_op_register, script_op_match, script_op_scan,
+	script_op_release, script_op_release_vec, script_op_release_all,
+	script_op_clone, script_op_use, script_op_weak, script_op_upgrade,
+	script_op_drop, script_op_set_reset, script_op_reset_inactive,
+	script_op_counts, script_op_presence, script_op_freq, script_op_touch,
+	script_op_held, script_op_plh;
+
+__attribute__((format(printf, 2, 3)))
+void script_put(struct script *s, const char *format, ...);
+__attribute__((format(printf, 2, 3)))
+void script_complain(struct script *s, const char *format, ...);
+void script_put_hash(struct script *s, const struct kvbm_hash *hash);
+
+/* Room for @n elements in s->ids, s->hashes, s->bytes; -ENOMEM is fatal. */
+int script_room(struct script *s, size_t n);
+int script_nomem(struct script *s);
+
+/* Closes all sessions and forgets them. */
+void script_drop_store(struct script *s);
+
+#endif /* KVBMCTL_SCRIPT_ENGINE_H */

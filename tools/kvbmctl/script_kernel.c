@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+/* The scripts' store: an anonymous one of the kernel's, through libkvbm. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+#include <kvbm.h>
+
+#include "script.h"
+
+static int create(const struct script_new *config)
+{
+	struct kvbm_store_create c;
+	int control, err;
+
+	err = kvbm_store_create_init(&c, NULL, config->total);
+	if (err)
+		return err;
+	c.block_size = config->block_size;
+	c.freq_capacity = config->freq == 1 ? KVBM_FREQ_DEFAULT : config->freq;
+	if (config->reject)
+		c.flags |= KVBM_CREATE_REJECT;
+	if (config->reset)
+		c.flags |= KVBM_CREATE_RESET;
+	/* kvbm_store_create_policy() would add tracking to multi_lru. */
+	memset(c.policy, 0, sizeof(c.policy));
+	memcpy(c.policy, config->policy,
+	       strnlen(config->policy, sizeof(c.policy) - 1));
+	memcpy(c.thresholds, config->thresholds, sizeof(c.thresholds));
+
+	control = kvbm_control_open();
+	if (control < 0)
+		return control;
+	err = kvbm_store_create(control, &c);
+	close(control);
+	return err ? err : c.fd;
+}
+
+const struct script_backend script_kernel = {
+	.create = create,
+	.session_open = kvbm_session_open,
+	.alloc = kvbm_alloc,
+	.alloc_reset = kvbm_alloc_reset,
+	.stage = kvbm_stage,
+	.unstage = kvbm_unstage,
+	.reg = kvbm_register,
+	.match = kvbm_match,
+	.scan = kvbm_scan,
+	.release = kvbm_release,
+	.retain = kvbm_retain,
+	.set_reset = kvbm_set_reset,
+	.weak = kvbm_weak,
+	.upgrade = kvbm_upgrade,
+	.reset_inactive = kvbm_reset_inactive,
+	.presence = kvbm_presence,
+	.frequency = kvbm_frequency,
+	.touch = kvbm_touch,
+	.counts = kvbm_counts,
+	.stats = kvbm_stats,
+	.block_info = kvbm_block_info,
+	.hash_pack = kvbm_hash_pack,
+};
