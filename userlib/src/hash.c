@@ -52,7 +52,7 @@ int kvbm_hash_unpack(const struct kvbm_hash *hash,
 	if (mode >= MODES)
 		return -EINVAL;
 	split = position_bits(mode) + 2;
-	position = (hash->hi << 2 >> 2) >> (64 - split);
+	position = (uint32_t)((hash->hi << 2 >> 2) >> (64 - split));
 	if (mode_of(position) != mode)
 		return -EINVAL;
 
@@ -60,8 +60,8 @@ int kvbm_hash_unpack(const struct kvbm_hash *hash,
 	out->current = hash->hi << split | hash->lo >> (64 - split);
 	out->parent = hash->lo & (UINT64_MAX >> split);
 	out->position = position;
-	out->mode = mode;
-	out->parent_bits = 64 - split;
+	out->mode = (uint8_t)mode;
+	out->parent_bits = (uint8_t)(64 - split);
 	return 0;
 }
 

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+/* Finds what is cached of a prompt, makes the rest, leaves it for the others. */
+#include <stdio.h>
+#include <kvbm.h>
+
+int main(int argc, char **argv)
+{
+	int s = kvbm_open(argc > 1 ? argv[1] : "pool"), n, hit;
+	uint32_t tokens[64] = { 1, 2, 3 }, ids[4];
+	struct kvbm_registered now[4];
+	struct kvbm_hash chain[4];
+
+	n = kvbm_chain(tokens, 64, 16, kvbm_salt_hash("model", 5), chain);
+	hit = kvbm_match(s, n, chain, ids, NULL);
+	if (hit < 0 || kvbm_alloc(s, n - hit, ids + hit, NULL, NULL) < 0)
+		return 1;
+	/* ... compute blocks hit to n - 1 here, into slots ids[hit] ... */
+	if (kvbm_stage_register(s, n - hit, ids + hit, chain + hit, now, 0,
+				NULL) < 0)
+		return 1;
+	printf("%d of %d blocks were cached\n", hit, n);
+	return 0;	/* closing the session gives every hold back */
+}

@@ -1,0 +1,621 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What each function hands to ioctl(2), and what it makes of the answer.
+ *
+ * ioctl() and open() are wrapped by the linker: the stand-in copies the request
+ * and its structure, byte for byte, then answers as it was told to.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include <kvbm.h>
+#include <kvbm_uring.h>
+
+#include "tap.h"
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define FD		77
+#define PTR(p)		((uint64_t)(uintptr_t)(p))
+
+/* What was seen. */
+static int calls, seen_fd;
+static unsigned long seen_request;
+static union {
+	unsigned char bytes[512];
+	struct kvbm_store_create create;
+	struct kvbm_store_destroy destroy;
+	struct kvbm_store_list store_list;
+	struct kvbm_session_open session_open;
+	struct kvbm_session_config config;
+	struct kvbm_session_list session_list;
+	struct kvbm_session_revoke revoke;
+	struct kvbm_block_info block_info;
+	struct kvbm_reset_inactive reset_inactive;
+	struct kvbm_alloc alloc;
+	struct kvbm_stage stage;
+	struct kvbm_ids ids;
+	struct kvbm_register reg;
+	struct kvbm_match match;
+	struct kvbm_upgrade upgrade;
+	struct kvbm_query query;
+} seen;
+
+/* What to answer: a result or -errno, and a structure to copy out. */
+static int answer;
+static const void *answer_bytes;
+
+static char opened[256];
+static int open_flags;
+
+int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_open(const char *path, int flags, ...);
+
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	va_list ap;
+	uint32_t size;
+	void *arg;
+
+	va_start(ap, request);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+
+	calls++;
+	seen_fd = fd;
+	seen_request = request;
+	memset(&seen, 0xee, sizeof(seen));
+	memcpy(&size, arg, sizeof(size));
+	if (size > sizeof(seen))
+		abort();
+	memcpy(&seen, arg, size);
+	if (answer_bytes)
+		memcpy(arg, answer_bytes, size);
+	errno = answer < 0 ? -answer : 0;
+	return answer < 0 ? -1 : answer;
+}
+
+int __wrap_open(const char *path, int flags, ...)
+{
+	snprintf(opened, sizeof(opened), "%s", path);
+	open_flags = flags;
+	errno = answer < 0 ? -answer : 0;
+	return answer < 0 ? -1 : answer;
+}
+
+static void will(int ret, const void *bytes)
+{
+	answer = ret;
+	answer_bytes = bytes;
+	calls = 0;
+}
+
+/* One call of @request on FD, with exactly this structure. */
+static bool saw(unsigned long request, const void *want, size_t size)
+{
+	return calls == 1 && seen_fd == FD && seen_request == request &&
+	       !memcmp(&seen, want, size);
+}
+
+#define SAW(request, want)	saw((request), &(want), sizeof(want))
+
+/* Arrays to point at; nobody looks inside. */
+static uint32_t ids[4], tokens[4];
+static struct kvbm_hash hashes[4];
+static struct kvbm_registered results[4];
+static struct kvbm_weak weaks[4];
+static uint8_t bytes[4];
+
+static void test_open(void)
+{
+	static const char *const bad[] = {
+		"", "control", "Pool", "-pool", ".pool", "_pool", "po/ol",
+		"../mem", "po ol", "pool\n", "p\xc3\xb6l",
+		"a1234567890123456789012345678901",
+	};
+	static const char *const good[] = {
+		"p", "0", "pool", "a.b_c-d", "controls", "contro",
+		"a123456789012345678901234567890",
+	};
+	char path[64];
+	unsigned int i;
+
+	will(5, NULL);
+	ok(kvbm_control_open() == 5 && !strcmp(opened, "/dev/kvbm/control") &&
+	   open_flags == (O_RDWR | O_CLOEXEC), "control_open");
+	will(-ENOENT, NULL);
+	ok(kvbm_control_open() == -ENOENT, "control_open: no module");
+	will(6, NULL);
+	ok(kvbm_open("/some/where") == 6 && !strcmp(opened, "/some/where") &&
+	   open_flags == (O_RDWR | O_CLOEXEC), "open: an absolute path");
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		snprintf(path, sizeof(path), "/dev/kvbm/%s", good[i]);
+		ok(kvbm_open(good[i]) == 6 && !strcmp(opened, path),
+		   "open: name %s", good[i]);
+	}
+	opened[0] = 0;
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		ok(kvbm_open(bad[i]) == -EINVAL && !opened[0],
+		   "open: bad name %u", i);
+	ok(kvbm_open(NULL) == -EINVAL, "open: NULL");
+	will(-EACCES, NULL);
+	ok(kvbm_open("pool") == -EACCES, "open: no permission");
+}
+
+static void test_create(void)
+{
+	struct kvbm_store_create want, got, out;
+
+	memset(&want, 0, sizeof(want));
+	want.size = sizeof(want);
+	want.total_blocks = 1000;
+	want.uid = UINT32_MAX;
+	want.gid = UINT32_MAX;
+	want.fd = -1;
+	memset(&got, 0x5a, sizeof(got));
+	ok(!kvbm_store_create_init(&got, NULL, 1000) &&
+	   !memcmp(&got, &want, sizeof(got)), "create_init: anonymous");
+	strcpy(want.name, "a123456789012345678901234567890");
+	memset(&got, 0x5a, sizeof(got));
+	ok(!kvbm_store_create_init(&got, want.name, 1000) &&
+	   !memcmp(&got, &want, sizeof(got)), "create_init: longest name");
+	ok(kvbm_store_create_init(&got, "Pool", 1) == -EINVAL &&
+	   kvbm_store_create_init(&got, "control", 1) == -EINVAL &&
+	   kvbm_store_create_init(&got, "", 1) == -EINVAL,
+	   "create_init: bad names");
+
+	strcpy(want.policy, "lru");
+	ok(!kvbm_store_create_policy(&got, "lineage_fifo") &&
+	   !kvbm_store_create_policy(&got, "lru") &&
+	   !memcmp(&got, &want, sizeof(got)), "create_policy: lru");
+	ok(kvbm_store_create_policy(&got, "a2345678901234567") == -EINVAL &&
+	   kvbm_store_create_policy(&got, "a234567890123456") == -EINVAL &&
+	   !memcmp(&got, &want, sizeof(got)), "create_policy: too long");
+	ok(!kvbm_store_create_policy(&got, "a23456789012345") &&
+	   !got.policy[15], "create_policy: longest");
+	memset(want.policy, 0, sizeof(want.policy));
+	ok(!kvbm_store_create_policy(&got, NULL) &&
+	   !memcmp(&got, &want, sizeof(got)), "create_policy: the default");
+	strcpy(want.policy, "multi_lru");
+	want.freq_capacity = KVBM_FREQ_DEFAULT;
+	ok(!kvbm_store_create_policy(&got, "multi_lru") &&
+	   !memcmp(&got, &want, sizeof(got)),
+	   "create_policy: multi_lru turns tracking on");
+	got.freq_capacity = 4096;
+	ok(!kvbm_store_create_policy(&got, "multi_lru") &&
+	   got.freq_capacity == 4096,
+	   "create_policy: multi_lru leaves a capacity alone");
+
+	out = want;
+	out.store_id = 99;
+	out.fd = 8;
+	got = want;
+	got.size = 0;
+	got.fd = 3;
+	got.store_id = 4;
+	will(0, &out);
+	ok(kvbm_store_create(FD, &got) == 0 &&
+	   SAW(KVBM_IOC_STORE_CREATE, want) && got.fd == 8 &&
+	   got.store_id == 99, "store_create");
+	will(-EEXIST, NULL);
+	ok(kvbm_store_create(FD, &got) == -EEXIST, "store_create: taken");
+}
+
+static void test_control(void)
+{
+	struct kvbm_store_destroy destroy = {
+		.size = sizeof(destroy), .flags = KVBM_DESTROY_FORCE,
+		.name = "pool",
+	};
+	struct kvbm_store_entry entries[3];
+	struct kvbm_store_list list = {
+		.size = sizeof(list), .count = 3, .entries = PTR(entries),
+	}, list_out = list;
+	struct kvbm_features features, features_out = {
+		.size = sizeof(features_out), .features = 7, .chunk = 64,
+	}, features_want = { .size = sizeof(features_want) };
+	uint32_t total = 5;
+
+	will(0, NULL);
+	ok(kvbm_store_destroy(FD, "pool", KVBM_DESTROY_FORCE) == 0 &&
+	   SAW(KVBM_IOC_STORE_DESTROY, destroy), "store_destroy");
+	will(-EBUSY, NULL);
+	ok(kvbm_store_destroy(FD, "pool", 0) == -EBUSY, "store_destroy: busy");
+	will(0, NULL);
+	ok(kvbm_store_destroy(FD, "no/such", 0) == -EINVAL &&
+	   kvbm_store_destroy(FD, NULL, 0) == -EINVAL && !calls,
+	   "store_destroy: bad names");
+
+	list_out.done = 3;
+	list_out.total = 9;
+	will(3, &list_out);
+	ok(kvbm_store_list(FD, 3, entries, &total) == 3 && total == 9 &&
+	   SAW(KVBM_IOC_STORE_LIST, list), "store_list");
+	ok(kvbm_store_list(FD, 3, entries, NULL) == 3, "store_list: no total");
+	will(0, &list_out);
+	ok(kvbm_store_list(FD, 3, entries, NULL) == 3,
+	   "store_list: counted by the structure");
+	will(-EFAULT, NULL);
+	ok(kvbm_store_list(FD, 3, entries, &total) == -EFAULT && !total,
+	   "store_list: failed");
+
+	memset(&features, 0x5a, sizeof(features));
+	will(0, &features_out);
+	ok(kvbm_features(FD, &features) == 0 &&
+	   SAW(KVBM_IOC_FEATURES, features_want) &&
+	   !memcmp(&features, &features_out, sizeof(features)), "features");
+}
+
+/* Structures that the kernel fills in: sent cleared but for the size. */
+#define TEST_OUT(name, request)						\
+	do {								\
+		struct kvbm_##name got, want, out;			\
+									\
+		memset(&want, 0, sizeof(want));				\
+		want.size = sizeof(want);				\
+		memset(&got, 0x5a, sizeof(got));			\
+		memset(&out, 0x3c, sizeof(out));			\
+		out.size = sizeof(out);					\
+		will(0, &out);						\
+		ok(kvbm_##name(FD, &got) == 0 && SAW(request, want) &&	\
+		   !memcmp(&got, &out, sizeof(got)), #name);		\
+		will(-ESHUTDOWN, NULL);					\
+		ok(kvbm_##name(FD, &got) == -ESHUTDOWN,			\
+		   #name ": failed");					\
+	} while (0)
+
+static void test_session(void)
+{
+	struct kvbm_session_open open_want = {
+		.size = sizeof(open_want), .fd = -1,
+	}, open_out = open_want;
+	struct kvbm_session_config config = {
+		.size = sizeof(config), .low_watermark = 17,
+	};
+	struct kvbm_session_entry entries[2];
+	struct kvbm_session_list list = {
+		.size = sizeof(list), .count = 2, .entries = PTR(entries),
+	}, list_out = list;
+	struct kvbm_session_revoke revoke = {
+		.size = sizeof(revoke), .session_id = 1ULL << 40,
+	}, revoke_out = revoke;
+	struct kvbm_reset_inactive reset = { .size = sizeof(reset) };
+	struct kvbm_reset_inactive reset_out = {
+		.size = sizeof(reset_out), .flags = KVBM_RESET_WHOLE,
+		.done = 12,
+	};
+	uint64_t reclaimed = 1;
+	uint32_t total = 1, done = 1;
+	bool whole = false;
+
+	TEST_OUT(store_info, KVBM_IOC_STORE_INFO);
+	TEST_OUT(counts, KVBM_IOC_COUNTS);
+	TEST_OUT(stats, KVBM_IOC_STATS);
+
+	open_out.fd = 9;
+	will(0, &open_out);
+	ok(kvbm_session_open(FD) == 9 && SAW(KVBM_IOC_SESSION_OPEN, open_want),
+	   "session_open");
+	will(-EUSERS, NULL);
+	ok(kvbm_session_open(FD) == -EUSERS, "session_open: failed");
+	will(0, NULL);
+	ok(kvbm_session_config(FD, 17) == 0 &&
+	   SAW(KVBM_IOC_SESSION_CONFIG, config), "session_config");
+
+	list_out.done = 2;
+	list_out.total = 3;
+	will(2, &list_out);
+	ok(kvbm_session_list(FD, 2, entries, &total) == 2 && total == 3 &&
+	   SAW(KVBM_IOC_SESSION_LIST, list), "session_list");
+	will(-EPERM, NULL);
+	ok(kvbm_session_list(FD, 2, entries, NULL) == -EPERM,
+	   "session_list: failed");
+
+	revoke_out.reclaimed = 1ULL << 33;
+	will(0, &revoke_out);
+	ok(kvbm_session_revoke(FD, 1ULL << 40, &reclaimed) == 0 &&
+	   reclaimed == 1ULL << 33 && SAW(KVBM_IOC_SESSION_REVOKE, revoke),
+	   "session_revoke");
+	will(-EALREADY, NULL);
+	ok(kvbm_session_revoke(FD, 1, NULL) == -EALREADY,
+	   "session_revoke: failed");
+
+	will(12, &reset_out);
+	ok(kvbm_reset_inactive(FD, &whole, &done) == 12 && whole &&
+	   done == 12 && SAW(KVBM_IOC_RESET_INACTIVE, reset),
+	   "reset_inactive");
+	reset_out.flags = 0;
+	will(0, &reset_out);
+	ok(kvbm_reset_inactive(FD, &whole, NULL) == 12 && !whole,
+	   "reset_inactive: not the whole store");
+	will(-EINTR, &reset_out);
+	ok(kvbm_reset_inactive(FD, NULL, &done) == -EINTR && done == 12,
+	   "reset_inactive: interrupted");
+}
+
+static void test_block(void)
+{
+	struct kvbm_block_info want = { .size = sizeof(want), .block = 6 };
+	struct kvbm_block_info out = {
+		.size = sizeof(out), .block = 6, .state = KVBM_STATE_PRIMARY,
+		.generation = 11, .holds = 5, .own_holds = 2,
+		.hash = { 0x123, 0x456 },
+	}, got;
+	struct kvbm_weak weak, before;
+
+	memset(&got, 0x5a, sizeof(got));
+	will(0, &out);
+	ok(kvbm_block_info(FD, 6, &got) == 0 &&
+	   SAW(KVBM_IOC_BLOCK_INFO, want) && !memcmp(&got, &out, sizeof(out)),
+	   "block_info");
+	ok(kvbm_weak(FD, 6, &weak) == 0 && weak.block == 6 &&
+	   weak.generation == 11 && weak.hash.hi == 0x123 &&
+	   weak.hash.lo == 0x456, "weak: of a primary");
+	out.state = KVBM_STATE_DUPLICATE;
+	ok(kvbm_weak(FD, 6, &weak) == 0, "weak: of a duplicate");
+	memset(&weak, 0x5a, sizeof(weak));
+	before = weak;
+	out.state = KVBM_STATE_STAGED;
+	ok(kvbm_weak(FD, 6, &weak) == -EINVAL, "weak: of a staged block");
+	out.state = KVBM_STATE_MUTABLE;
+	ok(kvbm_weak(FD, 6, &weak) == -EINVAL, "weak: of a mutable block");
+	out.state = KVBM_STATE_INACTIVE;
+	out.own_holds = 0;
+	ok(kvbm_weak(FD, 6, &weak) == -EPERM, "weak: of an idle block");
+	out.state = KVBM_STATE_PRIMARY;
+	ok(kvbm_weak(FD, 6, &weak) == -EPERM, "weak: of another's block");
+	will(-EINVAL, NULL);
+	ok(kvbm_weak(FD, 6, &weak) == -EINVAL &&
+	   !memcmp(&weak, &before, sizeof(weak)), "weak: of no block");
+}
+
+static void test_alloc(void)
+{
+	struct kvbm_alloc want = {
+		.size = sizeof(want), .count = 4, .ids = PTR(ids),
+		.hashes = PTR(hashes),
+	}, out;
+	uint32_t evicted = 77;
+
+	out = want;
+	out.done = 4;
+	out.evicted = 3;
+	will(4, &out);
+	ok(kvbm_alloc(FD, 4, ids, hashes, &evicted) == 4 && evicted == 3 &&
+	   SAW(KVBM_IOC_ALLOC, want), "alloc");
+	will(-ENOSPC, &out);
+	ok(kvbm_alloc(FD, 4, ids, hashes, &evicted) == -ENOSPC && !evicted,
+	   "alloc: no space, nothing evicted");
+	want.flags = KVBM_ALLOC_WAIT;
+	want.deadline_ns = 123456789;
+	will(4, &out);
+	ok(kvbm_alloc_wait(FD, 4, ids, hashes, &evicted, 123456789) == 4 &&
+	   evicted == 3 && SAW(KVBM_IOC_ALLOC, want), "alloc_wait");
+	want.flags = KVBM_ALLOC_RESET_ONLY;
+	want.deadline_ns = 0;
+	want.hashes = 0;
+	will(2, &out);
+	ok(kvbm_alloc_reset(FD, 4, ids) == 2 && SAW(KVBM_IOC_ALLOC, want),
+	   "alloc_reset");
+	want.flags = 0;
+	will(4, NULL);
+	ok(kvbm_alloc(FD, 4, ids, NULL, NULL) == 4 && SAW(KVBM_IOC_ALLOC, want),
+	   "alloc: hashes not wanted");
+	ok(kvbm_deadline(KVBM_NO_DEADLINE) == KVBM_NO_DEADLINE &&
+	   kvbm_deadline(KVBM_NO_DEADLINE - 1) == KVBM_NO_DEADLINE,
+	   "deadline: saturates");
+	ok(kvbm_deadline(0) <= kvbm_deadline(0) &&
+	   kvbm_deadline(1000000000) - kvbm_deadline(0) <= 1000000000 &&
+	   kvbm_deadline(1000000000) - kvbm_deadline(0) > 0,
+	   "deadline: from now");
+}
+
+/*
+ * A batch: what it sends, its result, and how far it got after a failure.  @out
+ * has its @done at 3 and, where there is one, @hits at 2.
+ */
+#define BATCH(name, request, want, out, call)				\
+	do {								\
+		uint32_t done = 99;					\
+									\
+		(out) = (want);						\
+		(out).done = 3;						\
+		will(4, &(out));					\
+		ok((call) == 4 && done == 3 && SAW(request, want), name); \
+		will(-EPERM, &(out));					\
+		done = 99;						\
+		ok((call) == -EPERM && done == 3, name ": half-way");	\
+		will(-EBADF, NULL);					\
+		ok((call) == -EBADF && done == 0,			\
+		   name ": not at all");				\
+	} while (0)
+
+static void test_batches(void)
+{
+	struct kvbm_stage stage = {
+		.size = sizeof(stage), .count = 4, .ids = PTR(ids),
+		.hashes = PTR(hashes), .tokens = PTR(tokens),
+	}, stage_out;
+	struct kvbm_ids plain = {
+		.size = sizeof(plain), .count = 4, .ids = PTR(ids),
+	}, flagged = plain, on = plain, ids_out;
+	struct kvbm_register staged = {
+		.size = sizeof(staged), .flags = KVBM_REGISTER_REJECT,
+		.count = 4, .ids = PTR(ids), .results = PTR(results),
+	}, fresh = staged, reg_out;
+	struct kvbm_query query = {
+		.size = sizeof(query), .count = 4, .hashes = PTR(hashes),
+		.out = PTR(bytes),
+	}, touch = query, query_out;
+
+	flagged.flags = KVBM_RELEASE_STAGED;
+	on.flags = KVBM_SET_RESET_ON;
+	fresh.hashes = PTR(hashes);
+	touch.out = 0;
+
+	BATCH("stage", KVBM_IOC_STAGE, stage, stage_out,
+	      kvbm_stage(FD, 4, ids, hashes, tokens, &done));
+	BATCH("unstage", KVBM_IOC_UNSTAGE, plain, ids_out,
+	      kvbm_unstage(FD, 4, ids, &done));
+	BATCH("release", KVBM_IOC_RELEASE, plain, ids_out,
+	      kvbm_release(FD, 4, ids, 0, &done));
+	BATCH("release of a kind", KVBM_IOC_RELEASE, flagged, ids_out,
+	      kvbm_release(FD, 4, ids, KVBM_RELEASE_STAGED, &done));
+	BATCH("retain", KVBM_IOC_RETAIN, plain, ids_out,
+	      kvbm_retain(FD, 4, ids, &done));
+	BATCH("set_reset on", KVBM_IOC_SET_RESET, on, ids_out,
+	      kvbm_set_reset(FD, 4, ids, true, &done));
+	BATCH("set_reset off", KVBM_IOC_SET_RESET, plain, ids_out,
+	      kvbm_set_reset(FD, 4, ids, false, &done));
+	BATCH("register", KVBM_IOC_REGISTER, staged, reg_out,
+	      kvbm_register(FD, 4, ids, results, KVBM_REGISTER_REJECT, &done));
+	BATCH("stage_register", KVBM_IOC_REGISTER, fresh, reg_out,
+	      kvbm_stage_register(FD, 4, ids, hashes, results,
+				  KVBM_REGISTER_REJECT, &done));
+	BATCH("presence", KVBM_IOC_PRESENCE, query, query_out,
+	      kvbm_presence(FD, 4, hashes, bytes, &done));
+	BATCH("frequency", KVBM_IOC_FREQUENCY, query, query_out,
+	      kvbm_frequency(FD, 4, hashes, bytes, &done));
+	BATCH("touch", KVBM_IOC_TOUCH, touch, query_out,
+	      kvbm_touch(FD, 4, hashes, &done));
+}
+
+static void test_lookups(void)
+{
+	struct kvbm_match match = {
+		.size = sizeof(match), .count = 4, .hashes = PTR(hashes),
+		.ids = PTR(ids),
+	}, scan = match, match_out;
+	struct kvbm_upgrade upgrade = {
+		.size = sizeof(upgrade), .count = 4, .weaks = PTR(weaks),
+		.ids = PTR(ids),
+	}, upgrade_out = upgrade;
+	uint32_t hits = 99, none = 99;
+
+	scan.flags = KVBM_SCAN_TOUCH;
+	upgrade_out.done = 4;
+	upgrade_out.hits = 2;
+
+	BATCH("match", KVBM_IOC_MATCH, match, match_out,
+	      kvbm_match(FD, 4, hashes, ids, &done));
+	BATCH("scan", KVBM_IOC_SCAN, scan, match_out,
+	      kvbm_scan(FD, 4, hashes, ids, KVBM_SCAN_TOUCH, NULL, &done));
+	match_out.hits = 2;
+	will(4, &match_out);
+	ok(kvbm_scan(FD, 4, hashes, ids, 0, &hits, NULL) == 4 && hits == 2 &&
+	   SAW(KVBM_IOC_SCAN, match), "scan: hits");
+	BATCH("upgrade", KVBM_IOC_UPGRADE, upgrade, upgrade_out,
+	      kvbm_upgrade(FD, 4, weaks, ids, NULL, &done));
+	upgrade_out.hits = 2;
+	will(4, &upgrade_out);
+	ok(kvbm_upgrade(FD, 4, weaks, ids, &hits, NULL) == 4 && hits == 2,
+	   "upgrade: hits");
+
+	will(0, NULL);
+	ok(kvbm_stage_register(FD, 1, ids, NULL, results, 0, &none) ==
+	   -EFAULT && !calls && !none,
+	   "stage_register: without hashes is not register");
+}
+
+static void test_null_done(void)
+{
+	will(4, NULL);
+	ok(kvbm_stage(FD, 4, ids, hashes, NULL, NULL) == 4 &&
+	   !seen.stage.tokens, "stage: no token counts, done not wanted");
+	ok(kvbm_unstage(FD, 4, ids, NULL) == 4 &&
+	   kvbm_release(FD, 4, ids, 0, NULL) == 4 &&
+	   kvbm_retain(FD, 4, ids, NULL) == 4 &&
+	   kvbm_set_reset(FD, 4, ids, true, NULL) == 4 &&
+	   kvbm_register(FD, 4, ids, results, 0, NULL) == 4 &&
+	   kvbm_stage_register(FD, 4, ids, hashes, results, 0, NULL) == 4 &&
+	   kvbm_match(FD, 4, hashes, ids, NULL) == 4 &&
+	   kvbm_presence(FD, 4, hashes, bytes, NULL) == 4 &&
+	   kvbm_frequency(FD, 4, hashes, bytes, NULL) == 4 &&
+	   kvbm_touch(FD, 4, hashes, NULL) == 4, "done not wanted");
+	ok(kvbm_match(FD, 0, NULL, NULL, NULL) == 4, "empty arrays");
+}
+
+/* An SQE as the kernel's documentation draws it, byte by byte. */
+static bool sqe_is(const struct io_uring_sqe *sqe, uint32_t op,
+		   const void *args, uint32_t size)
+{
+	unsigned char want[64] = { 0 };
+	int32_t fd = FD;
+	uint64_t ptr = PTR(args), user_data = 0x1122334455667788ULL;
+
+	want[0] = 46;			/* IORING_OP_URING_CMD */
+	memcpy(want + 4, &fd, 4);
+	memcpy(want + 8, &op, 4);	/* cmd_op */
+	memcpy(want + 32, &user_data, 8);
+	memcpy(want + 48, &ptr, 8);	/* cmd: args, size, flags */
+	memcpy(want + 56, &size, 4);
+	return !memcmp(sqe, want, sizeof(want));
+}
+
+#define TEST_PREP(name, args, op)					\
+	do {								\
+		struct io_uring_sqe sqe;				\
+									\
+		memset(&sqe, 0x5a, sizeof(sqe));			\
+		sqe.user_data = 0x1122334455667788ULL;			\
+		kvbm_prep_##name(&sqe, FD, &(args));			\
+		ok(sqe_is(&sqe, op, &(args), sizeof(args)),		\
+		   "prep_" #name);					\
+	} while (0)
+
+static void test_prep(void)
+{
+	static struct kvbm_alloc alloc;
+	static struct kvbm_stage stage;
+	static struct kvbm_ids i;
+	static struct kvbm_register reg;
+	static struct kvbm_match match;
+	static struct kvbm_upgrade upgrade;
+	static struct kvbm_query query;
+
+	memset(&alloc, 0x5a, sizeof(alloc));
+	kvbm_args_alloc(&alloc, KVBM_ALLOC_WAIT, 4, ids, hashes, 7);
+	kvbm_args_stage(&stage, 4, ids, hashes, tokens);
+	kvbm_args_ids(&i, 0, 4, ids);
+	kvbm_args_register(&reg, 0, 4, ids, hashes, results);
+	kvbm_args_match(&match, 0, 4, hashes, ids);
+	kvbm_args_upgrade(&upgrade, 4, weaks, ids);
+	kvbm_args_query(&query, 4, hashes, bytes);
+
+	TEST_PREP(alloc, alloc, 0x20);
+	TEST_PREP(stage, stage, 0x21);
+	TEST_PREP(unstage, i, 0x22);
+	TEST_PREP(register, reg, 0x23);
+	TEST_PREP(match, match, 0x24);
+	TEST_PREP(scan, match, 0x25);
+	TEST_PREP(release, i, 0x26);
+	TEST_PREP(retain, i, 0x27);
+	TEST_PREP(set_reset, i, 0x28);
+	TEST_PREP(upgrade, upgrade, 0x29);
+	TEST_PREP(presence, query, 0x2a);
+	TEST_PREP(frequency, query, 0x2b);
+	TEST_PREP(touch, query, 0x2c);
+
+	/* The same structure as the function sends. */
+	will(4, NULL);
+	kvbm_alloc_wait(FD, 4, ids, hashes, NULL, 7);
+	ok(SAW(KVBM_IOC_ALLOC, alloc), "args_alloc is what alloc_wait sends");
+}
+
+int main(void)
+{
+	test_open();
+	test_create();
+	test_control();
+	test_session();
+	test_block();
+	test_alloc();
+	test_batches();
+	test_lookups();
+	test_null_done();
+	test_prep();
+	return tap_end();
+}

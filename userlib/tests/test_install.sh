@@ -1,0 +1,87 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# make install puts in place what a program needs to compile, link and run, and
+# the manual; make uninstall takes all of it away.
+# Environment: CC, SRC, O, MAKE, VERSION.
+
+set -u
+
+n=0 bad=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+ok() {
+	local what=$1
+
+	shift
+	n=$((n + 1))
+	if "$@" >"$work/log" 2>&1; then
+		echo "ok $n - $what"
+	else
+		echo "not ok $n - $what"
+		sed 's/^/# /' "$work/log"
+		bad=1
+	fi
+}
+
+dest=$work/dest
+run_make() {
+	env -u MAKEFLAGS -u MAKELEVEL make -C "$SRC" O="$O.install-test" \
+		PREFIX=/opt/kvbm DESTDIR="$dest" "$@"
+}
+trap 'rm -rf "$work" "$O.install-test"' EXIT
+
+ok "install" run_make install
+root=$dest/opt/kvbm
+for f in lib/libkvbm.a lib/libkvbm.so lib/libkvbm.so.${VERSION%%.*} \
+	 lib/libkvbm.so.$VERSION lib/pkgconfig/libkvbm.pc \
+	 include/kvbm.h include/kvbm_args.h include/kvbm_uring.h \
+	 include/linux/kvbm.h share/man/man3/kvbm_match.3 \
+	 share/man/man7/libkvbm.7; do
+	ok "$f is there" test -s "$root/$f"
+done
+
+# The pages cover the interface, under every name.
+"$CC" -fpreprocessed -dD -E -P "$root/include/kvbm.h" \
+	"$root/include/kvbm_args.h" "$root/include/kvbm_uring.h" 2>/dev/null |
+	grep -oE '\bkvbm_[a-z0-9_]+\(' | tr -d '(' | sort -u |
+	grep -vxE 'kvbm_args_ptr' >"$work/names"
+: >"$work/missing"
+while read -r name; do
+	[[ -s $root/share/man/man3/$name.3 ]] || echo "$name" >>"$work/missing"
+done <"$work/names"
+ok "every function has a manual page" diff /dev/null "$work/missing"
+ok "aliases lead to pages" bash -c "
+	cd '$root/share/man' &&
+	sed -n 's/^\.so //p' man3/*.3 | sort -u | xargs ls"
+
+cat >"$work/p.c" <<'END'
+#include <errno.h>
+#include <kvbm.h>
+
+int main(void)
+{
+	struct kvbm_hash hash;
+	uint32_t token = 1, id;
+
+	return !(kvbm_chain(&token, 1, 1, kvbm_salt_hash("", 0), &hash) == 1 &&
+		 kvbm_match(-1, 1, &hash, &id, NULL) == -EBADF);
+}
+END
+export PKG_CONFIG_PATH=$root/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$dest
+ok "a program compiles and runs with the shared library" bash -c "
+	cd '$work' &&
+	$CC -o shared p.c \$(pkg-config --cflags --libs libkvbm) &&
+	LD_LIBRARY_PATH='$root/lib' ./shared"
+ok "and with the static one" bash -c "
+	cd '$work' &&
+	$CC -static -o static p.c \
+		\$(pkg-config --static --cflags --libs libkvbm) && ./static"
+
+ok "uninstall" run_make uninstall
+find "$dest" ! -type d >"$work/left"
+ok "nothing is left" diff /dev/null "$work/left"
+
+echo "1..$n"
+exit $bad
