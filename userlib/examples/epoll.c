@@ -20,7 +20,8 @@
 
 #include <kvbm.h>
 
-#define HOLD_NS	100000000L
+#define HOLD_NS		100000000L
+#define MAX_BLOCKS	4096
 
 static int fail(const char *what, int err)
 {
@@ -37,15 +38,15 @@ static int watch(int ep, int op, int fd, uint32_t events)
 
 int main(int argc, char **argv)
 {
+	static uint32_t ids[MAX_BLOCKS];
 	struct itimerspec hold = { .it_value.tv_nsec = HOLD_NS };
 	uint32_t n = argc > 2 ? strtoul(argv[2], NULL, 0) : 8;
 	int rounds = argc > 3 ? atoi(argv[3]) : 10;
 	int session, ep, timer, ret;
 	struct epoll_event ev;
 	uint64_t ticks;
-	uint32_t *ids;
 
-	if (argc < 2 || !n) {
+	if (argc < 2 || !n || n > MAX_BLOCKS) {
 		fprintf(stderr, "usage: epoll STORE [BLOCKS [ROUNDS]]\n");
 		return 2;
 	}
@@ -56,10 +57,9 @@ int main(int argc, char **argv)
 	if (ret < 0)
 		return fail("low watermark", ret);
 
-	ids = calloc(n, sizeof(*ids));
 	ep = epoll_create1(EPOLL_CLOEXEC);
 	timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (!ids || ep < 0 || timer < 0)
+	if (ep < 0 || timer < 0)
 		return fail("setup", -errno);
 	if (watch(ep, EPOLL_CTL_ADD, session, EPOLLOUT) ||
 	    watch(ep, EPOLL_CTL_ADD, timer, EPOLLIN))

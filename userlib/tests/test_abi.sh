@@ -5,31 +5,10 @@
 # lists, under the version and soname that it should have; and the headers
 # compile for whoever includes them. Environment: CC, CXX, SRC, TOP, O, VERSION.
 
-set -u
-
-n=0 bad=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-# ok DESCRIPTION COMMAND...
-ok() {
-	local what=$1
-
-	shift
-	n=$((n + 1))
-	if "$@" >"$work/log" 2>&1; then
-		echo "ok $n - $what"
-	else
-		echo "not ok $n - $what"
-		sed 's/^/# /' "$work/log"
-		bad=1
-	fi
-}
-
-skip() {
-	n=$((n + 1))
-	echo "ok $n - $1 # SKIP $2"
-}
+# Functions are called by name.
+# shellcheck disable=SC2317
+# shellcheck source=userlib/tests/tap.sh
+. "${0%/*}/tap.sh"
 
 lib=$O/libkvbm.so.$VERSION
 
@@ -92,11 +71,14 @@ try() {
 
 	shift 3
 	# liburing's own headers are not written for strict compilers.
-	$cc "$@" "${flags[@]}" -std=$std -Wno-pedantic -c -o "$work/x.o" "$file"
+	$cc "$@" "${flags[@]}" -std="$std" -Wno-pedantic -c -o "$work/x.o" "$file"
 }
 
 for cc in "$CC" gcc clang-14; do
-	command -v ${cc%% *} >/dev/null || { skip "headers with $cc" "no $cc"; continue; }
+	if ! command -v "${cc%% *}" >/dev/null; then
+		skip "headers with $cc" "no $cc"
+		continue
+	fi
 	for std in c99 c11 gnu17; do
 		ok "$cc -std=$std: kvbm.h" try "$cc" $std "$work/kvbm.c" -pedantic
 		ok "$cc -std=$std: kvbm_args.h" \
@@ -105,7 +87,10 @@ for cc in "$CC" gcc clang-14; do
 	ok "$cc -std=gnu11: kvbm_uring.h" try "$cc" gnu11 "$work/kvbm_uring.c"
 done
 for cc in "$CXX" g++ clang++-14; do
-	command -v ${cc%% *} >/dev/null || { skip "headers with $cc" "no $cc"; continue; }
+	if ! command -v "${cc%% *}" >/dev/null; then
+		skip "headers with $cc" "no $cc"
+		continue
+	fi
 	for std in c++11 c++17 c++20; do
 		ok "$cc -std=$std: kvbm.h" try "$cc" $std "$work/kvbm.cc" -pedantic
 	done
@@ -140,5 +125,4 @@ else
 	skip "sources compile with clang-14" "no clang-14"
 fi
 
-echo "1..$n"
-exit $bad
+tap_end

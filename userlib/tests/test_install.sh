@@ -5,32 +5,16 @@
 # the manual; make uninstall takes all of it away.
 # Environment: CC, SRC, O, MAKE, VERSION.
 
-set -u
-
-n=0 bad=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-ok() {
-	local what=$1
-
-	shift
-	n=$((n + 1))
-	if "$@" >"$work/log" 2>&1; then
-		echo "ok $n - $what"
-	else
-		echo "not ok $n - $what"
-		sed 's/^/# /' "$work/log"
-		bad=1
-	fi
-}
+# Functions are called by name.
+# shellcheck disable=SC2317
+# shellcheck source=userlib/tests/tap.sh
+. "${0%/*}/tap.sh"
 
 dest=$work/dest
 run_make() {
-	env -u MAKEFLAGS -u MAKELEVEL make -C "$SRC" O="$O.install-test" \
+	env -u MAKEFLAGS -u MAKELEVEL make -C "$SRC" O="$work/lib" \
 		PREFIX=/opt/kvbm DESTDIR="$dest" "$@"
 }
-trap 'rm -rf "$work" "$O.install-test"' EXIT
 
 ok "install" run_make install
 root=$dest/opt/kvbm
@@ -83,5 +67,4 @@ ok "uninstall" run_make uninstall
 find "$dest" ! -type d >"$work/left"
 ok "nothing is left" diff /dev/null "$work/left"
 
-echo "1..$n"
-exit $bad
+tap_end
