@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * hold.c - references to registered blocks: match, scan, upgrade, retain
+ *
+ * A session refers to a block once, however many holds it has: its second hold
+ * moves a count in its own table.  The first takes a reference on the slot:
+ *
+ *	without the store's lock, when others hold the block already (PRIMARY,
+ *	refs > 0): look up under RCU, read the word, compare the key again, move
+ *	the word to refs + 1.  If the move succeeds, generation and state were
+ *	those of the word that was read, and a key of that generation does not
+ *	change: the block is the one looked for.
+ *
+ *	under the lock otherwise: an idle block leaves the eviction index.
+ *
+ * The session's lock is held all along, so that a count above zero means that
+ * the block stays registered: it needs no second look.
+ */
+#include "index.h"
+#include "locked.h"
+#include "sketch.h"
+
+/* Retries when a slot is recycled between look-up and reference. */
+#define HOLD_RETRIES	3
+
+/**
+ * kvbm_get_locked() - take a reference on a registered block
+ * @st: the store, locked
+ * @s: a PRIMARY or DUPLICATE slot
+ *
+ * Return: false when it is idle and promised to an allocation, thus gone.
+ */
+bool kvbm_get_locked(struct kvbm_store *st, struct kvbm_slot *s)
+{
+	u64 w = kvbm_slot_word(s);
+
+	lockdep_assert_held(&st->lock);
+	if (kvbm_w_refs(w)) {
+		/* Others move refs meanwhile, but 1 -> 0 needs the lock. */
+		atomic64_inc(&s->word);
+		return true;
+	}
+	if (kvbm_doomed(st))
+		return false;
+	st->cfg.policy->remove(st, kvbm_slot_id(st, s));
+	st->nr_inactive--;
+	/* From 0 only the lock's holder moves it. */
+	atomic64_set(&s->word, w + 1);
+	return true;
+}
+
+/* A reference on an active block without the lock; pairs with put_unlocked. */
+static __always_inline bool get_unlocked(struct kvbm_slot *s,
+					 const struct kvbm_hash *key)
+{
+	u64 w = atomic64_read_acquire(&s->word);
+
+	while (likely(kvbm_w_active(w) && kvbm_slot_is(s, key)))
+		if (likely(atomic64_try_cmpxchg_acquire(&s->word, &w, w + 1)))
+			return true;
+	return false;
+}
+
+enum get_result { GET_OK, GET_MISS, GET_END };
+
+/*
+ * First hold of a block by this session, where it needs more than a count.
+ * GET_END: the chunk ends before this element, for the reason in *step.
+ */
+static noinline enum get_result
+get_slow(struct kvbm_session *ses, struct bucket_table *tbl,
+	 const struct kvbm_hash *key, u32 bucket, struct kvbm_locked *l,
+	 u32 *id, struct kvbm_step *step)
+{
+	struct kvbm_store *st = ses->store;
+	struct kvbm_slot *s;
+	u32 *cnt;
+
+	if (!kvbm_lock_store(l))
+		return GET_END;
+	/* Under the lock, what the table has is PRIMARY and stays so. */
+	s = kvbm_index_find(st, tbl, key, bucket);
+	if (!s)
+		return GET_MISS;
+	*id = kvbm_slot_id(st, s);
+	cnt = kvbm_count(ses, *id);
+	if (!cnt) {
+		step->page_of = *id;
+		return GET_END;
+	}
+	if (*cnt) {
+		/* The unlocked look-up met a slot that was being recycled. */
+		if (*cnt >= KVBM_MAX_HOLDS) {
+			step->err = -EOVERFLOW;
+			return GET_END;
+		}
+		++*cnt;
+		return GET_OK;
+	}
+	if (!kvbm_get_locked(st, s))
+		return GET_MISS;
+	kvbm_count_first(ses, *id, cnt, 1);
+	return GET_OK;
+}
+
+static __always_inline enum get_result
+get_block(struct kvbm_session *ses, struct bucket_table *tbl,
+	  const struct kvbm_hash *key, u32 bucket, struct kvbm_locked *l,
+	  u32 *id, struct kvbm_step *step)
+{
+	struct kvbm_store *st = ses->store;
+	u32 tries = HOLD_RETRIES;
+	struct kvbm_slot *s;
+	u32 *cnt;
+
+	do {
+		s = kvbm_index_find(st, tbl, key, bucket);
+		if (!s)
+			return GET_MISS;
+		*id = kvbm_slot_id(st, s);
+		cnt = kvbm_count(ses, *id);
+		if (unlikely(!cnt)) {
+			step->page_of = *id;
+			return GET_END;
+		}
+		if (*cnt) {
+			if (unlikely(*cnt >= KVBM_MAX_HOLDS))
+				break;
+			++*cnt;
+			return GET_OK;
+		}
+		if (unlikely(ses->held + ses->taking >= ses->max_held)) {
+			step->err = -EDQUOT;
+			return GET_END;
+		}
+		if (likely(get_unlocked(s, key))) {
+			kvbm_count_first(ses, *id, cnt, 1);
+			return GET_OK;
+		}
+	} while (!kvbm_slot_is(s, key) && --tries);
+	return get_slow(ses, tbl, key, bucket, l, id, step);
+}
+
+static __always_inline u32 hold_chunk(struct kvbm_session *ses,
+				      struct kvbm_chunk *c, u32 n,
+				      const bool scan, u32 *hits,
+				      struct kvbm_step *step)
+{
+	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
+	struct kvbm_store *st = ses->store;
+	struct bucket_table *tbl;
+	u32 i, id, held = 0;
+
+	lockdep_assert_held(&ses->lock);
+	rcu_read_lock();
+	tbl = kvbm_index_table(st);
+	kvbm_index_prepare(st, tbl, c, n);
+	for (i = 0; i < n; i++) {
+		enum get_result r;
+
+		r = get_block(ses, tbl, &c->keys[i], c->bucket[i], &l, &id,
+			      step);
+		if (r == GET_OK) {
+			c->ids[i] = id;
+			held++;
+			if (likely(!l.held) || kvbm_settled(st, &l.budget))
+				continue;
+			i++;
+			break;
+		}
+		if (r == GET_END)
+			break;
+		if (!scan) {
+			step->stop = true;
+			break;
+		}
+		c->ids[i] = KVBM_NO_BLOCK;
+	}
+	rcu_read_unlock();
+	kvbm_unlock_store(&l);
+	ses->holds += held;
+	*hits = held;
+	return i;
+}
+
+/**
+ * kvbm_match_chunk() - hold a prefix, up to the first miss
+ * @ses: the session
+ * @c: keys in, ids out
+ * @n: elements, at most KVBM_CHUNK
+ * @requested: hashes to add to the counter: the whole query's, once
+ * @step: how it ended; ->stop after a miss
+ *
+ * Return: blocks held.
+ */
+u32 kvbm_match_chunk(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n,
+		     u32 requested, struct kvbm_step *step)
+{
+	u32 hits, done;
+
+	spin_lock(&ses->lock);
+	if (unlikely(ses->dead)) {
+		step->err = ses->dead;
+		spin_unlock(&ses->lock);
+		return 0;
+	}
+	done = hold_chunk(ses, c, n, false, &hits, step);
+	ses->counters.match_hashes_requested += requested;
+	ses->counters.match_blocks_returned += done;
+	spin_unlock(&ses->lock);
+	if (ses->store->sketch)
+		kvbm_sketch_touch(ses->store->sketch, c->keys, done);
+	return done;
+}
+
+/**
+ * kvbm_scan_chunk() - hold every hash that is present
+ * @ses: the session
+ * @c: keys in, ids out, KVBM_NO_BLOCK for a miss
+ * @n: elements, at most KVBM_CHUNK
+ * @requested: hashes to add to the counter
+ * @touch: count the hits in the sketch
+ * @hits: out: blocks held
+ * @step: how it ended
+ *
+ * Return: hashes looked up.
+ */
+u32 kvbm_scan_chunk(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n,
+		    u32 requested, bool touch, u32 *hits,
+		    struct kvbm_step *step)
+{
+	struct kvbm_sketch *sk = ses->store->sketch;
+	u32 i, done;
+
+	*hits = 0;
+	spin_lock(&ses->lock);
+	if (unlikely(ses->dead)) {
+		step->err = ses->dead;
+		spin_unlock(&ses->lock);
+		return 0;
+	}
+	done = hold_chunk(ses, c, n, true, hits, step);
+	ses->counters.scan_hashes_requested += requested;
+	ses->counters.scan_blocks_returned += *hits;
+	spin_unlock(&ses->lock);
+	if (touch && sk)
+		for (i = 0; i < done; i++)
+			if (c->ids[i] != KVBM_NO_BLOCK)
+				kvbm_sketch_touch(sk, &c->keys[i], 1);
+	return done;
+}
+
+/* The slot that a weak reference leads to now, or NULL. */
+static struct kvbm_slot *weak_target(struct kvbm_store *st,
+				     const struct kvbm_weak *weak)
+{
+	lockdep_assert_held(&st->lock);
+	if (weak->block < st->cfg.total) {
+		struct kvbm_slot *s = &st->slots[weak->block];
+		u64 w = kvbm_slot_word(s);
+
+		if (kvbm_w_gen(w) == weak->generation &&
+		    (kvbm_w_state(w) == KVBM_STATE_PRIMARY ||
+		     kvbm_w_state(w) == KVBM_STATE_DUPLICATE) &&
+		    kvbm_slot_is(s, &weak->hash))
+			return s;
+	}
+	return kvbm_index_lookup(st, &weak->hash);
+}
+
+/**
+ * kvbm_upgrade_chunk() - weak references to holds
+ * @ses: the session
+ * @weak: references
+ * @ids: out: block ids, KVBM_NO_BLOCK for none
+ * @n: elements, at most KVBM_CHUNK
+ * @hits: out: holds given
+ * @step: how it ended
+ *
+ * Return: elements done.
+ */
+u32 kvbm_upgrade_chunk(struct kvbm_session *ses, const struct kvbm_weak *weak,
+		       u32 *ids, u32 n, u32 *hits, struct kvbm_step *step)
+{
+	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
+	struct kvbm_store *st = ses->store;
+	u32 i;
+
+	*hits = 0;
+	spin_lock(&ses->lock);
+	if (unlikely(ses->dead)) {
+		step->err = ses->dead;
+		spin_unlock(&ses->lock);
+		return 0;
+	}
+	for (i = 0; i < n && kvbm_lock_store(&l); i++) {
+		struct kvbm_slot *s = weak_target(st, &weak[i]);
+		u32 id, *cnt;
+
+		ids[i] = KVBM_NO_BLOCK;
+		if (!s)
+			continue;
+		id = kvbm_slot_id(st, s);
+		cnt = kvbm_count(ses, id);
+		if (!cnt) {
+			step->page_of = id;
+			break;
+		}
+		if (*cnt >= KVBM_MAX_HOLDS) {
+			step->err = -EOVERFLOW;
+			break;
+		}
+		if (!*cnt) {
+			if (ses->held + ses->taking >= ses->max_held) {
+				step->err = -EDQUOT;
+				break;
+			}
+			if (!kvbm_get_locked(st, s))
+				continue;
+			kvbm_count_first(ses, id, cnt, 1);
+		} else {
+			++*cnt;
+		}
+		ses->holds++;
+		++*hits;
+		ids[i] = id;
+	}
+	kvbm_unlock_store(&l);
+	spin_unlock(&ses->lock);
+	return i;
+}
+
+/**
+ * kvbm_retain_chunk() - another hold on blocks that the session holds
+ * @ses: the session
+ * @ids: blocks
+ * @n: elements, at most KVBM_CHUNK
+ * @step: how it ended
+ *
+ * Return: elements done.
+ */
+u32 kvbm_retain_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
+		      struct kvbm_step *step)
+{
+	u32 i = 0;
+
+	spin_lock(&ses->lock);
+	step->err = ses->dead;
+	for (; i < n && !step->err; i++) {
+		u32 *cnt = kvbm_count_held(ses, ids[i]);
+
+		if (!cnt)
+			step->err = kvbm_count_owned(ses, ids[i]) ? -EINVAL :
+								    -EPERM;
+		else if (*cnt >= KVBM_MAX_HOLDS)
+			step->err = -EOVERFLOW;
+		if (step->err)
+			break;
+		++*cnt;
+		ses->holds++;
+	}
+	spin_unlock(&ses->lock);
+	return i;
+}
+
+/**
+ * kvbm_set_reset_chunk() - set or clear the reset-on-release flag
+ * @ses: the session
+ * @ids: blocks that it holds
+ * @n: elements, at most KVBM_CHUNK
+ * @on: the flag
+ * @step: how it ended
+ *
+ * Return: elements done.
+ */
+u32 kvbm_set_reset_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
+			 bool on, struct kvbm_step *step)
+{
+	u32 i = 0;
+
+	spin_lock(&ses->lock);
+	step->err = ses->dead;
+	for (; i < n && !step->err; i++) {
+		struct kvbm_slot *s;
+
+		if (!kvbm_count_held(ses, ids[i])) {
+			step->err = -EPERM;
+			break;
+		}
+		/* The session's reference keeps state and generation. */
+		s = &ses->store->slots[ids[i]];
+		if (on)
+			atomic64_or(KVBM_W_RESET, &s->word);
+		else
+			atomic64_andnot(KVBM_W_RESET, &s->word);
+	}
+	spin_unlock(&ses->lock);
+	return i;
+}
+
+/* Under the lock, where a look without it met a slot on the move. */
+static u8 presence_locked(struct kvbm_store *st, const struct kvbm_hash *key)
+{
+	struct kvbm_slot *s;
+	u8 result = KVBM_ABSENT;
+
+	spin_lock(&st->lock);
+	s = kvbm_index_lookup(st, key);
+	if (s && kvbm_w_refs(kvbm_slot_word(s)))
+		result = KVBM_ACTIVE;
+	else if (s && !kvbm_doomed(st))
+		result = KVBM_INACTIVE;
+	spin_unlock(&st->lock);
+	return result;
+}
+
+/**
+ * kvbm_presence() - are hashes present? No hold, no count.
+ * @st: the store
+ * @c: keys
+ * @n: elements, at most KVBM_CHUNK
+ * @out: enum kvbm_presence for each
+ */
+void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out)
+{
+	struct bucket_table *tbl;
+	u32 i;
+
+	rcu_read_lock();
+	tbl = kvbm_index_table(st);
+	kvbm_index_prepare(st, tbl, c, n);
+	for (i = 0; i < n; i++) {
+		struct kvbm_slot *s;
+		u64 w;
+
+		out[i] = KVBM_ABSENT;
+		s = kvbm_index_find(st, tbl, &c->keys[i], c->bucket[i]);
+		if (!s)
+			continue;
+		w = atomic64_read_acquire(&s->word);
+		if (kvbm_w_active(w) && kvbm_slot_is(s, &c->keys[i]))
+			out[i] = KVBM_ACTIVE;
+		else
+			out[i] = presence_locked(st, &c->keys[i]);
+	}
+	rcu_read_unlock();
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * index.c - sequence hash -> registered slot: building and changing the table
+ *
+ * All changes are made under the store's lock; rhashtable's own bucket locks
+ * come on top and are never contended.
+ */
+#include <linux/random.h>
+#include <linux/sched/signal.h>
+#include "index.h"
+
+u64 kvbm_index_secret[5] __read_mostly;
+
+void kvbm_index_secrets(void)
+{
+	u32 i;
+
+	get_random_bytes(kvbm_index_secret, sizeof(kvbm_index_secret));
+	for (i = 0; i < ARRAY_SIZE(kvbm_index_secret); i++)
+		kvbm_index_secret[i] |= 1;
+}
+
+/* Doublings to wait for, and failed insertions meanwhile, before giving up. */
+#define INDEX_WAITS	1000
+
+static u32 index_size(struct kvbm_store *st)
+{
+	u32 size;
+
+	rcu_read_lock();
+	size = kvbm_index_table(st)->size;
+	rcu_read_unlock();
+	return size;
+}
+
+static bool index_growing(struct kvbm_store *st)
+{
+	bool growing;
+
+	rcu_read_lock();
+	growing = rcu_access_pointer(kvbm_index_table(st)->future_tbl);
+	rcu_read_unlock();
+	return growing;
+}
+
+/*
+ * rhashtable takes a 16-bit size hint only and grows in the background, which
+ * must not happen on the hot path: grow it here, by inserting slots under
+ * numbers for keys (no valid sequence hash has mode 3), and empty it again.
+ * With max_size given it never grows past that, and stays there.
+ */
+int kvbm_index_init(struct kvbm_store *st)
+{
+	struct rhashtable_params params = kvbm_index_params;
+	u32 size = roundup_pow_of_two(max(st->cfg.total, 64U));
+	u32 i, n = 0, waits = 0;
+	int err;
+
+	params.max_size = size;
+	params.nelem_hint = min(size / 4 * 3, 65535U);
+	err = rhashtable_init(&st->index, &params);
+	if (err)
+		return err;
+
+	while (index_size(st) < size || index_growing(st)) {
+		struct kvbm_slot *s = &st->slots[n];
+		struct kvbm_hash key = { .hi = ~0ULL, .lo = n };
+
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
+		cond_resched();
+		if (n == st->cfg.total || index_growing(st) || err) {
+			/* The doubling is the deferred worker's to finish. */
+			if (++waits > INDEX_WAITS) {
+				err = -ENOMEM;
+				break;
+			}
+			flush_work(&st->index.run_work);
+		}
+		if (n == st->cfg.total)
+			continue;
+		kvbm_slot_set_key(s, &key);
+		err = rhashtable_insert_fast(&st->index, &s->node,
+					     kvbm_index_params);
+		if (!err)
+			n++;
+		else if (err != -EBUSY && err != -EAGAIN && err != -ENOMEM)
+			break;
+	}
+	for (i = 0; i < n; i++) {
+		rhashtable_remove_fast(&st->index, &st->slots[i].node,
+				       kvbm_index_params);
+		if (!(i % 4096))
+			cond_resched();
+	}
+	if (err)
+		rhashtable_destroy(&st->index);
+	else
+		st->memory += (u64)size * sizeof(void *);
+	return err;
+}
+
+void kvbm_index_exit(struct kvbm_store *st)
+{
+	rhashtable_destroy(&st->index);
+}
+
+/*
+ * Insert, or say who is there already.  ERR_PTR(-ENOMEM): a chain grew so long
+ * that rhashtable wants to rehash and cannot now; nothing has changed.
+ */
+struct kvbm_slot *kvbm_index_insert(struct kvbm_store *st, struct kvbm_slot *s)
+{
+	struct kvbm_slot *old;
+
+	lockdep_assert_held(&st->lock);
+	old = rhashtable_lookup_get_insert_fast(&st->index, &s->node,
+						kvbm_index_params);
+	if (IS_ERR(old))
+		return ERR_PTR(-ENOMEM);
+	if (!old)
+		st->nr_registered++;
+	return old;
+}
+
+void kvbm_index_remove(struct kvbm_store *st, struct kvbm_slot *s)
+{
+	int err;
+
+	lockdep_assert_held(&st->lock);
+	err = rhashtable_remove_fast(&st->index, &s->node, kvbm_index_params);
+	WARN_ON_ONCE(err);
+	st->nr_registered--;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * index.h - sequence hash -> registered slot: one rhashtable a store
+ *
+ * Parameters are static so that lookups inline.  A chunk computes its buckets
+ * first and prefetches them, which the plain rhashtable_lookup() cannot; the
+ * walk itself is rhashtable's own.
+ */
+#ifndef KVBM_INDEX_H
+#define KVBM_INDEX_H
+
+#include <linux/prefetch.h>
+#include <linux/rcupdate.h>
+#include <linux/rhashtable.h>
+#include "kvbm.h"
+
+/* Secrets of the hash function, drawn at module load. */
+extern u64 kvbm_index_secret[5];
+
+/*
+ * Callers choose the keys, so the hash is a seeded pair-multiply-shift (Thorup,
+ * "High Speed Hashing for Integers and Strings", 2015): whoever does not know
+ * the secrets cannot make keys collide more often than chance does.
+ */
+static inline u32 kvbm_index_hash(const struct kvbm_hash *k, u32 seed)
+{
+	u64 h;
+
+	h = (kvbm_index_secret[0] + seed + (k->hi >> 32)) *
+	    (kvbm_index_secret[1] + (u32)k->hi) +
+	    (kvbm_index_secret[2] + seed + (k->lo >> 32)) *
+	    (kvbm_index_secret[3] + (u32)k->lo);
+	h ^= h >> 32;
+	return h * kvbm_index_secret[4] >> 32;
+}
+
+static inline u32 kvbm_index_hashfn(const void *data, u32 len, u32 seed)
+{
+	return kvbm_index_hash(data, seed);
+}
+
+static inline int kvbm_index_cmpfn(struct rhashtable_compare_arg *arg,
+				   const void *obj)
+{
+	return !kvbm_slot_is(obj, arg->key);
+}
+
+static const struct rhashtable_params kvbm_index_params = {
+	.key_len = sizeof(struct kvbm_hash),
+	.key_offset = offsetof(struct kvbm_slot, key),
+	.head_offset = offsetof(struct kvbm_slot, node),
+	.hashfn = kvbm_index_hashfn,
+	.obj_cmpfn = kvbm_index_cmpfn,
+};
+
+int kvbm_index_init(struct kvbm_store *st);
+void kvbm_index_exit(struct kvbm_store *st);
+struct kvbm_slot *kvbm_index_insert(struct kvbm_store *st,
+				    struct kvbm_slot *s);
+void kvbm_index_remove(struct kvbm_store *st, struct kvbm_slot *s);
+void kvbm_index_secrets(void);
+
+/* The current table; valid inside one RCU read section. */
+static inline struct bucket_table *kvbm_index_table(struct kvbm_store *st)
+{
+	return rht_dereference_rcu(st->index.tbl, &st->index);
+}
+
+/* Fill c->bucket[0..n-1] and bring in what the lookups will touch. */
+static inline void kvbm_index_prepare(struct kvbm_store *st,
+				      struct bucket_table *tbl,
+				      struct kvbm_chunk *c, u32 n)
+{
+	u32 i;
+
+	for (i = 0; i < n; i++) {
+		c->bucket[i] = rht_bucket_index(tbl,
+				kvbm_index_hash(&c->keys[i], tbl->hash_rnd));
+		prefetch(rht_bucket(tbl, c->bucket[i]));
+	}
+	for (i = 0; i < n; i++) {
+		struct rhash_lock_head __rcu *const *bkt;
+
+		bkt = rht_bucket(tbl, c->bucket[i]);
+		prefetch(rht_ptr_rcu(bkt));
+	}
+}
+
+/* Under RCU: the slot that carries the key, or NULL. */
+static __always_inline struct kvbm_slot *
+kvbm_index_find(struct kvbm_store *st, struct bucket_table *tbl,
+		const struct kvbm_hash *key, u32 bucket)
+{
+	struct rhash_lock_head __rcu *const *bkt = rht_bucket(tbl, bucket);
+	struct rhash_head *he;
+
+	do {
+		rht_for_each_rcu_from(he, rht_ptr_rcu(bkt), tbl, bucket) {
+			struct kvbm_slot *s;
+
+			s = container_of(he, struct kvbm_slot, node);
+			if (likely(kvbm_slot_is(s, key)))
+				return s;
+		}
+		/* A slot that moved to another chain ends in its marker. */
+	} while (he != RHT_NULLS_MARKER(bkt));
+
+	/* Pairs with the publication of future_tbl in rhashtable's rehash. */
+	smp_rmb();
+	if (unlikely(rcu_access_pointer(tbl->future_tbl)))
+		return rhashtable_lookup(&st->index, key, kvbm_index_params);
+	return NULL;
+}
+
+/* One key, outside a chunk. */
+static inline struct kvbm_slot *kvbm_index_lookup(struct kvbm_store *st,
+						  const struct kvbm_hash *key)
+{
+	return rhashtable_lookup(&st->index, key, kvbm_index_params);
+}
+
+#endif /* KVBM_INDEX_H */

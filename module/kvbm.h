@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * kvbm.h - the core: stores, sessions and the operations on them
+ *
+ * The core sees kernel pointers only: no __user, no struct file.  It builds in
+ * user space too (selftests/host).
+ *
+ * Locks, outermost first:
+ *
+ *	store->sessions_lock (mutex)	list of sessions, sums over them
+ *	session->lock (spinlock)	the session's hold table and counters
+ *	store->lock (spinlock)		slot states, keys, lists, reservations
+ *	hash table bucket, sketch->lock	leaves
+ *
+ * Two sessions' locks are never held together.  No lock is held for more than
+ * KVBM_CHUNK elements.  Lock-free is only: looking up a block (RCU), and
+ * moving a slot's references between non-zero values (slot.h).
+ */
+#ifndef KVBM_CORE_H
+#define KVBM_CORE_H
+
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/rhashtable.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+#include "slot.h"
+
+struct kvbm_store;
+struct kvbm_session;
+struct kvbm_sketch;
+
+/**
+ * struct kvbm_evict_ops - an eviction index
+ * @name: as users choose it
+ * @needs_frequency: creation without tracking is refused
+ * @has_thresholds: takes thresholds
+ * @init: build the index; 0 or -errno
+ * @exit: free it
+ * @insert: a block became inactive; must not fail
+ * @remove: an inactive block was taken out by name
+ * @pop: take out the next block to evict; there is one
+ * @forget: optional: a registered, held block's hash leaves the store
+ * @settle: optional: do up to @budget steps of work that a remove, pop or
+ *	forget left behind; true when none is left.  No other call of the index
+ *	comes before that.
+ * @prefetch: optional: bring in what a remove (@leave) or insert of a slot
+ *	will touch; without the lock, a hint only
+ *
+ * All but @prefetch are called with the store's lock held.
+ */
+struct kvbm_evict_ops {
+	const char *name;
+	bool needs_frequency;
+	bool has_thresholds;
+	int (*init)(struct kvbm_store *st);
+	void (*exit)(struct kvbm_store *st);
+	void (*insert)(struct kvbm_store *st, u32 id);
+	void (*remove)(struct kvbm_store *st, u32 id);
+	u32 (*pop)(struct kvbm_store *st);
+	void (*forget)(struct kvbm_store *st, u32 id);
+	bool (*settle)(struct kvbm_store *st, u32 *budget);
+	void (*prefetch)(struct kvbm_store *st, u32 id, bool leave);
+};
+
+const struct kvbm_evict_ops *kvbm_evict_find(const char *name);
+const struct kvbm_evict_ops *kvbm_evict_nth(unsigned int n);
+
+/**
+ * struct kvbm_config - what a store is made of
+ * @total: blocks
+ * @block_size: tokens in a block
+ * @policy: eviction index
+ * @reject: default duplicate policy is reject
+ * @reset: slots reset on last release by default
+ * @freq_capacity: sketch capacity, 0 without tracking
+ * @thresholds: of multi_lru
+ * @max_sessions: limit on sessions
+ * @max_held: limit on blocks held by one session, 0 = none
+ */
+struct kvbm_config {
+	u32 total;
+	u32 block_size;
+	const struct kvbm_evict_ops *policy;
+	bool reject;
+	bool reset;
+	u32 freq_capacity;
+	u32 thresholds[3];
+	u32 max_sessions;
+	u32 max_held;
+};
+
+int kvbm_config_check(struct kvbm_config *cfg);
+
+/* A session's counters, under its lock; summed on read. */
+struct kvbm_counters {
+	u64 allocations;
+	u64 allocations_from_reset;
+	u64 registrations;
+	u64 duplicate_blocks;
+	u64 registration_dedup;
+	u64 stagings;
+	u64 match_hashes_requested;
+	u64 match_blocks_returned;
+	u64 scan_hashes_requested;
+	u64 scan_blocks_returned;
+};
+
+/* What the ends of sessions gave back, under store->sessions_lock. */
+struct kvbm_reclaimed {
+	u64 sessions;
+	u64 owned;
+	u64 holds;
+	u64 last_ns;
+	u64 max_ns;
+};
+
+/* A chain of slots through ->next, in order. */
+struct kvbm_chain {
+	u32 head;
+	u32 tail;
+	u32 len;
+};
+
+/**
+ * struct kvbm_waiter - an allocation that waits, in first-come order
+ * @link: in store->waiters; empty when granted or removed
+ * @n: blocks wanted
+ * @granted: they are reserved for it
+ * @wake: called once, under the store's lock, when @granted was set or the
+ *	session died
+ */
+struct kvbm_waiter {
+	struct list_head link;
+	u32 n;
+	bool granted;
+	void (*wake)(struct kvbm_waiter *w);
+	struct kvbm_session *ses;
+};
+
+/**
+ * struct kvbm_store - a pool of blocks
+ *
+ * The upper part does not change after creation; what follows @lock is under
+ * it, but for what names another lock.
+ */
+struct kvbm_store {
+	struct kvbm_slot *slots;
+	struct rhashtable index;
+	struct kvbm_config cfg;
+	struct kvbm_sketch *sketch;
+	void *evict;			/* the policy's own */
+	u64 id;
+	u64 memory;			/* bytes, hold tables not counted */
+
+	spinlock_t lock ____cacheline_aligned_in_smp;
+	u32 nr_inactive;
+	u32 nr_registered;
+	u32 reserved;			/* of free + inactive */
+	bool unsettled;			/* the policy has work left */
+	bool poll_armed;		/* somebody polls for room */
+	u32 poll_mark;			/* wake them at this much */
+	struct kvbm_chain free;
+	struct list_head waiters;
+	u32 nr_waiters;
+	u64 evictions;
+	u64 waits;
+	u64 wait_grants;
+	u64 wait_wakeups;
+	struct work_struct grant_work;
+	void (*room)(struct kvbm_store *st);	/* poll_mark was reached */
+
+	struct mutex sessions_lock ____cacheline_aligned_in_smp;
+	struct list_head sessions;
+	u32 nr_sessions;
+	u64 next_session;
+	bool closing;			/* destroyed: no new sessions */
+	struct kvbm_counters ended;	/* of sessions that ended */
+	struct kvbm_reclaimed reclaimed;
+};
+
+/* The hold table: pages of counts, by block id; see holds.c. */
+#define KVBM_PAGE_COUNTS	512
+#define KVBM_DIR_PAGES		256
+#define KVBM_ROOT_DIRS		(KVBM_MAX_BLOCKS / KVBM_PAGE_COUNTS / \
+				 KVBM_DIR_PAGES)
+
+struct kvbm_hold_dir {
+	u32 *page[KVBM_DIR_PAGES];
+	u16 used[KVBM_DIR_PAGES];	/* non-zero counts */
+};
+
+/* In a count: the block is this session's Mutable or Staged one. */
+#define KVBM_COUNT_OWNED	0x80000000U
+
+/**
+ * struct kvbm_session - an open file description of a store
+ * @store: the store
+ * @lock: guards all but @store, @link and @number
+ * @dead: 0, or the errno of a revoked session
+ * @max_held: limit on @held
+ * @held: blocks with a non-zero count
+ * @taking: blocks that allocations under way will add to @held
+ * @owned: Mutable and Staged blocks in the table
+ * @staged: of these, Staged
+ * @holds: sum of the counts of registered blocks
+ * @counters: statistics
+ * @pages: pages in the table
+ * @link: in store->sessions, under its sessions_lock
+ * @number: names the session in its store
+ * @dirs: the hold table's upper levels; a pointer once set stays till the end
+ */
+struct kvbm_session {
+	struct kvbm_store *store;
+	spinlock_t lock;
+	int dead;
+	u32 max_held;
+	u32 held;
+	u32 taking;
+	u32 owned;
+	u32 staged;
+	u64 holds;
+	struct kvbm_counters counters;
+	u32 pages;
+	u32 low_watermark;
+	struct list_head link;
+	u64 number;
+	struct kvbm_hold_dir *dirs[KVBM_ROOT_DIRS];
+};
+
+/**
+ * struct kvbm_chunk - working memory of one atomic stretch, on the caller's
+ *	stack
+ * @keys: sequence hashes in, or evicted ones out
+ * @ids: block ids in or out
+ * @bucket: hash table buckets, while ids are not known yet
+ */
+struct kvbm_chunk {
+	struct kvbm_hash keys[KVBM_CHUNK];
+	union {
+		u32 ids[KVBM_CHUNK];
+		u32 bucket[KVBM_CHUNK];
+	};
+};
+
+/* store.c: life, snapshots */
+int kvbm_store_init(struct kvbm_store *st, const struct kvbm_config *cfg);
+void kvbm_store_exit(struct kvbm_store *st);
+void kvbm_store_settle(struct kvbm_store *st);
+void kvbm_store_counts(struct kvbm_store *st, struct kvbm_counts *out);
+void kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out);
+int kvbm_block_info(struct kvbm_session *ses, u32 id,
+		    struct kvbm_block_info *out);
+u32 kvbm_reset_inactive_chunk(struct kvbm_store *st, u32 max);
+bool kvbm_store_is_reset(struct kvbm_store *st);
+int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st);
+void kvbm_session_exit(struct kvbm_session *ses);
+void *kvbm_array_alloc(struct kvbm_store *st, size_t n, size_t size);
+void kvbm_array_free(void *p);
+
+/**
+ * struct kvbm_step - how a chunk operation ended
+ * @err: errno of the element after the last one done; 0: none
+ * @stop: the batch ends here, without error
+ * @page_of: the hold table lacks a page for this id; KVBM_NIL: it does not
+ *
+ * A chunk operation does up to n (<= KVBM_CHUNK) elements and returns how many
+ * it did.  Fewer than n with neither @err nor @stop: call
+ * kvbm_session_ready(), then again for the rest.
+ */
+struct kvbm_step {
+	int err;
+	bool stop;
+	u32 page_of;
+};
+
+#define KVBM_STEP_INIT	{ .page_of = KVBM_NIL }
+
+int kvbm_session_ready(struct kvbm_session *ses, struct kvbm_step *step);
+
+/* hold.c: references to registered blocks */
+u32 kvbm_match_chunk(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n,
+		     u32 requested, struct kvbm_step *step);
+u32 kvbm_scan_chunk(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n,
+		    u32 requested, bool touch, u32 *hits,
+		    struct kvbm_step *step);
+u32 kvbm_upgrade_chunk(struct kvbm_session *ses, const struct kvbm_weak *weak,
+		       u32 *ids, u32 n, u32 *hits, struct kvbm_step *step);
+u32 kvbm_retain_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
+		      struct kvbm_step *step);
+u32 kvbm_set_reset_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
+			 bool on, struct kvbm_step *step);
+bool kvbm_get_locked(struct kvbm_store *st, struct kvbm_slot *s);
+void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out);
+
+/* release.c: giving back */
+u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
+		       u32 kinds, struct kvbm_step *step);
+void kvbm_unhold(struct kvbm_session *ses, const u32 *ids, u32 n);
+u64 kvbm_session_kill(struct kvbm_session *ses, int err);
+
+/* register.c: Mutable to Staged to Primary or Duplicate */
+u32 kvbm_stage_chunk(struct kvbm_session *ses, const u32 *ids,
+		     const struct kvbm_hash *keys, const u32 *tokens, u32 n,
+		     struct kvbm_step *step);
+u32 kvbm_unstage_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
+		       struct kvbm_step *step);
+u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
+			const struct kvbm_hash *keys, u32 n, bool reject,
+			struct kvbm_registered *out, struct kvbm_step *step);
+
+/**
+ * struct kvbm_taking - an allocation under way
+ * @ses: for this session
+ * @chain: blocks taken: Mutable, in no hold table yet, so nobody else's
+ * @left: still to take
+ * @reset_only: from the free list only, nothing is reserved
+ */
+struct kvbm_taking {
+	struct kvbm_session *ses;
+	struct kvbm_chain chain;
+	u32 left;
+	u32 from_reset;
+	bool reset_only;
+};
+
+/* alloc.c: taking blocks, and the queue of those who wait for some */
+int kvbm_alloc_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
+		     bool reset_only, struct kvbm_waiter *w);
+int kvbm_alloc_end_wait(struct kvbm_taking *t, struct kvbm_waiter *w, int err,
+			bool fatal);
+int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c, u32 *evicted);
+int kvbm_alloc_commit(struct kvbm_taking *t);
+void kvbm_alloc_abort(struct kvbm_taking *t);
+void kvbm_free_add(struct kvbm_store *st, u32 id);
+void kvbm_room_made(struct kvbm_store *st);
+void kvbm_waiters_wake(struct kvbm_session *ses);
+void kvbm_grant_work(struct work_struct *work);
+bool kvbm_poll_room(struct kvbm_session *ses);
+
+/* holds.c: the hold table */
+int kvbm_holds_prepare(struct kvbm_session *ses, u32 id);
+void kvbm_holds_free(struct kvbm_session *ses);
+u32 kvbm_holds_collect(struct kvbm_session *ses, u32 *from, bool owned,
+		       u32 *ids, u32 max);
+u64 kvbm_holds_memory(const struct kvbm_session *ses);
+
+/* The count of a block, or NULL when the table has no page for it yet. */
+static inline u32 *kvbm_count(const struct kvbm_session *ses, u32 id)
+{
+	const struct kvbm_hold_dir *dir;
+	u32 *page;
+
+	dir = READ_ONCE(ses->dirs[id / KVBM_PAGE_COUNTS / KVBM_DIR_PAGES]);
+	if (unlikely(!dir))
+		return NULL;
+	page = READ_ONCE(dir->page[id / KVBM_PAGE_COUNTS % KVBM_DIR_PAGES]);
+	if (unlikely(!page))
+		return NULL;
+	return &page[id % KVBM_PAGE_COUNTS];
+}
+
+/* A count leaves or reaches zero: keep the sums that reclaim goes by. */
+static inline void kvbm_count_first(struct kvbm_session *ses, u32 id, u32 *cnt,
+				    u32 value)
+{
+	*cnt = value;
+	ses->held++;
+	ses->dirs[id / KVBM_PAGE_COUNTS / KVBM_DIR_PAGES]
+		->used[id / KVBM_PAGE_COUNTS % KVBM_DIR_PAGES]++;
+}
+
+static inline void kvbm_count_last(struct kvbm_session *ses, u32 id, u32 *cnt)
+{
+	*cnt = 0;
+	ses->held--;
+	ses->dirs[id / KVBM_PAGE_COUNTS / KVBM_DIR_PAGES]
+		->used[id / KVBM_PAGE_COUNTS % KVBM_DIR_PAGES]--;
+}
+
+/* The count of a block that the session owns (Mutable or Staged), or NULL. */
+static inline u32 *kvbm_count_owned(const struct kvbm_session *ses, u32 id)
+{
+	u32 *cnt;
+
+	if (unlikely(id >= ses->store->cfg.total))
+		return NULL;
+	cnt = kvbm_count(ses, id);
+	return cnt && *cnt == KVBM_COUNT_OWNED ? cnt : NULL;
+}
+
+/* The count of a registered block that the session holds, or NULL. */
+static inline u32 *kvbm_count_held(const struct kvbm_session *ses, u32 id)
+{
+	u32 *cnt;
+
+	if (unlikely(id >= ses->store->cfg.total))
+		return NULL;
+	cnt = kvbm_count(ses, id);
+	return cnt && *cnt && *cnt != KVBM_COUNT_OWNED ? cnt : NULL;
+}
+
+static inline u32 kvbm_slot_id(const struct kvbm_store *st,
+			       const struct kvbm_slot *s)
+{
+	return s - st->slots;
+}
+
+/* Free and idle blocks that no allocation has been promised. */
+static inline u32 kvbm_room(const struct kvbm_store *st)
+{
+	lockdep_assert_held(&st->lock);
+	return st->free.len + st->nr_inactive - st->reserved;
+}
+
+/* While all room is promised, idle blocks count as evicted already. */
+static inline bool kvbm_doomed(const struct kvbm_store *st)
+{
+	return !kvbm_room(st);
+}
+
+/*
+ * Work that the policy left behind; true when the chunk may go on.  Every user
+ * of the policy asks before its first call and after each.
+ */
+static inline bool kvbm_settled(struct kvbm_store *st, u32 *budget)
+{
+	lockdep_assert_held(&st->lock);
+	if (likely(!st->unsettled))
+		return true;
+	return st->cfg.policy->settle(st, budget);
+}
+
+#endif /* KVBM_CORE_H */

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * register.c - Mutable to Staged to Primary or Duplicate
+ *
+ * A block that is Mutable or Staged is its session's alone; nobody finds it.
+ * Registration looks up and inserts in one step, so that of two registrations
+ * of one hash only one becomes Primary.
+ */
+#include <linux/err.h>
+#include "index.h"
+#include "locked.h"
+#include "sketch.h"
+#include "trace.h"
+
+/* The slot of a block that the session owns in this state, or NULL. */
+static struct kvbm_slot *owned_slot(struct kvbm_session *ses, u32 id,
+				    enum kvbm_state state)
+{
+	struct kvbm_slot *s;
+
+	lockdep_assert_held(&ses->lock);
+	if (!kvbm_count_owned(ses, id))
+		return NULL;
+	s = &ses->store->slots[id];
+	return kvbm_w_state(kvbm_slot_word(s)) == state ? s : NULL;
+}
+
+/* Mutable and Staged slots have no references: nobody else moves the word. */
+static void owned_move(struct kvbm_slot *s, enum kvbm_state to, bool reset,
+		       u32 refs)
+{
+	u64 w = kvbm_slot_word(s);
+
+	/* Publishes the key; pairs with the acquire in get_unlocked(). */
+	atomic64_set_release(&s->word,
+			     kvbm_w_make(kvbm_w_gen(w), to, reset, refs));
+}
+
+/**
+ * kvbm_stage_chunk() - Mutable to Staged
+ * @ses: the session
+ * @ids: its Mutable blocks
+ * @keys: their hashes
+ * @tokens: tokens in each, or NULL
+ * @n: elements, at most KVBM_CHUNK
+ * @step: how it ended
+ *
+ * Return: elements done.
+ */
+u32 kvbm_stage_chunk(struct kvbm_session *ses, const u32 *ids,
+		     const struct kvbm_hash *keys, const u32 *tokens, u32 n,
+		     struct kvbm_step *step)
+{
+	struct kvbm_store *st = ses->store;
+	u32 i = 0;
+
+	spin_lock(&ses->lock);
+	spin_lock(&st->lock);
+	step->err = ses->dead;
+	for (; i < n && !step->err; i++) {
+		struct kvbm_slot *s;
+
+		s = owned_slot(ses, ids[i], KVBM_STATE_MUTABLE);
+		if (!s)
+			step->err = -EPERM;
+		else if (!kvbm_hash_valid(&keys[i]) ||
+			 (tokens && tokens[i] != st->cfg.block_size))
+			step->err = -EINVAL;
+		if (step->err)
+			break;
+		kvbm_slot_set_key(s, &keys[i]);
+		owned_move(s, KVBM_STATE_STAGED,
+			   kvbm_slot_word(s) & KVBM_W_RESET, 0);
+	}
+	spin_unlock(&st->lock);
+	ses->staged += i;
+	ses->counters.stagings += i;
+	spin_unlock(&ses->lock);
+	return i;
+}
+
+/**
+ * kvbm_unstage_chunk() - Staged to Mutable
+ * @ses: the session
+ * @ids: its Staged blocks
+ * @n: elements, at most KVBM_CHUNK
+ * @step: how it ended
+ *
+ * Return: elements done.
+ */
+u32 kvbm_unstage_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
+		       struct kvbm_step *step)
+{
+	struct kvbm_store *st = ses->store;
+	u32 i = 0;
+
+	spin_lock(&ses->lock);
+	spin_lock(&st->lock);
+	step->err = ses->dead;
+	for (; i < n && !step->err; i++) {
+		struct kvbm_slot *s;
+
+		s = owned_slot(ses, ids[i], KVBM_STATE_STAGED);
+		if (!s) {
+			step->err = -EPERM;
+			break;
+		}
+		owned_move(s, KVBM_STATE_MUTABLE, st->cfg.reset, 0);
+	}
+	spin_unlock(&st->lock);
+	ses->staged -= i;
+	spin_unlock(&ses->lock);
+	return i;
+}
+
+/* An idle block that is promised to an allocation makes room for its hash. */
+static void evict_doomed(struct kvbm_store *st, struct kvbm_slot *s)
+{
+	u64 w = kvbm_slot_word(s);
+	u32 id = kvbm_slot_id(st, s);
+
+	lockdep_assert_held(&st->lock);
+	st->cfg.policy->remove(st, id);
+	if (st->cfg.policy->forget)
+		st->cfg.policy->forget(st, id);
+	st->nr_inactive--;
+	kvbm_index_remove(st, s);
+	atomic64_set(&s->word, kvbm_w_make(kvbm_w_gen(w) + 1, KVBM_STATE_RESET,
+					   false, 0));
+	kvbm_free_add(st, id);
+}
+
+/*
+ * The hash is present already, under @old: allow makes the slot a Duplicate
+ * that keeps @old alive; reject gives the session a hold on @old instead.
+ */
+static int register_present(struct kvbm_session *ses, u32 id, u32 *cnt,
+			    struct kvbm_slot *old, bool reject,
+			    struct kvbm_registered *out, struct kvbm_step *step)
+{
+	struct kvbm_store *st = ses->store;
+	struct kvbm_slot *s = &st->slots[id];
+	u32 old_id = kvbm_slot_id(st, old);
+	u32 *old_cnt;
+
+	lockdep_assert_held(&st->lock);
+	if (!reject) {
+		kvbm_get_locked(st, old);
+		s->child = old_id;
+		owned_move(s, KVBM_STATE_DUPLICATE,
+			   kvbm_slot_word(s) & KVBM_W_RESET, 1);
+		*cnt = 1;
+		out->block = id;
+		out->kind = KVBM_KIND_DUPLICATE;
+		ses->counters.duplicate_blocks++;
+		return 0;
+	}
+
+	old_cnt = kvbm_count(ses, old_id);
+	if (!old_cnt) {
+		step->page_of = old_id;
+		return -EAGAIN;
+	}
+	if (*old_cnt >= KVBM_MAX_HOLDS)
+		return -EOVERFLOW;
+	if (*old_cnt) {
+		++*old_cnt;
+	} else {
+		kvbm_get_locked(st, old);
+		kvbm_count_first(ses, old_id, old_cnt, 1);
+	}
+	kvbm_count_last(ses, id, cnt);
+	owned_move(s, KVBM_STATE_RESET, false, 0);
+	kvbm_free_add(st, id);
+	out->block = old_id;
+	out->kind = KVBM_KIND_DEDUP;
+	ses->counters.registration_dedup++;
+	return 0;
+}
+
+/* -EAGAIN: the chunk ends here, not the batch. */
+static int register_one(struct kvbm_session *ses, u32 id,
+			const struct kvbm_hash *key, bool reject,
+			struct kvbm_registered *out, struct kvbm_step *step)
+{
+	enum kvbm_state from = key ? KVBM_STATE_MUTABLE : KVBM_STATE_STAGED;
+	struct kvbm_store *st = ses->store;
+	struct kvbm_slot *s, *old;
+	u32 *cnt;
+	int err;
+
+	lockdep_assert_held(&st->lock);
+	s = owned_slot(ses, id, from);
+	if (!s)
+		return -EPERM;
+	cnt = kvbm_count(ses, id);
+	if (key) {
+		if (!kvbm_hash_valid(key))
+			return -EINVAL;
+		kvbm_slot_set_key(s, key);
+	}
+
+	/* What can fail comes first: the insertion. */
+	old = kvbm_index_insert(st, s);
+	if (!IS_ERR_OR_NULL(old) && !kvbm_w_refs(kvbm_slot_word(old)) &&
+	    kvbm_doomed(st)) {
+		evict_doomed(st, old);
+		if (st->unsettled)
+			return -EAGAIN;
+		old = kvbm_index_insert(st, s);
+	}
+	if (IS_ERR(old))
+		return PTR_ERR(old);
+	if (old) {
+		err = register_present(ses, id, cnt, old, reject, out, step);
+		if (err)
+			return err;
+	} else {
+		owned_move(s, KVBM_STATE_PRIMARY,
+			   kvbm_slot_word(s) & KVBM_W_RESET, 1);
+		*cnt = 1;
+		out->block = id;
+		out->kind = KVBM_KIND_PRIMARY;
+		if (st->sketch)
+			kvbm_sketch_touch(st->sketch, &s->key, 1);
+	}
+	if (key)
+		ses->counters.stagings++;
+	else
+		ses->staged--;
+	ses->owned--;
+	ses->holds++;
+	ses->counters.registrations++;
+	trace_kvbm_register(st, out->block, &s->key, out->kind);
+	return 0;
+}
+
+/**
+ * kvbm_register_chunk() - make blocks visible under their hashes
+ * @ses: the session
+ * @ids: its Staged blocks, or Mutable ones when @keys is given
+ * @keys: hashes to stage them under, or NULL
+ * @n: elements, at most KVBM_CHUNK
+ * @reject: duplicate policy
+ * @out: what became of each
+ * @step: how it ended
+ *
+ * Return: elements done.
+ */
+u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
+			const struct kvbm_hash *keys, u32 n, bool reject,
+			struct kvbm_registered *out, struct kvbm_step *step)
+{
+	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
+	struct kvbm_store *st = ses->store;
+	u32 i = 0;
+	int err;
+
+	spin_lock(&ses->lock);
+	step->err = ses->dead;
+	for (; i < n && !step->err; i++) {
+		if (!kvbm_lock_store(&l))
+			break;
+		err = register_one(ses, ids[i], keys ? &keys[i] : NULL, reject,
+				   &out[i], step);
+		if (err == -EAGAIN)
+			break;
+		if (err) {
+			step->err = err;
+			break;
+		}
+	}
+	if (l.held)
+		kvbm_room_made(st);
+	kvbm_unlock_store(&l);
+	spin_unlock(&ses->lock);
+	return i;
+}

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * release.c - giving back: release, the undoing of a chunk, the end of a session
+ *
+ * The last hold of a session drops its reference on the slot; the last
+ * reference of all, dropped under the store's lock, sends the block to the
+ * eviction index or to the free list.
+ */
+#include <linux/ktime.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include "index.h"
+#include "locked.h"
+#include "trace.h"
+
+/* Leave PRIMARY or DUPLICATE for good; false when somebody moved the word. */
+static bool slot_end(struct kvbm_slot *s, u64 *w)
+{
+	u64 next = kvbm_w_make(kvbm_w_gen(*w) + 1, KVBM_STATE_RESET, false, 0);
+
+	return atomic64_try_cmpxchg_release(&s->word, w, next);
+}
+
+/* Drop one reference of a PRIMARY slot. */
+static void put_primary(struct kvbm_store *st, u32 id)
+{
+	struct kvbm_slot *s = &st->slots[id];
+	u64 w = kvbm_slot_word(s);
+
+	lockdep_assert_held(&st->lock);
+	for (;;) {
+		if (kvbm_w_refs(w) > 1 || !(w & KVBM_W_RESET)) {
+			if (!atomic64_try_cmpxchg_release(&s->word, &w, w - 1))
+				continue;
+			if (kvbm_w_refs(w) > 1)
+				return;
+			/* Nobody takes refs from 0 without the lock. */
+			st->nr_inactive++;
+			st->cfg.policy->insert(st, id);
+			return;
+		}
+		if (slot_end(s, &w))
+			break;
+	}
+	kvbm_index_remove(st, s);
+	if (st->cfg.policy->forget)
+		st->cfg.policy->forget(st, id);
+	trace_kvbm_reset(st, id, &s->key);
+	kvbm_free_add(st, id);
+}
+
+/* Drop one reference of a PRIMARY or DUPLICATE slot; the policy is settled. */
+static void put_locked(struct kvbm_store *st, u32 id)
+{
+	struct kvbm_slot *s = &st->slots[id];
+	u64 w = kvbm_slot_word(s);
+	u32 primary;
+
+	lockdep_assert_held(&st->lock);
+	if (kvbm_w_state(w) == KVBM_STATE_PRIMARY) {
+		put_primary(st, id);
+		return;
+	}
+	/* A Duplicate's own slot goes first, then what it keeps alive. */
+	do {
+		if (kvbm_w_refs(w) > 1) {
+			if (atomic64_try_cmpxchg_release(&s->word, &w, w - 1))
+				return;
+			continue;
+		}
+		if (slot_end(s, &w))
+			break;
+	} while (true);
+	primary = s->child;
+	kvbm_free_add(st, id);
+	put_primary(st, primary);
+}
+
+/* Drop a reference that is not the last one; pairs with get_unlocked. */
+static __always_inline bool put_unlocked(struct kvbm_slot *s)
+{
+	u64 w = kvbm_slot_word(s);
+
+	while (likely(kvbm_w_refs(w) > 1))
+		if (likely(atomic64_try_cmpxchg_release(&s->word, &w, w - 1)))
+			return true;
+	return false;
+}
+
+/* A Mutable or Staged block of the session goes to Reset. */
+static void drop_owned(struct kvbm_session *ses, u32 id, u32 *cnt)
+{
+	struct kvbm_store *st = ses->store;
+	struct kvbm_slot *s = &st->slots[id];
+	u64 w = kvbm_slot_word(s);
+
+	lockdep_assert_held(&st->lock);
+	if (kvbm_w_state(w) == KVBM_STATE_STAGED)
+		ses->staged--;
+	ses->owned--;
+	kvbm_count_last(ses, id, cnt);
+	atomic64_set(&s->word, kvbm_w_make(kvbm_w_gen(w), KVBM_STATE_RESET,
+					   false, 0));
+	kvbm_free_add(st, id);
+}
+
+static u32 owned_kind(struct kvbm_session *ses, u32 id)
+{
+	u64 w = kvbm_slot_word(&ses->store->slots[id]);
+
+	return kvbm_w_state(w) == KVBM_STATE_STAGED ? KVBM_RELEASE_STAGED :
+						      KVBM_RELEASE_MUTABLE;
+}
+
+/**
+ * kvbm_release_chunk() - give one hold back for each id
+ * @ses: the session
+ * @ids: blocks
+ * @n: elements, at most KVBM_CHUNK
+ * @kinds: KVBM_RELEASE_*: only these; 0 means all
+ * @step: how it ended
+ *
+ * Return: elements done.
+ */
+u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
+		       u32 kinds, struct kvbm_step *step)
+{
+	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
+	struct kvbm_store *st = ses->store;
+	u32 i = 0, held = 0;
+
+	for (i = 0; i < n; i++)
+		if (likely(ids[i] < st->cfg.total))
+			prefetchw(&st->slots[ids[i]].word);
+
+	spin_lock(&ses->lock);
+	step->err = ses->dead;
+	for (i = 0; i < n && !step->err; i++) {
+		u32 *cnt = NULL;
+
+		if (likely(ids[i] < st->cfg.total))
+			cnt = kvbm_count(ses, ids[i]);
+		if (unlikely(!cnt || !*cnt)) {
+			step->err = -EPERM;
+			break;
+		}
+		if (unlikely(*cnt == KVBM_COUNT_OWNED)) {
+			if (kinds && !(kinds & owned_kind(ses, ids[i]))) {
+				step->err = -EPERM;
+				break;
+			}
+			if (!kvbm_lock_store(&l))
+				break;
+			drop_owned(ses, ids[i], cnt);
+			continue;
+		}
+		if (unlikely(kinds && !(kinds & KVBM_RELEASE_REGISTERED))) {
+			step->err = -EPERM;
+			break;
+		}
+		if (*cnt > 1) {
+			--*cnt;
+		} else {
+			if (!put_unlocked(&st->slots[ids[i]])) {
+				if (!kvbm_lock_store(&l))
+					break;
+				put_locked(st, ids[i]);
+			}
+			kvbm_count_last(ses, ids[i], cnt);
+		}
+		held++;
+	}
+	ses->holds -= held;
+	if (l.held)
+		kvbm_room_made(st);
+	kvbm_unlock_store(&l);
+	spin_unlock(&ses->lock);
+	return i;
+}
+
+/**
+ * kvbm_unhold() - undo the holds of a chunk whose result could not be told
+ * @ses: the session
+ * @ids: blocks; KVBM_NO_BLOCK is passed over
+ * @n: elements
+ *
+ * What another thread of the session released meanwhile is passed over too.
+ */
+void kvbm_unhold(struct kvbm_session *ses, const u32 *ids, u32 n)
+{
+	u32 i = 0;
+
+	while (i < n) {
+		struct kvbm_step step = KVBM_STEP_INIT;
+
+		if (ids[i] == KVBM_NO_BLOCK) {
+			i++;
+			continue;
+		}
+		i += kvbm_release_chunk(ses, &ids[i], 1,
+					KVBM_RELEASE_REGISTERED, &step);
+		if (step.err)
+			i++;
+		else
+			kvbm_store_settle(ses->store);
+	}
+}
+
+/* One lock hold's worth of reclaim; false when all is done. */
+static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
+			  u64 *back)
+{
+	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
+	struct kvbm_store *st = ses->store;
+	u32 ids[KVBM_CHUNK];
+	u32 i, n, next = *from;
+	bool more;
+
+	spin_lock(&ses->lock);
+	n = kvbm_holds_collect(ses, &next, owned, ids, KVBM_CHUNK);
+	for (i = 0; i < n; i++)
+		prefetchw(&st->slots[ids[i]]);
+	for (i = 0; i < n; i++) {
+		u32 *cnt = kvbm_count(ses, ids[i]);
+
+		if (owned) {
+			if (!kvbm_lock_store(&l))
+				break;
+			drop_owned(ses, ids[i], cnt);
+			++*back;
+			continue;
+		}
+		if (!put_unlocked(&st->slots[ids[i]])) {
+			if (!kvbm_lock_store(&l))
+				break;
+			put_locked(st, ids[i]);
+		}
+		*back += *cnt;
+		ses->holds -= *cnt;
+		kvbm_count_last(ses, ids[i], cnt);
+	}
+	*from = i < n ? ids[i] : next;
+	more = *from < st->cfg.total;
+	if (l.held)
+		kvbm_room_made(st);
+	kvbm_unlock_store(&l);
+	spin_unlock(&ses->lock);
+	return more;
+}
+
+/**
+ * kvbm_session_kill() - take everything from a session
+ * @ses: the session; nobody may add holds any more once this has begun
+ * @err: what its calls fail with from now on
+ *
+ * Mutable and Staged blocks first, then registered ones, each in ascending
+ * block id.
+ *
+ * Return: owned blocks and holds given back.
+ */
+u64 kvbm_session_kill(struct kvbm_session *ses, int err)
+{
+	struct kvbm_store *st = ses->store;
+	u64 begin = ktime_get_ns();
+	u64 owned = 0, holds = 0;
+	u32 from;
+
+	spin_lock(&ses->lock);
+	if (!ses->dead)
+		WRITE_ONCE(ses->dead, err);
+	spin_unlock(&ses->lock);
+	kvbm_waiters_wake(ses);
+
+	for (from = 0; reclaim_chunk(ses, &from, true, &owned); cond_resched())
+		kvbm_store_settle(st);
+	for (from = 0; reclaim_chunk(ses, &from, false, &holds); cond_resched())
+		kvbm_store_settle(st);
+	kvbm_store_settle(st);
+
+	if (owned || holds) {
+		u64 ns = ktime_get_ns() - begin;
+
+		mutex_lock(&st->sessions_lock);
+		st->reclaimed.sessions++;
+		st->reclaimed.owned += owned;
+		st->reclaimed.holds += holds;
+		st->reclaimed.last_ns = ns;
+		st->reclaimed.max_ns = max(st->reclaimed.max_ns, ns);
+		mutex_unlock(&st->sessions_lock);
+		trace_kvbm_reclaim(st, ses->number, owned, holds, ns);
+	}
+	return owned + holds;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * slot.h - one slot: 64 bytes, one cache line, and its word
+ *
+ * The word holds {generation:32 state:3 reset:1 refs:28} and is the only thing
+ * that is changed without the store's lock, and only by moving refs between
+ * non-zero values:
+ *
+ *	I1  refs = sessions whose count for the block is > 0, plus the
+ *	    keep-alives of Duplicates, plus calls between taking a reference
+ *	    and recording it (they hold the session's lock).
+ *	I2  refs > 0 only in PRIMARY and DUPLICATE.  PRIMARY with refs 0 is
+ *	    Inactive.  refs 0 -> 1 and 1 -> 0 only under the store's lock.
+ *	I3  generation + 1 on leaving PRIMARY or DUPLICATE.  The key is written
+ *	    only while the slot is out of the hash table.
+ *	I4  in the hash table <=> PRIMARY, except inside one lock hold.
+ *
+ * So a reader that finds the slot without a lock and then moves the word from
+ * the value that it read (PRIMARY, refs > 0) to refs + 1 has held the block
+ * that the key named when the word was read.
+ */
+#ifndef KVBM_SLOT_H
+#define KVBM_SLOT_H
+
+#include <linux/atomic.h>
+#include <linux/rhashtable-types.h>
+#include <linux/types.h>
+#include <linux/kvbm.h>
+
+#define KVBM_NIL		0xffffffffU	/* no slot, in a 32-bit link */
+#define KVBM_NIL_CHILD		0x01ffffffU	/* no slot, in a 25-bit link */
+
+#define KVBM_W_REFS		0x0fffffffULL
+#define KVBM_W_RESET		(1ULL << 28)
+#define KVBM_W_STATE_SHIFT	29
+#define KVBM_W_STATE		(7ULL << KVBM_W_STATE_SHIFT)
+#define KVBM_W_GEN_SHIFT	32
+
+/**
+ * struct kvbm_slot - one block's books
+ * @node: in the store's hash table while PRIMARY
+ * @key: sequence hash
+ * @word: generation, state, reset-on-release flag and references
+ * @prev: order list; in tick order the place in the ring
+ * @next: order list, free list, or an allocation's private chain
+ * @own_chain: lineage: next in the family table, as the node of its own key;
+ *	for a twin, the next twin
+ * @parent_chain: lineage: next in the family table, as the first child of a
+ *	parent that is not in the tree
+ * @child: lineage: first child; for a twin, the previous twin; for a
+ *	Duplicate, the Primary that it keeps alive
+ * @flags: lineage: KVBM_LIN_*
+ * @sib_prev: lineage: ring of siblings
+ * @sib_next: lineage: ring of siblings
+ * @aux: lineage: first twin; multi_lru: list
+ */
+struct kvbm_slot {
+	struct rhash_head node;
+	struct kvbm_hash key;
+	atomic64_t word;
+	u32 prev;
+	u32 next;
+	u32 own_chain;
+	u32 parent_chain;
+	u32 child:25;
+	u32 flags:7;
+	u32 sib_prev;
+	u32 sib_next;
+	u32 aux;
+} __aligned(64);
+
+static_assert(sizeof(struct kvbm_slot) == 64);
+
+static inline u32 kvbm_w_refs(u64 w)
+{
+	return w & KVBM_W_REFS;
+}
+
+static inline enum kvbm_state kvbm_w_state(u64 w)
+{
+	return (w & KVBM_W_STATE) >> KVBM_W_STATE_SHIFT;
+}
+
+static inline u32 kvbm_w_gen(u64 w)
+{
+	return w >> KVBM_W_GEN_SHIFT;
+}
+
+static inline u64 kvbm_w_make(u32 gen, enum kvbm_state state, bool reset,
+			      u32 refs)
+{
+	return (u64)gen << KVBM_W_GEN_SHIFT |
+	       (u64)state << KVBM_W_STATE_SHIFT |
+	       (reset ? KVBM_W_RESET : 0) | refs;
+}
+
+/* PRIMARY with at least one reference: what may be held without a lock. */
+static inline bool kvbm_w_active(u64 w)
+{
+	return kvbm_w_state(w) == KVBM_STATE_PRIMARY && kvbm_w_refs(w);
+}
+
+static inline u64 kvbm_slot_word(const struct kvbm_slot *s)
+{
+	return atomic64_read(&s->word);
+}
+
+/*
+ * The key may be read while the slot is being recycled: a torn value is told
+ * apart by the generation afterwards.
+ */
+static inline bool kvbm_slot_is(const struct kvbm_slot *s,
+				const struct kvbm_hash *key)
+{
+	return READ_ONCE(s->key.lo) == key->lo &&
+	       READ_ONCE(s->key.hi) == key->hi;
+}
+
+static inline void kvbm_slot_set_key(struct kvbm_slot *s,
+				     const struct kvbm_hash *key)
+{
+	WRITE_ONCE(s->key.hi, key->hi);
+	WRITE_ONCE(s->key.lo, key->lo);
+}
+
+/* The 128 bits of a sequence hash, see struct kvbm_hash. */
+static inline u32 kvbm_hash_mode(const struct kvbm_hash *h)
+{
+	return h->hi >> 62;
+}
+
+/* Bits of the parent field at a position. */
+static inline u32 kvbm_parent_bits(u32 position)
+{
+	return position < (1U << 8) ? 54 : position < (1U << 16) ? 46 : 38;
+}
+
+/* Of a valid hash only: mode 3 has no position. */
+static inline u32 kvbm_hash_position(const struct kvbm_hash *h)
+{
+	u32 bits = 8 + 8 * kvbm_hash_mode(h);
+
+	return (h->hi >> (62 - bits)) & ((1U << bits) - 1);
+}
+
+static inline bool kvbm_hash_valid(const struct kvbm_hash *h)
+{
+	switch (kvbm_hash_mode(h)) {
+	case 0:
+		return true;
+	case 1:
+		return kvbm_hash_position(h) >= (1U << 8);
+	case 2:
+		return kvbm_hash_position(h) >= (1U << 16);
+	default:
+		return false;
+	}
+}
+
+#endif /* KVBM_SLOT_H */

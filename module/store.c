@@ -1,0 +1,469 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * store.c - a store's life, and what can be asked of it as a whole
+ *
+ * kvbm_store_init() makes all memory that a store will need; no operation on
+ * blocks allocates, but for pages of hold tables and, should a chain of the
+ * hash table ever grow beyond rhashtable's bounds, the rehash.
+ *
+ * The caller keeps the store alive while a session exists.
+ */
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+#include "index.h"
+#include "locked.h"
+#include "sketch.h"
+#include "trace.h"
+
+/**
+ * kvbm_config_check() - check and complete what a user asks for
+ * @cfg: in and out
+ *
+ * Return: 0 or -EINVAL.
+ */
+int kvbm_config_check(struct kvbm_config *cfg)
+{
+	const u32 *t = cfg->thresholds;
+	bool given = t[0] || t[1] || t[2];
+
+	if (!cfg->total || cfg->total > KVBM_MAX_BLOCKS)
+		return -EINVAL;
+	if (!cfg->block_size)
+		cfg->block_size = 16;
+	if (!is_power_of_2(cfg->block_size) ||
+	    cfg->block_size > KVBM_MAX_BLOCK_SIZE)
+		return -EINVAL;
+	if (cfg->freq_capacity > KVBM_FREQ_LARGE)
+		return -EINVAL;
+	if (cfg->policy->needs_frequency && !cfg->freq_capacity)
+		return -EINVAL;
+	if (!cfg->policy->has_thresholds)
+		return given ? -EINVAL : 0;
+	if (!given) {
+		cfg->thresholds[0] = 3;
+		cfg->thresholds[1] = 8;
+		cfg->thresholds[2] = 15;
+	}
+	if (t[0] < 1 || t[0] >= t[1] || t[1] >= t[2] || t[2] > 15)
+		return -EINVAL;
+	return 0;
+}
+
+/**
+ * kvbm_array_alloc() - zeroed memory for one of a store's arrays
+ * @st: the store, whose ->memory grows
+ * @n: elements
+ * @size: bytes of each
+ *
+ * Charged to the caller's memory cgroup.  Too much is NULL at once: no OOM
+ * kill, no warning, no swapping the machine to death first.
+ */
+void *kvbm_array_alloc(struct kvbm_store *st, size_t n, size_t size)
+{
+	size_t bytes = array_size(n, size);
+	void *p;
+
+	if (bytes == SIZE_MAX ||
+	    bytes >> PAGE_SHIFT > (size_t)max(si_mem_available(), 0L))
+		return NULL;
+	p = vmalloc_huge(bytes, GFP_KERNEL_ACCOUNT | __GFP_ZERO |
+			 __GFP_NOWARN | __GFP_RETRY_MAYFAIL);
+	if (p)
+		st->memory += PAGE_ALIGN(bytes);
+	return p;
+}
+
+void kvbm_array_free(void *p)
+{
+	vfree(p);
+}
+
+/* All slots into the free list, in order of block id. */
+static int init_slots(struct kvbm_store *st)
+{
+	u32 id;
+
+	for (id = 0; id < st->cfg.total; id++) {
+		atomic64_set(&st->slots[id].word,
+			     kvbm_w_make(0, KVBM_STATE_RESET, false, 0));
+		st->slots[id].next = id + 1;
+		if (id % 4096)
+			continue;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	st->slots[id - 1].next = KVBM_NIL;
+	st->free.tail = id - 1;
+	st->free.len = id;
+	return 0;
+}
+
+/**
+ * kvbm_store_init() - make a store
+ * @st: zeroed memory; @st->id and ->room are the caller's to set
+ * @cfg: checked by kvbm_config_check()
+ *
+ * Return: 0, -ENOMEM, or -EINTR after a fatal signal.
+ */
+int kvbm_store_init(struct kvbm_store *st, const struct kvbm_config *cfg)
+{
+	int err;
+
+	st->cfg = *cfg;
+	st->memory = sizeof(*st);
+	spin_lock_init(&st->lock);
+	INIT_LIST_HEAD(&st->waiters);
+	INIT_WORK(&st->grant_work, kvbm_grant_work);
+	mutex_init(&st->sessions_lock);
+	INIT_LIST_HEAD(&st->sessions);
+
+	st->slots = kvbm_array_alloc(st, cfg->total, sizeof(*st->slots));
+	if (!st->slots)
+		return -ENOMEM;
+	err = kvbm_index_init(st);
+	if (err)
+		goto free_slots;
+	err = init_slots(st);
+	if (err)
+		goto free_index;
+	err = cfg->policy->init(st);
+	if (err)
+		goto free_index;
+	if (cfg->freq_capacity) {
+		err = kvbm_sketch_create(st, cfg->freq_capacity);
+		if (err)
+			goto free_policy;
+	}
+	return 0;
+
+free_policy:
+	cfg->policy->exit(st);
+free_index:
+	kvbm_index_exit(st);
+free_slots:
+	kvbm_array_free(st->slots);
+	return err;
+}
+
+/**
+ * kvbm_store_exit() - free a store
+ * @st: it has no session any more
+ */
+void kvbm_store_exit(struct kvbm_store *st)
+{
+	cancel_work_sync(&st->grant_work);
+	WARN_ON_ONCE(!list_empty(&st->sessions));
+	WARN_ON_ONCE(st->reserved || st->nr_waiters);
+	WARN_ON_ONCE(st->free.len + st->nr_inactive != st->cfg.total);
+	kvbm_sketch_destroy(st);
+	st->cfg.policy->exit(st);
+	/* The table goes before the slots that hang in it. */
+	kvbm_index_exit(st);
+	kvbm_array_free(st->slots);
+}
+
+/**
+ * kvbm_store_settle() - finish what the policy left behind
+ * @st: the store, not locked
+ */
+void kvbm_store_settle(struct kvbm_store *st)
+{
+	bool done;
+
+	/* A hint: whoever needs it settled looks again under the lock. */
+	while (data_race(st->unsettled)) {
+		u32 budget = KVBM_CHUNK;
+
+		spin_lock(&st->lock);
+		done = kvbm_settled(st, &budget);
+		spin_unlock(&st->lock);
+		if (done)
+			break;
+		cond_resched();
+	}
+}
+
+/**
+ * kvbm_session_ready() - do what a chunk operation could not under its locks
+ * @ses: the session
+ * @step: as the chunk left it
+ *
+ * Return: 0, -ENOMEM, or -EINTR after a fatal signal.
+ */
+int kvbm_session_ready(struct kvbm_session *ses, struct kvbm_step *step)
+{
+	kvbm_store_settle(ses->store);
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	cond_resched();
+	if (step->page_of == KVBM_NIL)
+		return 0;
+	return kvbm_holds_prepare(ses, step->page_of);
+}
+
+/**
+ * kvbm_session_init() - a session joins its store
+ * @ses: zeroed memory
+ * @st: the store
+ *
+ * Return: 0, -EUSERS (limit on sessions), -ENODEV (the store is going).
+ */
+int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st)
+{
+	int err = 0;
+
+	ses->store = st;
+	spin_lock_init(&ses->lock);
+	ses->max_held = st->cfg.max_held ?: U32_MAX;
+	ses->low_watermark = 1;
+
+	mutex_lock(&st->sessions_lock);
+	if (st->closing) {
+		err = -ENODEV;
+	} else if (st->nr_sessions >= st->cfg.max_sessions) {
+		err = -EUSERS;
+	} else {
+		st->nr_sessions++;
+		ses->number = ++st->next_session;
+		list_add_tail(&ses->link, &st->sessions);
+	}
+	mutex_unlock(&st->sessions_lock);
+	return err;
+}
+
+static void add_counters(struct kvbm_counters *to,
+			 const struct kvbm_counters *c)
+{
+	to->allocations += c->allocations;
+	to->allocations_from_reset += c->allocations_from_reset;
+	to->registrations += c->registrations;
+	to->duplicate_blocks += c->duplicate_blocks;
+	to->registration_dedup += c->registration_dedup;
+	to->stagings += c->stagings;
+	to->match_hashes_requested += c->match_hashes_requested;
+	to->match_blocks_returned += c->match_blocks_returned;
+	to->scan_hashes_requested += c->scan_hashes_requested;
+	to->scan_blocks_returned += c->scan_blocks_returned;
+}
+
+/**
+ * kvbm_session_exit() - a session ends: everything it holds comes back
+ * @ses: no call of it is under way
+ */
+void kvbm_session_exit(struct kvbm_session *ses)
+{
+	struct kvbm_store *st = ses->store;
+
+	kvbm_session_kill(ses, -ESHUTDOWN);
+	WARN_ON_ONCE(ses->held || ses->holds || ses->owned || ses->taking);
+	mutex_lock(&st->sessions_lock);
+	add_counters(&st->ended, &ses->counters);
+	list_del(&ses->link);
+	st->nr_sessions--;
+	mutex_unlock(&st->sessions_lock);
+	kvbm_holds_free(ses);
+}
+
+/**
+ * kvbm_store_counts() - one snapshot of where the blocks are
+ * @st: the store
+ * @out: filled in
+ */
+void kvbm_store_counts(struct kvbm_store *st, struct kvbm_counts *out)
+{
+	spin_lock(&st->lock);
+	out->total = st->cfg.total;
+	out->reset = st->free.len;
+	out->inactive = st->nr_inactive;
+	out->available = st->free.len + st->nr_inactive;
+	out->registered = st->nr_registered;
+	out->reserved_blocks = st->reserved;
+	out->waiters = st->nr_waiters;
+	spin_unlock(&st->lock);
+}
+
+/**
+ * kvbm_store_stats() - counters and gauges, summed over the sessions
+ * @st: the store
+ * @out: filled in
+ */
+void kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out)
+{
+	struct kvbm_counters sum;
+	struct kvbm_session *ses;
+
+	mutex_lock(&st->sessions_lock);
+	sum = st->ended;
+	list_for_each_entry(ses, &st->sessions, link) {
+		spin_lock(&ses->lock);
+		add_counters(&sum, &ses->counters);
+		out->inflight_mutable += ses->owned - ses->staged;
+		out->staged += ses->staged;
+		out->inflight_immutable += ses->holds;
+		spin_unlock(&ses->lock);
+	}
+	out->sessions = st->nr_sessions;
+	out->reclaimed_sessions = st->reclaimed.sessions;
+	out->reclaimed_owned = st->reclaimed.owned;
+	out->reclaimed_holds = st->reclaimed.holds;
+	out->reclaim_last_ns = st->reclaimed.last_ns;
+	out->reclaim_max_ns = st->reclaimed.max_ns;
+	mutex_unlock(&st->sessions_lock);
+
+	out->allocations = sum.allocations;
+	out->allocations_from_reset = sum.allocations_from_reset;
+	out->registrations = sum.registrations;
+	out->duplicate_blocks = sum.duplicate_blocks;
+	out->registration_dedup = sum.registration_dedup;
+	out->stagings = sum.stagings;
+	out->match_hashes_requested = sum.match_hashes_requested;
+	out->match_blocks_returned = sum.match_blocks_returned;
+	out->scan_hashes_requested = sum.scan_hashes_requested;
+	out->scan_blocks_returned = sum.scan_blocks_returned;
+
+	spin_lock(&st->lock);
+	out->evictions = st->evictions;
+	out->reset_pool_size = st->free.len;
+	out->inactive_pool_size = st->nr_inactive;
+	out->waits = st->waits;
+	out->wait_grants = st->wait_grants;
+	out->wait_wakeups = st->wait_wakeups;
+	spin_unlock(&st->lock);
+}
+
+/* Holds of all sessions on a block, and how many sessions have any. */
+static u64 sum_holds(struct kvbm_session *own, u32 id, u32 *sessions,
+		     struct kvbm_block_info *out)
+{
+	struct kvbm_store *st = own->store;
+	struct kvbm_session *ses;
+	u64 holds = 0;
+
+	*sessions = 0;
+	out->own_holds = 0;
+	lockdep_assert_held(&st->sessions_lock);
+	list_for_each_entry(ses, &st->sessions, link) {
+		u32 *cnt, n;
+
+		spin_lock(&ses->lock);
+		cnt = kvbm_count(ses, id);
+		n = cnt ? *cnt : 0;
+		spin_unlock(&ses->lock);
+		if (n == KVBM_COUNT_OWNED)
+			n = 1;
+		holds += n;
+		*sessions += !!n;
+		if (ses == own)
+			out->own_holds = n;
+	}
+	return holds;
+}
+
+/**
+ * kvbm_block_info() - everything about one block; slow
+ * @ses: the asking session
+ * @id: block id
+ * @out: filled in
+ *
+ * The sum over sessions is exact when nobody moved the block's references
+ * meanwhile; after a few tries it is what was seen.
+ *
+ * Return: 0 or -EINVAL.
+ */
+int kvbm_block_info(struct kvbm_session *ses, u32 id,
+		    struct kvbm_block_info *out)
+{
+	struct kvbm_store *st = ses->store;
+	u32 tries = 8, sessions;
+	struct kvbm_slot *s;
+	u64 before, w;
+
+	if (id >= st->cfg.total)
+		return -EINVAL;
+	s = &st->slots[id];
+	mutex_lock(&st->sessions_lock);
+	do {
+		before = kvbm_slot_word(s);
+		out->holds = sum_holds(ses, id, &sessions, out);
+		spin_lock(&st->lock);
+		w = kvbm_slot_word(s);
+		out->hash = s->key;
+		spin_unlock(&st->lock);
+	} while (w != before && --tries);
+	mutex_unlock(&st->sessions_lock);
+
+	out->state = kvbm_w_state(w);
+	out->generation = kvbm_w_gen(w);
+	out->reset_on_release = !!(w & KVBM_W_RESET);
+	/* The rest of the references are Duplicates that keep it alive. */
+	if (kvbm_w_refs(w) > sessions)
+		out->holds += kvbm_w_refs(w) - sessions;
+	if (out->state == KVBM_STATE_PRIMARY && !kvbm_w_refs(w))
+		out->state = KVBM_STATE_INACTIVE;
+	if (out->state == KVBM_STATE_RESET ||
+	    out->state == KVBM_STATE_MUTABLE ||
+	    (out->state == KVBM_STATE_STAGED && !out->own_holds))
+		out->hash = (struct kvbm_hash) {};
+	return 0;
+}
+
+/**
+ * kvbm_reset_inactive_chunk() - idle blocks to Reset, in eviction order
+ * @st: the store
+ * @max: at most this many
+ *
+ * Return: how many; 0 when none is idle.
+ */
+u32 kvbm_reset_inactive_chunk(struct kvbm_store *st, u32 max)
+{
+	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
+	u32 n = 0;
+
+	max = min(max, KVBM_CHUNK);
+	while (n < max) {
+		struct kvbm_slot *s;
+		u32 id;
+
+		if (!kvbm_lock_store(&l)) {
+			if (n)
+				break;
+			kvbm_unlock_store(&l);
+			kvbm_store_settle(st);
+			l.budget = KVBM_CHUNK;
+			continue;
+		}
+		if (!st->nr_inactive)
+			break;
+
+		id = st->cfg.policy->pop(st);
+		s = &st->slots[id];
+		st->nr_inactive--;
+		kvbm_index_remove(st, s);
+		atomic64_set(&s->word,
+			     kvbm_w_make(kvbm_w_gen(kvbm_slot_word(s)) + 1,
+					 KVBM_STATE_RESET, false, 0));
+		trace_kvbm_reset(st, id, &s->key);
+		kvbm_free_add(st, id);
+		n++;
+	}
+	if (l.held)
+		kvbm_room_made(st);
+	kvbm_unlock_store(&l);
+	return n;
+}
+
+/* Is every block Reset? */
+bool kvbm_store_is_reset(struct kvbm_store *st)
+{
+	bool whole;
+
+	spin_lock(&st->lock);
+	whole = st->free.len == st->cfg.total;
+	spin_unlock(&st->lock);
+	return whole;
+}
