@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * sketch.c - how often hashes were seen lately: TinyLFU
+ *
+ * A count-min sketch (Einziger, Friedman, Manes, "TinyLFU", ACM TOS 2017) of
+ * capacity / 4 words of sixteen 4-bit counters.  Each of four seeded hashes
+ * chooses a word and, in it, one of its own four counters, so that the four
+ * counters of a key are distinct; its estimate is the least of them.
+ *
+ * After 10 * capacity increments all counters are halved.  That walks up to
+ * 32 MiB, so it is done lazily, by cache line: a line's parity says whether it
+ * has seen the last halving; each increment brings one more line up to date,
+ * and all are long before the next halving is due.  The number of odd counters,
+ * by which the halved count is corrected, comes from a histogram of the values.
+ *
+ * Readers take no lock: a count read while its line is halved may be off, as an
+ * estimate may.  Writers take sk->lock, once a chunk, unless all four counters
+ * are saturated: a hot block costs no shared writes.
+ */
+#include <linux/bitops.h>
+#include <linux/math64.h>
+#include <linux/prefetch.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+#include "sketch.h"
+
+#define ROWS		4
+#define COUNTER_MAX	15
+#define LINE_WORDS	8
+#define SAMPLE		10	/* increments to a halving, times capacity */
+
+/**
+ * struct kvbm_sketch - frequency counters
+ * @words: sixteen counters each
+ * @nr_words: how many
+ * @nr_lines: lines of LINE_WORDS of them
+ * @secret: seeds of the rows
+ * @lock: guards all below, and writes to words and parity
+ * @parity: a bit a line: equal to @epoch: up to date
+ * @epoch: flips with each halving
+ * @sweep: next line to bring up to date
+ * @count: increments since the last halving, corrected
+ * @limit: at this many, halve
+ * @values: how many counters have each value, halvings that are due counted
+ */
+struct kvbm_sketch {
+	u64 *words;
+	u32 nr_words;
+	u32 nr_lines;
+	u64 secret[ROWS][3];
+	u32 *parity;
+	u32 epoch;
+
+	spinlock_t lock ____cacheline_aligned_in_smp;
+	u32 sweep;
+	u64 count;
+	u64 limit;
+	u64 values[COUNTER_MAX + 1];
+};
+
+struct place {
+	u32 word;
+	u32 shift;
+};
+
+static struct place row_place(const struct kvbm_sketch *sk,
+			      const struct kvbm_hash *key, u32 row)
+{
+	const u64 *secret = sk->secret[row];
+	u64 h;
+
+	h = (secret[0] + key->hi) * (secret[1] + key->lo);
+	h = (h ^ h >> 32 ^ key->lo) * secret[2];
+	h ^= h >> 29;
+	return (struct place) {
+		.word = (h >> 32) * sk->nr_words >> 32,
+		.shift = (row * ROWS + (h & (ROWS - 1))) * 4,
+	};
+}
+
+/* Has the line seen the last halving? */
+static bool line_current(const struct kvbm_sketch *sk, u32 line)
+{
+	return (READ_ONCE(sk->parity[line / 32]) >> line % 32 & 1) ==
+	       READ_ONCE(sk->epoch);
+}
+
+static u32 counter_read(const struct kvbm_sketch *sk, struct place p)
+{
+	u32 v = READ_ONCE(sk->words[p.word]) >> p.shift & COUNTER_MAX;
+
+	return line_current(sk, p.word / LINE_WORDS) ? v : v / 2;
+}
+
+static void line_update(struct kvbm_sketch *sk, u32 line)
+{
+	u32 first = line * LINE_WORDS;
+	u32 last = min(first + LINE_WORDS, sk->nr_words);
+	u32 i;
+
+	lockdep_assert_held(&sk->lock);
+	if (line_current(sk, line))
+		return;
+	for (i = first; i < last; i++)
+		WRITE_ONCE(sk->words[i],
+			   sk->words[i] >> 1 & 0x7777777777777777ULL);
+	WRITE_ONCE(sk->parity[line / 32],
+		   sk->parity[line / 32] ^ 1U << line % 32);
+}
+
+static void sweep(struct kvbm_sketch *sk)
+{
+	if (sk->sweep < sk->nr_lines)
+		line_update(sk, sk->sweep++);
+}
+
+static void halve(struct kvbm_sketch *sk)
+{
+	u64 odd = 0;
+	u32 v;
+
+	lockdep_assert_held(&sk->lock);
+	while (sk->sweep < sk->nr_lines)
+		sweep(sk);
+	for (v = 1; v <= COUNTER_MAX; v += 2)
+		odd += sk->values[v];
+	for (v = 0; v <= COUNTER_MAX / 2; v++)
+		sk->values[v] = sk->values[2 * v] + sk->values[2 * v + 1];
+	for (; v <= COUNTER_MAX; v++)
+		sk->values[v] = 0;
+	sk->count = sk->count / 2 - min(sk->count / 2, odd / 4);
+	sk->sweep = 0;
+	WRITE_ONCE(sk->epoch, !sk->epoch);
+}
+
+static bool saturated(const struct kvbm_sketch *sk, const struct kvbm_hash *key)
+{
+	u32 row;
+
+	for (row = 0; row < ROWS; row++)
+		if (counter_read(sk, row_place(sk, key, row)) < COUNTER_MAX)
+			return false;
+	return true;
+}
+
+static void increment(struct kvbm_sketch *sk, const struct kvbm_hash *key)
+{
+	bool counted = false;
+	u32 row;
+
+	lockdep_assert_held(&sk->lock);
+	for (row = 0; row < ROWS; row++) {
+		struct place p = row_place(sk, key, row);
+		u64 word;
+		u32 v;
+
+		line_update(sk, p.word / LINE_WORDS);
+		word = sk->words[p.word];
+		v = word >> p.shift & COUNTER_MAX;
+		if (v == COUNTER_MAX)
+			continue;
+		WRITE_ONCE(sk->words[p.word], word + (1ULL << p.shift));
+		sk->values[v]--;
+		sk->values[v + 1]++;
+		counted = true;
+	}
+	if (!counted)
+		return;
+	sweep(sk);
+	if (++sk->count >= sk->limit)
+		halve(sk);
+}
+
+/**
+ * kvbm_sketch_touch() - count hashes, one each
+ * @sk: the sketch
+ * @keys: hashes
+ * @n: how many, at most KVBM_CHUNK
+ */
+void kvbm_sketch_touch(struct kvbm_sketch *sk, const struct kvbm_hash *keys,
+		       u32 n)
+{
+	bool locked = false;
+	u32 i, row;
+
+	if (n > 1)
+		for (i = 0; i < n; i++)
+			for (row = 0; row < ROWS; row++)
+				prefetch(&sk->words[row_place(sk, &keys[i],
+							      row).word]);
+	for (i = 0; i < n; i++) {
+		if (saturated(sk, &keys[i]))
+			continue;
+		if (!locked)
+			spin_lock(&sk->lock);
+		locked = true;
+		increment(sk, &keys[i]);
+	}
+	if (locked)
+		spin_unlock(&sk->lock);
+}
+
+/**
+ * kvbm_sketch_read() - a hash's estimated count
+ * @sk: the sketch, or NULL without tracking
+ * @key: the hash
+ *
+ * Return: 0 to 15.
+ */
+u32 kvbm_sketch_read(const struct kvbm_sketch *sk, const struct kvbm_hash *key)
+{
+	u32 row, least = COUNTER_MAX;
+
+	if (!sk)
+		return 0;
+	for (row = 0; row < ROWS; row++)
+		least = min(least, counter_read(sk, row_place(sk, key, row)));
+	return least;
+}
+
+/**
+ * kvbm_sketch_create() - frequency tracking for a store
+ * @st: the store
+ * @capacity: how many hashes to tell apart, at least 1
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int kvbm_sketch_create(struct kvbm_store *st, u32 capacity)
+{
+	struct kvbm_sketch *sk = kzalloc(sizeof(*sk), GFP_KERNEL_ACCOUNT);
+
+	if (!sk)
+		return -ENOMEM;
+	st->sketch = sk;
+	spin_lock_init(&sk->lock);
+	get_random_bytes(sk->secret, sizeof(sk->secret));
+	sk->nr_words = max(capacity / 4, 1U);
+	sk->nr_lines = DIV_ROUND_UP(sk->nr_words, LINE_WORDS);
+	sk->sweep = sk->nr_lines;
+	sk->limit = (u64)SAMPLE * capacity;
+	sk->values[0] = (u64)sk->nr_words * 16;
+	sk->words = kvbm_array_alloc(st, sk->nr_words, sizeof(*sk->words));
+	sk->parity = kvbm_array_alloc(st, DIV_ROUND_UP(sk->nr_lines, 32),
+				      sizeof(*sk->parity));
+	if (!sk->words || !sk->parity) {
+		kvbm_sketch_destroy(st);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void kvbm_sketch_destroy(struct kvbm_store *st)
+{
+	if (!st->sketch)
+		return;
+	kvbm_array_free(st->sketch->parity);
+	kvbm_array_free(st->sketch->words);
+	kfree(st->sketch);
+	st->sketch = NULL;
+}

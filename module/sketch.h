@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * sketch.h - how often hashes were seen lately
+ */
+#ifndef KVBM_SKETCH_H
+#define KVBM_SKETCH_H
+
+#include "kvbm.h"
+
+int kvbm_sketch_create(struct kvbm_store *st, u32 capacity);
+void kvbm_sketch_destroy(struct kvbm_store *st);
+void kvbm_sketch_touch(struct kvbm_sketch *sk, const struct kvbm_hash *keys,
+		       u32 n);
+u32 kvbm_sketch_read(const struct kvbm_sketch *sk,
+		     const struct kvbm_hash *key);
+
+#endif /* KVBM_SKETCH_H */
