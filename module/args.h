@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * args.h - how arguments travel: extensible structures, checked bit by bit
+ */
+#ifndef KVBM_ARGS_H
+#define KVBM_ARGS_H
+
+#include <linux/uaccess.h>
+#include "kvbm.h"
+
+/*
+ * Fetch a structure of which the caller knows @usize bytes; @min is the first
+ * published size.
+ */
+static __always_inline int kvbm_fetch(void *args, size_t ksize, size_t min,
+				      const void __user *uarg, u32 usize)
+{
+	if (usize < min)
+		return -EINVAL;
+	if (usize > PAGE_SIZE)
+		return -E2BIG;
+	return copy_struct_from_user(args, ksize, uarg, usize);
+}
+
+/* Hand a structure back, as much of it as the caller knows. */
+static inline int kvbm_return(void __user *uarg, u32 usize, const void *args,
+			      size_t ksize)
+{
+	return copy_to_user(uarg, args, min_t(size_t, usize, ksize)) ? -EFAULT :
+								       0;
+}
+
+/* Every structure of the first release is its own minimum. */
+#define kvbm_fetch_args(args, uarg, usize) \
+	kvbm_fetch(args, sizeof(*(args)), sizeof(*(args)), uarg, usize)
+
+#endif /* KVBM_ARGS_H */

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * main.c - the module
+ */
+#include <linux/module.h>
+#include "file.h"
+#include "index.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+static int __init kvbm_init(void)
+{
+	kvbm_index_secrets();
+	return kvbm_directory_init();
+}
+module_init(kvbm_init);
+
+static void __exit kvbm_exit(void)
+{
+	kvbm_directory_exit();
+}
+module_exit(kvbm_exit);
+
+MODULE_DESCRIPTION("The books of a host's KV cache, shared by its processes");
+MODULE_AUTHOR("The kvbm authors");
+MODULE_LICENSE("Dual MIT/GPL");
+MODULE_VERSION("0.1.0");

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * sysfs.c - attributes: /sys/class/kvbm/<name>/, one value a file
+ *
+ * Removing the device waits for readers, so a store is alive while one of its
+ * attributes is read.  See Documentation/ABI/testing/sysfs-class-kvbm.
+ */
+#include <linux/device.h>
+#include <linux/slab.h>
+#include <linux/sysfs.h>
+#include "file.h"
+
+static struct kvbm_dev *to_kd(struct device *dev)
+{
+	return dev_get_drvdata(dev);
+}
+
+#define STORE_ATTR(_name, _format, _value)				\
+static ssize_t _name##_show(struct device *dev,				\
+			    struct device_attribute *attr, char *buf)	\
+{									\
+	const struct kvbm_dev *kd = to_kd(dev);				\
+									\
+	return sysfs_emit(buf, _format "\n", _value);			\
+}									\
+static DEVICE_ATTR_RO(_name)
+
+STORE_ATTR(store_id, "%016llx", kd->store.id);
+STORE_ATTR(total_blocks, "%u", kd->store.cfg.total);
+STORE_ATTR(block_size, "%u", kd->store.cfg.block_size);
+STORE_ATTR(policy, "%s", kd->store.cfg.policy->name);
+STORE_ATTR(duplicates, "%s", kd->store.cfg.reject ? "reject" : "allow");
+STORE_ATTR(reset_on_release, "%d", kd->store.cfg.reset);
+STORE_ATTR(frequency_capacity, "%u", kd->store.cfg.freq_capacity);
+STORE_ATTR(max_sessions, "%u", kd->store.cfg.max_sessions);
+STORE_ATTR(max_held, "%u", kd->store.cfg.max_held);
+STORE_ATTR(memory_bytes, "%llu", kd->store.memory);
+
+static ssize_t thresholds_show(struct device *dev,
+			       struct device_attribute *attr, char *buf)
+{
+	const u32 *t = to_kd(dev)->store.cfg.thresholds;
+
+	return sysfs_emit(buf, "%u %u %u\n", t[0], t[1], t[2]);
+}
+static DEVICE_ATTR_RO(thresholds);
+
+static struct attribute *store_attrs[] = {
+	&dev_attr_store_id.attr,
+	&dev_attr_total_blocks.attr,
+	&dev_attr_block_size.attr,
+	&dev_attr_policy.attr,
+	&dev_attr_duplicates.attr,
+	&dev_attr_reset_on_release.attr,
+	&dev_attr_frequency_capacity.attr,
+	&dev_attr_thresholds.attr,
+	&dev_attr_max_sessions.attr,
+	&dev_attr_max_held.attr,
+	&dev_attr_memory_bytes.attr,
+	NULL
+};
+
+static const struct attribute_group store_group = {
+	.attrs = store_attrs,
+};
+
+#define STAT_ATTR(_name)						\
+static ssize_t _name##_show(struct device *dev,				\
+			    struct device_attribute *attr, char *buf)	\
+{									\
+	struct kvbm_stats stats = {};					\
+									\
+	kvbm_store_stats(&to_kd(dev)->store, &stats);			\
+	return sysfs_emit(buf, "%llu\n", stats._name);			\
+}									\
+static DEVICE_ATTR_RO(_name)
+
+STAT_ATTR(allocations);
+STAT_ATTR(allocations_from_reset);
+STAT_ATTR(evictions);
+STAT_ATTR(registrations);
+STAT_ATTR(duplicate_blocks);
+STAT_ATTR(registration_dedup);
+STAT_ATTR(stagings);
+STAT_ATTR(match_hashes_requested);
+STAT_ATTR(match_blocks_returned);
+STAT_ATTR(scan_hashes_requested);
+STAT_ATTR(scan_blocks_returned);
+STAT_ATTR(inflight_mutable);
+STAT_ATTR(inflight_immutable);
+STAT_ATTR(reset_pool_size);
+STAT_ATTR(inactive_pool_size);
+STAT_ATTR(staged);
+STAT_ATTR(sessions);
+STAT_ATTR(reclaimed_sessions);
+STAT_ATTR(reclaimed_owned);
+STAT_ATTR(reclaimed_holds);
+STAT_ATTR(reclaim_last_ns);
+STAT_ATTR(reclaim_max_ns);
+STAT_ATTR(waits);
+STAT_ATTR(wait_grants);
+STAT_ATTR(wait_wakeups);
+
+static struct attribute *stats_attrs[] = {
+	&dev_attr_allocations.attr,
+	&dev_attr_allocations_from_reset.attr,
+	&dev_attr_evictions.attr,
+	&dev_attr_registrations.attr,
+	&dev_attr_duplicate_blocks.attr,
+	&dev_attr_registration_dedup.attr,
+	&dev_attr_stagings.attr,
+	&dev_attr_match_hashes_requested.attr,
+	&dev_attr_match_blocks_returned.attr,
+	&dev_attr_scan_hashes_requested.attr,
+	&dev_attr_scan_blocks_returned.attr,
+	&dev_attr_inflight_mutable.attr,
+	&dev_attr_inflight_immutable.attr,
+	&dev_attr_reset_pool_size.attr,
+	&dev_attr_inactive_pool_size.attr,
+	&dev_attr_staged.attr,
+	&dev_attr_sessions.attr,
+	&dev_attr_reclaimed_sessions.attr,
+	&dev_attr_reclaimed_owned.attr,
+	&dev_attr_reclaimed_holds.attr,
+	&dev_attr_reclaim_last_ns.attr,
+	&dev_attr_reclaim_max_ns.attr,
+	&dev_attr_waits.attr,
+	&dev_attr_wait_grants.attr,
+	&dev_attr_wait_wakeups.attr,
+	NULL
+};
+
+static const struct attribute_group stats_group = {
+	.name = "stats",
+	.attrs = stats_attrs,
+};
+
+const struct attribute_group *kvbm_store_groups[] = {
+	&store_group,
+	&stats_group,
+	NULL
+};
+
+static ssize_t policies_show(struct device *dev, struct device_attribute *attr,
+			     char *buf)
+{
+	const struct kvbm_evict_ops *ops;
+	unsigned int i;
+	int len = 0;
+
+	for (i = 0; (ops = kvbm_evict_nth(i)); i++)
+		len += sysfs_emit_at(buf, len, "%s%s", i ? " " : "", ops->name);
+	len += sysfs_emit_at(buf, len, "\n");
+	return len;
+}
+static DEVICE_ATTR_RO(policies);
+
+static struct attribute *control_attrs[] = {
+	&dev_attr_policies.attr,
+	NULL
+};
+
+static const struct attribute_group control_group = {
+	.attrs = control_attrs,
+};
+
+const struct attribute_group *kvbm_control_groups[] = {
+	&control_group,
+	NULL
+};
