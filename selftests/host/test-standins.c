@@ -1,3 +1,870 @@
 // SPDX-License-Identifier: MIT
-#include <linux/rhashtable.h>
-int main(void) { return 0; }
+/*
+ * The stand-ins do what the kernel does, and their checks fire. What
+ * rhashtable does on top of them is in test-rhashtable.c.
+ */
+#include <linux/atomic.h>
+#include <linux/bitmap.h>
+#include <linux/completion.h>
+#include <linux/delay.h>
+#include <linux/kernel.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/random.h>
+#include <linux/rcupdate.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/uaccess.h>
+#include <linux/workqueue.h>
+#include "host.h"
+
+#include "host_harness.h"
+
+#define THREADS 4
+
+static void run_threads(void *(*fn)(void *), void *arg)
+{
+	pthread_t t[THREADS];
+	int i;
+
+	for (i = 0; i < THREADS; i++)
+		BUG_ON(pthread_create(&t[i], NULL, fn, arg));
+	for (i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+}
+
+/* --- atomics ------------------------------------------------------------ */
+
+TEST(atomic_results)
+{
+	atomic64_t w = ATOMIC64_INIT(5);
+	atomic_t a = ATOMIC_INIT(1);
+	s64 old = 4;
+	int *p = NULL, x;
+
+	EXPECT_FALSE(atomic64_try_cmpxchg(&w, &old, 9));
+	EXPECT_EQ(old, 5);
+	EXPECT_TRUE(atomic64_try_cmpxchg_acquire(&w, &old, 9));
+	EXPECT_EQ(old, 5);
+	EXPECT_EQ(atomic64_read(&w), 9);
+	EXPECT_EQ(atomic64_cmpxchg(&w, 1, 2), 9);
+	EXPECT_EQ(atomic64_cmpxchg(&w, 9, 2), 9);
+	EXPECT_EQ(atomic64_fetch_add(3, &w), 2);
+	EXPECT_EQ(atomic64_add_return(3, &w), 8);
+	EXPECT_EQ(atomic64_xchg(&w, -1), 8);
+	EXPECT_EQ(atomic64_fetch_andnot(1, &w), -1);
+	EXPECT_EQ(atomic64_read(&w), -2);
+
+	EXPECT_TRUE(atomic_inc_not_zero(&a));
+	EXPECT_FALSE(atomic_dec_and_test(&a));
+	EXPECT_TRUE(atomic_dec_and_test(&a));
+	EXPECT_FALSE(atomic_inc_not_zero(&a));
+	EXPECT_EQ(atomic_dec_if_positive(&a), -1);
+	EXPECT_EQ(atomic_read(&a), 0);
+	EXPECT_FALSE(atomic_add_unless(&a, 7, 0));
+	EXPECT_TRUE(atomic_add_unless(&a, 7, 1));
+	EXPECT_EQ(atomic_read(&a), 7);
+
+	EXPECT_EQ(cmpxchg(&p, NULL, &x), NULL);
+	EXPECT_EQ(cmpxchg(&p, NULL, NULL), &x);
+	EXPECT_EQ(xchg(&p, NULL), &x);
+}
+
+static atomic64_t counter;
+
+static void *add_by_cmpxchg(void *arg)
+{
+	int i;
+
+	for (i = 0; i < 20000; i++) {
+		s64 v = atomic64_read(&counter);
+
+		while (!atomic64_try_cmpxchg_relaxed(&counter, &v, v + 1))
+			;
+	}
+	return NULL;
+}
+
+TEST(atomic_cmpxchg_loses_nothing)
+{
+	atomic64_set(&counter, 0);
+	run_threads(add_by_cmpxchg, NULL);
+	EXPECT_EQ(atomic64_read(&counter), THREADS * 20000);
+}
+
+static int message, messages_seen;
+static atomic_t flag;
+
+static void *pass_messages(void *arg)
+{
+	bool writer = arg;
+	int i;
+
+	for (i = 1; i <= 2000; i++) {
+		if (writer) {
+			while (atomic_read_acquire(&flag))
+				cpu_relax();
+			message = i;
+			atomic_set_release(&flag, 1);
+		} else {
+			while (!atomic_read_acquire(&flag))
+				sched_yield();
+			messages_seen += message == i;
+			atomic_set_release(&flag, 0);
+		}
+	}
+	return NULL;
+}
+
+TEST(atomic_acquire_release_orders)
+{
+	pthread_t w, r;
+
+	ASSERT_EQ(0, pthread_create(&w, NULL, pass_messages, (void *)1));
+	ASSERT_EQ(0, pthread_create(&r, NULL, pass_messages, NULL));
+	pthread_join(w, NULL);
+	pthread_join(r, NULL);
+	EXPECT_EQ(messages_seen, 2000);
+}
+
+TEST(refcount)
+{
+	refcount_t r = REFCOUNT_INIT(1);
+
+	EXPECT_TRUE(refcount_inc_not_zero(&r));
+	EXPECT_FALSE(refcount_dec_and_test(&r));
+	EXPECT_TRUE(refcount_dec_and_test(&r));
+	EXPECT_FALSE(refcount_inc_not_zero(&r));
+	host_warn_expect(true);
+	refcount_inc(&r);	/* from zero */
+	EXPECT_EQ(host_warn_expect(false), 1);
+}
+
+/* --- bits --------------------------------------------------------------- */
+
+TEST(bits_against_loops)
+{
+	const unsigned int n = 200;
+	unsigned int round, i, j;
+
+	host_seed(1);
+	for (round = 0; round < 300; round++) {
+		unsigned long *map = bitmap_zalloc(n, GFP_KERNEL);
+		unsigned int set = 0, last = n;
+
+		ASSERT_NE(map, NULL);
+		for (i = 0; i < round % 40; i++)
+			__set_bit(get_random_u32_below(n), map);
+		for (i = 0; i < n; i++) {
+			if (!test_bit(i, map))
+				continue;
+			set++;
+			last = i;
+		}
+		EXPECT_EQ(bitmap_weight(map, n), set);
+		EXPECT_EQ(find_last_bit(map, n), last);
+		EXPECT_EQ(bitmap_empty(map, n), !set);
+		for (i = 0; i <= n; i++) {
+			for (j = i; j < n && !test_bit(j, map); j++)
+				;
+			EXPECT_EQ(find_next_bit(map, n, i), j);
+			for (j = i; j < n && test_bit(j, map); j++)
+				;
+			EXPECT_EQ(find_next_zero_bit(map, n, i), j);
+		}
+		j = 0;
+		for_each_set_bit(i, map, n)
+			j++;
+		EXPECT_EQ(j, set);
+		bitmap_free(map);
+	}
+	EXPECT_EQ(fls(0), 0);
+	EXPECT_EQ(fls(1), 1);
+	EXPECT_EQ(fls(0x80000000), 32);
+	EXPECT_EQ(fls64(1ULL << 63), 64);
+	EXPECT_EQ(__fls(6), 2);
+	EXPECT_EQ(__ffs(6), 1);
+	EXPECT_EQ(ffz(7), 3);
+	EXPECT_EQ(roundup_pow_of_two(33), 64);
+	EXPECT_EQ(ilog2(1ULL << 40), 40);
+	EXPECT_EQ(rol64(1ULL << 63 | 1, 1), 3);
+	EXPECT_EQ(GENMASK_ULL(39, 36), 0xf000000000);
+}
+
+/* --- locks -------------------------------------------------------------- */
+
+static DEFINE_SPINLOCK(lock);
+static DEFINE_MUTEX(mutex);
+static long guarded;
+
+static void *add_under_spinlock(void *arg)
+{
+	unsigned long flags;
+	int i;
+
+	for (i = 0; i < 20000; i++) {
+		if (i % 3 == 0) {
+			spin_lock(&lock);
+			lockdep_assert_held(&lock);
+			guarded++;
+			spin_unlock(&lock);
+		} else if (i % 3 == 1) {
+			spin_lock_irqsave(&lock, flags);
+			guarded++;
+			spin_unlock_irqrestore(&lock, flags);
+		} else {
+			while (!spin_trylock(&lock))
+				sched_yield();
+			guarded++;
+			spin_unlock(&lock);
+		}
+	}
+	return NULL;
+}
+
+TEST(spinlock_excludes)
+{
+	guarded = 0;
+	run_threads(add_under_spinlock, NULL);
+	EXPECT_EQ(guarded, THREADS * 20000);
+	EXPECT_FALSE(spin_is_locked(&lock));
+}
+
+static void *add_under_mutex(void *arg)
+{
+	int i;
+
+	for (i = 0; i < 5000; i++) {
+		mutex_lock(&mutex);
+		lockdep_assert_held(&mutex);
+		guarded++;
+		mutex_unlock(&mutex);
+	}
+	return NULL;
+}
+
+TEST(mutex_excludes)
+{
+	guarded = 0;
+	run_threads(add_under_mutex, NULL);
+	EXPECT_EQ(guarded, THREADS * 5000);
+}
+
+#ifdef HOST_LOCK_TIMES
+TEST(lock_times)
+{
+	struct host_lock_times t;
+	u64 end;
+
+	spin_lock_init(&lock);
+	spin_lock(&lock);
+	spin_unlock(&lock);
+	spin_lock(&lock);
+	end = ktime_get_ns() + 300000;
+	while (ktime_get_ns() < end)
+		;
+	spin_unlock(&lock);
+	host_lock_times(&lock, &t);
+	EXPECT_EQ(t.count, 2);
+	EXPECT_GE(max(t.max_ns, t.preempted_max_ns), 290000);
+	EXPECT_LE(t.max_ns, 3000000);
+}
+#endif
+
+/* The harness takes SIGABRT for a failed assertion of its own. */
+static void aborted(int sig)
+{
+	signal(SIGUSR1, SIG_DFL);
+	raise(SIGUSR1);
+}
+
+#define MISTAKE_ALWAYS(name)                                           \
+	static void make_##name(struct __test_metadata *_metadata);    \
+	TEST_SIGNAL(mistake_##name, SIGUSR1)                           \
+	{                                                              \
+		BUG_ON(!freopen("/dev/null", "w", stderr));            \
+		dup2(fileno(stderr), 2);                               \
+		signal(SIGABRT, aborted);                              \
+		make_##name(_metadata);                                \
+	}                                                              \
+	static void make_##name(struct __test_metadata *_metadata)
+
+/* Each of these mistakes must end a checked build. */
+#ifdef HOST_DEBUG
+#define MISTAKE(name) MISTAKE_ALWAYS(name)
+#else
+#define MISTAKE(name) \
+	static void __maybe_unused make_##name( \
+		struct __test_metadata *_metadata)
+#endif
+
+MISTAKE(spinlock_recursion)
+{
+	spin_lock(&lock);
+	spin_lock(&lock);
+}
+
+static void *unlock_it(void *arg)
+{
+	spin_unlock(&lock);
+	return NULL;
+}
+
+MISTAKE(spinlock_foreign_unlock)
+{
+	pthread_t t;
+
+	spin_lock(&lock);
+	pthread_create(&t, NULL, unlock_it, NULL);
+	pthread_join(t, NULL);
+}
+
+MISTAKE(lock_not_held)
+{
+	lockdep_assert_held(&lock);
+}
+
+MISTAKE(sleep_under_spinlock)
+{
+	spin_lock(&lock);
+	kfree(kmalloc(8, GFP_KERNEL));
+}
+
+MISTAKE(sleep_in_rcu_reader)
+{
+	rcu_read_lock();
+	mutex_lock(&mutex);
+}
+
+MISTAKE(user_copy_under_spinlock)
+{
+	int x, y = 0;
+
+	spin_lock(&lock);
+	if (copy_from_user(&x, &y, sizeof(x)))
+		return;
+}
+
+MISTAKE(rcu_dereference_outside)
+{
+	static int *p;
+
+	(void)rcu_dereference(p);
+}
+
+MISTAKE(rcu_unbalanced)
+{
+	rcu_read_unlock();
+}
+
+MISTAKE_ALWAYS(warning)
+{
+	WARN_ON_ONCE(true);
+}
+
+MISTAKE_ALWAYS(rcu_waits_for_itself)
+{
+	rcu_read_lock();
+	synchronize_rcu();
+}
+
+TEST(no_sleep_where_none_is_meant)
+{
+	void *p;
+
+	spin_lock(&lock);
+	p = kmalloc(8, GFP_ATOMIC);
+	kfree(p);
+	spin_unlock(&lock);
+	p = kmalloc(8, GFP_KERNEL);
+	EXPECT_NE(p, NULL);
+	kfree(p);
+}
+
+/* --- RCU ---------------------------------------------------------------- */
+
+struct pair {
+	u64 a, b;
+	struct rcu_head rcu;
+};
+
+static struct pair *shared;
+static atomic_t freed, stop;
+
+static void free_pair(struct rcu_head *head)
+{
+	struct pair *p = container_of(head, struct pair, rcu);
+
+	/* A reader that still has it will notice, and so will ASan. */
+	p->a = 1;
+	p->b = 2;
+	kfree(p);
+	atomic_inc(&freed);
+}
+
+static void *read_pairs(void *arg)
+{
+	long bad = 0;
+
+	while (!atomic_read(&stop)) {
+		struct pair *p;
+
+		rcu_read_lock();
+		rcu_read_lock();
+		p = rcu_dereference(shared);
+		rcu_read_unlock();
+		bad += p->a != p->b;
+		rcu_read_unlock();
+	}
+	return (void *)bad;
+}
+
+TEST(rcu_readers_see_whole_objects)
+{
+	struct host_mem before, after;
+	pthread_t t[THREADS];
+	struct pair *p, *old;
+	int i, n = 1000;
+	void *bad;
+
+	host_mem_stats(&before);
+	p = kzalloc(sizeof(*p), GFP_KERNEL);
+	rcu_assign_pointer(shared, p);
+	for (i = 0; i < THREADS; i++)
+		ASSERT_EQ(0, pthread_create(&t[i], NULL, read_pairs, NULL));
+	for (i = 1; i < n; i++) {
+		p = kmalloc(sizeof(*p), GFP_KERNEL);
+		p->a = i;
+		p->b = i;
+		old = rcu_replace_pointer(shared, p, true);
+		if (i % 100 == 0) {
+			synchronize_rcu();
+			old->a = 1;
+			old->b = 2;
+			kfree(old);
+			atomic_inc(&freed);
+		} else {
+			call_rcu(&old->rcu, free_pair);
+		}
+	}
+	atomic_set(&stop, 1);
+	for (i = 0; i < THREADS; i++) {
+		pthread_join(t[i], &bad);
+		EXPECT_EQ(bad, NULL);
+	}
+	kfree_rcu(shared, rcu);
+	rcu_barrier();
+	EXPECT_EQ(atomic_read(&freed), n - 1);
+	host_drain();
+	host_mem_stats(&after);
+	EXPECT_EQ(before.objects, after.objects);
+	EXPECT_EQ(before.bytes, after.bytes);
+}
+
+static void *linger(void *arg)
+{
+	rcu_read_lock();
+	atomic_set(&flag, 1);
+	usleep(50000);
+	atomic_set(&flag, 2);
+	rcu_read_unlock();
+	return NULL;
+}
+
+TEST(rcu_waits_for_readers)
+{
+	pthread_t t;
+
+	atomic_set(&flag, 0);
+	ASSERT_EQ(0, pthread_create(&t, NULL, linger, NULL));
+	while (!atomic_read(&flag))
+		sched_yield();
+	synchronize_rcu();
+	EXPECT_EQ(atomic_read(&flag), 2);
+	pthread_join(t, NULL);
+}
+
+TEST(rcu_parked_callbacks)
+{
+	struct pair *p = kzalloc(sizeof(*p), GFP_KERNEL);
+
+	host_work_manual(true);
+	call_rcu(&p->rcu, free_pair);
+	usleep(20000);
+	EXPECT_EQ(atomic_read(&freed), 0);
+	host_rcu_quiesce();
+	EXPECT_EQ(atomic_read(&freed), 1);
+}
+
+/* --- allocation --------------------------------------------------------- */
+
+TEST(alloc_like_the_kernel)
+{
+	unsigned char *p, *q;
+	struct host_mem before, after;
+	size_t i;
+
+	host_mem_stats(&before);
+	for (i = 8; i <= PAGE_SIZE; i *= 2) {
+		p = kmalloc(i, GFP_KERNEL);
+		EXPECT_EQ((unsigned long)p & (i - 1) & ~7UL, 0);
+		kfree(p);
+	}
+	p = kzalloc(100, GFP_KERNEL);
+	EXPECT_EQ(memchr_inv(p, 0, 100), NULL);
+	kfree(p);
+	p = kmalloc(0, GFP_KERNEL);
+	EXPECT_TRUE(ZERO_OR_NULL_PTR(p));
+	kfree(p);
+	kfree(NULL);
+	kvfree(NULL);
+
+	p = kvzalloc(5 << 20, GFP_KERNEL);
+	ASSERT_NE(p, NULL);
+	EXPECT_TRUE(is_vmalloc_addr(p + 12345));
+	EXPECT_EQ(memchr_inv(p, 0, 5 << 20), NULL);
+	q = vmalloc_huge(100, GFP_KERNEL | __GFP_ZERO);
+	EXPECT_EQ((unsigned long)q & ~PAGE_MASK, 0);
+	kvfree(q);
+	kvfree(p);
+	EXPECT_EQ(kmalloc(KMALLOC_MAX_SIZE + 1, GFP_KERNEL | __GFP_NOWARN),
+		  NULL);
+	EXPECT_EQ(kvmalloc(1UL << 31, GFP_KERNEL | __GFP_NOWARN), NULL);
+	EXPECT_EQ(vmalloc(1UL << 62), NULL);
+	EXPECT_EQ(kvcalloc(1UL << 40, 1UL << 40, GFP_KERNEL), NULL);
+	/* Too much for one piece, and not allowed to sleep for several. */
+	EXPECT_EQ(kvmalloc(8 << 20, GFP_ATOMIC), NULL);
+	host_warn_expect(true);
+	EXPECT_EQ(kvmalloc(1UL << 31, GFP_KERNEL), NULL);
+	EXPECT_EQ(host_warn_expect(false), 1);
+	host_mem_stats(&after);
+	EXPECT_EQ(before.bytes, after.bytes);
+	EXPECT_EQ(before.objects, after.objects);
+}
+
+TEST(alloc_failures)
+{
+	struct host_mem m;
+	void *p;
+	int i, n;
+
+	host_fail_nth(3);
+	for (i = 1; i <= 5; i++) {
+		p = kmalloc(10, GFP_KERNEL);
+		EXPECT_EQ(!p, i == 3);
+		kfree(p);
+	}
+	EXPECT_TRUE(host_fail_fired());
+	EXPECT_FALSE(host_fail_fired());
+	host_fail_nth(1);
+	p = kmalloc(10, GFP_KERNEL | __GFP_NOFAIL);
+	EXPECT_NE(p, NULL);
+	kfree(p);
+	EXPECT_EQ(vmalloc(10), NULL);
+	EXPECT_TRUE(host_fail_fired());
+
+	host_fail_rate(500000);
+	for (i = n = 0; i < 1000; i++) {
+		p = kmalloc(10, GFP_KERNEL);
+		n += !p;
+		kfree(p);
+	}
+	host_fail_rate(0);
+	EXPECT_GT(n, 350);
+	EXPECT_LT(n, 650);
+
+	host_mem_stats(&m);
+	host_mem_limit(m.bytes + (1 << 20));
+	EXPECT_EQ(vmalloc(2 << 20), NULL);
+	p = vmalloc(1 << 19);
+	EXPECT_NE(p, NULL);
+	vfree(p);
+	host_mem_limit(0);
+
+	host_mem_available(10 << 20);
+	EXPECT_EQ(si_mem_available(), (10 << 20) / PAGE_SIZE);
+	host_mem_available(0);
+	EXPECT_GT(si_mem_available(), 0);
+}
+
+/* --- user memory -------------------------------------------------------- */
+
+static char user[64];
+
+static void change_it(const void *p, size_t len, int what)
+{
+	if (what == HOST_FAULT_READ)
+		user[0]++;
+}
+
+TEST(user_faults)
+{
+	char k[64];
+	u32 x = 0;
+	int i;
+
+	memset(user, 'u', sizeof(user));
+	EXPECT_EQ(copy_from_user(k, user, 64), 0);
+	EXPECT_EQ(memcmp(k, user, 64), 0);
+	for (i = 0; i < 64; i++) {
+		host_fault_range(user + i, 1, HOST_FAULT_READ);
+		memset(k, 'k', sizeof(k));
+		EXPECT_EQ(copy_from_user(k, user, 64), 64 - i);
+		EXPECT_EQ(memchr_inv(k, 'u', i), NULL);
+		EXPECT_EQ(memchr_inv(k + i, 0, 64 - i), NULL);
+		EXPECT_EQ(copy_to_user(user, user, 64), 0);
+		host_fault_clear();
+	}
+	host_fault_range(user + 8, 8, HOST_FAULT_WRITE);
+	memset(k, 'w', sizeof(k));
+	EXPECT_EQ(copy_to_user(user, k, 64), 56);
+	EXPECT_EQ(user[7], 'w');
+	EXPECT_EQ(user[8], 'u');
+	EXPECT_EQ(clear_user(user + 16, 8), 0);
+	EXPECT_EQ(put_user(7u, (u32 *)(user + 12)), -EFAULT);
+	EXPECT_EQ(put_user(7u, (u32 *)(user + 16)), 0);
+	EXPECT_EQ(get_user(x, (u32 *)(user + 16)), 0);
+	EXPECT_EQ(x, 7);
+	host_fault_clear();
+
+	EXPECT_EQ(copy_from_user(k, NULL, 4), 4);
+	EXPECT_EQ(copy_from_user(k, (void *)-8L, 64), 64);
+	EXPECT_EQ(copy_from_user(k, NULL, 0), 0);
+
+	host_user_only(user, 16, HOST_FAULT_READ);
+	host_user_only(user + 16, 16, HOST_FAULT_READ | HOST_FAULT_WRITE);
+	EXPECT_EQ(copy_from_user(k, user, 64), 32);
+	EXPECT_EQ(copy_to_user(user + 8, k, 8), 8);
+	EXPECT_EQ(copy_to_user(user + 24, k, 16), 8);
+	host_fault_clear();
+
+	host_fail_usercopy_nth(2);
+	EXPECT_EQ(copy_from_user(k, user, 4), 0);
+	EXPECT_EQ(copy_from_user(k, user, 4), 4);
+	EXPECT_EQ(copy_from_user(k, user, 4), 0);
+
+	host_user_hook(change_it);
+	EXPECT_EQ(copy_from_user(&k[0], user, 1), 0);
+	EXPECT_EQ(copy_from_user(&k[1], user, 1), 0);
+	host_user_hook(NULL);
+	EXPECT_EQ(k[0] + 1, k[1]);
+}
+
+TEST(user_structs)
+{
+	u32 k[4], u[6] = { 1, 2, 3, 4, 0, 0 };
+
+	EXPECT_EQ(copy_struct_from_user(k, 16, u, 16), 0);
+	EXPECT_EQ(k[3], 4);
+	EXPECT_EQ(copy_struct_from_user(k, 16, u, 8), 0);
+	EXPECT_EQ(k[1], 2);
+	EXPECT_EQ(k[2] | k[3], 0);
+	EXPECT_EQ(copy_struct_from_user(k, 16, u, 24), 0);
+	u[5] = 1;
+	EXPECT_EQ(copy_struct_from_user(k, 16, u, 24), -E2BIG);
+	host_fault_range(&u[4], 4, HOST_FAULT_READ);
+	EXPECT_EQ(copy_struct_from_user(k, 16, u, 24), -EFAULT);
+	EXPECT_EQ(copy_struct_from_user(k, 16, u, 16), 0);
+	host_fault_clear();
+}
+
+/* --- work --------------------------------------------------------------- */
+
+struct job {
+	struct work_struct work;
+	atomic_t runs;
+	int again;
+	pthread_t thread;
+};
+
+static void do_job(struct work_struct *work)
+{
+	struct job *j = container_of(work, struct job, work);
+
+	j->thread = pthread_self();
+	atomic_inc(&j->runs);
+	if (j->again-- > 0)
+		schedule_work(&j->work);
+}
+
+TEST(work_on_a_thread)
+{
+	struct job j = { .again = 2 };
+
+	INIT_WORK(&j.work, do_job);
+	EXPECT_TRUE(schedule_work(&j.work));
+	while (atomic_read(&j.runs) < 3)
+		sched_yield();
+	flush_work(&j.work);
+	EXPECT_FALSE(pthread_equal(j.thread, pthread_self()));
+	EXPECT_FALSE(work_busy(&j.work));
+	EXPECT_EQ(atomic_read(&j.runs), 3);
+	j.again = 0;
+	schedule_work(&j.work);
+	cancel_work_sync(&j.work);
+	EXPECT_FALSE(work_busy(&j.work));
+}
+
+TEST(work_by_hand)
+{
+	struct job j = { .again = 0 };
+	struct delayed_work d;
+
+	host_work_manual(true);
+	INIT_WORK(&j.work, do_job);
+	EXPECT_TRUE(schedule_work(&j.work));
+	EXPECT_FALSE(schedule_work(&j.work));
+	usleep(20000);
+	EXPECT_EQ(atomic_read(&j.runs), 0);
+	EXPECT_EQ(host_run_work(), 1);
+	EXPECT_EQ(atomic_read(&j.runs), 1);
+	EXPECT_TRUE(pthread_equal(j.thread, pthread_self()));
+	schedule_work(&j.work);
+	EXPECT_TRUE(flush_work(&j.work));
+	EXPECT_EQ(atomic_read(&j.runs), 2);
+	schedule_work(&j.work);
+	EXPECT_TRUE(cancel_work_sync(&j.work));
+	EXPECT_EQ(host_run_work(), 0);
+	schedule_work(&j.work);
+	msleep(1);
+	EXPECT_EQ(atomic_read(&j.runs), 3);
+
+	INIT_DELAYED_WORK(&d, do_job);
+	schedule_delayed_work(&d, 1000 * HZ);
+	EXPECT_TRUE(cancel_delayed_work_sync(&d));
+}
+
+static void tell(struct work_struct *work)
+{
+	complete(*(struct completion **)(work + 1));
+}
+
+TEST(work_delayed_and_completions)
+{
+	struct {
+		struct delayed_work d;
+		struct completion *tell;
+	} w;
+	struct completion done;
+	u64 start = ktime_get_ns();
+
+	init_completion(&done);
+	w.tell = &done;
+	INIT_DELAYED_WORK(&w.d, tell);
+	EXPECT_EQ(wait_for_completion_timeout(&done, 1), 0);
+	schedule_delayed_work(&w.d, msecs_to_jiffies(40));
+	wait_for_completion(&done);
+	EXPECT_GE(ktime_get_ns() - start, 40 * NSEC_PER_MSEC);
+	EXPECT_FALSE(try_wait_for_completion(&done));
+	flush_delayed_work(&w.d);
+	host_set_signal(true, true);
+	EXPECT_EQ(wait_for_completion_killable(&done), -ERESTARTSYS);
+	host_set_signal(false, false);
+}
+
+static DECLARE_WAIT_QUEUE_HEAD(wq);
+
+static void *wake(void *arg)
+{
+	usleep(10000);
+	atomic_set(&flag, 3);
+	wake_up(&wq);
+	return NULL;
+}
+
+TEST(wait_queue)
+{
+	pthread_t t;
+
+	atomic_set(&flag, 0);
+	EXPECT_EQ(wait_event_interruptible_timeout(wq, atomic_read(&flag), 1),
+		  0);
+	ASSERT_EQ(0, pthread_create(&t, NULL, wake, NULL));
+	EXPECT_EQ(wait_event_interruptible(wq, atomic_read(&flag) == 3), 0);
+	pthread_join(t, NULL);
+}
+
+/* --- the rest ----------------------------------------------------------- */
+
+TEST(random_repeats)
+{
+	u64 a[8], b[8];
+
+	get_random_bytes(a, sizeof(a));
+	get_random_bytes(b, sizeof(b));
+	EXPECT_NE(memcmp(a, b, sizeof(a)), 0);
+	host_seed(42);
+	get_random_bytes(a, sizeof(a));
+	host_seed(42);
+	get_random_bytes(b, sizeof(b));
+	EXPECT_EQ(memcmp(a, b, sizeof(a)), 0);
+	host_seed(43);
+	get_random_bytes(b, sizeof(b));
+	EXPECT_NE(memcmp(a, b, sizeof(a)), 0);
+}
+
+TEST(signals)
+{
+	EXPECT_FALSE(fatal_signal_pending(current));
+	host_fatal_after(3);
+	EXPECT_FALSE(fatal_signal_pending(current));
+	EXPECT_FALSE(fatal_signal_pending(current));
+	EXPECT_TRUE(fatal_signal_pending(current));
+	EXPECT_TRUE(signal_pending(current));
+	host_set_signal(true, false);
+	EXPECT_FALSE(fatal_signal_pending(current));
+	EXPECT_TRUE(signal_pending(current));
+}
+
+TEST(frozen_time)
+{
+	host_set_time(5 * NSEC_PER_SEC);
+	EXPECT_EQ(ktime_get_ns(), 5 * NSEC_PER_SEC);
+	EXPECT_EQ(jiffies, 5 * HZ);
+	host_set_time(0);
+	EXPECT_NE(ktime_get_ns(), 5 * NSEC_PER_SEC);
+}
+
+struct stat {
+	u64 n;
+};
+
+static void *count(void *arg)
+{
+	struct stat __percpu *s = arg;
+	int i;
+
+	for (i = 0; i < 10000; i++)
+		this_cpu_inc(s->n);
+	return NULL;
+}
+
+TEST(percpu_sums)
+{
+	struct stat __percpu *s = alloc_percpu(struct stat);
+	u64 sum = 0;
+	int cpu, round;
+
+	/* More threads over time than there are CPUs. */
+	for (round = 0; round < 20; round++)
+		run_threads(count, s);
+	for_each_possible_cpu(cpu)
+		sum += per_cpu_ptr(s, cpu)->n;
+	EXPECT_EQ(sum, 20 * THREADS * 10000);
+	free_percpu(s);
+}
+
+TEST(strings)
+{
+	char buf[4];
+
+	EXPECT_EQ(strscpy(buf, "abc", 4), 3);
+	EXPECT_EQ(strscpy(buf, "abcd", 4), -E2BIG);
+	EXPECT_STREQ(buf, "abc");
+	EXPECT_EQ(scnprintf(buf, 4, "%d", 123456), 3);
+	EXPECT_STREQ(buf, "123");
+}
+
+TEST_HARNESS_MAIN

@@ -14,6 +14,7 @@
 #include <linux/random.h>
 #include <linux/string.h>
 #include "host.h"
+#include "lib.h"
 
 static size_t live_bytes, peak_bytes, live_objects, total_allocs, failed;
 static size_t limit_bytes;
@@ -215,6 +216,16 @@ struct area {
 
 static pthread_mutex_t areas_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct area *areas;
+
+void host_alloc_fork_lock(void)
+{
+	pthread_mutex_lock(&areas_lock);
+}
+
+void host_alloc_fork_unlock(void)
+{
+	pthread_mutex_unlock(&areas_lock);
+}
 
 /*
  * Sanitizers see the end of an allocation only if it comes from their

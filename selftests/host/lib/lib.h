@@ -10,4 +10,9 @@ void host_worker_kick(void);
 bool host_rcu_has_callbacks(void);
 unsigned int host_rcu_run_callbacks(void);
 
+void host_rcu_fork_lock(void);
+void host_rcu_fork_unlock(bool child);
+void host_alloc_fork_lock(void);
+void host_alloc_fork_unlock(void);
+
 #endif

@@ -313,3 +313,12 @@ void host_might_sleep(const char *file, int line)
 		host_bug(file, line, "sleeping in an RCU reader");
 }
 #endif
+
+/* Of the sanitizers, where a program has no wishes of its own. */
+#ifdef HOST_TSAN
+const char *__tsan_default_options(void);
+__weak const char *__tsan_default_options(void)
+{
+	return "atexit_sleep_ms=100:second_deadlock_stack=1:history_size=5";
+}
+#endif

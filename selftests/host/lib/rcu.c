@@ -42,22 +42,32 @@ static void reader_gone(void *arg)
 	r->known = false;
 }
 
-static void child_has_one_thread(void)
+void host_rcu_fork_lock(void)
+{
+	pthread_mutex_lock(&batch_lock);
+	pthread_mutex_lock(&readers_lock);
+	pthread_mutex_lock(&cb_lock);
+}
+
+void host_rcu_fork_unlock(bool child)
 {
 	struct host_rcu_reader *r = &host_rcu_self;
 
-	readers = NULL;
-	pthread_mutex_init(&readers_lock, NULL);
-	pthread_mutex_init(&cb_lock, NULL);
-	pthread_mutex_init(&batch_lock, NULL);
-	if (r->known) {
-		r->next = NULL;
-		r->pprev = &readers;
-		readers = r;
+	if (child) {
+		/* Nobody else came along. */
+		readers = NULL;
+		if (r->known) {
+			r->next = NULL;
+			r->pprev = &readers;
+			readers = r;
+		}
 	}
+	pthread_mutex_unlock(&cb_lock);
+	pthread_mutex_unlock(&readers_lock);
+	pthread_mutex_unlock(&batch_lock);
 }
 
-static int membarrier(int cmd)
+static int __maybe_unused membarrier(int cmd)
 {
 	return syscall(__NR_membarrier, cmd, 0, 0);
 }
@@ -65,7 +75,6 @@ static int membarrier(int cmd)
 static void __attribute__((constructor)) rcu_setup(void)
 {
 	BUG_ON(pthread_key_create(&reader_key, reader_gone));
-	pthread_atfork(NULL, NULL, child_has_one_thread);
 #ifndef HOST_TSAN
 	host_rcu_slow =
 		membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;

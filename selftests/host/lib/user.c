@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* User memory that faults where the test says so. */
-#include <pthread.h>
 #include <linux/kernel.h>
 #include <linux/uaccess.h>
 #include <linux/preempt.h>
@@ -104,8 +103,10 @@ unsigned long copy_from_user(void *to, const void __user *from,
 {
 	size_t ok = n ? reachable(from, n, HOST_FAULT_READ) : 0;
 
-	memcpy(to, from, ok);
-	memset(to + ok, 0, n - ok);
+	if (ok)
+		memcpy(to, from, ok);
+	if (ok < n)
+		memset(to + ok, 0, n - ok);
 	return n - ok;
 }
 
@@ -113,7 +114,8 @@ unsigned long copy_to_user(void __user *to, const void *from, unsigned long n)
 {
 	size_t ok = n ? reachable(to, n, HOST_FAULT_WRITE) : 0;
 
-	memcpy(to, from, ok);
+	if (ok)
+		memcpy(to, from, ok);
 	return n - ok;
 }
 
@@ -121,7 +123,8 @@ unsigned long clear_user(void __user *to, unsigned long n)
 {
 	size_t ok = n ? reachable(to, n, HOST_FAULT_WRITE) : 0;
 
-	memset(to, 0, ok);
+	if (ok)
+		memset(to, 0, ok);
 	return n - ok;
 }
 

@@ -39,34 +39,43 @@ static void conds_setup(void)
 	pthread_condattr_destroy(&attr);
 }
 
+/*
+ * A child starts with the locks of the stand-ins free and what they guard
+ * consistent, but without a worker: it starts its own if it needs one.
+ */
 static void before_fork(void)
 {
+	host_rcu_fork_lock();
 	pthread_mutex_lock(&lock);
+	host_alloc_fork_lock();
 }
 
 static void after_fork_parent(void)
 {
+	host_alloc_fork_unlock();
 	pthread_mutex_unlock(&lock);
+	host_rcu_fork_unlock(false);
 }
 
-/* The child has no worker: it starts its own if it needs one. */
 static void after_fork_child(void)
 {
 	int i;
 
+	host_alloc_fork_unlock();
 	started = false;
 	worker_busy = false;
 	running = 0;
 	for (i = 0; i < MAX_RUNNING; i++)
 		current_work[i] = NULL;
-	pthread_mutex_init(&lock, NULL);
-	conds_setup();
+	pthread_mutex_unlock(&lock);
+	host_rcu_fork_unlock(true);
 }
 
 static void __attribute__((constructor)) work_setup(void)
 {
 	conds_setup();
-	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+	BUG_ON(pthread_atfork(before_fork, after_fork_parent,
+			      after_fork_child));
 }
 
 /* @ns from now, on the real clock even while the test has frozen its own. */

@@ -141,7 +141,8 @@ static void query(struct gen *g, struct g_op *op)
 
 		op->hash[at] = op->hash[g_below(r, op->n)];
 	}
-	if (odd(g, 12))
+	/* Whether touching what no block can carry counts is left open. */
+	if (op->kind != G_TOUCH && odd(g, 12))
 		op->hash[g_below(r, op->n)] = g_bad_hash(r);
 }
 

@@ -70,7 +70,7 @@ static struct m_hash one_hash(struct maker *k)
 	return k->u.node[g_below(&k->rng, k->u.n)].hash;
 }
 
-static void add_query(struct maker *k, uint32_t n)
+static void add_query(struct maker *k, uint32_t n, bool bad)
 {
 	struct m_hash h[G_MAX];
 
@@ -80,7 +80,7 @@ static void add_query(struct maker *k, uint32_t n)
 		g_runs(&k->u, &k->rng, h, n);
 	else
 		n = g_path(&k->u, &k->rng, h, n);
-	if (g_once_in(&k->rng, 30))
+	if (bad && g_once_in(&k->rng, 30))
 		h[g_below(&k->rng, n)] = g_bad_hash(&k->rng);
 	for (uint32_t i = 0; i < n; i++)
 		add_hash(k, h[i], !i);
@@ -328,11 +328,11 @@ static void any_line(struct maker *k)
 		break;
 	case A_MATCH:
 		add(k, "match");
-		add_query(k, count_of(k));
+		add_query(k, count_of(k), true);
 		break;
 	case A_SCAN:
 		add(k, g_once_in(r, 2) ? "scan" : "scan_touch");
-		add_query(k, count_of(k));
+		add_query(k, count_of(k), true);
 		break;
 	case A_RELEASE:
 	case A_RELEASE_VEC:
@@ -379,11 +379,11 @@ static void any_line(struct maker *k)
 		break;
 	case A_ASK:
 		add(k, "%s", ask[g_below(r, 3)]);
-		add_query(k, count_of(k));
+		add_query(k, count_of(k), true);
 		break;
 	case A_TOUCH:
 		add(k, "touch");
-		add_query(k, count_of(k));
+		add_query(k, count_of(k), false);
 		break;
 	case A_HELD:
 		add(k, "held");

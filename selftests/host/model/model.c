@@ -516,6 +516,8 @@ int m_get_info(const struct model *m, int s, uint32_t id, struct m_info *info)
 	};
 	if (m_owns(m, s, id, M_MUTABLE) || m_owns(m, s, id, M_STAGED))
 		info->own = 1;
+	else if (b->state == M_STAGED)
+		info->hash = (struct m_hash){ 0 };
 	return 0;
 }
 

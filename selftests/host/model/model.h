@@ -196,7 +196,7 @@ struct m_weak {
 
 struct m_info {
 	enum m_state state;
-	struct m_hash hash;	/* zero in Reset and Mutable */
+	struct m_hash hash;	/* zero: Reset, Mutable, another's Staged */
 	uint32_t generation;
 	bool reset;
 	uint64_t holds;		/* all sessions and keep-alives; an owner is one */

@@ -149,10 +149,11 @@
 #ifdef HOST_TSAN
 void AnnotateIgnoreReadsBegin(const char *file, int line);
 void AnnotateIgnoreReadsEnd(const char *file, int line);
-#define data_race(expr) ({                                     \
-	AnnotateIgnoreReadsBegin(__FILE__, __LINE__);          \
-	__unqual_scalar_typeof(({ expr; })) __dr = ({ expr; });\
-	AnnotateIgnoreReadsEnd(__FILE__, __LINE__);            \
+#define data_race(expr) ({                              \
+	__unqual_scalar_typeof(({ expr; })) __dr;       \
+	AnnotateIgnoreReadsBegin(__FILE__, __LINE__);   \
+	__dr = ({ expr; });                             \
+	AnnotateIgnoreReadsEnd(__FILE__, __LINE__);     \
 	__dr; })
 #else
 #define data_race(expr) (expr)

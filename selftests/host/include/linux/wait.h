@@ -2,7 +2,6 @@
 #ifndef HOST_LINUX_WAIT_H
 #define HOST_LINUX_WAIT_H
 
-#include_next <linux/wait.h>
 #include <errno.h>
 #include <pthread.h>
 #include <linux/errno.h>
@@ -30,6 +29,7 @@ bool host_wait(wait_queue_head_t *wq, unsigned long seen, u64 until);
 
 /* 1 the condition holds, 0 timed out, -ERESTARTSYS by a signal. */
 #define host_wait_event(wq, condition, until, signalled) ({            \
+	u64 __until = (until);                                         \
 	int __ret;                                                     \
 	might_sleep();                                                 \
 	for (;;) {                                                     \
@@ -43,7 +43,7 @@ bool host_wait(wait_queue_head_t *wq, unsigned long seen, u64 until);
 			__ret = -ERESTARTSYS;                          \
 			break;                                         \
 		}                                                      \
-		__more = host_wait(&(wq), __seen, (until));            \
+		__more = host_wait(&(wq), __seen, __until);            \
 		if (!__more) {                                         \
 			__ret = (condition) ? 1 : 0;                   \
 			break;                                         \

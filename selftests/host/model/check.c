@@ -1,0 +1,675 @@
+// SPDX-License-Identifier: MIT
+/*
+ * model-check: random operations on the model and on the real core, result by
+ * result and block by block. Each epoch is a pair of fresh stores, made and
+ * driven from a seed of its own, in a child process, so that a crash is one
+ * more way to differ. The operations depend on the model only: the parent can
+ * make them again, find the shortest list that still fails, and print it. KTAP.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "drive.h"
+
+#define EPOCH_OPS	4000	/* before the store is drained */
+#define STATE_EVERY	64	/* operations between looks at every block */
+#define TOTAL_MAX	640	/* blocks; more than one page of a hold table */
+#define EPOCH_ROOM	(EPOCH_OPS + TOTAL_MAX + 2 * M_MAX_SESSIONS + 2)
+#define SHRINK_RUNS	3000
+
+struct epoch {
+	uint64_t seed;
+	enum m_policy policy;
+	enum g_twins twins;
+	struct m_config cfg;
+	struct g_config gen;
+};
+
+/* What the children saw; tells whether the checks had anything to check. */
+struct tally {
+	uint64_t ops, evictions, failed, dups, dedups, twins, placeholders;
+};
+
+static struct tally *tally;	/* shared with the children */
+static struct g_op ops[EPOCH_ROOM];
+static const char *const twins_name[] = { "none", "some", "many" };
+
+/* ---- an epoch: its stores and its operations ---- */
+
+static void epoch_init(struct epoch *e, uint64_t seed, enum m_policy policy,
+		       enum g_twins twins)
+{
+	struct g_rng r = { .s = seed };
+	uint32_t a, b;
+
+	memset(e, 0, sizeof(*e));
+	e->seed = seed;
+	e->policy = policy;
+	e->twins = twins;
+	if (g_once_in(&r, 40))
+		e->cfg.total = 300 + g_below(&r, TOTAL_MAX - 300);
+	else if (g_once_in(&r, 8))
+		e->cfg.total = 1 + g_below(&r, 4);
+	else
+		e->cfg.total = 8 + g_below(&r, g_once_in(&r, 4) ? 120 : 40);
+	e->cfg.block_size = 1u << g_below(&r, 11);
+	e->cfg.policy = policy;
+	e->cfg.dup = 1 + g_below(&r, 2);
+	e->cfg.reset = g_once_in(&r, 4);
+	if (policy == M_MULTI_LRU || g_once_in(&r, 2))
+		e->cfg.frequency = 1 << 18;
+	if (policy == M_MULTI_LRU && g_once_in(&r, 2)) {
+		a = 1 + g_below(&r, 5);
+		b = a + 1 + g_below(&r, 5);
+		e->cfg.thresholds[0] = a;
+		e->cfg.thresholds[1] = b;
+		e->cfg.thresholds[2] = b + 1 + g_below(&r, 15 - b);
+	}
+	e->gen.seed = g_random(&r);
+	e->gen.sessions = 1 + (int)g_below(&r, 6);
+	e->gen.twins = twins;
+	e->gen.invalid = !g_once_in(&r, 3);
+}
+
+/* Gives everything back, then evicts block by block: the order of all. */
+static bool drain(const struct epoch *e, uint32_t step, struct g_op *op)
+{
+	uint32_t closing = e->gen.sessions;
+
+	memset(op, 0, sizeof(*op));
+	if (step < closing) {
+		op->kind = G_CLOSE;
+		op->session = (int)step;
+	} else if (step == closing) {
+		op->kind = G_OPEN;
+	} else if (step <= closing + e->cfg.total + 1) {
+		op->kind = G_ALLOC;
+		op->n = 1;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* ---- comparing ---- */
+
+struct pair {
+	struct model *m;
+	struct core *c;
+	struct g_res rm, rc;
+};
+
+static void pair_init(struct pair *p, const struct m_config *cfg)
+{
+	int em, ec;
+
+	p->m = model_new(cfg, &em);
+	p->c = core_new(cfg, &ec);
+	M_ASSERT(p->m && p->c);
+}
+
+static void pair_exit(struct pair *p)
+{
+	model_free(p->m);
+	core_free(p->c);
+}
+
+static const char *pair_apply(struct pair *p, const struct g_op *op)
+{
+	g_apply(p->m, op, &p->rm);
+	core_apply(p->c, op, &p->rc);
+	return g_compare(op, &p->rm, &p->rc);
+}
+
+/* All that can be seen of both stores; says where they differ. */
+static const char *pair_state(struct pair *p, FILE *out)
+{
+	static uint32_t list[TOTAL_MAX];
+	struct g_op op = { .kind = G_COUNTS };
+	const char *what;
+	uint32_t n;
+
+	model_check(p->m);
+	while (op.session < M_MAX_SESSIONS && !p->m->open[op.session])
+		op.session++;
+	n = core_free_list(p->c, list, TOTAL_MAX);
+	if (n != p->m->n_free || memcmp(list, p->m->free, n * sizeof(*list)))
+		return "free list";
+	if (core_registered(p->c) != m_registered(p->m))
+		return "number of registered hashes";
+	if (op.session == M_MAX_SESSIONS)
+		return NULL;
+	what = pair_apply(p, &op);
+	op.kind = G_INFO;
+	op.n = 1;
+	for (uint32_t i = 0; i < p->m->cfg.total && !what; i++) {
+		op.ids[0] = i;
+		what = pair_apply(p, &op);
+	}
+	if (what && out) {
+		g_print_op(&op, out);
+		fputs("model: ", out);
+		g_print_res(&op, &p->rm, out);
+		fputs("core:  ", out);
+		g_print_res(&op, &p->rc, out);
+	}
+	return what;
+}
+
+static void count(const struct pair *p, const struct g_op *op)
+{
+	tally->ops++;
+	tally->failed += !!p->rm.err;
+	tally->evictions += p->rm.n_evicted;
+	if (op->kind != G_REGISTER && op->kind != G_STAGE_REGISTER)
+		return;
+	for (uint32_t i = 0; i < p->rm.done; i++) {
+		tally->dups += p->rm.val[i] == M_KIND_DUP;
+		tally->dedups += p->rm.val[i] == M_KIND_DEDUP;
+	}
+}
+
+static void count_nodes(const struct m_index *x)
+{
+	for (int i = 0; i < x->n_nodes; i++) {
+		tally->twins += x->node[i].used && x->node[i].twin;
+		tally->placeholders += x->node[i].used &&
+				       x->node[i].block == M_NONE;
+	}
+}
+
+/* ---- running ---- */
+
+/* In the child: the whole epoch. False: they differ. */
+static bool run_epoch(const struct epoch *e)
+{
+	static struct gen g;
+	static struct g_op op;
+	struct pair p;
+	uint32_t step = 0;
+	bool same = true;
+
+	gen_init(&g, &e->gen, e->cfg.total);
+	pair_init(&p, &e->cfg);
+	for (int i = 0; same; i++) {
+		if (i < EPOCH_OPS)
+			gen_next(&g, p.m, &op);
+		else if (!drain(e, step++, &op))
+			break;
+		same = !pair_apply(&p, &op);
+		count(&p, &op);
+		if (same && i % STATE_EVERY == 0) {
+			same = !pair_state(&p, NULL);
+			count_nodes(&p.m->index);
+		}
+	}
+	same = same && !pair_state(&p, NULL);
+	pair_exit(&p);
+	return same;
+}
+
+/* The same operations again, from the model alone; returns how many. */
+static int remake_epoch(const struct epoch *e)
+{
+	static struct gen g;
+	static struct g_res res;
+	struct model *m;
+	uint32_t step = 0;
+	int err, n;
+
+	gen_init(&g, &e->gen, e->cfg.total);
+	m = model_new(&e->cfg, &err);
+	M_ASSERT(m);
+	for (n = 0; n < EPOCH_ROOM; n++) {
+		if (n < EPOCH_OPS)
+			gen_next(&g, m, &ops[n]);
+		else if (!drain(e, step++, &ops[n]))
+			break;
+		g_apply(m, &ops[n], &res);
+	}
+	model_free(m);
+	return n;
+}
+
+/* Runs a list; returns the first operation after which they differ, or -1. */
+static int replay(const struct m_config *cfg, const struct g_op *list, int n,
+		  FILE *out)
+{
+	struct pair p;
+	const char *what = NULL;
+	int i;
+
+	pair_init(&p, cfg);
+	for (i = 0; i < n && !what; i++) {
+		what = pair_apply(&p, &list[i]);
+		if (out) {
+			fprintf(out, "# %d: ", i);
+			g_print_op(&list[i], out);
+			if (what) {
+				fputs("# model: ", out);
+				g_print_res(&list[i], &p.rm, out);
+				fputs("# core:  ", out);
+				g_print_res(&list[i], &p.rc, out);
+			}
+			fflush(out);
+		}
+		if (!what)
+			what = pair_state(&p, out);
+		if (what && out)
+			fprintf(out, "# they differ: %s\n", what);
+	}
+	pair_exit(&p);
+	return what ? i - 1 : -1;
+}
+
+/* In a child of its own: does the list fail, by difference or by crash? */
+static bool fails(const struct m_config *cfg, const struct g_op *list, int n)
+{
+	pid_t pid;
+	int status;
+
+	fflush(NULL);
+	pid = fork();
+	M_ASSERT(pid >= 0);
+	if (!pid) {
+		if (!freopen("/dev/null", "w", stderr))
+			_exit(2);
+		alarm(20);
+		_exit(replay(cfg, list, n, NULL) >= 0);
+	}
+	M_ASSERT(waitpid(pid, &status, 0) == pid);
+	return status != 0;
+}
+
+/* ---- shrinking ---- */
+
+static int runs_left;
+
+static bool still_fails(const struct m_config *cfg, int n)
+{
+	return runs_left-- > 0 && fails(cfg, ops, n);
+}
+
+/* Takes out ever smaller pieces for as long as the rest still fails. */
+static int shrink_list(const struct m_config *cfg, int n)
+{
+	static struct g_op kept[EPOCH_ROOM];
+
+	for (int piece = n; piece >= 1; piece = piece > 1 ? (piece + 1) / 2 : 0) {
+		for (int at = n; at > 0 && runs_left > 0;) {
+			int from = at > piece ? at - piece : 0;
+
+			memcpy(kept, ops, n * sizeof(*ops));
+			memmove(ops + from, ops + at, (n - at) * sizeof(*ops));
+			if (still_fails(cfg, n - (at - from)))
+				n -= at - from;
+			else
+				memcpy(ops, kept, n * sizeof(*ops));
+			at = from;
+		}
+	}
+	return n;
+}
+
+static void without(struct g_op *op, uint32_t at)
+{
+	uint32_t after = op->n - at - 1;
+
+	memmove(op->ids + at, op->ids + at + 1, after * sizeof(op->ids[0]));
+	memmove(op->generation + at, op->generation + at + 1,
+		after * sizeof(op->generation[0]));
+	memmove(op->hash + at, op->hash + at + 1, after * sizeof(op->hash[0]));
+	op->n--;
+}
+
+static void shrink_batches(const struct m_config *cfg, int n)
+{
+	for (int i = n; i-- > 0;) {
+		for (uint32_t at = ops[i].n; at-- > 0 && ops[i].n > 1;) {
+			struct g_op kept = ops[i];
+
+			without(&ops[i], at);
+			if (!still_fails(cfg, n))
+				ops[i] = kept;
+		}
+	}
+}
+
+static void report(const struct epoch *e)
+{
+	const struct m_config *c = &e->cfg;
+	int n = remake_epoch(e), low = 0, high = n;
+	pid_t pid;
+	int status;
+
+	printf("# differs: --epoch %" PRIu64 " --policy %s --twins %s\n",
+	       e->seed, m_policy_name[e->policy], twins_name[e->twins]);
+	printf("# store: %" PRIu32 " blocks of %" PRIu32 ", %s, reset %d, frequency %"
+	       PRIu64 ", thresholds %u %u %u\n", c->total, c->block_size,
+	       c->dup == M_DUP_REJECT ? "reject" : "allow", c->reset,
+	       c->frequency, c->thresholds[0], c->thresholds[1],
+	       c->thresholds[2]);
+	if (!fails(c, ops, n)) {
+		printf("# fails only in the whole epoch: try --epoch\n");
+		return;
+	}
+	/* The shortest beginning that fails. */
+	while (high - low > 1) {
+		int mid = (low + high) / 2;
+
+		if (fails(c, ops, mid))
+			high = mid;
+		else
+			low = mid;
+	}
+	printf("# first seen at operation %d\n", high - 1);
+	runs_left = SHRINK_RUNS;
+	n = shrink_list(c, high);
+	shrink_batches(c, n);
+	printf("# shortest list found: %d operations%s\n", n,
+	       runs_left > 0 ? "" : " (gave up early)");
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		dup2(STDOUT_FILENO, STDERR_FILENO);
+		replay(c, ops, n, stdout);
+		fflush(NULL);
+		_exit(0);
+	}
+	M_ASSERT(waitpid(pid, &status, 0) == pid);
+	if (status)
+		printf("# ... and there it crashes, status %#x\n", status);
+}
+
+/* ---- one test: epochs of one policy ---- */
+
+static bool epoch_passes(const struct epoch *e)
+{
+	pid_t pid;
+	int status;
+
+	fflush(NULL);
+	pid = fork();
+	M_ASSERT(pid >= 0);
+	/* exit(), not _exit(): so that leaks are looked for. */
+	if (!pid)
+		exit(run_epoch(e) ? 0 : 1);
+	M_ASSERT(waitpid(pid, &status, 0) == pid);
+	return !status;
+}
+
+static bool random_test(enum m_policy policy, enum g_twins twins, uint64_t seed,
+			uint64_t want)
+{
+	struct g_rng r = { .s = seed ^ (uint64_t)policy << 8 ^ twins };
+	bool lineage = policy >= M_LINEAGE_TICK;
+	struct epoch e;
+
+	memset(tally, 0, sizeof(*tally));
+	while (tally->ops < want) {
+		epoch_init(&e, g_random(&r), policy, twins);
+		if (!epoch_passes(&e)) {
+			report(&e);
+			return false;
+		}
+	}
+	printf("# %" PRIu64 " operations, %" PRIu64 " refused, %" PRIu64
+	       " evictions, %" PRIu64 " duplicates, %" PRIu64 " dedups, %"
+	       PRIu64 " twins and %" PRIu64 " placeholders seen\n",
+	       tally->ops, tally->failed, tally->evictions, tally->dups,
+	       tally->dedups, tally->twins, tally->placeholders);
+	/* A run that met nothing has shown nothing. */
+	return tally->failed && tally->evictions && tally->dups &&
+	       tally->dedups && (!lineage || tally->placeholders) &&
+	       (!lineage || !tally->twins == (twins == G_TWINS_NONE));
+}
+
+/* ---- what random operations do not reach ---- */
+
+static bool same(struct pair *p, const struct g_op *op)
+{
+	const char *what = pair_apply(p, op);
+
+	if (!what)
+		what = pair_state(p, stdout);
+	if (what) {
+		printf("# they differ: %s\n# ", what);
+		g_print_op(op, stdout);
+	}
+	return !what;
+}
+
+/* More holds than a session may have of one block, by every way to get one. */
+static bool hold_limit_test(void)
+{
+	const struct m_config cfg = { .total = 4, .block_size = 16,
+				      .policy = M_LINEAGE_TICK };
+	struct g_op op = { .kind = G_OPEN, .tokens = M_TOKENS_NONE };
+	const struct m_hash h = m_hash_pack(1, 0, 0);
+	static const enum g_kind over[] = { G_RETAIN, G_MATCH, G_SCAN,
+					    G_UPGRADE, G_RELEASE };
+	struct pair p;
+	bool good;
+
+	pair_init(&p, &cfg);
+	good = same(&p, &op);
+	op.kind = G_ALLOC;
+	op.n = 3;
+	good = good && same(&p, &op);
+	for (uint32_t i = 0; i < G_MAX; i++)
+		op.hash[i] = h;
+	op.kind = G_STAGE_REGISTER;
+	op.n = 1;
+	good = good && same(&p, &op) && p.rm.done == 1;
+	op.kind = G_RETAIN;
+	op.n = 94;		/* divides the limit less one */
+	for (uint32_t i = 1; good && i < M_HOLD_LIMIT; i += op.n) {
+		good = !pair_apply(&p, &op) && !p.rm.err;
+		if (i + op.n > M_HOLD_LIMIT)
+			op.n = M_HOLD_LIMIT - i;
+	}
+	good = good && m_holds(p.m, 0) <= M_HOLD_LIMIT;
+	op.n = (uint32_t)(M_HOLD_LIMIT - m_holds(p.m, 0));
+	good = good && op.n < G_MAX && same(&p, &op);
+	for (size_t i = 0; good && i < sizeof(over) / sizeof(over[0]); i++) {
+		op.kind = over[i];
+		op.n = 2;
+		good = same(&p, &op) &&
+		       p.rm.err == (op.kind == G_RELEASE ? 0 : -EOVERFLOW);
+	}
+	/* Two more fit now; the reject path takes them, then is refused. */
+	op.kind = G_STAGE_REGISTER;
+	op.dup = M_DUP_REJECT;
+	op.n = 2;
+	op.ids[0] = 1;
+	op.ids[1] = 2;
+	good = good && same(&p, &op) && p.rm.done == 2;
+	op.kind = G_ALLOC;
+	op.n = 2;
+	good = good && same(&p, &op) && !p.rm.err;
+	op.kind = G_STAGE_REGISTER;
+	op.n = 1;
+	op.ids[0] = p.rm.ids[0];
+	good = good && same(&p, &op) && p.rm.err == -EOVERFLOW;
+	op.kind = G_CLOSE;
+	good = good && same(&p, &op) && p.rm.done == M_HOLD_LIMIT + 2;
+	pair_exit(&p);
+	return good;
+}
+
+/* One hash in a sketch of one word: the counter saturates, and is halved. */
+static bool halving_test(void)
+{
+	struct m_config cfg = { .total = 1, .block_size = 16,
+				.policy = M_LRU };
+	struct g_op op = { .kind = G_OPEN };
+	struct pair p;
+	bool good = true;
+
+	for (cfg.frequency = 1; good && cfg.frequency < 4; cfg.frequency++) {
+		pair_init(&p, &cfg);
+		op.kind = G_OPEN;
+		good = same(&p, &op);
+		op.n = 1;
+		op.hash[0] = m_hash_pack(cfg.frequency, 0, 0);
+		for (int i = 0; good && i < 200; i++) {
+			op.kind = i % 2 ? G_FREQ : G_TOUCH;
+			good = same(&p, &op);
+		}
+		pair_exit(&p);
+	}
+	return good;
+}
+
+/* Both accept and refuse the same stores. */
+static bool config_test(void)
+{
+	struct g_rng r = { .s = 1 };
+	int refused = 0;
+
+	for (int i = 0; i < 2000; i++) {
+		struct m_config cfg = {
+			.total = g_below(&r, 3),
+			.block_size = g_once_in(&r, 8) ? g_below(&r, 2100) :
+				      1u << g_below(&r, 12),
+			.policy = g_below(&r, M_POLICIES),
+			.frequency = g_below(&r, 2) << 8,
+		};
+		struct model *m;
+		struct core *c;
+		int em, ec;
+
+		/* 0 stands for 16 in the module only. */
+		if (!cfg.block_size)
+			continue;
+		if (cfg.policy == M_MULTI_LRU && g_once_in(&r, 2)) {
+			for (int k = 0; k < 3; k++)
+				cfg.thresholds[k] = g_below(&r, 5) + 5 * k;
+		}
+		m = model_new(&cfg, &em);
+		c = core_new(&cfg, &ec);
+		model_free(m);
+		if (c)
+			core_free(c);
+		if (em != ec) {
+			printf("# total %u, block size %u, %s, frequency %" PRIu64
+			       ", thresholds %u %u %u: model %d, core %d\n",
+			       cfg.total, cfg.block_size,
+			       m_policy_name[cfg.policy], cfg.frequency,
+			       cfg.thresholds[0], cfg.thresholds[1],
+			       cfg.thresholds[2], em, ec);
+			return false;
+		}
+		refused += !!em;
+	}
+	return refused > 100 && refused < 1900;
+}
+
+/* ---- main ---- */
+
+static int find_name(const char *name, const char *const *names, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (!strcmp(name, names[i]))
+			return i;
+	}
+	fprintf(stderr, "no such name: %s\n", name);
+	exit(2);
+}
+
+static int tests, failures;
+
+static void result(bool good, const char *what, const char *detail,
+		   const char *more)
+{
+	failures += !good;
+	printf("%s %d model-check: %s%s%s%s\n", good ? "ok" : "not ok", ++tests,
+	       what, detail, *more ? ", twins " : "", more);
+	fflush(stdout);
+}
+
+static int usage(const char *self)
+{
+	fprintf(stderr,
+		"usage: %s [--ops N] [--seed S] [--policy P] [--twins none|some|many] [--epoch E]\n"
+		"  --ops N    operations for each policy (default 300000)\n"
+		"  --epoch E  only the epoch of this seed, of one policy, and in this process\n",
+		self);
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "ops", required_argument, NULL, 'o' },
+		{ "seed", required_argument, NULL, 's' },
+		{ "policy", required_argument, NULL, 'p' },
+		{ "twins", required_argument, NULL, 't' },
+		{ "epoch", required_argument, NULL, 'e' },
+		{ }
+	};
+	uint64_t want = 300000, seed = 1, epoch = 0;
+	int policy = -1, twins = -1, n = 0, o;
+	struct epoch e;
+
+	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (o) {
+		case 'o': want = strtoull(optarg, NULL, 0); break;
+		case 's': seed = strtoull(optarg, NULL, 0); break;
+		case 'e': epoch = strtoull(optarg, NULL, 0); break;
+		case 'p':
+			policy = find_name(optarg, m_policy_name, M_POLICIES);
+			break;
+		case 't':
+			twins = find_name(optarg, twins_name, 3);
+			break;
+		default:
+			return usage(argv[0]);
+		}
+	}
+	if (optind != argc || (epoch && (policy < 0 || twins < 0)))
+		return usage(argv[0]);
+
+	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	M_ASSERT(tally != MAP_FAILED);
+	core_setup();
+	if (epoch) {
+		epoch_init(&e, epoch, policy, twins);
+		printf("%s\n", run_epoch(&e) ? "the same" : "different");
+		report(&e);
+		return 0;
+	}
+
+	for (int p = 0; p < M_POLICIES; p++) {
+		for (int t = 0; t < 3; t++)
+			n += (policy < 0 || p == policy) &&
+			     (twins < 0 || t == twins);
+	}
+	printf("KTAP version 1\n1..%d\n# seed %" PRIu64 ", %" PRIu64
+	       " operations a policy\n", n + 3, seed, want);
+	result(config_test(), "configurations", "", "");
+	result(hold_limit_test(), "hold limit", "", "");
+	result(halving_test(), "halving", "", "");
+	for (int p = 0; p < M_POLICIES; p++) {
+		for (int t = 0; t < 3; t++) {
+			if ((policy >= 0 && p != policy) ||
+			    (twins >= 0 && t != twins))
+				continue;
+			result(random_test(p, t, seed,
+					   twins < 0 ? want / 3 : want),
+			       "random operations, ", m_policy_name[p],
+			       twins_name[t]);
+		}
+	}
+	printf("# Totals: pass:%d fail:%d xfail:0 xpass:0 skip:0 error:0\n",
+	       tests - failures, failures);
+	return failures ? 1 : 0;
+}

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The real core in user space, driven as ioctl.c drives it: chunk by chunk,
+ * getting ready between chunks. Compiled against the stand-ins; everything else
+ * here is not.
+ */
+#include <linux/errno.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include "index.h"
+#include "sketch.h"
+#include "kvbm.h"
+#include "host.h"
+
+#include "drive.h"
+
+static_assert(G_MAX > KVBM_CHUNK);
+static_assert((int)M_RESET == KVBM_STATE_RESET &&
+	      (int)M_INACTIVE == KVBM_STATE_INACTIVE);
+static_assert((int)M_KIND_DEDUP == KVBM_KIND_DEDUP);
+static_assert((int)M_ABSENT == KVBM_ABSENT && (int)M_ACTIVE == KVBM_ACTIVE);
+static_assert(M_NONE == KVBM_NO_BLOCK && M_HOLD_LIMIT == KVBM_MAX_HOLDS);
+
+struct core {
+	struct kvbm_store *st;
+	struct kvbm_session *ses[M_MAX_SESSIONS];
+};
+
+void core_setup(void)
+{
+	/* One thread, so that a seed repeats and fork() loses nothing. */
+	host_work_manual(true);
+	host_seed(1);
+	kvbm_index_secrets();
+}
+
+static void no_room(struct kvbm_store *st)
+{
+}
+
+struct core *core_new(const struct m_config *cfg, int *err)
+{
+	struct kvbm_config c = {
+		.total = cfg->total,
+		.block_size = cfg->block_size,
+		.policy = kvbm_evict_find(m_policy_name[cfg->policy]),
+		.reject = cfg->dup == M_DUP_REJECT,
+		.reset = cfg->reset,
+		.freq_capacity = cfg->frequency,
+		.max_sessions = M_MAX_SESSIONS,
+	};
+	struct core *core;
+	u32 i;
+
+	M_ASSERT(c.policy);
+	for (i = 0; i < 3; i++)
+		c.thresholds[i] = cfg->thresholds[i];
+	*err = kvbm_config_check(&c);
+	if (*err)
+		return NULL;
+	core = kzalloc(sizeof(*core), GFP_KERNEL);
+	M_ASSERT(core);
+	core->st = kzalloc(sizeof(*core->st), GFP_KERNEL);
+	M_ASSERT(core->st);
+	core->st->id = 1;
+	core->st->room = no_room;
+	*err = kvbm_store_init(core->st, &c);
+	if (*err) {
+		kfree(core->st);
+		kfree(core);
+		return NULL;
+	}
+	return core;
+}
+
+static void end_session(struct core *c, int s)
+{
+	kvbm_session_exit(c->ses[s]);
+	kfree(c->ses[s]);
+	c->ses[s] = NULL;
+}
+
+void core_free(struct core *c)
+{
+	int s;
+
+	for (s = 0; s < M_MAX_SESSIONS; s++)
+		if (c->ses[s])
+			end_session(c, s);
+	kvbm_store_exit(c->st);
+	kfree(c->st);
+	kfree(c);
+}
+
+static void open_session(struct core *c, int s, struct g_res *res)
+{
+	if (c->ses[s]) {
+		res->err = -EBUSY;
+		return;
+	}
+	c->ses[s] = kzalloc(sizeof(*c->ses[s]), GFP_KERNEL);
+	M_ASSERT(c->ses[s]);
+	res->err = kvbm_session_init(c->ses[s], c->st);
+	M_ASSERT(!res->err);
+}
+
+static void allocate(struct core *c, const struct g_op *op, struct g_res *res)
+{
+	bool reset_only = op->kind == G_ALLOC_RESET;
+	struct kvbm_taking t;
+	struct kvbm_chunk k;
+	u32 i, evicted;
+	int n;
+
+	/* What is the caller's to check. */
+	if (!reset_only && op->n > c->st->cfg.total) {
+		res->err = -EINVAL;
+		return;
+	}
+	res->err = kvbm_alloc_begin(&t, c->ses[op->session], op->n, reset_only,
+				    NULL);
+	if (res->err)
+		return;
+	while (t.left) {
+		n = kvbm_alloc_chunk(&t, &k, &evicted);
+		M_ASSERT(n >= 0);
+		for (i = 0; i < (u32)n; i++)
+			res->ids[res->done++] = k.ids[i];
+		for (i = 0; i < evicted; i++)
+			res->evicted[res->n_evicted++] = (struct m_hash){
+				.hi = k.keys[i].hi,
+				.lo = k.keys[i].lo,
+			};
+	}
+	res->err = kvbm_alloc_commit(&t);
+}
+
+/* Up to a chunk of a batch, from element res->done on; returns how many. */
+static u32 one_chunk(struct core *c, const struct g_op *op, struct g_res *res,
+		     u32 n, u32 requested, struct kvbm_step *step)
+{
+	struct kvbm_session *ses = c->ses[op->session];
+	struct kvbm_registered reg[KVBM_CHUNK];
+	u32 tokens[KVBM_CHUNK], out[KVBM_CHUNK];
+	struct kvbm_weak weak[KVBM_CHUNK];
+	u32 at = res->done, i, k, hits;
+	const u32 *ids = op->ids + at;
+	struct kvbm_chunk chunk;
+	u8 presence[KVBM_CHUNK];
+	bool reject;
+
+	for (i = 0; i < n; i++) {
+		chunk.keys[i].hi = op->hash[at + i].hi;
+		chunk.keys[i].lo = op->hash[at + i].lo;
+		tokens[i] = op->tokens;
+		weak[i].block = ids[i];
+		weak[i].generation = op->generation[at + i];
+		weak[i].hash = chunk.keys[i];
+	}
+	reject = op->dup == M_DUP_DEFAULT ? c->st->cfg.reject :
+					    op->dup == M_DUP_REJECT;
+	switch (op->kind) {
+	case G_STAGE:
+		return kvbm_stage_chunk(ses, ids, chunk.keys,
+					op->tokens == M_TOKENS_NONE ? NULL :
+								      tokens,
+					n, step);
+	case G_UNSTAGE:
+		return kvbm_unstage_chunk(ses, ids, n, step);
+	case G_REGISTER:
+	case G_STAGE_REGISTER:
+		k = kvbm_register_chunk(ses, ids, op->kind == G_REGISTER ?
+					NULL : chunk.keys, n, reject, reg,
+					step);
+		for (i = 0; i < k; i++) {
+			res->ids[at + i] = reg[i].block;
+			res->val[at + i] = reg[i].kind;
+		}
+		return k;
+	case G_MATCH:
+		k = kvbm_match_chunk(ses, &chunk, n, requested, step);
+		memcpy(res->ids + at, chunk.ids, k * sizeof(u32));
+		return k;
+	case G_SCAN:
+	case G_SCAN_TOUCH:
+		k = kvbm_scan_chunk(ses, &chunk, n, requested,
+				    op->kind == G_SCAN_TOUCH, &hits, step);
+		memcpy(res->ids + at, chunk.ids, k * sizeof(u32));
+		return k;
+	case G_RELEASE:
+		return kvbm_release_chunk(ses, ids, n, 0, step);
+	case G_RETAIN:
+		return kvbm_retain_chunk(ses, ids, n, step);
+	case G_SET_RESET:
+		return kvbm_set_reset_chunk(ses, ids, n, op->flag, step);
+	case G_UPGRADE:
+		k = kvbm_upgrade_chunk(ses, weak, out, n, &hits, step);
+		memcpy(res->ids + at, out, k * sizeof(u32));
+		return k;
+	case G_PRESENCE:
+		kvbm_presence(c->st, &chunk, n, presence);
+		for (i = 0; i < n; i++)
+			res->val[at + i] = presence[i];
+		return n;
+	case G_TOUCH:
+		if (c->st->sketch)
+			kvbm_sketch_touch(c->st->sketch, chunk.keys, n);
+		return n;
+	case G_FREQ:
+		for (i = 0; i < n; i++)
+			res->val[at + i] = kvbm_sketch_read(c->st->sketch,
+							    &chunk.keys[i]);
+		return n;
+	default:
+		M_ASSERT(!"not a batch");
+		return 0;
+	}
+}
+
+static void batch(struct core *c, const struct g_op *op, struct g_res *res)
+{
+	u32 requested = op->n;
+
+	while (res->done < op->n) {
+		struct kvbm_step step = KVBM_STEP_INIT;
+		u32 n = min(op->n - res->done, KVBM_CHUNK);
+		u32 k = one_chunk(c, op, res, n, requested, &step);
+
+		requested = 0;
+		M_ASSERT(k <= n);
+		res->done += k;
+		if (step.err || step.stop) {
+			M_ASSERT(k < n);
+			res->err = step.err;
+			return;
+		}
+		if (k < n)
+			M_ASSERT(!kvbm_session_ready(c->ses[op->session],
+						     &step));
+	}
+}
+
+static void reset_inactive(struct core *c, struct g_res *res)
+{
+	struct kvbm_counts counts = {};
+	u32 n;
+
+	kvbm_store_counts(c->st, &counts);
+	do {
+		n = kvbm_reset_inactive_chunk(c->st,
+					      counts.inactive - res->done);
+		res->done += n;
+	} while (n);
+	res->flag = kvbm_store_is_reset(c->st);
+}
+
+static void stats(struct core *c, struct g_res *res)
+{
+	struct kvbm_stats st = {};
+
+	kvbm_store_stats(c->st, &st);
+#define COPY(name) res->stats.name = st.name;
+	M_COUNTERS(COPY)
+	M_GAUGES(COPY)
+#undef COPY
+}
+
+static void info(struct core *c, const struct g_op *op, struct g_res *res)
+{
+	struct kvbm_block_info b = {};
+
+	res->err = kvbm_block_info(c->ses[op->session], op->ids[0], &b);
+	if (res->err)
+		return;
+	res->info = (struct m_info){
+		.state = (enum m_state)b.state,
+		.hash = { .hi = b.hash.hi, .lo = b.hash.lo },
+		.generation = b.generation,
+		.reset = b.reset_on_release,
+		.holds = b.holds,
+		.own = b.own_holds,
+	};
+}
+
+void core_apply(struct core *c, const struct g_op *op, struct g_res *res)
+{
+	memset(res, 0, sizeof(*res));
+	if (op->kind == G_OPEN) {
+		open_session(c, op->session, res);
+		return;
+	}
+	if (!c->ses[op->session]) {
+		res->err = -EBADF;
+		return;
+	}
+	switch (op->kind) {
+	case G_CLOSE:
+		res->done = kvbm_session_kill(c->ses[op->session], -ESHUTDOWN);
+		end_session(c, op->session);
+		break;
+	case G_ALLOC:
+	case G_ALLOC_RESET:
+		allocate(c, op, res);
+		break;
+	case G_RESET_INACTIVE:
+		reset_inactive(c, res);
+		break;
+	case G_COUNTS:
+		stats(c, res);
+		break;
+	case G_INFO:
+		info(c, op, res);
+		break;
+	default:
+		batch(c, op, res);
+		break;
+	}
+}
+
+uint32_t core_registered(struct core *c)
+{
+	struct kvbm_counts counts = {};
+
+	kvbm_store_counts(c->st, &counts);
+	return counts.registered;
+}
+
+uint32_t core_free_list(struct core *c, uint32_t *ids, uint32_t max)
+{
+	u32 id = c->st->free.head, n;
+
+	for (n = 0; n < c->st->free.len && n < max; n++) {
+		ids[n] = id;
+		id = c->st->slots[id].next;
+	}
+	return n;
+}
