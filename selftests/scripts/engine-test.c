@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The script engine against a store that fails on purpose: what a real one
+ * does only without memory, at a limit, or by mistake. The store here knows
+ * nothing; each test tells it what to answer. Prints TAP.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "script.h"
+
+static struct {
+	int err;		/* of the next failing call */
+	uint32_t done;		/* elements that it does first */
+	struct kvbm_stats stats;
+	uint64_t reclaim_owned, reclaim_holds;	/* at each look at stats */
+	uint32_t released;
+	uint32_t hits_too_many;
+	bool wrong_state;
+	int writer;		/* of the pipe that stands for a session */
+} fake;
+
+static int open_null(void)
+{
+	return open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
+static int create(const struct script_new *config)
+{
+	return open_null();
+}
+
+static int session_open(int session)
+{
+	return fake.writer >= 0 ? fake.writer : open_null();
+}
+
+/* Does @n elements, or what it was told to fail after. */
+static int answer(uint32_t n, uint32_t *done)
+{
+	uint32_t d = fake.err && fake.done < n ? fake.done : n;
+
+	if (done)
+		*done = d;
+	return fake.err ? fake.err : (int)d;
+}
+
+static int alloc(int session, uint32_t n, uint32_t *ids,
+		 struct kvbm_hash *evicted, uint32_t *nr_evicted)
+{
+	for (uint32_t i = 0; i < n; i++)
+		ids[i] = i;
+	*nr_evicted = 0;
+	return fake.err ? fake.err : (int)n;
+}
+
+static int match(int session, uint32_t n, const struct kvbm_hash *hashes,
+		 uint32_t *ids, uint32_t *done)
+{
+	for (uint32_t i = 0; i < n; i++)
+		ids[i] = 10 + i;
+	return answer(n, done);
+}
+
+static int scan(int session, uint32_t n, const struct kvbm_hash *hashes,
+		uint32_t *ids, uint32_t flags, uint32_t *hits, uint32_t *done)
+{
+	int err = match(session, n, hashes, ids, done);
+
+	if (n > 1)
+		ids[1] = KVBM_NO_BLOCK;
+	*hits = *done - (*done > 1) + fake.hits_too_many;
+	return err;
+}
+
+static int release(int session, uint32_t n, const uint32_t *ids,
+		   uint32_t flags, uint32_t *done)
+{
+	uint32_t d;
+	int err = answer(n, &d);
+
+	fake.released += d;
+	if (done)
+		*done = d;
+	return err;
+}
+
+static int stage(int session, uint32_t n, const uint32_t *ids,
+		 const struct kvbm_hash *hashes, const uint32_t *tokens,
+		 uint32_t *done)
+{
+	return answer(n, done);
+}
+
+static int stats(int session, struct kvbm_stats *stats)
+{
+	*stats = fake.stats;
+	fake.stats.reclaimed_owned += fake.reclaim_owned;
+	fake.stats.reclaimed_holds += fake.reclaim_holds;
+	return 0;
+}
+
+static int counts(int session, struct kvbm_counts *c)
+{
+	memset(c, 0, sizeof(*c));
+	return 0;
+}
+
+static int block_info(int session, uint32_t block,
+		      struct kvbm_block_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->state = fake.wrong_state ? KVBM_STATE_RESET : KVBM_STATE_MUTABLE;
+	info->own_holds = 1;
+	return 0;
+}
+
+static const struct script_backend backend = {
+	.create = create,
+	.session_open = session_open,
+	.alloc = alloc,
+	.match = match,
+	.scan = scan,
+	.release = release,
+	.stage = stage,
+	.stats = stats,
+	.counts = counts,
+	.block_info = block_info,
+};
+
+static struct script *script;
+static struct script_cmd cmd;
+static int complaints, checks, failures;
+static char *printed;
+static size_t printed_len;
+
+static void complain(const char *text)
+{
+	complaints++;
+}
+
+static void check(bool good, const char *what)
+{
+	checks++;
+	failures += !good;
+	printf("%sok %d %s\n", good ? "" : "not ", checks, what);
+}
+
+/* Runs a line and tells whether it prints @want. */
+static bool says(const char *text, const char *want)
+{
+	char *line = strdup(text);
+	const char *why = "";
+	bool good;
+	FILE *out;
+
+	free(printed);
+	out = open_memstream(&printed, &printed_len);
+	good = script_parse(&cmd, line, &why) == 1 &&
+	       !script_run(script, &cmd, out);
+	fputc('\0', out);
+	fclose(out);
+	free(line);
+	if (good && strlen(printed))
+		printed[strlen(printed) - 1] = '\0';
+	if (good && !strcmp(printed, want))
+		return true;
+	printf("# %s\n#   expected: %s\n#   got:      %s\n", text, want,
+	       good ? printed : "no answer");
+	return false;
+}
+
+/* Runs a line for its effects. */
+static void run(const char *text)
+{
+	char *line = strdup(text);
+	const char *why = "";
+	FILE *out = fopen("/dev/null", "w");
+
+	if (script_parse(&cmd, line, &why) != 1 ||
+	    script_run(script, &cmd, out))
+		exit(1);
+	fclose(out);
+	free(line);
+}
+
+static void begin(void)
+{
+	memset(&fake, 0, sizeof(fake));
+	fake.writer = -1;
+	complaints = 0;
+	if (script)
+		script_end(script);
+	script = script_start(&backend, complain);
+	if (!script || !says("new 100 16 lru allow 0 0", "ok"))
+		exit(1);
+}
+
+static void test_partial_match(void)
+{
+	begin();
+	fake.err = -ENOMEM;
+	fake.done = 2;
+	check(says("match 0:1 0:2 0:3", "err ENOMEM"),
+	      "a match that fails prints only its error");
+	fake.err = 0;
+	check(says("held", "mutable=- staged=- guards=g0:10,g1:11"),
+	      "the holds that it took before are guards");
+	check(says("match 0:1", "ids=10 guards=g2"),
+	      "their numbers stay used");
+}
+
+static void test_partial_scan(void)
+{
+	begin();
+	fake.err = -EDQUOT;
+	fake.done = 3;
+	check(says("scan 0:1 0:2 0:3 0:4", "err EDQUOT"),
+	      "a scan that fails prints only its error");
+	fake.err = 0;
+	check(says("held", "mutable=- staged=- guards=g0:10,g1:12"),
+	      "misses before the failure are no guards");
+	check(complaints == 0, "nothing to complain about yet");
+	fake.hits_too_many = 1;
+	run("scan 0:1 0:2");
+	check(complaints == 1, "a wrong number of hits is noticed");
+}
+
+static void test_partial_release(void)
+{
+	begin();
+	run("match 0:1 0:2 0:3 0:4");
+	fake.err = -EPERM;
+	fake.done = 1;
+	check(says("release_vec g2 g0 g1", "err EPERM"),
+	      "the store's error comes before that of the script's books");
+	fake.err = 0;
+	check(says("held", "mutable=- staged=- guards=g0:10,g1:11,g3:13"),
+	      "what was released before the failure is gone");
+	fake.released = 0;
+	check(says("release_vec g0 g1 g0 g3", "err ENOENT"),
+	      "a guard named twice is gone by its second place");
+	check(fake.released == 2, "the store never sees it twice");
+	fake.err = -EINTR;
+	fake.done = 0;
+	check(says("release_all", "err EINTR"), "release_all can fail");
+	fake.err = 0;
+	check(says("release_all", "ok 1"), "and be repeated");
+}
+
+static void test_partial_drop(void)
+{
+	begin();
+	run("alloc 3");
+	fake.err = -ENODEV;
+	fake.done = 2;
+	check(says("drop_mutable 0 1 2", "err ENODEV"), "a drop can fail");
+	fake.err = 0;
+	check(says("held", "mutable=2 staged=- guards=-"),
+	      "the blocks before the failure are gone");
+	check(complaints == 0, "a block that the store knows is in order");
+	fake.wrong_state = true;
+	run("held");
+	check(complaints == 1, "a block in another state is noticed");
+}
+
+static void test_errors(void)
+{
+	begin();
+	fake.err = -ENOSPC;
+	check(says("alloc 1", "none"), "a shortage is none");
+	fake.err = -EDQUOT;
+	check(says("alloc 1", "err EDQUOT"), "a limit is an error");
+	fake.err = -EINVAL;
+	check(says("stage 0 0:1", "err EINVAL"), "errors go by their names");
+	fake.err = -5000;
+	check(says("stage 0 0:1", "err 5000"), "or by their numbers");
+	fake.err = 0;
+	check(says("held", "mutable=- staged=- guards=-"),
+	      "what failed is not in the books");
+}
+
+static void test_reclaim(void)
+{
+	begin();
+	run("session b");
+	run("alloc 2");
+	run("match 0:1");
+	fake.reclaim_owned = 2;
+	fake.reclaim_holds = 1;
+	check(says("close b", "ok reclaimed=3"), "the store's count is printed");
+	check(complaints == 0, "it is what the script had");
+	run("session b");
+	check(says("close b", "ok reclaimed=3"), "also when it is wrong");
+	check(complaints == 1, "which is noticed");
+	fake.reclaim_owned = 0;
+	fake.reclaim_holds = 0;
+	fake.stats.inflight_mutable = 1;
+	run("counts");
+	check(complaints > 1, "a wrong gauge is noticed");
+}
+
+/*
+ * The session is the writing end of a pipe: its reader sees the end of file
+ * when the last process that has it is gone.
+ */
+static void test_kill(void)
+{
+	struct pollfd p = { .events = POLLIN };
+	int fds[2];
+
+	begin();
+	if (pipe2(fds, O_CLOEXEC))
+		exit(1);
+	p.fd = fds[0];
+	fake.writer = fds[1];
+	run("session b");
+	fake.writer = -1;
+	check(poll(&p, 1, 0) == 0, "the session is open");
+	check(says("kill b", "ok reclaimed=0"), "a session is killed");
+	check(poll(&p, 1, 0) == 1 && p.revents & POLLHUP,
+	      "nobody has it any more when kill returns");
+	close(fds[0]);
+	check(says("held", "mutable=- staged=- guards=-"),
+	      "main is as it was");
+}
+
+int main(void)
+{
+	printf("TAP version 13\n");
+	test_partial_match();
+	test_partial_scan();
+	test_partial_release();
+	test_partial_drop();
+	test_errors();
+	test_reclaim();
+	test_kill();
+	script_end(script);
+	script_cmd_free(&cmd);
+	free(printed);
+	printf("1..%d\n", checks);
+	return failures ? 1 : 0;
+}
