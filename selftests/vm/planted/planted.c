@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * A module with one mistake of every kind that a run in the VM must report.
+ *
+ * Writing a mistake's name to /proc/planted makes it happen. It is no part
+ * of the product: it shows that the harness can fail.
+ */
+#include <linux/delay.h>
+#include <linux/kthread.h>
+#include <linux/list.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/proc_fs.h>
+#include <linux/rcupdate.h>
+#include <linux/refcount.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/timer.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+/* Hides a value from the compiler, which warns of the plainer mistakes. */
+static int hide(int value)
+{
+	OPTIMIZER_HIDE_VAR(value);
+	return value;
+}
+
+static void nothing(void)
+{
+}
+
+static void use_after_free(void)
+{
+	char *p = kmalloc(64, GFP_KERNEL);
+
+	if (!p)
+		return;
+	kfree(p);
+	OPTIMIZER_HIDE_VAR(p);
+	WRITE_ONCE(p[8], 1);
+}
+
+static void out_of_bounds(void)
+{
+	char *p = kmalloc(64, GFP_KERNEL);
+
+	if (!p)
+		return;
+	OPTIMIZER_HIDE_VAR(p);
+	WRITE_ONCE(p[64], 1);
+	kfree(p);
+}
+
+static void vmalloc_out_of_bounds(void)
+{
+	char *p = vmalloc(PAGE_SIZE - 8);
+
+	if (!p)
+		return;
+	OPTIMIZER_HIDE_VAR(p);
+	WRITE_ONCE(p[PAGE_SIZE - 8], 1);
+	vfree(p);
+}
+
+static void double_free(void)
+{
+	char *p = kmalloc(64, GFP_KERNEL);
+
+	kfree(p);
+	OPTIMIZER_HIDE_VAR(p);
+	kfree(p);
+}
+
+static DEFINE_SPINLOCK(lock_a);
+static DEFINE_SPINLOCK(lock_b);
+
+static void lock_inversion(void)
+{
+	spin_lock(&lock_a);
+	spin_lock(&lock_b);
+	spin_unlock(&lock_b);
+	spin_unlock(&lock_a);
+
+	spin_lock(&lock_b);
+	spin_lock(&lock_a);
+	spin_unlock(&lock_a);
+	spin_unlock(&lock_b);
+}
+
+static void lock_leaked(void)
+{
+	spin_lock(&lock_a);
+}
+
+static void rcu_unprotected(void)
+{
+	static int value;
+	static int __rcu *pointer = (int __rcu *)&value;
+
+	pr_debug("%d\n", *rcu_dereference(pointer));
+}
+
+static void sleep_in_atomic(void)
+{
+	spin_lock(&lock_a);
+	msleep(1);
+	spin_unlock(&lock_a);
+}
+
+/* Only says that it may sleep, and does not: the plain kernel is silent. */
+static void might_sleep_in_rcu(void)
+{
+	rcu_read_lock();
+	might_sleep();
+	rcu_read_unlock();
+}
+
+static void bad_shift(void)
+{
+	pr_debug("%d\n", 1 << hide(40));
+}
+
+static void bad_index(void)
+{
+	static int array[4];
+
+	pr_debug("%d\n", array[hide(5)]);
+}
+
+static void list_corruption(void)
+{
+	LIST_HEAD(head);
+	struct list_head a, b;
+
+	list_add(&a, &head);
+	list_add(&b, &head);
+	b.next = &b;
+	list_del(&a);
+}
+
+static void refcount_underflow(void)
+{
+	refcount_t count = REFCOUNT_INIT(1);
+
+	if (refcount_dec_and_test(&count))
+		refcount_dec(&count);
+}
+
+static void free_active_timer(void)
+{
+	struct timer_list *timer = kzalloc(sizeof(*timer), GFP_KERNEL);
+
+	if (!timer)
+		return;
+	timer_setup(timer, NULL, 0);
+	mod_timer(timer, jiffies + 1000 * HZ);
+	kfree(timer);
+}
+
+static void leak(void)
+{
+	char *p = kmalloc(1000, GFP_KERNEL);
+
+	OPTIMIZER_HIDE_VAR(p);
+}
+
+static void warn(void)
+{
+	WARN(1, "planted\n");
+}
+
+static void null_pointer(void)
+{
+	int *p = NULL;
+
+	OPTIMIZER_HIDE_VAR(p);
+	WRITE_ONCE(*p, 1);
+}
+
+static void do_panic(void)
+{
+	panic("planted");
+}
+
+static void huge_allocation(void)
+{
+	vfree(vmalloc(1ul << 46));
+}
+
+static void stuck_for_ever(void)
+{
+	set_current_state(TASK_UNINTERRUPTIBLE);
+	schedule();
+}
+
+static void spin_for_ever(void)
+{
+	preempt_disable();
+	for (;;)
+		cpu_relax();
+}
+
+static int racy;
+
+static int racer(void *unused)
+{
+	while (!kthread_should_stop()) {
+		racy++;
+		cond_resched();
+	}
+	return 0;
+}
+
+static void racing_counter(void)
+{
+	struct task_struct *task = kthread_run(racer, NULL, "planted");
+	unsigned long end = jiffies + 3 * HZ;
+
+	if (IS_ERR(task))
+		return;
+	while (time_before(jiffies, end)) {
+		racy++;
+		cond_resched();
+	}
+	kthread_stop(task);
+}
+
+#define MISTAKE(f) { #f, f }
+static const struct {
+	const char *name;
+	void (*make)(void);
+} mistakes[] = {
+	MISTAKE(nothing),
+	MISTAKE(use_after_free),
+	MISTAKE(out_of_bounds),
+	MISTAKE(vmalloc_out_of_bounds),
+	MISTAKE(double_free),
+	MISTAKE(lock_inversion),
+	MISTAKE(lock_leaked),
+	MISTAKE(rcu_unprotected),
+	MISTAKE(sleep_in_atomic),
+	MISTAKE(might_sleep_in_rcu),
+	MISTAKE(bad_shift),
+	MISTAKE(bad_index),
+	MISTAKE(list_corruption),
+	MISTAKE(refcount_underflow),
+	MISTAKE(free_active_timer),
+	MISTAKE(leak),
+	MISTAKE(warn),
+	MISTAKE(null_pointer),
+	MISTAKE(do_panic),
+	MISTAKE(huge_allocation),
+	MISTAKE(stuck_for_ever),
+	MISTAKE(spin_for_ever),
+	MISTAKE(racing_counter),
+};
+
+static ssize_t planted_write(struct file *file, const char __user *buf,
+			     size_t count, loff_t *pos)
+{
+	char name[32];
+	size_t i;
+
+	if (count >= sizeof(name))
+		return -EINVAL;
+	if (copy_from_user(name, buf, count))
+		return -EFAULT;
+	name[count] = '\0';
+	for (i = 0; i < ARRAY_SIZE(mistakes); i++) {
+		if (sysfs_streq(name, mistakes[i].name)) {
+			mistakes[i].make();
+			return count;
+		}
+	}
+	return -ENOENT;
+}
+
+static const struct proc_ops planted_ops = {
+	.proc_write = planted_write,
+};
+
+static int __init planted_init(void)
+{
+	return proc_create("planted", 0200, NULL, &planted_ops) ? 0 : -ENOMEM;
+}
+
+static void __exit planted_exit(void)
+{
+	remove_proc_entry("planted", NULL);
+}
+
+module_init(planted_init);
+module_exit(planted_exit);
+MODULE_DESCRIPTION("Mistakes that the test harness must find");
+MODULE_LICENSE("Dual MIT/GPL");
