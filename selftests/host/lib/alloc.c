@@ -111,12 +111,14 @@ refuse:
 	return true;
 }
 
-/* The kernel aligns powers of two to themselves; more than a page is rare. */
+/* By size classes: 8, 16, 32, 64, 96, 128, 192, then powers of two. */
 static size_t kmalloc_align(size_t size)
 {
-	size_t align = size & -size;
-
-	return clamp_t(size_t, align, 16, PAGE_SIZE);
+	if (size > 64 && size <= 96)
+		return 32;
+	if (size > 128 && size <= 192)
+		return 64;
+	return clamp_t(size_t, roundup_pow_of_two(size), 16, PAGE_SIZE);
 }
 
 static void *kmalloc_nocheck(size_t size, gfp_t flags)
