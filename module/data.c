@@ -71,8 +71,8 @@ static int op_match(struct kvbm_session *ses, void __user *uarg, u32 usize)
 				       &step);
 		if ((got && copy_to_user(uids + done, c.ids,
 					 got * sizeof(c.ids[0]))) ||
-		    put_user(done + got, &u->done) ||
-		    put_user(done + got, &u->hits)) {
+		    put_user(done + got, &u->hits) ||
+		    put_user(done + got, &u->done)) {
 			kvbm_unhold(ses, c.ids, got);
 			return -EFAULT;
 		}
@@ -118,8 +118,8 @@ static int op_scan(struct kvbm_session *ses, void __user *uarg, u32 usize)
 				      &step);
 		if ((got && copy_to_user(uids + done, c.ids,
 					 got * sizeof(c.ids[0]))) ||
-		    put_user(done + got, &u->done) ||
-		    put_user(hits + hit, &u->hits)) {
+		    put_user(hits + hit, &u->hits) ||
+		    put_user(done + got, &u->done)) {
 			kvbm_unhold(ses, c.ids, got);
 			return -EFAULT;
 		}
@@ -164,8 +164,8 @@ static int op_upgrade(struct kvbm_session *ses, void __user *uarg, u32 usize)
 		got = kvbm_upgrade_chunk(ses, weak, ids, n, &hit, &step);
 		if ((got && copy_to_user(uids + done, ids,
 					 got * sizeof(ids[0]))) ||
-		    put_user(done + got, &u->done) ||
-		    put_user(hits + hit, &u->hits)) {
+		    put_user(hits + hit, &u->hits) ||
+		    put_user(done + got, &u->done)) {
 			kvbm_unhold(ses, ids, got);
 			return -EFAULT;
 		}
@@ -460,7 +460,7 @@ static int op_query(struct kvbm_session *ses, unsigned int op,
 							  &c.keys[i]);
 		else if (st->sketch)
 			kvbm_sketch_touch(st->sketch, c.keys, n);
-		if (op != KVBM_OP_TOUCH && n && copy_to_user(uout + done, out, n)) {
+		if (op != KVBM_OP_TOUCH && copy_to_user(uout + done, out, n)) {
 			err = -EFAULT;
 			break;
 		}

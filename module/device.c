@@ -20,7 +20,7 @@
 #include "file.h"
 
 #define CONTROL_NAME	"control"
-#define MINORS		(1U << 16)
+#define MINORS		65536U
 
 unsigned int kvbm_max_stores = 64;
 module_param_named(max_stores, kvbm_max_stores, uint, 0644);

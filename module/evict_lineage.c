@@ -31,6 +31,7 @@
  *
  * All under the store's lock.
  */
+#include <linux/bits.h>
 #include <linux/prefetch.h>
 #include <linux/random.h>
 #include <linux/sched.h>
@@ -38,10 +39,10 @@
 #include "evict.h"
 #include "order.h"
 
-#define LIN_IN		(1U << 0)	/* in the forest */
-#define LIN_GHOST	(1U << 1)	/* held, a placeholder */
-#define LIN_TWIN	(1U << 2)	/* another block carries its node key */
-#define LIN_FIRST	(1U << 3)	/* the family is reached through it */
+#define LIN_IN		BIT(0)	/* in the forest */
+#define LIN_GHOST	BIT(1)	/* held, a placeholder */
+#define LIN_TWIN	BIT(2)	/* another block carries its node key */
+#define LIN_FIRST	BIT(3)	/* the family is reached through it */
 
 #define ENTRY_OWN(id)		((id) << 1)
 #define ENTRY_PARENT(id)	((id) << 1 | 1)

@@ -45,10 +45,12 @@ int kvbm_holds_prepare(struct kvbm_session *ses, u32 id)
 	/* Another thread of the session may have been faster. */
 	spin_lock(&ses->lock);
 	if (dir && !ses->dirs[d]) {
+		/* Zeroed before it is seen; pairs with kvbm_count(). */
 		smp_store_release(&ses->dirs[d], dir);
 		dir = NULL;
 	}
 	if (!ses->dirs[d]->page[p]) {
+		/* The same. */
 		smp_store_release(&ses->dirs[d]->page[p], page);
 		ses->pages++;
 		page = NULL;
@@ -99,6 +101,7 @@ u32 kvbm_holds_collect(struct kvbm_session *ses, u32 *from, bool owned,
 		u32 d = id / KVBM_PAGE_COUNTS / KVBM_DIR_PAGES;
 		u32 p = id / KVBM_PAGE_COUNTS % KVBM_DIR_PAGES;
 		struct kvbm_hold_dir *dir = ses->dirs[d];
+		bool is_owned;
 		u32 count;
 
 		looks--;
@@ -112,7 +115,8 @@ u32 kvbm_holds_collect(struct kvbm_session *ses, u32 *from, bool owned,
 			continue;
 		}
 		count = dir->page[p][id % KVBM_PAGE_COUNTS];
-		if (count && (count == KVBM_COUNT_OWNED) == owned)
+		is_owned = count == KVBM_COUNT_OWNED;
+		if (count && is_owned == owned)
 			ids[n++] = id;
 		id++;
 	}

@@ -74,8 +74,9 @@ static inline void kvbm_index_prepare(struct kvbm_store *st,
 	u32 i;
 
 	for (i = 0; i < n; i++) {
-		c->bucket[i] = rht_bucket_index(tbl,
-				kvbm_index_hash(&c->keys[i], tbl->hash_rnd));
+		u32 h = kvbm_index_hash(&c->keys[i], tbl->hash_rnd);
+
+		c->bucket[i] = rht_bucket_index(tbl, h);
 		prefetch(rht_bucket(tbl, c->bucket[i]));
 	}
 	for (i = 0; i < n; i++) {
@@ -116,7 +117,7 @@ kvbm_index_find(struct kvbm_store *st, struct bucket_table *tbl,
 static inline struct kvbm_slot *kvbm_index_lookup(struct kvbm_store *st,
 						  const struct kvbm_hash *key)
 {
-	return rhashtable_lookup(&st->index, key, kvbm_index_params);
+	return rhashtable_lookup_fast(&st->index, key, kvbm_index_params);
 }
 
 #endif /* KVBM_INDEX_H */

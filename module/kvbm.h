@@ -154,6 +154,7 @@ struct kvbm_store {
 	u64 id;
 	u64 memory;			/* bytes, hold tables not counted */
 
+	/* Slot states, keys, lists, reservations: all from here on. */
 	spinlock_t lock ____cacheline_aligned_in_smp;
 	u32 nr_inactive;
 	u32 nr_registered;

@@ -78,6 +78,11 @@ static struct place row_place(const struct kvbm_sketch *sk,
 	};
 }
 
+static void place_prefetch(const struct kvbm_sketch *sk, struct place p)
+{
+	prefetch(&sk->words[p.word]);
+}
+
 /* Has the line seen the last halving? */
 static bool line_current(const struct kvbm_sketch *sk, u32 line)
 {
@@ -186,8 +191,7 @@ void kvbm_sketch_touch(struct kvbm_sketch *sk, const struct kvbm_hash *keys,
 	if (n > 1)
 		for (i = 0; i < n; i++)
 			for (row = 0; row < ROWS; row++)
-				prefetch(&sk->words[row_place(sk, &keys[i],
-							      row).word]);
+				place_prefetch(sk, row_place(sk, &keys[i], row));
 	for (i = 0; i < n; i++) {
 		if (saturated(sk, &keys[i]))
 			continue;

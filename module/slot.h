@@ -23,6 +23,7 @@
 #define KVBM_SLOT_H
 
 #include <linux/atomic.h>
+#include <linux/bits.h>
 #include <linux/rhashtable-types.h>
 #include <linux/types.h>
 #include <linux/kvbm.h>
@@ -31,7 +32,7 @@
 #define KVBM_NIL_CHILD		0x01ffffffU	/* no slot, in a 25-bit link */
 
 #define KVBM_W_REFS		0x0fffffffULL
-#define KVBM_W_RESET		(1ULL << 28)
+#define KVBM_W_RESET		BIT_ULL(28)
 #define KVBM_W_STATE_SHIFT	29
 #define KVBM_W_STATE		(7ULL << KVBM_W_STATE_SHIFT)
 #define KVBM_W_GEN_SHIFT	32
