@@ -18,21 +18,24 @@
  */
 static bool config_valid(const struct script_new *c)
 {
-	if (!c->block_size)
-		return false;
-	return !c->has_thresholds ||
-	       (!strcmp(c->policy, "multi_lru") && c->thresholds[0]);
+	return c->block_size && (!c->has_thresholds || c->thresholds[0]);
 }
 
 int script_op_new(struct script *s, const struct script_cmd *cmd)
 {
+	struct script_new config = cmd->config;
 	struct script_session *session;
 	int fd;
 
 	script_drop_store(s);
-	if (!config_valid(&cmd->config))
+	/* Only multi_lru has thresholds; elsewhere they say nothing. */
+	if (strcmp(config.policy, "multi_lru")) {
+		config.has_thresholds = false;
+		memset(config.thresholds, 0, sizeof(config.thresholds));
+	}
+	if (!config_valid(&config))
 		return -EINVAL;
-	fd = s->backend->create(&cmd->config);
+	fd = s->backend->create(&config);
 	if (fd < 0)
 		return fd;
 	if (books_add_session(&s->books, MAIN, fd, &session)) {
@@ -40,7 +43,7 @@ int script_op_new(struct script *s, const struct script_cmd *cmd)
 		return script_nomem(s);
 	}
 	s->current = session;
-	s->total = cmd->config.total;
+	s->total = config.total;
 	script_put(s, "ok");
 	return 0;
 }
