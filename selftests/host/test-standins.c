@@ -198,6 +198,7 @@ TEST(bits_against_loops)
 static DEFINE_SPINLOCK(lock);
 static DEFINE_MUTEX(mutex);
 static long guarded;
+static atomic_t stop;
 
 static void *add_under_spinlock(void *arg)
 {
@@ -253,23 +254,67 @@ TEST(mutex_excludes)
 }
 
 #ifdef HOST_LOCK_TIMES
+static void spin_ns(u64 ns)
+{
+	u64 end = ktime_get_ns() + ns;
+
+	while (ktime_get_ns() < end)
+		;
+}
+
 TEST(lock_times)
 {
 	struct host_lock_times t;
-	u64 end;
 
 	spin_lock_init(&lock);
 	spin_lock(&lock);
 	spin_unlock(&lock);
 	spin_lock(&lock);
-	end = ktime_get_ns() + 300000;
-	while (ktime_get_ns() < end)
-		;
+	spin_ns(300000);
 	spin_unlock(&lock);
 	host_lock_times(&lock, &t);
 	EXPECT_EQ(t.count, 2);
 	EXPECT_GE(max(t.max_ns, t.preempted_max_ns), 290000);
 	EXPECT_LE(t.max_ns, 3000000);
+	host_lock_times_reset(&lock);
+	host_lock_times(&lock, &t);
+	EXPECT_EQ(t.count, 0);
+}
+
+static void *keep_busy(void *arg)
+{
+	while (!atomic_read(&stop))
+		cpu_relax();
+	return NULL;
+}
+
+/* Two threads on one CPU: the holder loses it, and that is noticed. */
+TEST(lock_times_of_the_preempted)
+{
+	static DEFINE_SPINLOCK(inner);
+	struct host_lock_times t;
+	cpu_set_t one;
+	pthread_t b;
+
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(one), &one));
+	ASSERT_EQ(0, pthread_create(&b, NULL, keep_busy, NULL));
+	spin_lock_init(&lock);
+	spin_lock(&lock);
+	spin_ns(40 * NSEC_PER_MSEC);
+	spin_lock(&inner);
+	spin_unlock(&inner);
+	spin_unlock(&lock);
+	atomic_set(&stop, 1);
+	pthread_join(b, NULL);
+	spin_lock(&lock);
+	spin_unlock(&lock);
+	host_lock_times(&lock, &t);
+	EXPECT_EQ(t.count, 2);
+	EXPECT_EQ(t.preempted, 1);
+	EXPECT_GE(t.preempted_max_ns, 40 * NSEC_PER_MSEC);
+	EXPECT_LE(t.max_ns, NSEC_PER_MSEC);
 }
 #endif
 
@@ -391,7 +436,7 @@ struct pair {
 };
 
 static struct pair *shared;
-static atomic_t freed, stop;
+static atomic_t freed;
 
 static void free_pair(struct rcu_head *head)
 {
@@ -785,6 +830,177 @@ TEST(wait_queue)
 	EXPECT_EQ(wait_event_interruptible(wq, atomic_read(&flag) == 3), 0);
 	pthread_join(t, NULL);
 }
+
+/* --- what the sanitizers see of all this -------------------------------- */
+
+/* The exit status of a child that does @fn, -1 if it was killed. */
+static int __maybe_unused in_child(void (*fn)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		BUG_ON(!freopen("/dev/null", "w", stderr));
+		fn();
+		host_drain();
+		exit(0);
+	}
+	BUG_ON(waitpid(pid, &status, 0) != pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void __maybe_unused do_nothing_wrong(void)
+{
+	run_threads(add_under_spinlock, NULL);
+}
+
+#ifdef HOST_TSAN
+static DEFINE_SPINLOCK(lock2);
+
+static void *add_carelessly(void *arg)
+{
+	int i;
+
+	for (i = 0; i < 100; i++) {
+		guarded++;
+		usleep(10);
+	}
+	return NULL;
+}
+
+static void race(void)
+{
+	run_threads(add_carelessly, NULL);
+}
+
+static void *publish(void *arg)
+{
+	static struct pair p;
+
+	if (arg) {
+		p.a = 5;
+		WRITE_ONCE(shared, &p);	/* where rcu_assign_pointer() belongs */
+	} else {
+		struct pair *q;
+
+		do {
+			rcu_read_lock();
+			q = rcu_dereference(shared);
+			messages_seen = q ? q->a : 0;
+			rcu_read_unlock();
+		} while (!q);
+	}
+	return NULL;
+}
+
+static void publish_without_release(void)
+{
+	pthread_t w, r;
+
+	pthread_create(&r, NULL, publish, NULL);
+	pthread_create(&w, NULL, publish, (void *)1);
+	pthread_join(r, NULL);
+	pthread_join(w, NULL);
+}
+
+static void *free_early(void *arg)
+{
+	struct pair *p = shared;
+
+	usleep(20000);
+	p->a = 1;		/* no grace period before this */
+	return NULL;
+}
+
+static void *read_once(void *arg)
+{
+	rcu_read_lock();
+	messages_seen = rcu_dereference(shared)->a;
+	usleep(40000);
+	rcu_read_unlock();
+	return NULL;
+}
+
+static void reuse_without_grace_period(void)
+{
+	static struct pair p;
+	pthread_t w, r;
+
+	rcu_assign_pointer(shared, &p);
+	pthread_create(&r, NULL, read_once, NULL);
+	pthread_create(&w, NULL, free_early, NULL);
+	pthread_join(r, NULL);
+	pthread_join(w, NULL);
+}
+
+static void invert_locks(void)
+{
+	spin_lock_init(&lock);
+	spin_lock_init(&lock2);
+	spin_lock(&lock);
+	spin_lock(&lock2);
+	spin_unlock(&lock2);
+	spin_unlock(&lock);
+	spin_lock(&lock2);
+	spin_lock(&lock);
+	spin_unlock(&lock);
+	spin_unlock(&lock2);
+}
+
+TEST(tsan_sees)
+{
+	EXPECT_EQ(in_child(do_nothing_wrong), 0);
+	EXPECT_EQ(in_child(race), 66);
+	EXPECT_EQ(in_child(publish_without_release), 66);
+	EXPECT_EQ(in_child(reuse_without_grace_period), 66);
+	EXPECT_EQ(in_child(invert_locks), 66);
+}
+#endif
+
+#ifdef HOST_ASAN
+static void beyond_kmalloc(void)
+{
+	char *p = kmalloc(100, GFP_KERNEL);
+
+	OPTIMIZER_HIDE_VAR(p);
+	p[100] = 1;
+}
+
+static void beyond_vmalloc(void)
+{
+	char *p = vmalloc(5000);
+
+	OPTIMIZER_HIDE_VAR(p);
+	p[5000] = 1;
+}
+
+static void after_grace_period(void)
+{
+	struct pair *p = kzalloc(sizeof(*p), GFP_KERNEL);
+
+	kfree_rcu(p, rcu);
+	host_rcu_quiesce();
+	OPTIMIZER_HIDE_VAR(p);
+	p->a++;
+}
+
+static void misaligned(void)
+{
+	u32 *p = (u32 *)((char *)&counter + 1);
+
+	OPTIMIZER_HIDE_VAR(p);
+	messages_seen = *p;
+}
+
+TEST(asan_sees)
+{
+	EXPECT_EQ(in_child(do_nothing_wrong), 0);
+	EXPECT_NE(in_child(beyond_kmalloc), 0);
+	EXPECT_NE(in_child(beyond_vmalloc), 0);
+	EXPECT_NE(in_child(after_grace_period), 0);
+	EXPECT_NE(in_child(misaligned), 0);
+}
+#endif
 
 /* --- the rest ----------------------------------------------------------- */
 

@@ -11,6 +11,7 @@
  */
 struct host_lock_times {
 	u64 since;		/* of the current hold, in TSC ticks */
+	u64 preemptions;	/* of the holder's thread when it took it */
 	u64 count;
 	u64 total_ns;
 	u64 max_ns;
