@@ -50,9 +50,8 @@ static int apply_one(struct model *m, const struct g_op *op, struct g_res *res)
 			res->val[i] = kind;
 		return err;
 	case G_STAGE_REGISTER:
-		err = m_stage_register(m, s, op->ids[i], op->hash[i],
-				       op->tokens, op->dup, &kind,
-				       &res->ids[i]);
+		err = m_stage_register(m, s, op->ids[i], op->hash[i], op->dup,
+				       &kind, &res->ids[i]);
 		if (!err)
 			res->val[i] = kind;
 		return err;
@@ -269,8 +268,7 @@ void g_print_op(const struct g_op *op, FILE *out)
 	}
 	if (op->kind == G_SET_RESET)
 		fprintf(out, " flag=%d", op->flag);
-	if ((op->kind == G_STAGE || op->kind == G_STAGE_REGISTER) &&
-	    op->tokens != M_TOKENS_NONE)
+	if (op->kind == G_STAGE && op->tokens != M_TOKENS_NONE)
 		fprintf(out, " tokens=%" PRIu32, op->tokens);
 	if (op->kind == G_REGISTER || op->kind == G_STAGE_REGISTER)
 		fputs(dup[op->dup], out);

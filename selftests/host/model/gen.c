@@ -154,9 +154,10 @@ static void staging(struct gen *g, const struct model *m, struct g_op *op)
 	g_runs(&g->u, r, op->hash, op->n);
 	if (op->n && odd(g, 16))
 		op->hash[g_below(r, op->n)] = g_bad_hash(r);
-	if (g_once_in(r, 2))
+	/* Stage and register in one call carries no token counts. */
+	if (op->kind == G_STAGE && g_once_in(r, 2))
 		op->tokens = m->cfg.block_size;
-	if (odd(g, 24))
+	if (op->kind == G_STAGE && odd(g, 24))
 		op->tokens = 1 + g_below(r, 2 * m->cfg.block_size);
 	op->dup = g_once_in(r, 3) ? 1 + g_below(r, 2) : M_DUP_DEFAULT;
 }
@@ -168,6 +169,27 @@ static uint32_t held_block(const struct model *m, int s, struct m_hash h)
 			return i;
 	}
 	return M_NONE;
+}
+
+/* Every hold of some blocks, so that they become idle; or one too many. */
+static void let_go(struct gen *g, const struct model *m, struct g_op *op)
+{
+	uint32_t ids[G_MAX], want;
+
+	some_of(g, m, op, M_PRIMARY);
+	want = op->n;
+	memcpy(ids, op->ids, sizeof(ids));
+	op->n = 0;
+	for (uint32_t i = 0; i < want; i++) {
+		uint32_t n = 1;
+
+		if (ids[i] < m->cfg.total)
+			n = m->slot[ids[i]].holds[op->session];
+		if (odd(g, 40))
+			n++;
+		while (n-- && op->n < G_MAX)
+			op->ids[op->n++] = ids[i];
+	}
 }
 
 static void releasing(struct gen *g, const struct model *m, struct g_op *op)
@@ -191,16 +213,10 @@ static void releasing(struct gen *g, const struct model *m, struct g_op *op)
 		if (op->n)
 			return;
 		break;
-	case 3:		/* every hold of some blocks */
-		id = mine(m, op->session, M_PRIMARY, op->ids);
-		if (!id)
-			break;
-		id = op->ids[g_below(r, id)];
-		for (; n < m->slot[id].holds[op->session] && n < G_MAX; n++)
-			op->ids[n] = id;
-		if (odd(g, 4) && n < G_MAX)
-			op->ids[n++] = id;
-		op->n = n;
+	case 3:
+	case 5:
+	case 6:
+		let_go(g, m, op);
 		return;
 	case 4:
 		some_of(g, m, op, g_once_in(r, 2) ? M_MUTABLE : M_STAGED);
@@ -265,7 +281,7 @@ static const struct {
 	{ G_RETAIN, 30 },
 	{ G_SET_RESET, 25 },
 	{ G_UPGRADE, 40 },
-	{ G_RESET_INACTIVE, 2 },
+	{ G_RESET_INACTIVE, 1 },
 	{ G_COUNTS, 20 },
 	{ G_PRESENCE, 20 },
 	{ G_INFO, 30 },
@@ -288,7 +304,21 @@ static enum g_kind any_kind(struct gen *g)
 	}
 }
 
-void gen_next(struct gen *g, const struct model *m, struct g_op *op)
+/* What makes blocks idle, or leads there. */
+static enum g_kind relief(struct gen *g, const struct model *m, int s)
+{
+	uint32_t ids[G_MAX];
+
+	if (g_once_in(&g->rng, 60))
+		return G_CLOSE;
+	if (g_once_in(&g->rng, 3) && mine(m, s, M_MUTABLE, ids))
+		return G_STAGE_REGISTER;
+	if (g_once_in(&g->rng, 3) && mine(m, s, M_STAGED, ids))
+		return G_REGISTER;
+	return G_RELEASE;
+}
+
+static void try_next(struct gen *g, const struct model *m, struct g_op *op)
 {
 	struct g_rng *r = &g->rng;
 	uint32_t available = m->n_free + m->index.len;
@@ -303,9 +333,12 @@ void gen_next(struct gen *g, const struct model *m, struct g_op *op)
 	}
 	if (g_once_in(r, 4))
 		remember(g, m, op->session);
+	/* Blocks that nobody could match tell little. */
+	if (mine(m, op->session, M_MUTABLE, op->ids) > 4 && g_once_in(r, 3))
+		op->kind = G_STAGE_REGISTER;
 	/* When nearly all is held, give back more than is taken. */
-	if (available < m->cfg.total / 4 && g_once_in(r, 2))
-		op->kind = g_once_in(r, 30) ? G_CLOSE : G_RELEASE;
+	if (available < m->cfg.total / 3 + 1 && !g_once_in(r, 4))
+		op->kind = relief(g, m, op->session);
 
 	switch (op->kind) {
 	case G_ALLOC:
@@ -356,4 +389,27 @@ void gen_next(struct gen *g, const struct model *m, struct g_op *op)
 	default:
 		break;
 	}
+}
+
+static bool is_empty(const struct g_op *op)
+{
+	switch (op->kind) {
+	case G_OPEN:
+	case G_CLOSE:
+	case G_COUNTS:
+	case G_RESET_INACTIVE:
+		return false;
+	default:
+		return !op->n;
+	}
+}
+
+void gen_next(struct gen *g, const struct model *m, struct g_op *op)
+{
+	int tries = 0;
+
+	/* Few empty batches: a session that has nothing leaves it to others. */
+	do
+		try_next(g, m, op);
+	while (is_empty(op) && ++tries < 6);
 }

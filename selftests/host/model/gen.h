@@ -21,7 +21,7 @@ enum g_kind {
 	G_STAGE,		/* ids, hashes, tokens: done */
 	G_UNSTAGE,		/* ids: done */
 	G_REGISTER,		/* ids, dup: done, ids, val = enum m_kind */
-	G_STAGE_REGISTER,	/* ids, hashes, tokens, dup: as G_REGISTER */
+	G_STAGE_REGISTER,	/* ids, hashes, dup: as G_REGISTER */
 	G_MATCH,		/* hashes: done, ids */
 	G_SCAN,			/* hashes: done, ids */
 	G_SCAN_TOUCH,		/* hashes: done, ids */
@@ -103,7 +103,7 @@ enum g_twins {
 
 void g_universe_init(struct g_universe *u, struct g_rng *r, int n,
 		     enum g_twins twins);
-/* Up to n hashes that end at a random node, parents first; returns how many. */
+/* Up to n hashes of a random chain, mostly from its root; returns how many. */
 uint32_t g_path(const struct g_universe *u, struct g_rng *r,
 		struct m_hash *out, uint32_t n);
 /* Exactly n hashes: runs of parent, child, grandchild, ... */

@@ -366,10 +366,9 @@ int m_register(struct model *m, int s, uint32_t id, enum m_dup dup,
 }
 
 int m_stage_register(struct model *m, int s, uint32_t id, struct m_hash h,
-		     uint32_t tokens, enum m_dup dup, enum m_kind *kind,
-		     uint32_t *held)
+		     enum m_dup dup, enum m_kind *kind, uint32_t *held)
 {
-	int err = m_stage(m, s, id, h, tokens);
+	int err = m_stage(m, s, id, h, M_TOKENS_NONE);
 
 	if (err)
 		return err;

@@ -234,8 +234,7 @@ int m_unstage(struct model *m, int s, uint32_t id);
 int m_register(struct model *m, int s, uint32_t id, enum m_dup dup,
 	       enum m_kind *kind, uint32_t *held);
 int m_stage_register(struct model *m, int s, uint32_t id, struct m_hash h,
-		     uint32_t tokens, enum m_dup dup, enum m_kind *kind,
-		     uint32_t *held);
+		     enum m_dup dup, enum m_kind *kind, uint32_t *held);
 /* Whole queries; *done is how many blocks are held, also on error. */
 int m_match(struct model *m, int s, const struct m_hash *h, uint32_t n,
 	    uint32_t *ids, uint32_t *done);

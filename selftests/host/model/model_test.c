@@ -78,8 +78,8 @@ static bool scene_step(struct model *m, char verb, char c)
 		}
 		if (id == m->cfg.total && m_allocate_reset(m, 0, 1, &id) != 1)
 			return false;
-		return !m_stage_register(m, 0, id, h, M_TOKENS_NONE,
-					 M_DUP_DEFAULT, &kind, &id);
+		return !m_stage_register(m, 0, id, h, M_DUP_DEFAULT, &kind,
+					 &id);
 	case '-':	/* released */
 		return !m_release(m, 0, held(m, c));
 	case '=':	/* matched */
@@ -199,8 +199,8 @@ static enum m_kind kind;
 
 static int put(int s, uint32_t block, char c, uint32_t *where)
 {
-	return m_stage_register(m, s, block, letter(c), 16, M_DUP_DEFAULT,
-				&kind, where);
+	return m_stage_register(m, s, block, letter(c), M_DUP_DEFAULT, &kind,
+				where);
 }
 
 static void t_hash(void)
@@ -468,7 +468,7 @@ static void t_limit(void)
 	CHECK(!m_stage(m, 0, 1, q[0], 16));
 	CHECK(m_register(m, 0, 1, M_DUP_REJECT, &kind, &id) == -EOVERFLOW);
 	CHECK(m_owns(m, 0, 1, M_STAGED) && !m_unstage(m, 0, 1));
-	CHECK(m_stage_register(m, 0, 1, q[0], 16, M_DUP_REJECT, &kind, &id) ==
+	CHECK(m_stage_register(m, 0, 1, q[0], M_DUP_REJECT, &kind, &id) ==
 	      -EOVERFLOW);
 	CHECK(m_owns(m, 0, 1, M_MUTABLE) && m->count.stagings == 2);
 	CHECK(m->count.registrations == 1);

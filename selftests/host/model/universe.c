@@ -92,7 +92,7 @@ void g_universe_init(struct g_universe *u, struct g_rng *r, int n,
 		int up = u->n - 1;
 
 		if (u->n && twins != G_TWINS_NONE &&
-		    g_once_in(r, twins == G_TWINS_MANY ? 2 : 10)) {
+		    g_once_in(r, twins == G_TWINS_MANY ? 2 : 5)) {
 			new->hash = twin_of(u, r, &new->up);
 			if (!taken(u, new->hash, true))
 				u->n++;
@@ -120,24 +120,27 @@ void g_universe_init(struct g_universe *u, struct g_rng *r, int n,
 	}
 }
 
-uint32_t g_path(const struct g_universe *u, struct g_rng *r,
-		struct m_hash *out, uint32_t n)
+/* The path from a root to a node; if longer than n, its one end or its other. */
+static uint32_t path_to(const struct g_universe *u, int at,
+			struct m_hash *out, uint32_t n, bool from_root)
 {
-	int at = (int)g_below(r, u->n);
 	uint32_t depth = 0;
 
 	for (int i = at; i >= 0; i = u->node[i].up)
 		depth++;
-	/* From the root, mostly, even if that does not get us to the end. */
-	if (depth > n && !g_once_in(r, 4)) {
-		for (; depth > n; depth--)
-			at = u->node[at].up;
-	}
+	for (; from_root && depth > n; depth--)
+		at = u->node[at].up;
 	if (depth > n)
 		depth = n;
 	for (uint32_t i = depth; i-- > 0; at = u->node[at].up)
 		out[i] = u->node[at].hash;
 	return depth;
+}
+
+uint32_t g_path(const struct g_universe *u, struct g_rng *r,
+		struct m_hash *out, uint32_t n)
+{
+	return path_to(u, (int)g_below(r, u->n), out, n, !g_once_in(r, 4));
 }
 
 void g_runs(const struct g_universe *u, struct g_rng *r, struct m_hash *out,
@@ -148,7 +151,7 @@ void g_runs(const struct g_universe *u, struct g_rng *r, struct m_hash *out,
 
 		if (g_once_in(r, 3))
 			want = 1;
-		i += g_path(u, r, out + i, want);
+		i += path_to(u, (int)g_below(r, u->n), out + i, want, false);
 	}
 }
 
