@@ -202,6 +202,16 @@ static const struct argp_option create_options[] = {
 	{ 0 }
 };
 
+static bool policy_known(const char *policy)
+{
+	const char *known;
+
+	for (unsigned int i = 0; policy && (known = kvbm_policy_name(i)); i++)
+		if (!strcmp(policy, known))
+			return true;
+	return !policy;
+}
+
 static int create_failed(const struct create_args *args, int err)
 {
 	switch (-err) {
@@ -217,8 +227,14 @@ static int create_failed(const struct create_args *args, int err)
 		return fail("cannot create store '%s': the module's limit on blocks is reached",
 			    args->name);
 	case EINVAL:
-		return fail("cannot create store '%s': the module refuses a size, the policy or its thresholds",
-			    args->name);
+		if (args->c.thresholds[0] && strcmp(args->c.policy, "multi_lru"))
+			return fail("only policy multi_lru has thresholds");
+		return fail("cannot create store '%s': the module refuses %s '%s'",
+			    args->name,
+			    policy_known(args->policy) ? "the name" :
+							 "the policy",
+			    policy_known(args->policy) ? args->name :
+							 args->policy);
 	default:
 		return fail_request(args->name, err, "cannot create store '%s'",
 				    args->name);
@@ -234,17 +250,18 @@ int cmd_create(int argc, char **argv)
 		.doc = "Create the named store /dev/kvbm/NAME.",
 	};
 	struct create_args args = { 0 };
+	struct kvbm_store_create named;
 	struct json_object *object;
 	int control, err;
-	char id[20];
 
 	kvbm_store_create_init(&args.c, NULL, 1);
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 
 	args.c.total_blocks = args.blocks;
-	if (!*args.name || strlen(args.name) >= sizeof(args.c.name))
-		return fail("'%s' cannot be the name of a store", args.name);
-	strncpy(args.c.name, args.name, sizeof(args.c.name) - 1);
+	if (kvbm_store_create_init(&named, args.name, 1))
+		return fail("'%s' cannot be the name of a store: a-z, 0-9, '_', '.', '-', at most %d, not one of '_.-' first, and not 'control'",
+			    args.name, KVBM_NAME_LEN - 1);
+	memcpy(args.c.name, named.name, sizeof(args.c.name));
 	if (kvbm_store_create_policy(&args.c, args.policy))
 		return fail("'%s' cannot be the name of a policy", args.policy);
 
@@ -260,8 +277,7 @@ int cmd_create(int argc, char **argv)
 
 	object = json_object_new_object();
 	json_str(object, "name", args.name);
-	snprintf(id, sizeof(id), "%016llx", (unsigned long long)args.c.store_id);
-	json_str(object, "store_id", id);
+	json_store_id(object, args.c.store_id);
 	return print_json(object);
 }
 

@@ -162,26 +162,25 @@ static void print_store(FILE *out, const struct store *s)
 	fprintf(out, " %7u\n", c->waiters);
 }
 
-/* The whole picture as text; the selected store is on line 2 + selected. */
-static void print_picture(FILE *out, const struct top *top)
+static void print_stores(FILE *out, const struct top *top)
 {
-	const struct store *s;
-
 	fprintf(out, "%zu store%s\n", top->n, top->n == 1 ? "" : "s");
 	fprintf(out, "%-20s %9s %6s %6s %6s %5s %10s %10s %10s %6s %7s\n",
 		"NAME", "BLOCKS", "FREE%", "IDLE%", "HELD%", "SESS", "ALLOC/S",
 		"EVICT/S", "MATCH/S", "HIT%", "WAITERS");
 	for (size_t i = 0; i < top->n; i++)
 		print_store(out, &top->stores[i]);
-	if (!top->n)
-		return;
+}
 
-	s = &top->stores[top->selected];
+static void print_sessions(FILE *out, const struct store *s)
+{
 	fprintf(out, "\n%s: %u session%s", s->name, s->n_sessions,
 		s->n_sessions == 1 ? "" : "s");
 	if (s->sessions_err)
 		fprintf(out, " (not shown: %s)", strerror(-s->sessions_err));
 	fprintf(out, "\n");
+	if (!s->n_sessions)
+		return;
 	print_session_header(out);
 	fprintf(out, "\n");
 	for (uint32_t i = 0; i < s->n_sessions; i++) {
@@ -196,10 +195,9 @@ static int batch(struct top *top, int control)
 		.tv_sec = top->delay,
 		.tv_nsec = (top->delay - (time_t)top->delay) * 1e9,
 	};
+	int err;
 
 	for (uint64_t i = 0; i < top->samples; i++) {
-		int err;
-
 		if (i) {
 			nanosleep(&pause, NULL);
 			putchar('\n');
@@ -207,19 +205,15 @@ static int batch(struct top *top, int control)
 		err = look(top, control);
 		if (err)
 			return fail_request(NULL, err, "cannot list stores");
-		for (top->selected = 0; top->selected < top->n || !top->n;
-		     top->selected++) {
-			if (top->selected)
-				putchar('\n');
-			print_picture(stdout, top);
-			if (!top->n)
-				break;
-		}
+		print_stores(stdout, top);
+		for (size_t k = 0; k < top->n; k++)
+			print_sessions(stdout, &top->stores[k]);
 		fflush(stdout);
 	}
 	return STATUS_OK;
 }
 
+/* The selected store is on line 2 + selected. */
 static void draw(const struct top *top)
 {
 	char *text = NULL, *rest, *line;
@@ -230,7 +224,9 @@ static void draw(const struct top *top)
 	out = open_memstream(&text, &len);
 	if (!out)
 		return;
-	print_picture(out, top);
+	print_stores(out, top);
+	if (top->n)
+		print_sessions(out, &top->stores[top->selected]);
 	fclose(out);
 
 	erase();

@@ -93,8 +93,14 @@ int open_control(void)
 
 int open_store(const char *name)
 {
+	struct kvbm_features features;
 	int fd = kvbm_open(name);
 
+	if (fd >= 0 && kvbm_features(fd, &features) == -ENOTTY) {
+		close(fd);
+		fail("'%s' is not a store", name);
+		return -1;
+	}
 	if (fd >= 0)
 		return fd;
 	if (fd == -ENOENT && !module_loaded())
