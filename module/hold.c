@@ -398,7 +398,10 @@ u32 kvbm_set_reset_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 	return i;
 }
 
-/* Under the lock, where a look without it met a slot on the move. */
+/*
+ * Under the lock, where a look without it met a slot on the move, or an idle
+ * one while allocations are under way that may have been promised it.
+ */
 static u8 presence_locked(struct kvbm_store *st, const struct kvbm_hash *key)
 {
 	struct kvbm_slot *s;
@@ -438,8 +441,13 @@ void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out)
 		if (!s)
 			continue;
 		w = atomic64_read_acquire(&s->word);
-		if (kvbm_w_active(w) && kvbm_slot_is(s, &c->keys[i]))
+		if (kvbm_w_state(w) != KVBM_STATE_PRIMARY ||
+		    !kvbm_slot_is(s, &c->keys[i]))
+			out[i] = presence_locked(st, &c->keys[i]);
+		else if (kvbm_w_refs(w))
 			out[i] = KVBM_ACTIVE;
+		else if (!data_race(st->reserved))
+			out[i] = KVBM_INACTIVE;
 		else
 			out[i] = presence_locked(st, &c->keys[i]);
 	}
