@@ -218,8 +218,9 @@ static int stop_holding(const struct replay *r, pid_t pid,
 			return -errno;
 		if (!WIFSTOPPED(status))
 			return -ECHILD;
+		/* It may not have come as far as opening its session. */
 		ret = find_session(r, pid, entry);
-		if (ret || entry->held)
+		if (ret ? ret != -ESRCH : entry->held)
 			return ret;
 		kill(pid, SIGCONT);
 		usleep(500 + 37 * tries);

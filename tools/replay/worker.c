@@ -304,10 +304,10 @@ static int serve(struct worker *w, size_t request)
 		o.hits = 0;
 		o.reused = 0;
 		o.skipped = 1;
-	} else if (ret < 0) {
-		return ret;
-	} else {
+	} else if (ret >= 0) {
 		w->flying++;
+	} else {
+		return ret;
 	}
 
 	memcpy((char *)shared + sizeof(shared->state),
