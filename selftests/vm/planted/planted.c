@@ -27,6 +27,8 @@ static int hide(int value)
 	return value;
 }
 
+static int sink;	/* of values that have to be computed */
+
 static void nothing(void)
 {
 }
@@ -99,7 +101,7 @@ static void rcu_unprotected(void)
 	static int value;
 	static int __rcu *pointer = (int __rcu *)&value;
 
-	pr_debug("%d\n", *rcu_dereference(pointer));
+	WRITE_ONCE(sink, *rcu_dereference(pointer));
 }
 
 static void sleep_in_atomic(void)
@@ -119,14 +121,14 @@ static void might_sleep_in_rcu(void)
 
 static void bad_shift(void)
 {
-	pr_debug("%d\n", 1 << hide(40));
+	WRITE_ONCE(sink, 1 << hide(40));
 }
 
 static void bad_index(void)
 {
 	static int array[4];
 
-	pr_debug("%d\n", array[hide(5)]);
+	WRITE_ONCE(sink, array[hide(5)]);
 }
 
 static void list_corruption(void)
@@ -148,13 +150,17 @@ static void refcount_underflow(void)
 		refcount_dec(&count);
 }
 
+static void timer_fn(struct timer_list *timer)
+{
+}
+
 static void free_active_timer(void)
 {
 	struct timer_list *timer = kzalloc(sizeof(*timer), GFP_KERNEL);
 
 	if (!timer)
 		return;
-	timer_setup(timer, NULL, 0);
+	timer_setup(timer, timer_fn, 0);
 	mod_timer(timer, jiffies + 1000 * HZ);
 	kfree(timer);
 }
