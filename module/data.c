@@ -48,7 +48,7 @@ static int op_match(struct kvbm_session *ses, void __user *uarg, u32 usize)
 	u32 __user *uids;
 	struct kvbm_match args;
 	struct kvbm_chunk c;
-	u32 done = 0;
+	u32 done = 0, asked;	/* by the query, counted once */
 	int err;
 
 	err = kvbm_fetch_args(&args, uarg, usize);
@@ -59,6 +59,7 @@ static int op_match(struct kvbm_session *ses, void __user *uarg, u32 usize)
 		return err;
 	uhashes = u64_to_user_ptr(args.hashes);
 	uids = u64_to_user_ptr(args.ids);
+	asked = args.count;
 
 	do {
 		u32 got, n = min(args.count - done, KVBM_CHUNK);
@@ -67,8 +68,8 @@ static int op_match(struct kvbm_session *ses, void __user *uarg, u32 usize)
 		if (copy_from_user(c.keys, uhashes + done,
 				   n * sizeof(c.keys[0])))
 			return -EFAULT;
-		got = kvbm_match_chunk(ses, &c, n, done ? 0 : args.count,
-				       &step);
+		got = kvbm_match_chunk(ses, &c, n, asked, &step);
+		asked = 0;
 		if ((got && copy_to_user(uids + done, c.ids,
 					 got * sizeof(c.ids[0]))) ||
 		    put_user(done + got, &u->hits) ||
@@ -93,7 +94,7 @@ static int op_scan(struct kvbm_session *ses, void __user *uarg, u32 usize)
 	u32 __user *uids;
 	struct kvbm_match args;
 	struct kvbm_chunk c;
-	u32 done = 0, hits = 0;
+	u32 done = 0, hits = 0, asked;	/* by the query, counted once */
 	int err;
 
 	err = kvbm_fetch_args(&args, uarg, usize);
@@ -105,6 +106,7 @@ static int op_scan(struct kvbm_session *ses, void __user *uarg, u32 usize)
 		return err;
 	uhashes = u64_to_user_ptr(args.hashes);
 	uids = u64_to_user_ptr(args.ids);
+	asked = args.count;
 
 	do {
 		u32 got, hit, n = min(args.count - done, KVBM_CHUNK);
@@ -113,9 +115,10 @@ static int op_scan(struct kvbm_session *ses, void __user *uarg, u32 usize)
 		if (copy_from_user(c.keys, uhashes + done,
 				   n * sizeof(c.keys[0])))
 			return -EFAULT;
-		got = kvbm_scan_chunk(ses, &c, n, done ? 0 : args.count,
+		got = kvbm_scan_chunk(ses, &c, n, asked,
 				      args.flags & KVBM_SCAN_TOUCH, &hit,
 				      &step);
+		asked = 0;
 		if ((got && copy_to_user(uids + done, c.ids,
 					 got * sizeof(c.ids[0]))) ||
 		    put_user(hits + hit, &u->hits) ||
