@@ -248,6 +248,7 @@ TEST_F(table, prefetching_lookups)
 #define ROUNDS 20
 #endif
 
+static pthread_barrier_t all_there;
 static struct rhashtable *shared;
 static struct object *objects;
 static spinlock_t writers_lock;
@@ -353,6 +354,7 @@ static void *racer(void *arg)
 	struct object *mine = objects + (unsigned long)arg * (OBJECTS / 4);
 	int i, err;
 
+	pthread_barrier_wait(&all_there);
 	for (i = 0; i < OBJECTS / 4; i++) {
 		set_key(&mine[i], 1, i);
 		err = rhashtable_lookup_insert_key(shared, &mine[i].key,
@@ -374,6 +376,7 @@ TEST_F(table, one_of_four_wins)
 
 	shared = &self->ht;
 	objects = self->objects;
+	pthread_barrier_init(&all_there, NULL, 4);
 	for (i = 0; i < 4; i++)
 		ASSERT_EQ(0, pthread_create(&t[i], NULL, racer, (void *)i));
 	for (i = 0; i < 4; i++)

@@ -23,16 +23,31 @@
 #include "host_harness.h"
 
 #define THREADS 4
+#ifdef HOST_DEBUG
+#define OFTEN 20000
+#else
+#define OFTEN 200000
+#endif
 
+static pthread_barrier_t all_there;
+
+/* @fn begins with start_together(), or the first is done before the last. */
 static void run_threads(void *(*fn)(void *), void *arg)
 {
 	pthread_t t[THREADS];
 	int i;
 
+	pthread_barrier_init(&all_there, NULL, THREADS);
 	for (i = 0; i < THREADS; i++)
 		BUG_ON(pthread_create(&t[i], NULL, fn, arg));
 	for (i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
+	pthread_barrier_destroy(&all_there);
+}
+
+static void start_together(void)
+{
+	pthread_barrier_wait(&all_there);
 }
 
 /* --- atomics ------------------------------------------------------------ */
@@ -78,7 +93,8 @@ static void *add_by_cmpxchg(void *arg)
 {
 	int i;
 
-	for (i = 0; i < 20000; i++) {
+	start_together();
+	for (i = 0; i < OFTEN; i++) {
 		s64 v = atomic64_read(&counter);
 
 		while (!atomic64_try_cmpxchg_relaxed(&counter, &v, v + 1))
@@ -91,7 +107,7 @@ TEST(atomic_cmpxchg_loses_nothing)
 {
 	atomic64_set(&counter, 0);
 	run_threads(add_by_cmpxchg, NULL);
-	EXPECT_EQ(atomic64_read(&counter), THREADS * 20000);
+	EXPECT_EQ(atomic64_read(&counter), THREADS * OFTEN);
 }
 
 static int message, messages_seen;
@@ -205,7 +221,8 @@ static void *add_under_spinlock(void *arg)
 	unsigned long flags;
 	int i;
 
-	for (i = 0; i < 20000; i++) {
+	start_together();
+	for (i = 0; i < OFTEN; i++) {
 		if (i % 3 == 0) {
 			spin_lock(&lock);
 			lockdep_assert_held(&lock);
@@ -229,7 +246,7 @@ TEST(spinlock_excludes)
 {
 	guarded = 0;
 	run_threads(add_under_spinlock, NULL);
-	EXPECT_EQ(guarded, THREADS * 20000);
+	EXPECT_EQ(guarded, THREADS * OFTEN);
 	EXPECT_FALSE(spin_is_locked(&lock));
 }
 
@@ -237,7 +254,8 @@ static void *add_under_mutex(void *arg)
 {
 	int i;
 
-	for (i = 0; i < 5000; i++) {
+	start_together();
+	for (i = 0; i < OFTEN / 4; i++) {
 		mutex_lock(&mutex);
 		lockdep_assert_held(&mutex);
 		guarded++;
@@ -250,7 +268,7 @@ TEST(mutex_excludes)
 {
 	guarded = 0;
 	run_threads(add_under_mutex, NULL);
-	EXPECT_EQ(guarded, THREADS * 5000);
+	EXPECT_EQ(guarded, THREADS * (OFTEN / 4));
 }
 
 #ifdef HOST_LOCK_TIMES
@@ -1052,6 +1070,7 @@ static void *count(void *arg)
 	struct stat __percpu *s = arg;
 	int i;
 
+	start_together();
 	for (i = 0; i < 10000; i++)
 		this_cpu_inc(s->n);
 	return NULL;
