@@ -34,6 +34,20 @@ static const char *number(uint64_t n)
 	return out;
 }
 
+/* 348 us, 72.2 ms; a few at a time. */
+static const char *duration(uint64_t ns)
+{
+	static char buffers[4][32];
+	static unsigned int turn;
+	char *out = buffers[turn++ % 4];
+
+	if (ns < 1000000)
+		snprintf(out, sizeof(buffers[0]), "%.0f us", ns / 1e3);
+	else
+		snprintf(out, sizeof(buffers[0]), "%.1f ms", ns / 1e6);
+	return out;
+}
+
 static double hit_rate(const struct result *result)
 {
 	return result->accesses ? (double)result->hits / result->accesses : 0;
@@ -76,11 +90,11 @@ static void report_kill(const struct killed *k)
 {
 	printf("killed      worker %u after request %s, holding %s blocks (%s holds, and %s blocks\n"
 	       "            not registered yet). The kernel took back %s holds and %s blocks\n"
-	       "            in %.0f us; from SIGKILL to the reaped process %.2f ms\n",
+	       "            in %s; from SIGKILL to the reaped process %s\n",
 	       k->worker, number(k->at), number(k->held), number(k->holds),
 	       number(k->owned), number(k->reclaimed_holds),
-	       number(k->reclaimed_owned), k->reclaim_ns / 1e3,
-	       k->reaped_ns / 1e6);
+	       number(k->reclaimed_owned), duration(k->reclaim_ns),
+	       duration(k->reaped_ns));
 }
 
 void report_text(const struct replay *r, const struct result *result)

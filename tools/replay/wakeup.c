@@ -122,9 +122,9 @@ static void print_text(uint32_t blocks, uint32_t wanted,
 		       const struct scene *scene, uint64_t killed_ns,
 		       uint64_t reaped_ns, const struct kvbm_counts *counts)
 {
-	printf("waiting     a worker asked for %u blocks while another held all %u; it slept.\n"
-	       "            %.0f ms later the holder was killed. The waiter had its blocks %.2f ms\n"
-	       "            after the signal; the holder was reaped after %.2f ms\n",
+	printf("waiting     a worker asked for %u blocks while another held all %u, and slept.\n"
+	       "            %.0f ms later the holder was killed. The waiter had its blocks %.1f ms\n"
+	       "            after the signal; the holder was reaped after %.1f ms\n",
 	       wanted, blocks, (killed_ns - scene->asked_ns) / 1e6,
 	       (scene->granted_ns - killed_ns) / 1e6,
 	       (reaped_ns - killed_ns) / 1e6);
