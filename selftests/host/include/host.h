@@ -73,6 +73,8 @@ void host_fatal_after(unsigned long nth);
 
 /* What capable() answers. At first true. */
 void host_set_capable(bool yes);
+/* Who this thread's calls are made by, (unsigned)-1: the process. */
+void host_set_user(unsigned int uid, unsigned int gid);
 
 /* --- time --------------------------------------------------------------- */
 

@@ -15,7 +15,7 @@
 #include <linux/string.h>
 #include <linux/random.h>
 #include <linux/ktime.h>
-#include <linux/capability.h>
+#include <linux/cred.h>
 #include <linux/percpu.h>
 #include <linux/spinlock.h>
 #include <linux/rcupdate.h>
@@ -199,6 +199,29 @@ bool capable(int cap)
 	return !READ_ONCE(incapable);
 }
 
+static __thread unsigned int as_uid = -1, as_gid = -1;
+
+void host_set_user(unsigned int uid, unsigned int gid)
+{
+	as_uid = uid;
+	as_gid = gid;
+}
+
+kuid_t current_fsuid(void)
+{
+	return KUIDT_INIT(as_uid == -1U ? geteuid() : as_uid);
+}
+
+kgid_t current_fsgid(void)
+{
+	return KGIDT_INIT(as_gid == -1U ? getegid() : as_gid);
+}
+
+bool in_group_p(kgid_t gid)
+{
+	return gid_eq(gid, current_fsgid());
+}
+
 /* --- the current thread ------------------------------------------------- */
 
 static __thread struct task_struct self;
@@ -212,6 +235,7 @@ struct task_struct *host_current(void)
 		self.tgid = getpid();
 		pthread_getname_np(pthread_self(), self.comm,
 				   sizeof(self.comm));
+		self.group_leader = &self;
 	}
 	return &self;
 }
@@ -238,12 +262,6 @@ bool host_fatal_signal(void)
 bool host_signal(void)
 {
 	return host_fatal_signal() || sig_pending;
-}
-
-void host_yield(void)
-{
-	might_sleep();
-	sched_yield();
 }
 
 void host_spin_wait(unsigned int *spins)

@@ -2,15 +2,18 @@
 /* The worker thread, work items, mutexes, wait queues and completions. */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <time.h>
 
 #include <linux/completion.h>
 #include <linux/delay.h>
+#include <linux/hrtimer.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/wait.h>
+#include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 #include "host.h"
 #include "lib.h"
@@ -457,6 +460,66 @@ bool host_wait(wait_queue_head_t *wq, unsigned long seen, u64 until)
 	}
 	pthread_mutex_unlock(&wait_lock);
 	return more;
+}
+
+wait_queue_head_t host_var_wait;
+
+/* --- sleeping tasks ------------------------------------------------------ */
+
+bool host_schedule(u64 until)
+{
+	struct task_struct *me = host_current();
+	bool woken = true;
+
+	might_sleep();
+	if (!READ_ONCE(me->state)) {
+		sched_yield();
+		return true;
+	}
+	pthread_mutex_lock(&wait_lock);
+	/* Signals are not announced: they wake whoever sleeps for them. */
+	while (READ_ONCE(me->state) &&
+	       !(me->state == TASK_INTERRUPTIBLE && host_signal())) {
+		u64 now = ktime_get_ns();
+		struct timespec ts;
+
+		if (now >= until) {
+			woken = false;
+			break;
+		}
+		ts = in_ns(min_t(u64, until - now, 5 * NSEC_PER_MSEC));
+		pthread_cond_timedwait(&wait_cond, &wait_lock, &ts);
+	}
+	WRITE_ONCE(me->state, TASK_RUNNING);
+	pthread_mutex_unlock(&wait_lock);
+	return woken;
+}
+
+void schedule(void)
+{
+	host_schedule(U64_MAX);
+}
+
+int wake_up_process(struct task_struct *t)
+{
+	unsigned int was;
+
+	pthread_mutex_lock(&wait_lock);
+	was = xchg(&t->state, TASK_RUNNING);
+	pthread_cond_broadcast(&wait_cond);
+	pthread_mutex_unlock(&wait_lock);
+	return was != TASK_RUNNING;
+}
+
+int schedule_hrtimeout_range(ktime_t *expires, u64 delta,
+			     const enum hrtimer_mode mode)
+{
+	u64 until = U64_MAX;
+
+	if (expires)
+		until = mode == HRTIMER_MODE_REL ? ktime_get_ns() + *expires :
+						   *expires;
+	return host_schedule(until) ? -EINTR : 0;
 }
 
 /* --- completions -------------------------------------------------------- */

@@ -2,15 +2,17 @@
 #ifndef HOST_LINUX_CRED_H
 #define HOST_LINUX_CRED_H
 
-#include <unistd.h>
 #include <linux/capability.h>
 #include <linux/uidgid.h>
-#define current_uid() KUIDT_INIT(getuid())
-#define current_gid() KGIDT_INIT(getgid())
-#define current_euid() KUIDT_INIT(geteuid())
-#define current_egid() KGIDT_INIT(getegid())
-#define current_fsuid() current_euid()
-#define current_fsgid() current_egid()
-#define current_user_ns() ((void *)0)
+/* The effective ones, or the test's; see host.h. */
+kuid_t current_fsuid(void);
+kgid_t current_fsgid(void);
+bool in_group_p(kgid_t gid);
+#define current_uid() current_fsuid()
+#define current_gid() current_fsgid()
+#define current_euid() current_fsuid()
+#define current_egid() current_fsgid()
+struct user_namespace;
+#define current_user_ns() ((struct user_namespace *)NULL)
 
 #endif

@@ -9,8 +9,11 @@
 #define __initconst
 #define __exitdata
 #define HOST_EMPTY_DECL(what, x) _Static_assert(1, #what)
-#define module_init(fn) HOST_EMPTY_DECL(init, fn)
-#define module_exit(fn) HOST_EMPTY_DECL(exit, fn)
+/* One module a program: what insmod and rmmod would call. */
+extern int (*const host_module_init)(void);
+extern void (*const host_module_exit)(void);
+#define module_init(fn) int (*const host_module_init)(void) = (fn)
+#define module_exit(fn) void (*const host_module_exit)(void) = (fn)
 #define late_initcall(fn) HOST_EMPTY_DECL(init, fn)
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <linux/types.h>
 #include <linux/preempt.h>
+#include <linux/atomic.h>
 #include <linux/printk.h>
 #include <asm/processor.h>
 
@@ -11,7 +12,16 @@
 struct task_struct {
 	pid_t pid, tgid;
 	char comm[TASK_COMM_LEN];
+	struct task_struct *group_leader;	/* itself */
+	unsigned int state;
 };
+
+#define TASK_RUNNING 0
+#define TASK_INTERRUPTIBLE 1
+#define TASK_UNINTERRUPTIBLE 2
+#define TASK_KILLABLE 0x102
+#define __set_current_state(s) WRITE_ONCE(host_current()->state, s)
+#define set_current_state(s) smp_store_mb(host_current()->state, s)
 
 /* The calling thread. */
 struct task_struct *host_current(void);
@@ -37,8 +47,10 @@ static inline int cond_resched(void)
 
 #define cond_resched_rcu() do { rcu_read_unlock(); cond_resched(); rcu_read_lock(); } while (0)
 #define need_resched() 0
-void host_yield(void);
-#define schedule() host_yield()
+void schedule(void);
+int wake_up_process(struct task_struct *t);
+/* Sleeps while the state is not TASK_RUNNING; false at @until. */
+bool host_schedule(u64 until);
 #define raw_smp_processor_id() host_cpu()
 #define smp_processor_id() host_cpu()
 

@@ -15,11 +15,11 @@ typedef struct { gid_t val; } kgid_t;
 #define gid_eq(a, b) ((a).val == (b).val)
 #define uid_valid(u) ((u).val != (uid_t)-1)
 #define gid_valid(g) ((g).val != (gid_t)-1)
-#define make_kuid(ns, v) KUIDT_INIT(v)
-#define make_kgid(ns, v) KGIDT_INIT(v)
-#define from_kuid(ns, u) ((u).val)
-#define from_kgid(ns, g) ((g).val)
-#define from_kuid_munged(ns, u) ((u).val)
-#define from_kgid_munged(ns, g) ((g).val)
+#define make_kuid(ns, v) ((void)(ns), KUIDT_INIT(v))
+#define make_kgid(ns, v) ((void)(ns), KGIDT_INIT(v))
+#define from_kuid(ns, u) ((void)(ns), ((u).val))
+#define from_kgid(ns, g) ((void)(ns), ((g).val))
+#define from_kuid_munged(ns, u) ((void)(ns), ((u).val))
+#define from_kgid_munged(ns, g) ((void)(ns), ((g).val))
 
 #endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HOST_VFS_H
+#define HOST_VFS_H
+
+/*
+ * System calls on the devices of the module, for a test that is linked with
+ * libfront.a. Descriptors are the stand-ins' own, not the process's. All
+ * return -errno.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* insmod and rmmod; the latter refuses while files are open. */
+int host_insmod(void);
+int host_rmmod(void);
+
+/* Opens the device @name. Permissions are not looked at. */
+int host_open(const char *name);
+/* close(2), dup(2): the last close of a file releases it. */
+int host_close(int fd);
+int host_dup(int fd);
+long host_ioctl(int fd, unsigned int cmd, void *arg);
+/* poll(2)'s events, without waiting. */
+int host_poll(int fd);
+/*
+ * An io_uring command with its 16 bytes of payload. What the first attempt,
+ * which must not wait, answers with -EAGAIN is tried again as by a worker,
+ * unless @nonblock.
+ */
+long host_uring(int fd, uint32_t op, const void *payload, bool nonblock);
+/* Reads an attribute of a device; @group may be NULL. @buf has a page. */
+ssize_t host_sysfs_read(const char *dev, const char *group, const char *attr,
+			char *buf);
+/* Open files there are. */
+unsigned int host_open_files(void);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HOST_LINUX_SYSFS_H
+#define HOST_LINUX_SYSFS_H
+
+#include <linux/kernel.h>
+struct attribute {
+	const char *name;
+	umode_t mode;
+};
+
+struct kobject;
+struct attribute_group {
+	const char *name;
+	umode_t (*is_visible)(struct kobject *kobj, struct attribute *a, int n);
+	struct attribute **attrs;
+};
+
+int sysfs_emit(char *buf, const char *fmt, ...) __printf(2, 3);
+int sysfs_emit_at(char *buf, int at, const char *fmt, ...) __printf(3, 4);
+
+#endif

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HOST_LINUX_USER_NAMESPACE_H
+#define HOST_LINUX_USER_NAMESPACE_H
+
+#include <linux/cred.h>
+struct user_namespace;
+
+#endif

@@ -1,0 +1,491 @@
+// SPDX-License-Identifier: MIT
+/* Character devices, open files and attributes in one process; host_vfs.h. */
+#include <stdarg.h>
+
+#include <linux/anon_inodes.h>
+#include <linux/cdev.h>
+#include <linux/device.h>
+#include <linux/file.h>
+#include <linux/io_uring.h>
+#include <linux/module.h>
+#include <linux/pid.h>
+#include <linux/poll.h>
+#include <linux/mm.h>
+#include <linux/spinlock.h>
+#include "host_vfs.h"
+
+struct pid host_pid = { ATOMIC_INIT(1) };
+
+/* --- files and descriptors ---------------------------------------------- */
+
+#define MAX_FDS 4096
+#define RESERVED ((struct file *)1)
+
+static DEFINE_SPINLOCK(fds_lock);
+static struct file *fds[MAX_FDS];
+static atomic_t open_files;
+
+unsigned int host_open_files(void)
+{
+	return atomic_read(&open_files);
+}
+
+int get_unused_fd_flags(unsigned int flags)
+{
+	int fd;
+
+	spin_lock(&fds_lock);
+	for (fd = 0; fd < MAX_FDS && fds[fd]; fd++)
+		;
+	if (fd < MAX_FDS)
+		fds[fd] = RESERVED;
+	spin_unlock(&fds_lock);
+	return fd < MAX_FDS ? fd : -EMFILE;
+}
+
+void put_unused_fd(unsigned int fd)
+{
+	spin_lock(&fds_lock);
+	BUG_ON(fds[fd] != RESERVED);
+	fds[fd] = NULL;
+	spin_unlock(&fds_lock);
+}
+
+void fd_install(unsigned int fd, struct file *file)
+{
+	spin_lock(&fds_lock);
+	BUG_ON(fds[fd] != RESERVED);
+	fds[fd] = file;
+	spin_unlock(&fds_lock);
+}
+
+static struct file *file_new(const struct file_operations *fops, dev_t rdev)
+{
+	struct file *file = kzalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
+
+	if (!file)
+		return NULL;
+	file->f_op = fops;
+	file->f_inode_of.i_rdev = rdev;
+	atomic_long_set(&file->f_count, 1);
+	atomic_inc(&open_files);
+	return file;
+}
+
+static void file_free(struct file *file)
+{
+	kfree(file);
+	atomic_dec(&open_files);
+}
+
+struct file *anon_inode_getfile(const char *name,
+				const struct file_operations *fops, void *priv,
+				int flags)
+{
+	struct file *file = file_new(fops, 0);
+
+	if (!file)
+		return ERR_PTR(-ENOMEM);
+	file->f_flags = flags;
+	file->private_data = priv;
+	return file;
+}
+
+struct file *fget(unsigned int fd)
+{
+	struct file *file = NULL;
+
+	spin_lock(&fds_lock);
+	if (fd < MAX_FDS && fds[fd] && fds[fd] != RESERVED)
+		file = get_file(fds[fd]);
+	spin_unlock(&fds_lock);
+	return file;
+}
+
+void fput(struct file *file)
+{
+	might_sleep();
+	if (!atomic_long_dec_and_test(&file->f_count))
+		return;
+	if (file->f_op->release)
+		file->f_op->release(file_inode(file), file);
+	file_free(file);
+}
+
+loff_t noop_llseek(struct file *file, loff_t off, int whence)
+{
+	return 0;
+}
+
+long compat_ptr_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return file->f_op->unlocked_ioctl(file, cmd, (u32)arg);
+}
+
+/* --- character devices -------------------------------------------------- */
+
+static DEFINE_MUTEX(devices_lock);
+static LIST_HEAD(devices);
+static LIST_HEAD(cdevs);
+
+int alloc_chrdev_region(dev_t *dev, unsigned int first, unsigned int count,
+			const char *name)
+{
+	/* The kernel allocates here too. */
+	void *p = kmalloc(64, GFP_KERNEL);
+
+	if (!p)
+		return -ENOMEM;
+	kfree(p);
+	*dev = MKDEV(240, first);
+	return 0;
+}
+
+void unregister_chrdev_region(dev_t dev, unsigned int count)
+{
+}
+
+void cdev_init(struct cdev *cdev, const struct file_operations *fops)
+{
+	*cdev = (struct cdev){ .ops = fops };
+}
+
+int cdev_add(struct cdev *cdev, dev_t dev, unsigned int count)
+{
+	cdev->dev = dev;
+	cdev->count = count;
+	mutex_lock(&devices_lock);
+	list_add(&cdev->list, &cdevs);
+	mutex_unlock(&devices_lock);
+	return 0;
+}
+
+void cdev_del(struct cdev *cdev)
+{
+	mutex_lock(&devices_lock);
+	list_del(&cdev->list);
+	mutex_unlock(&devices_lock);
+}
+
+static const struct file_operations *fops_of(dev_t devt)
+{
+	struct cdev *c;
+
+	list_for_each_entry(c, &cdevs, list)
+		if (devt >= c->dev && devt < c->dev + c->count)
+			return c->ops;
+	return NULL;
+}
+
+/* --- devices and attributes --------------------------------------------- */
+
+struct class {
+	char name[32];
+};
+
+struct class *class_create_named(const char *name)
+{
+	struct class *cls = kzalloc(sizeof(*cls), GFP_KERNEL);
+
+	if (!cls)
+		return ERR_PTR(-ENOMEM);
+	strscpy(cls->name, name, sizeof(cls->name));
+	return cls;
+}
+
+void class_destroy(struct class *cls)
+{
+	kfree(cls);
+}
+
+void device_initialize(struct device *dev)
+{
+	kref_init(&dev->ref);
+	INIT_LIST_HEAD(&dev->list);
+}
+
+int dev_set_name(struct device *dev, const char *fmt, ...)
+{
+	char name[128];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(name, sizeof(name), fmt, ap);
+	va_end(ap);
+	dev->name = kstrdup(name, GFP_KERNEL);
+	return dev->name ? 0 : -ENOMEM;
+}
+
+static void device_gone(struct kref *ref)
+{
+	struct device *dev = container_of(ref, struct device, ref);
+
+	WARN_ON(dev->added);
+	kfree(dev->name);
+	dev->release(dev);
+}
+
+void put_device(struct device *dev)
+{
+	if (dev)
+		kref_put(&dev->ref, device_gone);
+}
+
+static struct device *find_device(const char *name)
+{
+	struct device *d;
+
+	list_for_each_entry(d, &devices, list)
+		if (!strcmp(d->name, name))
+			return d;
+	return NULL;
+}
+
+int device_add(struct device *dev)
+{
+	umode_t mode = 0;
+	kuid_t uid = GLOBAL_ROOT_UID;
+	kgid_t gid = GLOBAL_ROOT_GID;
+	char *node = NULL;
+	int err = 0;
+
+	mutex_lock(&devices_lock);
+	/* The kernel dumps a stack on a duplicate name. */
+	if (WARN_ON(find_device(dev->name))) {
+		err = -EEXIST;
+		goto out;
+	}
+	if (dev->type && dev->type->devnode) {
+		node = dev->type->devnode(dev, &mode, &uid, &gid);
+		if (!node) {
+			err = -ENOMEM;
+			goto out;
+		}
+	}
+	kfree(node);
+	list_add_tail(&dev->list, &devices);
+	dev->added = true;
+	get_device(dev);
+out:
+	mutex_unlock(&devices_lock);
+	return err;
+}
+
+void device_del(struct device *dev)
+{
+	mutex_lock(&devices_lock);
+	list_del_init(&dev->list);
+	dev->added = false;
+	mutex_unlock(&devices_lock);
+	put_device(dev);
+}
+
+int sysfs_emit_at(char *buf, int at, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	BUG_ON((unsigned long)buf & ~PAGE_MASK);
+	if (WARN_ON(at < 0 || at >= PAGE_SIZE))
+		return 0;
+	va_start(ap, fmt);
+	n = vsnprintf(buf + at, PAGE_SIZE - at, fmt, ap);
+	va_end(ap);
+	return min_t(int, n, PAGE_SIZE - at - 1);
+}
+
+int sysfs_emit(char *buf, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	BUG_ON((unsigned long)buf & ~PAGE_MASK);
+	va_start(ap, fmt);
+	n = vsnprintf(buf, PAGE_SIZE, fmt, ap);
+	va_end(ap);
+	return min_t(int, n, PAGE_SIZE - 1);
+}
+
+static struct attribute *find_attr(struct device *dev, const char *group,
+				   const char *name)
+{
+	const struct attribute_group **g = dev->type->groups;
+	struct attribute **a;
+
+	for (; g && *g; g++) {
+		if (strcmp(group ?: "", (*g)->name ?: ""))
+			continue;
+		for (a = (*g)->attrs; *a; a++)
+			if (!strcmp((*a)->name, name))
+				return *a;
+	}
+	return NULL;
+}
+
+ssize_t host_sysfs_read(const char *name, const char *group, const char *attr,
+			char *buf)
+{
+	struct device_attribute *da;
+	struct attribute *a = NULL;
+	struct device *dev;
+	ssize_t n = -ENOENT;
+	char *page;
+
+	page = (char *)get_zeroed_page(GFP_KERNEL);
+	if (!page)
+		return -ENOMEM;
+	/* device_del() waits for readers: they hold the lock. */
+	mutex_lock(&devices_lock);
+	dev = find_device(name);
+	if (dev)
+		a = find_attr(dev, group, attr);
+	if (a) {
+		da = container_of(a, struct device_attribute, attr);
+		n = da->show(dev, da, page);
+	}
+	mutex_unlock(&devices_lock);
+	if (n > 0)
+		memcpy(buf, page, n + 1);
+	free_page((unsigned long)page);
+	return n;
+}
+
+/* --- system calls ------------------------------------------------------- */
+
+int host_insmod(void)
+{
+	return host_module_init();
+}
+
+int host_rmmod(void)
+{
+	if (host_open_files())
+		return -EBUSY;
+	host_module_exit();
+	WARN_ON(!list_empty(&devices) || !list_empty(&cdevs));
+	WARN_ON(atomic_read(&host_pid.count) != 1);
+	return 0;
+}
+
+int host_open(const char *name)
+{
+	const struct file_operations *fops = NULL;
+	struct device *dev;
+	struct file *file;
+	dev_t devt = 0;
+	int fd, err;
+
+	fd = get_unused_fd_flags(0);
+	if (fd < 0)
+		return fd;
+	mutex_lock(&devices_lock);
+	dev = find_device(name);
+	if (dev) {
+		devt = dev->devt;
+		fops = fops_of(devt);
+	}
+	mutex_unlock(&devices_lock);
+	if (!fops) {
+		err = -ENOENT;
+		goto put_fd;
+	}
+	file = file_new(fops, devt);
+	if (!file) {
+		err = -ENFILE;
+		goto put_fd;
+	}
+	err = fops->open ? fops->open(file_inode(file), file) : 0;
+	if (err) {
+		/* One that was not opened is not released. */
+		file_free(file);
+		goto put_fd;
+	}
+	fd_install(fd, file);
+	return fd;
+
+put_fd:
+	put_unused_fd(fd);
+	return err;
+}
+
+int host_close(int fd)
+{
+	struct file *file = NULL;
+
+	spin_lock(&fds_lock);
+	if (fd >= 0 && fd < MAX_FDS && fds[fd] && fds[fd] != RESERVED) {
+		file = fds[fd];
+		fds[fd] = NULL;
+	}
+	spin_unlock(&fds_lock);
+	if (!file)
+		return -EBADF;
+	fput(file);
+	return 0;
+}
+
+int host_dup(int fd)
+{
+	struct file *file = fget(fd);
+	int new;
+
+	if (!file)
+		return -EBADF;
+	new = get_unused_fd_flags(0);
+	if (new < 0)
+		fput(file);
+	else
+		fd_install(new, file);
+	return new;
+}
+
+long host_ioctl(int fd, unsigned int cmd, void *arg)
+{
+	struct file *file = fget(fd);
+	long ret = -ENOTTY;
+
+	if (!file)
+		return -EBADF;
+	if (file->f_op->unlocked_ioctl)
+		ret = file->f_op->unlocked_ioctl(file, cmd,
+						 (unsigned long)arg);
+	fput(file);
+	return ret;
+}
+
+int host_poll(int fd)
+{
+	struct file *file = fget(fd);
+	poll_table table = { 0 };
+	int events;
+
+	if (!file)
+		return -EBADF;
+	events = file->f_op->poll ? file->f_op->poll(file, &table) :
+				    EPOLLIN | EPOLLOUT;
+	fput(file);
+	return events;
+}
+
+long host_uring(int fd, uint32_t op, const void *payload, bool nonblock)
+{
+	struct io_uring_cmd cmd = { .cmd = payload, .cmd_op = op };
+	long ret = -EOPNOTSUPP;
+
+	cmd.file = fget(fd);
+	if (!cmd.file)
+		return -EBADF;
+	if (cmd.file->f_op->uring_cmd) {
+		ret = cmd.file->f_op->uring_cmd(&cmd, IO_URING_F_NONBLOCK);
+		if (ret == -EAGAIN && !nonblock)
+			ret = cmd.file->f_op->uring_cmd(&cmd,
+							IO_URING_F_UNLOCKED);
+		if (ret == -EIOCBQUEUED) {
+			/* Nothing here completes later. */
+			WARN_ON(!cmd.done);
+			ret = cmd.result;
+		}
+	}
+	fput(cmd.file);
+	return ret;
+}
