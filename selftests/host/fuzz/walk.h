@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * walk.h - is a store that nobody uses at the moment consistent?
+ *
+ * Walks all slots, the free list, the hash table, the sessions' hold tables and
+ * the eviction index, and compares what each says with the others. Ends the
+ * process at the first difference. Slow (quadratic in places): for small
+ * stores.
+ *
+ * The lineage index's source is included, not linked, so that its private
+ * structures can be seen; the linker then leaves the library's copy out.
+ */
+#ifndef FUZZ_WALK_H
+#define FUZZ_WALK_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <linux/kernel.h>
+#include "index.h"
+#include "evict_lineage.c"
+#include "host.h"
+
+#define WALK_CHECK(cond, fmt, ...) do {					\
+	if (!(cond)) {							\
+		fprintf(stderr, "%s:%d: %s: " fmt "\n", __FILE__,	\
+			__LINE__, #cond, ##__VA_ARGS__);		\
+		abort();						\
+	}								\
+} while (0)
+
+/* How many slots are in each state; inactive ones apart from primary. */
+struct walk_counts {
+	u32 state[KVBM_STATE_INACTIVE + 1];
+};
+
+static inline enum kvbm_state walk_state(const struct kvbm_slot *s)
+{
+	u64 w = kvbm_slot_word(s);
+
+	if (kvbm_w_state(w) == KVBM_STATE_PRIMARY && !kvbm_w_refs(w))
+		return KVBM_STATE_INACTIVE;
+	return kvbm_w_state(w);
+}
+
+static void walk_free(struct kvbm_store *st)
+{
+	u32 id = st->free.head, n;
+
+	for (n = 0; n < st->free.len; n++) {
+		WALK_CHECK(id < st->cfg.total, "free entry %u is %u", n, id);
+		WALK_CHECK(walk_state(&st->slots[id]) == KVBM_STATE_RESET,
+			   "free block %u is in state %u", id,
+			   walk_state(&st->slots[id]));
+		if (n + 1 == st->free.len)
+			WALK_CHECK(st->free.tail == id, "tail %u, last %u",
+				   st->free.tail, id);
+		id = st->slots[id].next;
+	}
+	WALK_CHECK(!st->free.len || id == KVBM_NIL, "longer than it says");
+}
+
+/* Words against hold tables. */
+static void walk_refs(struct kvbm_store *st)
+{
+	struct kvbm_session *ses;
+	u32 id, other;
+
+	for (id = 0; id < st->cfg.total; id++) {
+		enum kvbm_state state = walk_state(&st->slots[id]);
+		u32 refs = kvbm_w_refs(kvbm_slot_word(&st->slots[id]));
+		u32 holders = 0, owners = 0, dups = 0;
+
+		list_for_each_entry(ses, &st->sessions, link) {
+			u32 *cnt = kvbm_count(ses, id);
+
+			if (!cnt || !*cnt)
+				continue;
+			if (*cnt == KVBM_COUNT_OWNED) {
+				owners++;
+				continue;
+			}
+			WALK_CHECK(*cnt <= KVBM_MAX_HOLDS, "count %x", *cnt);
+			holders++;
+		}
+		for (other = 0; other < st->cfg.total; other++)
+			dups += walk_state(&st->slots[other]) ==
+				KVBM_STATE_DUPLICATE &&
+				st->slots[other].child == id;
+		switch (state) {
+		case KVBM_STATE_MUTABLE:
+		case KVBM_STATE_STAGED:
+			WALK_CHECK(owners == 1 && !holders && !refs && !dups,
+				   "block %u state %u: %u owners, %u holders, %u refs, %u dups",
+				   id, state, owners, holders, refs, dups);
+			break;
+		case KVBM_STATE_RESET:
+			WALK_CHECK(!owners && !holders && !refs && !dups,
+				   "Reset block %u: %u owners, %u holders, %u refs, %u dups",
+				   id, owners, holders, refs, dups);
+			break;
+		case KVBM_STATE_PRIMARY:
+		case KVBM_STATE_INACTIVE:
+			WALK_CHECK(!owners && refs == holders + dups,
+				   "block %u: %u refs, %u holders, %u dups, %u owners",
+				   id, refs, holders, dups, owners);
+			break;
+		case KVBM_STATE_DUPLICATE:
+			WALK_CHECK(!owners && !dups && refs == holders && refs,
+				   "Duplicate %u: %u refs, %u holders", id,
+				   refs, holders);
+			WALK_CHECK(walk_state(&st->slots[st->slots[id].child]) ==
+				   KVBM_STATE_PRIMARY,
+				   "Duplicate %u keeps %u alive", id,
+				   st->slots[id].child);
+			WALK_CHECK(kvbm_slot_is(&st->slots[id],
+						&st->slots[st->slots[id].child].key),
+				   "Duplicate %u has another key", id);
+			break;
+		}
+	}
+}
+
+/* A session's sums against its table. */
+static void walk_session(struct kvbm_store *st, struct kvbm_session *ses)
+{
+	u32 id, held = 0, owned = 0, staged = 0;
+	u64 holds = 0;
+
+	for (id = 0; id < st->cfg.total; id++) {
+		u32 *cnt = kvbm_count(ses, id);
+
+		if (!cnt || !*cnt)
+			continue;
+		held++;
+		if (*cnt == KVBM_COUNT_OWNED) {
+			owned++;
+			staged += walk_state(&st->slots[id]) ==
+				  KVBM_STATE_STAGED;
+		} else {
+			holds += *cnt;
+		}
+	}
+	WALK_CHECK(ses->held == held && ses->owned == owned &&
+		   ses->staged == staged && ses->holds == holds,
+		   "session %llu says held %u owned %u staged %u holds %llu, has %u %u %u %llu",
+		   (unsigned long long)ses->number, ses->held, ses->owned,
+		   ses->staged, (unsigned long long)ses->holds, held, owned,
+		   staged, (unsigned long long)holds);
+	WALK_CHECK(!ses->taking, "session takes %u", ses->taking);
+	WALK_CHECK(ses->held <= ses->max_held, "%u held, limit %u", ses->held,
+		   ses->max_held);
+}
+
+/* One Primary a hash, and the table finds it. */
+static void walk_index(struct kvbm_store *st, const struct walk_counts *c)
+{
+	u32 id, other;
+
+	for (id = 0; id < st->cfg.total; id++) {
+		const struct kvbm_slot *s = &st->slots[id];
+		enum kvbm_state state = walk_state(s);
+		struct kvbm_slot *found;
+
+		if (state != KVBM_STATE_PRIMARY &&
+		    state != KVBM_STATE_INACTIVE)
+			continue;
+		found = kvbm_index_lookup(st, &s->key);
+		WALK_CHECK(found == s, "block %u: its hash leads to %ld", id,
+			   found ? (long)kvbm_slot_id(st, found) : -1L);
+		for (other = 0; other < id; other++)
+			WALK_CHECK((walk_state(&st->slots[other]) !=
+				    KVBM_STATE_PRIMARY &&
+				    walk_state(&st->slots[other]) !=
+				    KVBM_STATE_INACTIVE) ||
+				   !kvbm_slot_is(&st->slots[other], &s->key),
+				   "blocks %u and %u are Primary of one hash",
+				   id, other);
+	}
+	WALK_CHECK(st->nr_registered == c->state[KVBM_STATE_PRIMARY] +
+		   c->state[KVBM_STATE_INACTIVE], "%u registered, %u + %u",
+		   st->nr_registered, c->state[KVBM_STATE_PRIMARY],
+		   c->state[KVBM_STATE_INACTIVE]);
+	WALK_CHECK(atomic_read(&st->index.nelems) == st->nr_registered,
+		   "table has %d, %u registered",
+		   atomic_read(&st->index.nelems), st->nr_registered);
+}
+
+static bool walk_same_key(struct node_key a, struct node_key b)
+{
+	return a.fragment == b.fragment && a.position == b.position;
+}
+
+/*
+ * Who has a place in the line, and which mark; KVBM_ORDER_RANKS: none. Lists
+ * and tick order: all idle blocks have a place; lineage marks the leaves. Fifo
+ * order: only leaves have a place.
+ */
+static bool walk_placed(struct kvbm_store *st, u32 id, u32 *rank)
+{
+	struct kvbm_slot *s = &st->slots[id];
+	bool idle = walk_state(s) == KVBM_STATE_INACTIVE;
+
+	if (!st->cfg.policy->forget) {
+		*rank = st->cfg.policy->has_thresholds ? s->rank : 0;
+		return idle;
+	}
+	*rank = has_child(s) ? KVBM_ORDER_RANKS : 0;
+	return idle && (tick_order(st) || !*rank);
+}
+
+static void walk_order(struct kvbm_store *st, const struct kvbm_order *o)
+{
+	u32 place, id, l, i, r, rank, n = 0, placed = 0;
+	u64 words;
+
+	for (place = 0; place < o->places; place++) {
+		u32 found = KVBM_ORDER_RANKS, marks = 0;
+
+		for (r = 0; r < o->ranks; r++) {
+			if (o->marks[r][0][place / 64] >> place % 64 & 1) {
+				found = r;
+				marks++;
+			}
+		}
+		if (place >= o->tail || o->line[place] == KVBM_NIL) {
+			WALK_CHECK(!marks, "mark at empty place %u", place);
+			continue;
+		}
+		if (o->sliding)
+			WALK_CHECK(place < o->to || place >= o->from,
+				   "place %u left behind", place);
+		id = o->line[place];
+		WALK_CHECK(id < st->cfg.total && st->slots[id].place == place,
+			   "place %u has block %u", place, id);
+		WALK_CHECK(walk_placed(st, id, &rank),
+			   "block %u in the order is in state %u", id,
+			   walk_state(&st->slots[id]));
+		WALK_CHECK(marks <= 1 && found == rank,
+			   "block %u: %u marks, %u, should be %u", id, marks,
+			   found, rank);
+		n++;
+	}
+	for (id = 0; id < st->cfg.total; id++)
+		placed += walk_placed(st, id, &rank);
+	WALK_CHECK(n == placed, "%u in the order, not %u", n, placed);
+	for (r = 0; r < o->ranks; r++) {
+		words = DIV_ROUND_UP_ULL(o->places, 64);
+		for (l = 1; l < o->levels; l++) {
+			for (i = 0; i < words; i++)
+				WALK_CHECK(!!o->marks[r][l - 1][i] ==
+					   (o->marks[r][l][i / 64] >> i % 64 &
+					    1), "rank %u level %u word %u", r,
+					   l, i);
+			words = DIV_ROUND_UP_ULL(words, 64);
+		}
+	}
+}
+
+/* Who is in the forest is who should be. */
+static void walk_members(struct kvbm_store *st)
+{
+	u32 id;
+
+	for (id = 0; id < st->cfg.total; id++) {
+		struct kvbm_slot *s = &st->slots[id];
+
+		switch (walk_state(s)) {
+		case KVBM_STATE_INACTIVE:
+			WALK_CHECK((s->flags & (LIN_IN | LIN_GHOST)) == LIN_IN,
+				   "idle block %u has flags %x", id, s->flags);
+			break;
+		case KVBM_STATE_PRIMARY:
+			WALK_CHECK(!(s->flags & LIN_IN) ||
+				   (s->flags & LIN_GHOST && has_child(s)),
+				   "held block %u has flags %x", id, s->flags);
+			break;
+		default:
+			WALK_CHECK(!(s->flags & LIN_IN),
+				   "block %u in state %u has flags %x", id,
+				   walk_state(s), s->flags);
+		}
+	}
+}
+
+/* The family table: right chains, each key once. */
+static void walk_families(struct kvbm_store *st)
+{
+	struct lineage *ln = st->evict;
+	u32 own = 0, carriers = 0, h, id, n = 0;
+
+	for (h = 0; h < ln->nr_heads; h++) {
+		u32 e;
+
+		for (e = ln->heads[h]; e != KVBM_NIL; e = *chain_link(st, e)) {
+			struct kvbm_slot *s = &st->slots[ENTRY_ID(e)];
+			struct node_key k;
+
+			WALK_CHECK(ENTRY_ID(e) < st->cfg.total &&
+				   n++ < 2 * st->cfg.total, "entry %x", e);
+			WALK_CHECK(s->flags & LIN_IN, "entry %x is out", e);
+			if (ENTRY_IS_PARENT(e)) {
+				WALK_CHECK(has_parent(s) &&
+					   s->flags & LIN_FIRST,
+					   "entry %x has flags %x", e,
+					   s->flags);
+				k = parent_key(s);
+			} else {
+				WALK_CHECK(!(s->flags & LIN_TWIN),
+					   "twin %x has an entry", e);
+				k = own_key(s);
+				own++;
+			}
+			WALK_CHECK(head_of(ln, k) == &ln->heads[h],
+				   "entry %x in chain %u", e, h);
+			WALK_CHECK(family_find(st, k) == e,
+				   "entry %x is not the only one", e);
+		}
+	}
+	for (id = 0; id < st->cfg.total; id++)
+		carriers += (st->slots[id].flags & (LIN_IN | LIN_TWIN)) ==
+			    LIN_IN;
+	WALK_CHECK(own == carriers, "%u entries, %u carriers", own, carriers);
+}
+
+/* Who hangs with block @id under the same key: all in its ring. */
+static void walk_siblings(struct kvbm_store *st, u32 id)
+{
+	struct kvbm_slot *s = &st->slots[id];
+	u32 other, e, members = 0, firsts = 0, n = 0, family = 0;
+
+	if (!has_parent(s)) {
+		WALK_CHECK(!(s->flags & LIN_FIRST), "root %u is a first", id);
+		return;
+	}
+	other = id;
+	do {
+		struct kvbm_slot *o = &st->slots[other];
+
+		WALK_CHECK(n++ < st->cfg.total, "ring of %u does not end", id);
+		WALK_CHECK(o->flags & LIN_IN && has_parent(o) &&
+			   walk_same_key(parent_key(o), parent_key(s)),
+			   "%u is in the ring of %u", other, id);
+		WALK_CHECK(st->slots[o->sib_next].sib_prev == other,
+			   "ring of %u breaks after %u", id, other);
+		members++;
+		if (o->flags & LIN_FIRST) {
+			firsts++;
+			e = family_find(st, parent_key(s));
+			WALK_CHECK(e != KVBM_NIL, "no family of %u", id);
+			if (ENTRY_IS_PARENT(e))
+				WALK_CHECK(ENTRY_ID(e) == other,
+					   "family of %u is reached by %x",
+					   other, e);
+			else
+				WALK_CHECK(st->slots[ENTRY_ID(e)].child ==
+					   other &&
+					   has_child(&st->slots[ENTRY_ID(e)]),
+					   "parent %u does not have %u",
+					   ENTRY_ID(e), other);
+		}
+		other = o->sib_next;
+	} while (other != id);
+	WALK_CHECK(firsts == 1, "ring of %u has %u firsts", id, firsts);
+	for (other = 0; other < st->cfg.total; other++) {
+		struct kvbm_slot *o = &st->slots[other];
+
+		family += o->flags & LIN_IN && has_parent(o) &&
+			  walk_same_key(parent_key(o), parent_key(s));
+	}
+	WALK_CHECK(family == members, "family of %u: %u, in the ring %u", id,
+		   family, members);
+}
+
+/* Twins of a carrier, by age, and no others. */
+static void walk_twins(struct kvbm_store *st, u32 id)
+{
+	struct kvbm_slot *s = &st->slots[id];
+	u32 other, ring = 0, all = 0;
+
+	for (other = 0; other < st->cfg.total; other++) {
+		struct kvbm_slot *o = &st->slots[other];
+
+		all += (o->flags & (LIN_IN | LIN_TWIN)) ==
+		       (LIN_IN | LIN_TWIN) &&
+		       walk_same_key(own_key(o), own_key(s));
+	}
+	if (s->twin != KVBM_NIL) {
+		other = s->twin;
+		do {
+			struct kvbm_slot *o = &st->slots[other];
+
+			WALK_CHECK(ring++ < st->cfg.total,
+				   "twins of %u do not end", id);
+			WALK_CHECK((o->flags & (LIN_IN | LIN_TWIN | LIN_GHOST)) ==
+				   (LIN_IN | LIN_TWIN) &&
+				   walk_same_key(own_key(o), own_key(s)),
+				   "%u is a twin of %u", other, id);
+			WALK_CHECK(st->slots[o->own_chain].child == other,
+				   "twins of %u break after %u", id, other);
+			other = o->own_chain;
+		} while (other != s->twin);
+	}
+	WALK_CHECK(ring == all, "%u twins of %u, %u in the ring", all, id,
+		   ring);
+}
+
+static void walk_lineage(struct kvbm_store *st)
+{
+	struct lineage *ln = st->evict;
+	u32 id;
+
+	WALK_CHECK(ln->fading == KVBM_NIL && !st->unsettled, "%u fades",
+		   ln->fading);
+	walk_members(st);
+	walk_families(st);
+	for (id = 0; id < st->cfg.total; id++) {
+		struct kvbm_slot *s = &st->slots[id];
+
+		if (!(s->flags & LIN_IN))
+			continue;
+		walk_siblings(st, id);
+		if (!(s->flags & LIN_TWIN))
+			walk_twins(st, id);
+		if (has_child(s)) {
+			struct kvbm_slot *c = &st->slots[s->child];
+
+			WALK_CHECK(c->flags & LIN_IN && c->flags & LIN_FIRST &&
+				   has_parent(c) &&
+				   walk_same_key(parent_key(c), own_key(s)),
+				   "%u is the child of %u", s->child, id);
+		}
+	}
+	walk_order(st, &ln->order);
+}
+
+/* All of it. Nobody else may touch the store meanwhile. */
+static inline void walk_store(struct kvbm_store *st, struct walk_counts *c)
+{
+	struct kvbm_session *ses;
+	u32 id, sessions = 0;
+
+	kvbm_store_settle(st);
+	memset(c, 0, sizeof(*c));
+	for (id = 0; id < st->cfg.total; id++) {
+		u64 w = kvbm_slot_word(&st->slots[id]);
+
+		WALK_CHECK(kvbm_w_state(w) <= KVBM_STATE_DUPLICATE,
+			   "block %u in state %u", id, kvbm_w_state(w));
+		c->state[walk_state(&st->slots[id])]++;
+	}
+	walk_free(st);
+	walk_refs(st);
+	list_for_each_entry(ses, &st->sessions, link) {
+		walk_session(st, ses);
+		sessions++;
+	}
+	WALK_CHECK(sessions == st->nr_sessions, "%u listed, %u counted",
+		   sessions, st->nr_sessions);
+	walk_index(st, c);
+	WALK_CHECK(st->free.len == c->state[KVBM_STATE_RESET] &&
+		   st->nr_inactive == c->state[KVBM_STATE_INACTIVE],
+		   "free %u, inactive %u; slots say %u, %u", st->free.len,
+		   st->nr_inactive, c->state[KVBM_STATE_RESET],
+		   c->state[KVBM_STATE_INACTIVE]);
+	WALK_CHECK(!st->reserved, "%u reserved", st->reserved);
+	WALK_CHECK(list_empty(&st->waiters) && !st->nr_waiters, "%u wait",
+		   st->nr_waiters);
+	if (st->cfg.policy->forget)
+		walk_lineage(st);
+	else
+		walk_order(st, st->evict);
+}
+
+/* A sequence hash from its parts; the mode is the right one. */
+static inline struct kvbm_hash walk_hash(u32 position, u64 current_hash,
+					 u64 parent_hash)
+{
+	u32 mode = position < 256 ? 0 : position < 65536 ? 1 : 2;
+	u32 pos_bits = 8 + 8 * mode, parent_bits = kvbm_parent_bits(position);
+
+	return (struct kvbm_hash) {
+		.hi = (u64)mode << 62 | (u64)position << (62 - pos_bits) |
+		      current_hash >> (64 - (62 - pos_bits)),
+		.lo = current_hash << parent_bits |
+		      (parent_hash & ((1ULL << parent_bits) - 1)),
+	};
+}
+
+static inline u64 walk_mix(u64 z)
+{
+	z = (z + 1) * 0x9e3779b97f4a7c15ULL;
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+	return z ^ (z >> 31);
+}
+
+/*
+ * The i-th of a set of valid hashes that are related in every way that the
+ * lineage index distinguishes: eight make a group of
+ *
+ *	0 root		1 child of 0	2 child of 1	3 child of 0
+ *	4 child of 2	5 twin of 1 (same node key), under the next group's 0
+ *	6 child of 1 and 5		7 far down, parent unknown
+ */
+static inline struct kvbm_hash walk_nth_hash(u32 i)
+{
+	u64 g = i / 8, h[8];
+	u32 j;
+
+	for (j = 0; j < 8; j++)
+		h[j] = walk_mix(g * 8 + j);
+	h[5] = h[1] ^ 1ULL << 63;
+	switch (i % 8) {
+	case 0:
+		return walk_hash(0, h[0], 0);
+	case 1:
+		return walk_hash(1, h[1], h[0]);
+	case 2:
+		return walk_hash(2, h[2], h[1]);
+	case 3:
+		return walk_hash(1, h[3], h[0]);
+	case 4:
+		return walk_hash(3, h[4], h[2]);
+	case 5:
+		return walk_hash(1, h[5], walk_mix((g + 1) * 8));
+	case 6:
+		return walk_hash(2, h[6], h[5]);
+	default:
+		return walk_hash(g % 2 ? 300 : 70000, h[7], 7);
+	}
+}
+
+#endif /* FUZZ_WALK_H */
