@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* kvbmctl exec: runs a script, see kvbm-script(5). */
+/* kvbmctl exec: runs a script in the language of kvbm-script(5). */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -90,6 +91,17 @@ static int run(FILE *in, struct script *s)
 	return err;
 }
 
+/* A script may open as many sessions as the system lets it. */
+static void raise_limits(void)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int cmd_exec(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
@@ -129,6 +141,7 @@ int cmd_exec(int argc, char **argv)
 		if (control < 0)
 			return STATUS_FAILED;
 		close(control);
+		raise_limits();
 		s = script_start(&script_kernel, complain);
 		if (!s)
 			return fail("%s", strerror(ENOMEM));
