@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "drive.h"
@@ -22,7 +23,8 @@
 #define STATE_EVERY	64	/* operations between looks at every block */
 #define TOTAL_MAX	640	/* blocks; more than one page of a hold table */
 #define EPOCH_ROOM	(EPOCH_OPS + TOTAL_MAX + 2 * M_MAX_SESSIONS + 2)
-#define SHRINK_RUNS	3000
+#define SHRINK_SECONDS	30	/* to spend on a shorter list */
+#define SHRINK_MAX	4	/* failures that are worth it */
 
 struct epoch {
 	uint64_t seed;
@@ -37,6 +39,7 @@ struct tally {
 	uint64_t ops, evictions, failed, dups, dedups, twins, placeholders;
 };
 
+static int tests, failures;
 static struct tally *tally;	/* shared with the children */
 static struct g_op ops[EPOCH_ROOM];
 static const char *const twins_name[] = { "none", "some", "many" };
@@ -260,7 +263,8 @@ static int replay(const struct m_config *cfg, const struct g_op *list, int n,
 			}
 			fflush(out);
 		}
-		if (!what)
+		/* When it is for eyes, as early as can be; else what is quick. */
+		if (!what && (out || i == n - 1 || i % STATE_EVERY == 0))
 			what = pair_state(&p, out);
 		if (what && out)
 			fprintf(out, "# they differ: %s\n", what);
@@ -290,32 +294,53 @@ static bool fails(const struct m_config *cfg, const struct g_op *list, int n)
 
 /* ---- shrinking ---- */
 
-static int runs_left;
+/*
+ * Shared with the child that does it: should a trial crash the child, then the
+ * trial is a list that fails, and the parent goes on from there.
+ */
+struct shrinking {
+	int n, trial_n;
+	struct g_op best[EPOCH_ROOM], trial[EPOCH_ROOM];
+};
 
-static bool still_fails(const struct m_config *cfg, int n)
+static struct shrinking *shrinking;
+static time_t shrink_until;
+
+static void adopt_trial(struct shrinking *k)
 {
-	return runs_left-- > 0 && fails(cfg, ops, n);
+	k->n = k->trial_n;
+	memcpy(k->best, k->trial, k->n * sizeof(*k->best));
+}
+
+static bool trial_fails(const struct m_config *cfg, struct shrinking *k)
+{
+	if (time(NULL) >= shrink_until)
+		return false;
+	alarm(20);
+	if (replay(cfg, k->trial, k->trial_n, NULL) < 0)
+		return false;
+	adopt_trial(k);
+	return true;
 }
 
 /* Takes out ever smaller pieces for as long as the rest still fails. */
-static int shrink_list(const struct m_config *cfg, int n)
+static void shrink_list(const struct m_config *cfg, struct shrinking *k)
 {
-	static struct g_op kept[EPOCH_ROOM];
+	int piece = k->n;
 
-	for (int piece = n; piece >= 1; piece = piece > 1 ? (piece + 1) / 2 : 0) {
-		for (int at = n; at > 0 && runs_left > 0;) {
+	while (piece) {
+		for (int at = k->n; at > 0;) {
 			int from = at > piece ? at - piece : 0;
 
-			memcpy(kept, ops, n * sizeof(*ops));
-			memmove(ops + from, ops + at, (n - at) * sizeof(*ops));
-			if (still_fails(cfg, n - (at - from)))
-				n -= at - from;
-			else
-				memcpy(ops, kept, n * sizeof(*ops));
+			memcpy(k->trial, k->best, from * sizeof(*k->best));
+			memcpy(k->trial + from, k->best + at,
+			       (k->n - at) * sizeof(*k->best));
+			k->trial_n = k->n - (at - from);
+			trial_fails(cfg, k);
 			at = from;
 		}
+		piece = piece > 1 ? (piece + 1) / 2 : 0;
 	}
-	return n;
 }
 
 static void without(struct g_op *op, uint32_t at)
@@ -329,17 +354,48 @@ static void without(struct g_op *op, uint32_t at)
 	op->n--;
 }
 
-static void shrink_batches(const struct m_config *cfg, int n)
+static void shrink_batches(const struct m_config *cfg, struct shrinking *k)
 {
-	for (int i = n; i-- > 0;) {
-		for (uint32_t at = ops[i].n; at-- > 0 && ops[i].n > 1;) {
-			struct g_op kept = ops[i];
-
-			without(&ops[i], at);
-			if (!still_fails(cfg, n))
-				ops[i] = kept;
+	for (int i = k->n; i-- > 0;) {
+		for (uint32_t at = k->best[i].n; at-- > 0;) {
+			if (k->best[i].n <= 1)
+				break;
+			k->trial_n = k->n;
+			memcpy(k->trial, k->best, k->n * sizeof(*k->best));
+			without(&k->trial[i], at);
+			trial_fails(cfg, k);
 		}
 	}
+}
+
+/* From ops[0..n-1] to the shortest list found, in ops; returns its length. */
+static int shrink(const struct m_config *cfg, int n)
+{
+	struct shrinking *k = shrinking;
+	int status;
+	pid_t pid;
+
+	k->trial_n = n;
+	memcpy(k->trial, ops, n * sizeof(*ops));
+	adopt_trial(k);
+	shrink_until = time(NULL) + SHRINK_SECONDS;
+	do {
+		fflush(NULL);
+		pid = fork();
+		M_ASSERT(pid >= 0);
+		if (!pid) {
+			if (!freopen("/dev/null", "w", stderr))
+				_exit(0);
+			shrink_list(cfg, k);
+			shrink_batches(cfg, k);
+			_exit(0);
+		}
+		M_ASSERT(waitpid(pid, &status, 0) == pid);
+		if (status)
+			adopt_trial(k);
+	} while (status && time(NULL) < shrink_until);
+	memcpy(ops, k->best, k->n * sizeof(*ops));
+	return k->n;
 }
 
 static void report(const struct epoch *e)
@@ -357,7 +413,7 @@ static void report(const struct epoch *e)
 	       c->frequency, c->thresholds[0], c->thresholds[1],
 	       c->thresholds[2]);
 	if (!fails(c, ops, n)) {
-		printf("# fails only in the whole epoch: try --epoch\n");
+		printf("# no list of operations does it alone: a leak? Try --epoch\n");
 		return;
 	}
 	/* The shortest beginning that fails. */
@@ -370,11 +426,11 @@ static void report(const struct epoch *e)
 			low = mid;
 	}
 	printf("# first seen at operation %d\n", high - 1);
-	runs_left = SHRINK_RUNS;
-	n = shrink_list(c, high);
-	shrink_batches(c, n);
+	if (failures >= SHRINK_MAX)
+		return;
+	n = shrink(c, high);
 	printf("# shortest list found: %d operations%s\n", n,
-	       runs_left > 0 ? "" : " (gave up early)");
+	       time(NULL) < shrink_until ? "" : " (gave up early)");
 	fflush(NULL);
 	pid = fork();
 	if (!pid) {
@@ -402,6 +458,10 @@ static bool epoch_passes(const struct epoch *e)
 	if (!pid)
 		exit(run_epoch(e) ? 0 : 1);
 	M_ASSERT(waitpid(pid, &status, 0) == pid);
+	if (WIFSIGNALED(status))
+		printf("# killed by signal %d\n", WTERMSIG(status));
+	else if (WEXITSTATUS(status) > 1)
+		printf("# exit status %d\n", WEXITSTATUS(status));
 	return !status;
 }
 
@@ -586,8 +646,6 @@ static int find_name(const char *name, const char *const *names, int n)
 	exit(2);
 }
 
-static int tests, failures;
-
 static void result(bool good, const char *what, const char *detail,
 		   const char *more)
 {
@@ -595,6 +653,15 @@ static void result(bool good, const char *what, const char *detail,
 	printf("%s %d model-check: %s%s%s%s\n", good ? "ok" : "not ok", ++tests,
 	       what, detail, *more ? ", twins " : "", more);
 	fflush(stdout);
+}
+
+static void *shared_memory(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	M_ASSERT(p != MAP_FAILED);
+	return p;
 }
 
 static int usage(const char *self)
@@ -639,9 +706,8 @@ int main(int argc, char **argv)
 	if (optind != argc || (epoch && (policy < 0 || twins < 0)))
 		return usage(argv[0]);
 
-	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	M_ASSERT(tally != MAP_FAILED);
+	tally = shared_memory(sizeof(*tally));
+	shrinking = shared_memory(sizeof(*shrinking));
 	core_setup();
 	if (epoch) {
 		epoch_init(&e, epoch, policy, twins);

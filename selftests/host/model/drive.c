@@ -76,6 +76,7 @@ struct core *core_new(const struct m_config *cfg, int *err)
 static void end_session(struct core *c, int s)
 {
 	kvbm_session_exit(c->ses[s]);
+	kvbm_holds_free(c->ses[s]);
 	kfree(c->ses[s]);
 	c->ses[s] = NULL;
 }
