@@ -10,6 +10,7 @@
  * ioctl and io_uring both come here.
  */
 #include <linux/sched/signal.h>
+#include <linux/wait_bit.h>
 #include "args.h"
 #include "file.h"
 #include "sketch.h"

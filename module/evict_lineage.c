@@ -26,8 +26,8 @@
  * When the last child of a ghost goes, the ghost goes, and so on up.  That may
  * be a long way: it is done in steps (settle), and no other call comes between.
  *
- * tick order: among leaves, the one that became inactive first (order.c).
- * fifo order: a list of leaves, in order of becoming leaves.
+ * tick order: a block takes its place when it becomes inactive; leaves are
+ * marked.  fifo order: it takes its place when it becomes a leaf.
  *
  * All under the store's lock.
  */
@@ -52,15 +52,9 @@
 struct lineage {
 	u32 *heads;		/* family table: chains of entries */
 	u32 nr_heads;
-	u64 secret[4];
+	u64 secret[3];
 	u32 fading;		/* a ghost that lost its last child, or NIL */
-	struct kvbm_order order;	/* tick */
-	struct kvbm_list leaves;	/* fifo */
-};
-
-struct node_key {
-	u64 fragment;
-	u32 position;
+	struct kvbm_order order;	/* leaves are marked */
 };
 
 static bool tick_order(const struct kvbm_store *st)
@@ -68,33 +62,29 @@ static bool tick_order(const struct kvbm_store *st)
 	return st->cfg.policy == &kvbm_evict_lineage_tick;
 }
 
-static u64 low_bits(u64 v, u32 bits)
+/*
+ * A node key in 64 bits: the mode, position and parent field of a child's hash.
+ * They are exactly what children name their parent by.
+ */
+static u64 parent_key(const struct kvbm_hash *h)
 {
-	return v & ((1ULL << bits) - 1);
+	u32 bits = 54 - 8 * kvbm_hash_mode(h);
+
+	return h->hi >> bits << bits | (h->lo & (BIT_ULL(bits) - 1));
 }
 
-static struct node_key own_key(const struct kvbm_slot *s)
+static u64 own_key(const struct kvbm_hash *h)
 {
-	u32 position = kvbm_hash_position(&s->key);
-	u32 bits = kvbm_parent_bits(position);
-	u64 current_hash = s->key.hi << (64 - bits) | s->key.lo >> bits;
+	u32 mode = kvbm_hash_mode(h), bits = 54 - 8 * mode;
+	u64 top = (h->hi >> bits) + 1;	/* mode and the children's position */
+	u64 fragment = h->hi << (64 - bits) | h->lo >> bits;
 
-	return (struct node_key) {
-		.fragment = low_bits(current_hash,
-				     kvbm_parent_bits(position + 1)),
-		.position = position,
-	};
-}
-
-/* Of a block at a position above 0. */
-static struct node_key parent_key(const struct kvbm_slot *s)
-{
-	u32 position = kvbm_hash_position(&s->key);
-
-	return (struct node_key) {
-		.fragment = low_bits(s->key.lo, kvbm_parent_bits(position)),
-		.position = position - 1,
-	};
+	/* Where the position outgrew its field, children are of the next mode. */
+	if (unlikely(!(top & (BIT_ULL(62 - bits) - 1)) && mode < 2)) {
+		top = BIT_ULL(8 * mode + 8) | (u64)(mode + 1) << (8 * mode + 16);
+		bits -= 8;
+	}
+	return top << bits | (fragment & (BIT_ULL(bits) - 1));
 }
 
 static bool has_parent(const struct kvbm_slot *s)
@@ -108,13 +98,11 @@ static bool has_child(const struct kvbm_slot *s)
 }
 
 /* Callers choose the keys: pair-multiply-shift with secrets, as in index.h. */
-static u32 *head_of(struct lineage *ln, struct node_key k)
+static u32 *head_of(struct lineage *ln, u64 key)
 {
-	u64 h;
+	u64 h = (ln->secret[0] + (u32)key) * (ln->secret[1] + (key >> 32));
 
-	h = (ln->secret[0] + (u32)k.fragment) *
-	    (ln->secret[1] + (k.fragment >> 32)) +
-	    (ln->secret[2] + k.position) * ln->secret[3];
+	h += key * ln->secret[2];
 	return &ln->heads[(h >> 32) * ln->nr_heads >> 32];
 }
 
@@ -125,46 +113,47 @@ static u32 *chain_link(struct kvbm_store *st, u32 entry)
 	return ENTRY_IS_PARENT(entry) ? &s->parent_chain : &s->own_chain;
 }
 
-/* The entry of a node key, or NIL. */
-static u32 family_find(struct kvbm_store *st, struct node_key k)
+/*
+ * Where the entry of a node key hangs: a link that leads to it, or to NIL when
+ * there is none.
+ */
+static u32 *family_find(struct kvbm_store *st, u64 key)
 {
-	u32 e = *head_of(st->evict, k);
+	u32 *link = head_of(st->evict, key);
 
-	while (e != KVBM_NIL) {
-		const struct kvbm_slot *s = &st->slots[ENTRY_ID(e)];
-		struct node_key have;
+	while (*link != KVBM_NIL) {
+		struct kvbm_slot *s = &st->slots[ENTRY_ID(*link)];
 
-		have = ENTRY_IS_PARENT(e) ? parent_key(s) : own_key(s);
-		if (have.fragment == k.fragment && have.position == k.position)
-			break;
-		e = *chain_link(st, e);
+		if (ENTRY_IS_PARENT(*link)) {
+			if (parent_key(&s->key) == key)
+				break;
+			link = &s->parent_chain;
+		} else {
+			if (own_key(&s->key) == key)
+				break;
+			link = &s->own_chain;
+		}
 	}
-	return e;
+	return link;
 }
 
-static void family_add(struct kvbm_store *st, struct node_key k, u32 entry)
+/* A new entry at the end of its chain. */
+static void family_add(struct kvbm_store *st, u32 *link, u32 entry)
 {
-	u32 *head = head_of(st->evict, k);
-
-	*chain_link(st, entry) = *head;
-	*head = entry;
+	*chain_link(st, entry) = KVBM_NIL;
+	*link = entry;
 }
 
-/* Take an entry out; another one of the same key, or NIL, takes its place. */
-static void family_replace(struct kvbm_store *st, struct node_key k, u32 entry,
-			   u32 by)
+static void family_del(struct kvbm_store *st, u32 *link)
 {
-	u32 *link = head_of(st->evict, k);
-	u32 next = *chain_link(st, entry);
+	*link = *chain_link(st, *link);
+}
 
-	while (*link != entry)
-		link = chain_link(st, *link);
-	if (by == KVBM_NIL) {
-		*link = next;
-	} else {
-		*link = by;
-		*chain_link(st, by) = next;
-	}
+/* Another entry takes the place of one of the same key. */
+static void family_replace(struct kvbm_store *st, u32 *link, u32 by)
+{
+	*chain_link(st, by) = *chain_link(st, *link);
+	*link = by;
 }
 
 /* Becomes evictable: an idle block with nothing under it. */
@@ -172,20 +161,18 @@ static void leaf_add(struct kvbm_store *st, u32 id)
 {
 	struct lineage *ln = st->evict;
 
-	if (tick_order(st))
-		kvbm_order_mark(&ln->order, st->slots[id].prev);
-	else
-		kvbm_list_add_tail(st, &ln->leaves, id);
+	if (!tick_order(st))
+		kvbm_order_add(st, &ln->order, id);
+	kvbm_order_mark(&ln->order, 0, st->slots[id].place);
 }
 
 static void leaf_del(struct kvbm_store *st, u32 id)
 {
 	struct lineage *ln = st->evict;
 
-	if (tick_order(st))
-		kvbm_order_unmark(&ln->order, st->slots[id].prev);
-	else
-		kvbm_list_del(st, &ln->leaves, id);
+	kvbm_order_unmark(&ln->order, 0, st->slots[id].place);
+	if (!tick_order(st))
+		kvbm_order_del(st, &ln->order, id);
 }
 
 static void ring_add(struct kvbm_store *st, u32 first, u32 id)
@@ -202,13 +189,13 @@ static void ring_add(struct kvbm_store *st, u32 first, u32 id)
 static void twin_add(struct kvbm_store *st, u32 carrier, u32 id)
 {
 	struct kvbm_slot *c = &st->slots[carrier], *s = &st->slots[id];
-	u32 first = c->aux;
+	u32 first = c->twin;
 
 	s->flags |= LIN_TWIN;
 	if (first == KVBM_NIL) {
 		s->own_chain = id;
 		s->child = id;
-		c->aux = id;
+		c->twin = id;
 		return;
 	}
 	s->own_chain = first;
@@ -222,30 +209,31 @@ static void twin_del(struct kvbm_store *st, u32 carrier, u32 id)
 	struct kvbm_slot *c = &st->slots[carrier], *s = &st->slots[id];
 
 	if (s->own_chain == id) {
-		c->aux = KVBM_NIL;
+		c->twin = KVBM_NIL;
 	} else {
 		st->slots[s->child].own_chain = s->own_chain;
 		st->slots[s->own_chain].child = s->child;
-		if (c->aux == id)
-			c->aux = s->own_chain;
+		if (c->twin == id)
+			c->twin = s->own_chain;
 	}
 	s->flags &= ~LIN_TWIN;
 	s->child = KVBM_NIL_CHILD;
 }
 
-/* A carrier goes: its oldest twin, or NIL, has the key from now on. */
-static u32 promote_twin(struct kvbm_store *st, struct node_key k, u32 id)
+/*
+ * A carrier goes, whose entry hangs at @link: its oldest twin, or NIL, has the
+ * key from now on.
+ */
+static u32 promote_twin(struct kvbm_store *st, u32 *link, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
-	u32 twin = s->aux;
+	u32 twin = s->twin;
 
-	if (twin == KVBM_NIL) {
-		family_replace(st, k, ENTRY_OWN(id), KVBM_NIL);
+	if (twin == KVBM_NIL)
 		return KVBM_NIL;
-	}
 	twin_del(st, id, twin);
-	family_replace(st, k, ENTRY_OWN(id), ENTRY_OWN(twin));
-	st->slots[twin].aux = s->aux;
+	family_replace(st, link, ENTRY_OWN(twin));
+	st->slots[twin].twin = s->twin;
 	return twin;
 }
 
@@ -253,18 +241,17 @@ static u32 promote_twin(struct kvbm_store *st, struct node_key k, u32 id)
 static void link_up(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id], *p;
-	struct node_key k;
-	u32 e;
+	u32 *link, e;
 
 	s->sib_prev = id;
 	s->sib_next = id;
 	if (!has_parent(s))
 		return;
-	k = parent_key(s);
-	e = family_find(st, k);
+	link = family_find(st, parent_key(&s->key));
+	e = *link;
 	if (e == KVBM_NIL) {
 		s->flags |= LIN_FIRST;
-		family_add(st, k, ENTRY_PARENT(id));
+		family_add(st, link, ENTRY_PARENT(id));
 		return;
 	}
 	if (ENTRY_IS_PARENT(e)) {
@@ -288,22 +275,25 @@ static void unlink_up(struct kvbm_store *st, u32 id)
 	struct kvbm_slot *s = &st->slots[id], *p;
 	struct lineage *ln = st->evict;
 	u32 next = s->sib_next;
-	struct node_key k;
-	u32 e;
+	u32 *link, e;
 
 	if (!has_parent(s))
 		return;
-	st->slots[s->sib_prev].sib_next = next;
-	st->slots[next].sib_prev = s->sib_prev;
+	if (next != id) {
+		st->slots[s->sib_prev].sib_next = next;
+		st->slots[next].sib_prev = s->sib_prev;
+	}
 	if (!(s->flags & LIN_FIRST))
 		return;
-	k = parent_key(s);
-	e = family_find(st, k);
+	link = family_find(st, parent_key(&s->key));
+	e = *link;
 	if (next != id)
 		st->slots[next].flags |= LIN_FIRST;
 	if (ENTRY_IS_PARENT(e)) {
-		family_replace(st, k, e,
-			       next == id ? KVBM_NIL : ENTRY_PARENT(next));
+		if (next == id)
+			family_del(st, link);
+		else
+			family_replace(st, link, ENTRY_PARENT(next));
 		return;
 	}
 	p = &st->slots[ENTRY_ID(e)];
@@ -324,12 +314,12 @@ static void unlink_up(struct kvbm_store *st, u32 id)
 static void drop_out(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
-	struct node_key k = own_key(s);
+	u32 *link = family_find(st, own_key(&s->key));
 
 	if (s->flags & LIN_TWIN)
-		twin_del(st, ENTRY_ID(family_find(st, k)), id);
-	else
-		promote_twin(st, k, id);
+		twin_del(st, ENTRY_ID(*link), id);
+	else if (promote_twin(st, link, id) == KVBM_NIL)
+		family_del(st, link);
 	unlink_up(st, id);
 	s->flags = 0;
 }
@@ -338,8 +328,7 @@ static void lineage_insert(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
 	struct lineage *ln = st->evict;
-	struct node_key k;
-	u32 e;
+	u32 *link, e;
 
 	lockdep_assert_held(&st->lock);
 	if (tick_order(st))
@@ -352,13 +341,13 @@ static void lineage_insert(struct kvbm_store *st, u32 id)
 
 	s->flags = LIN_IN;
 	s->child = KVBM_NIL_CHILD;
-	s->aux = KVBM_NIL;
-	k = own_key(s);
-	e = family_find(st, k);
+	s->twin = KVBM_NIL;
+	link = family_find(st, own_key(&s->key));
+	e = *link;
 	if (e == KVBM_NIL) {
-		family_add(st, k, ENTRY_OWN(id));
+		family_add(st, link, ENTRY_OWN(id));
 	} else if (ENTRY_IS_PARENT(e)) {
-		family_replace(st, k, e, ENTRY_OWN(id));
+		family_replace(st, link, ENTRY_OWN(id));
 		s->child = ENTRY_ID(e);
 	} else {
 		twin_add(st, ENTRY_ID(e), id);
@@ -387,13 +376,8 @@ static void lineage_remove(struct kvbm_store *st, u32 id)
 static u32 lineage_pop(struct kvbm_store *st)
 {
 	struct lineage *ln = st->evict;
-	u32 id;
+	u32 id = kvbm_order_first(&ln->order, 0);
 
-	lockdep_assert_held(&st->lock);
-	if (tick_order(st))
-		id = kvbm_order_first(&ln->order);
-	else
-		id = ln->leaves.head;
 	lineage_remove(st, id);
 	return id;
 }
@@ -405,16 +389,15 @@ static u32 lineage_pop(struct kvbm_store *st)
 static void lineage_forget(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
-	struct node_key k;
-	u32 twin;
+	u32 *link, twin;
 
 	lockdep_assert_held(&st->lock);
 	if (!(s->flags & LIN_IN))
 		return;
-	k = own_key(s);
-	twin = promote_twin(st, k, id);
+	link = family_find(st, own_key(&s->key));
+	twin = promote_twin(st, link, id);
 	if (twin == KVBM_NIL) {
-		family_add(st, k, ENTRY_PARENT(s->child));
+		family_replace(st, link, ENTRY_PARENT(s->child));
 	} else {
 		leaf_del(st, twin);
 		st->slots[twin].child = s->child;
@@ -459,13 +442,10 @@ static int lineage_init(struct kvbm_store *st)
 		return -ENOMEM;
 	st->evict = ln;
 	ln->fading = KVBM_NIL;
-	ln->leaves = (struct kvbm_list)KVBM_LIST_INIT;
 	get_random_bytes(ln->secret, sizeof(ln->secret));
-	ln->secret[3] |= 1;
 	ln->nr_heads = st->cfg.total;
 	ln->heads = kvbm_array_alloc(st, ln->nr_heads, sizeof(*ln->heads));
-	if (!ln->heads ||
-	    (tick_order(st) && kvbm_order_init(st, &ln->order))) {
+	if (kvbm_order_init(st, &ln->order, 1) || !ln->heads) {
 		lineage_exit(st);
 		return -ENOMEM;
 	}
@@ -477,15 +457,30 @@ static int lineage_init(struct kvbm_store *st)
 	return 0;
 }
 
-/* A block's own entry and its parent's, and its place. */
-static void lineage_prefetch(struct kvbm_store *st, u32 id, bool leave)
+/* After a leaf usually comes its parent, which became inactive after it. */
+static u32 lineage_ahead(struct kvbm_store *st, u32 *ids, u32 max)
 {
 	struct lineage *ln = st->evict;
-	struct kvbm_slot *s = &st->slots[id];
 
-	prefetchw(head_of(ln, own_key(s)));
-	if (has_parent(s))
-		prefetchw(head_of(ln, parent_key(s)));
+	lockdep_assert_held(&st->lock);
+	return kvbm_order_ahead(&ln->order, 0, ids, max);
+}
+
+/* The blocks' own entries and their parents'. */
+static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
+			 bool leave)
+{
+	struct lineage *ln = st->evict;
+	u32 i;
+
+	for (i = 0; i < n; i++) {
+		struct kvbm_hash key = kvbm_slot_peek_key(&st->slots[ids[i]]);
+
+		prefetchw(head_of(ln, own_key(&key)));
+		prefetchw(head_of(ln, parent_key(&key)));
+	}
+	if (leave)
+		kvbm_order_prefetch(st, &ln->order, ids, n);
 }
 
 const struct kvbm_evict_ops kvbm_evict_lineage_tick = {
@@ -497,7 +492,8 @@ const struct kvbm_evict_ops kvbm_evict_lineage_tick = {
 	.pop = lineage_pop,
 	.forget = lineage_forget,
 	.settle = lineage_settle,
-	.prefetch = lineage_prefetch,
+	.ahead = lineage_ahead,
+	.warm = lineage_warm,
 };
 
 const struct kvbm_evict_ops kvbm_evict_lineage_fifo = {
@@ -509,5 +505,6 @@ const struct kvbm_evict_ops kvbm_evict_lineage_fifo = {
 	.pop = lineage_pop,
 	.forget = lineage_forget,
 	.settle = lineage_settle,
-	.prefetch = lineage_prefetch,
+	.ahead = lineage_ahead,
+	.warm = lineage_warm,
 };

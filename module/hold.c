@@ -53,15 +53,38 @@ bool kvbm_get_locked(struct kvbm_store *st, struct kvbm_slot *s)
 static __always_inline bool get_unlocked(struct kvbm_slot *s,
 					 const struct kvbm_hash *key)
 {
-	u64 w = atomic64_read_acquire(&s->word);
+	u64 w;
 
-	while (likely(kvbm_w_active(w) && kvbm_slot_is(s, key)))
-		if (likely(atomic64_try_cmpxchg_acquire(&s->word, &w, w + 1)))
-			return true;
-	return false;
+	do {
+		/*
+		 * Read anew each time: a failed exchange orders nothing, and
+		 * the key has to be compared after the word was read.
+		 */
+		w = atomic64_read_acquire(&s->word);
+		if (unlikely(!kvbm_w_active(w) || !kvbm_slot_is(s, key)))
+			return false;
+	} while (unlikely(!atomic64_try_cmpxchg_acquire(&s->word, &w, w + 1)));
+	return true;
 }
 
 enum get_result { GET_OK, GET_MISS, GET_END };
+
+/* Where one block of a chunk is idle, the others mostly are. */
+static noinline_for_stack void warm_idle(struct kvbm_store *st, struct bucket_table *tbl,
+		      const struct kvbm_chunk *c, u32 i, u32 n)
+{
+	u32 ids[KVBM_CHUNK];
+	u32 idle = 0;
+
+	for (; i < n; i++) {
+		struct kvbm_slot *s;
+
+		s = kvbm_index_find(st, tbl, &c->keys[i], c->bucket[i]);
+		if (s && !kvbm_w_refs(kvbm_slot_word(s)))
+			ids[idle++] = kvbm_slot_id(st, s);
+	}
+	st->cfg.policy->warm(st, ids, idle, true);
+}
 
 /*
  * First hold of a block by this session, where it needs more than a count.
@@ -69,13 +92,17 @@ enum get_result { GET_OK, GET_MISS, GET_END };
  */
 static noinline enum get_result
 get_slow(struct kvbm_session *ses, struct bucket_table *tbl,
-	 const struct kvbm_hash *key, u32 bucket, struct kvbm_locked *l,
+	 const struct kvbm_chunk *c, u32 i, u32 n, struct kvbm_locked *l,
 	 u32 *id, struct kvbm_step *step)
 {
+	const struct kvbm_hash *key = &c->keys[i];
 	struct kvbm_store *st = ses->store;
+	u32 bucket = c->bucket[i];
 	struct kvbm_slot *s;
 	u32 *cnt;
 
+	if (!l->held && st->cfg.policy->warm)
+		warm_idle(st, tbl, c, i, n);
 	if (!kvbm_lock_store(l))
 		return GET_END;
 	/* Under the lock, what the table has is PRIMARY and stays so. */
@@ -105,10 +132,12 @@ get_slow(struct kvbm_session *ses, struct bucket_table *tbl,
 
 static __always_inline enum get_result
 get_block(struct kvbm_session *ses, struct bucket_table *tbl,
-	  const struct kvbm_hash *key, u32 bucket, struct kvbm_locked *l,
+	  const struct kvbm_chunk *c, u32 i, u32 n, struct kvbm_locked *l,
 	  u32 *id, struct kvbm_step *step)
 {
+	const struct kvbm_hash *key = &c->keys[i];
 	struct kvbm_store *st = ses->store;
+	u32 bucket = c->bucket[i];
 	u32 tries = HOLD_RETRIES;
 	struct kvbm_slot *s;
 	u32 *cnt;
@@ -138,7 +167,7 @@ get_block(struct kvbm_session *ses, struct bucket_table *tbl,
 			return GET_OK;
 		}
 	} while (!kvbm_slot_is(s, key) && --tries);
-	return get_slow(ses, tbl, key, bucket, l, id, step);
+	return get_slow(ses, tbl, c, i, n, l, id, step);
 }
 
 static __always_inline u32 hold_chunk(struct kvbm_session *ses,
@@ -158,8 +187,7 @@ static __always_inline u32 hold_chunk(struct kvbm_session *ses,
 	for (i = 0; i < n; i++) {
 		enum get_result r;
 
-		r = get_block(ses, tbl, &c->keys[i], c->bucket[i], &l, &id,
-			      step);
+		r = get_block(ses, tbl, c, i, n, &l, &id, step);
 		if (r == GET_OK) {
 			c->ids[i] = id;
 			held++;

@@ -2,18 +2,37 @@
 /*
  * holds.c - a session's hold table: block id -> count
  *
- * Three levels: the session's array of directories, 256 pages each, 512 counts
- * a page.  Pages are added before a count is needed and freed when the session
- * ends, so giving back never allocates.  Each directory knows how many counts
- * of a page are in use: reclaim skips the rest.
+ * A row of pages, 512 counts each.  Pages are added before a count is needed and
+ * freed when the session ends, so giving back never allocates.  Each page knows
+ * how many of its counts are in use: reclaim skips the rest.
  *
  * A count is the number of holds on a registered block, or KVBM_COUNT_OWNED
  * for a Mutable or Staged block.  All under the session's lock, but for
  * pointers, which are set once.
  */
+#include <linux/math.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include "kvbm.h"
+
+static u32 nr_pages(const struct kvbm_session *ses)
+{
+	return DIV_ROUND_UP(ses->store->cfg.total, KVBM_PAGE_COUNTS);
+}
+
+/**
+ * kvbm_holds_init() - an empty hold table
+ * @ses: the session, ->store set
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int kvbm_holds_init(struct kvbm_session *ses)
+{
+	ses->table = kvcalloc(nr_pages(ses), sizeof(*ses->table),
+			      GFP_KERNEL_ACCOUNT);
+	return ses->table ? 0 : -ENOMEM;
+}
 
 /**
  * kvbm_holds_prepare() - make room for a block's count
@@ -24,57 +43,41 @@
  */
 int kvbm_holds_prepare(struct kvbm_session *ses, u32 id)
 {
-	u32 d = id / KVBM_PAGE_COUNTS / KVBM_DIR_PAGES;
-	u32 p = id / KVBM_PAGE_COUNTS % KVBM_DIR_PAGES;
-	struct kvbm_hold_dir *dir = NULL;
-	u32 *page;
+	struct kvbm_hold_page *page = &ses->table[id / KVBM_PAGE_COUNTS];
+	u32 *counts;
 
-	if (kvbm_count(ses, id))
+	if (likely(READ_ONCE(page->counts)))
 		return 0;
-	if (!READ_ONCE(ses->dirs[d])) {
-		dir = kzalloc(sizeof(*dir), GFP_KERNEL_ACCOUNT);
-		if (!dir)
-			return -ENOMEM;
-	}
-	page = kcalloc(KVBM_PAGE_COUNTS, sizeof(*page), GFP_KERNEL_ACCOUNT);
-	if (!page) {
-		kfree(dir);
+	counts = kcalloc(KVBM_PAGE_COUNTS, sizeof(*counts), GFP_KERNEL_ACCOUNT);
+	if (!counts)
 		return -ENOMEM;
-	}
 
 	/* Another thread of the session may have been faster. */
 	spin_lock(&ses->lock);
-	if (dir && !ses->dirs[d]) {
+	if (!page->counts) {
 		/* Zeroed before it is seen; pairs with kvbm_count(). */
-		smp_store_release(&ses->dirs[d], dir);
-		dir = NULL;
-	}
-	if (!ses->dirs[d]->page[p]) {
-		/* The same. */
-		smp_store_release(&ses->dirs[d]->page[p], page);
+		smp_store_release(&page->counts, counts);
 		ses->pages++;
-		page = NULL;
+		counts = NULL;
 	}
 	spin_unlock(&ses->lock);
-	kfree(dir);
-	kfree(page);
+	kfree(counts);
 	return 0;
 }
 
 /* The session has ended: nobody else looks. */
 void kvbm_holds_free(struct kvbm_session *ses)
 {
-	u32 d, p;
+	u32 p;
 
-	for (d = 0; d < KVBM_ROOT_DIRS; d++) {
-		if (!ses->dirs[d])
-			continue;
-		for (p = 0; p < KVBM_DIR_PAGES; p++)
-			kfree(ses->dirs[d]->page[p]);
-		kfree(ses->dirs[d]);
-		ses->dirs[d] = NULL;
+	if (!ses->table)
+		return;
+	for (p = 0; p < nr_pages(ses); p++) {
+		kfree(ses->table[p].counts);
+		cond_resched();
 	}
-	ses->pages = 0;
+	kvfree(ses->table);
+	ses->table = NULL;
 }
 
 /**
@@ -97,24 +100,17 @@ u32 kvbm_holds_collect(struct kvbm_session *ses, u32 *from, bool owned,
 	u32 id = *from, n = 0;
 
 	lockdep_assert_held(&ses->lock);
-	while (id < total && n < max && looks) {
-		u32 d = id / KVBM_PAGE_COUNTS / KVBM_DIR_PAGES;
-		u32 p = id / KVBM_PAGE_COUNTS % KVBM_DIR_PAGES;
-		struct kvbm_hold_dir *dir = ses->dirs[d];
+	while (id < total && n < max && looks--) {
+		struct kvbm_hold_page *page = &ses->table[id / KVBM_PAGE_COUNTS];
 		bool is_owned;
 		u32 count;
 
-		looks--;
-		if (!dir) {
-			id = (d + 1) * KVBM_DIR_PAGES * KVBM_PAGE_COUNTS;
-			continue;
-		}
-		if (!dir->used[p]) {
+		if (!page->used) {
 			id = round_down(id, KVBM_PAGE_COUNTS) +
 			     KVBM_PAGE_COUNTS;
 			continue;
 		}
-		count = dir->page[p][id % KVBM_PAGE_COUNTS];
+		count = page->counts[id % KVBM_PAGE_COUNTS];
 		is_owned = count == KVBM_COUNT_OWNED;
 		if (count && is_owned == owned)
 			ids[n++] = id;
@@ -127,11 +123,6 @@ u32 kvbm_holds_collect(struct kvbm_session *ses, u32 *from, bool owned,
 /* Bytes that the table takes. */
 u64 kvbm_holds_memory(const struct kvbm_session *ses)
 {
-	u64 bytes = (u64)ses->pages * KVBM_PAGE_COUNTS * sizeof(u32);
-	u32 d;
-
-	for (d = 0; d < KVBM_ROOT_DIRS; d++)
-		if (READ_ONCE(ses->dirs[d]))
-			bytes += sizeof(struct kvbm_hold_dir);
-	return bytes;
+	return (u64)READ_ONCE(ses->pages) * KVBM_PAGE_COUNTS * sizeof(u32) +
+	       (u64)nr_pages(ses) * sizeof(*ses->table);
 }

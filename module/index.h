@@ -66,25 +66,37 @@ static inline struct bucket_table *kvbm_index_table(struct kvbm_store *st)
 	return rht_dereference_rcu(st->index.tbl, &st->index);
 }
 
-/* Fill c->bucket[0..n-1] and bring in what the lookups will touch. */
+/* The bucket of a key, brought in. */
+static inline u32 kvbm_index_bucket(struct bucket_table *tbl,
+				    const struct kvbm_hash *key)
+{
+	u32 h = kvbm_index_hash(key, tbl->hash_rnd);
+	u32 bucket = rht_bucket_index(tbl, h);
+
+	prefetch(rht_bucket(tbl, bucket));
+	return bucket;
+}
+
+/* The first slot of a bucket that is here by now. */
+static inline void kvbm_index_prefetch_slot(struct bucket_table *tbl,
+					    u32 bucket)
+{
+	struct rhash_lock_head __rcu *const *bkt = rht_bucket(tbl, bucket);
+
+	prefetch(rht_ptr_rcu(bkt));
+}
+
+/* Fill c->bucket[0..n-1] and bring in what the look-ups will touch. */
 static inline void kvbm_index_prepare(struct kvbm_store *st,
 				      struct bucket_table *tbl,
 				      struct kvbm_chunk *c, u32 n)
 {
 	u32 i;
 
-	for (i = 0; i < n; i++) {
-		u32 h = kvbm_index_hash(&c->keys[i], tbl->hash_rnd);
-
-		c->bucket[i] = rht_bucket_index(tbl, h);
-		prefetch(rht_bucket(tbl, c->bucket[i]));
-	}
-	for (i = 0; i < n; i++) {
-		struct rhash_lock_head __rcu *const *bkt;
-
-		bkt = rht_bucket(tbl, c->bucket[i]);
-		prefetch(rht_ptr_rcu(bkt));
-	}
+	for (i = 0; i < n; i++)
+		c->bucket[i] = kvbm_index_bucket(tbl, &c->keys[i]);
+	for (i = 0; i < n; i++)
+		kvbm_index_prefetch_slot(tbl, c->bucket[i]);
 }
 
 /* Under RCU: the slot that carries the key, or NULL. */

@@ -45,10 +45,11 @@ struct kvbm_sketch;
  * @settle: optional: do up to @budget steps of work that a remove, pop or
  *	forget left behind; true when none is left.  No other call of the index
  *	comes before that.
- * @prefetch: optional: bring in what a remove (@leave) or insert of a slot
- *	will touch; without the lock, a hint only
+ * @ahead: who will probably be popped next; a hint, for prefetching
+ * @warm: optional: bring in what a remove (@leave) or insert of slots, at most
+ *	KVBM_CHUNK, will touch besides them; a hint
  *
- * All but @prefetch are called with the store's lock held.
+ * All but @warm are called with the store's lock held.
  */
 struct kvbm_evict_ops {
 	const char *name;
@@ -61,7 +62,8 @@ struct kvbm_evict_ops {
 	u32 (*pop)(struct kvbm_store *st);
 	void (*forget)(struct kvbm_store *st, u32 id);
 	bool (*settle)(struct kvbm_store *st, u32 *budget);
-	void (*prefetch)(struct kvbm_store *st, u32 id, bool leave);
+	u32 (*ahead)(struct kvbm_store *st, u32 *ids, u32 max);
+	void (*warm)(struct kvbm_store *st, const u32 *ids, u32 n, bool leave);
 };
 
 const struct kvbm_evict_ops *kvbm_evict_find(const char *name);
@@ -126,6 +128,7 @@ struct kvbm_chain {
 /**
  * struct kvbm_waiter - an allocation that waits, in first-come order
  * @link: in store->waiters; empty when granted or removed
+ * @ses_link: in the session's, until it is woken because that died
  * @n: blocks wanted
  * @granted: they are reserved for it
  * @wake: called once, under the store's lock, when @granted was set or the
@@ -133,10 +136,10 @@ struct kvbm_chain {
  */
 struct kvbm_waiter {
 	struct list_head link;
+	struct list_head ses_link;
 	u32 n;
 	bool granted;
 	void (*wake)(struct kvbm_waiter *w);
-	struct kvbm_session *ses;
 };
 
 /**
@@ -183,13 +186,15 @@ struct kvbm_store {
 
 /* The hold table: pages of counts, by block id; see holds.c. */
 #define KVBM_PAGE_COUNTS	512
-#define KVBM_DIR_PAGES		256
-#define KVBM_ROOT_DIRS		(KVBM_MAX_BLOCKS / KVBM_PAGE_COUNTS / \
-				 KVBM_DIR_PAGES)
 
-struct kvbm_hold_dir {
-	u32 *page[KVBM_DIR_PAGES];
-	u16 used[KVBM_DIR_PAGES];	/* non-zero counts */
+/**
+ * struct kvbm_hold_page - one page of the table
+ * @counts: by block id, or NULL while no block of the page was held
+ * @used: counts that are not zero
+ */
+struct kvbm_hold_page {
+	u32 *counts;
+	u32 used;
 };
 
 /* In a count: the block is this session's Mutable or Staged one. */
@@ -207,10 +212,11 @@ struct kvbm_hold_dir {
  * @staged: of these, Staged
  * @holds: sum of the counts of registered blocks
  * @counters: statistics
+ * @waiters: its waiting allocations, under the store's lock
  * @pages: pages in the table
  * @link: in store->sessions, under its sessions_lock
  * @number: names the session in its store
- * @dirs: the hold table's upper levels; a pointer once set stays till the end
+ * @table: the hold table; a page once there stays till the end
  */
 struct kvbm_session {
 	struct kvbm_store *store;
@@ -223,11 +229,12 @@ struct kvbm_session {
 	u32 staged;
 	u64 holds;
 	struct kvbm_counters counters;
+	struct list_head waiters;
 	u32 pages;
 	u32 low_watermark;
 	struct list_head link;
 	u64 number;
-	struct kvbm_hold_dir *dirs[KVBM_ROOT_DIRS];
+	struct kvbm_hold_page *table;
 };
 
 /**
@@ -341,6 +348,7 @@ void kvbm_grant_work(struct work_struct *work);
 bool kvbm_poll_room(struct kvbm_session *ses);
 
 /* holds.c: the hold table */
+int kvbm_holds_init(struct kvbm_session *ses);
 int kvbm_holds_prepare(struct kvbm_session *ses, u32 id);
 void kvbm_holds_free(struct kvbm_session *ses);
 u32 kvbm_holds_collect(struct kvbm_session *ses, u32 *from, bool owned,
@@ -350,16 +358,11 @@ u64 kvbm_holds_memory(const struct kvbm_session *ses);
 /* The count of a block, or NULL when the table has no page for it yet. */
 static inline u32 *kvbm_count(const struct kvbm_session *ses, u32 id)
 {
-	const struct kvbm_hold_dir *dir;
-	u32 *page;
+	u32 *counts = READ_ONCE(ses->table[id / KVBM_PAGE_COUNTS].counts);
 
-	dir = READ_ONCE(ses->dirs[id / KVBM_PAGE_COUNTS / KVBM_DIR_PAGES]);
-	if (unlikely(!dir))
+	if (unlikely(!counts))
 		return NULL;
-	page = READ_ONCE(dir->page[id / KVBM_PAGE_COUNTS % KVBM_DIR_PAGES]);
-	if (unlikely(!page))
-		return NULL;
-	return &page[id % KVBM_PAGE_COUNTS];
+	return &counts[id % KVBM_PAGE_COUNTS];
 }
 
 /* A count leaves or reaches zero: keep the sums that reclaim goes by. */
@@ -368,16 +371,14 @@ static inline void kvbm_count_first(struct kvbm_session *ses, u32 id, u32 *cnt,
 {
 	*cnt = value;
 	ses->held++;
-	ses->dirs[id / KVBM_PAGE_COUNTS / KVBM_DIR_PAGES]
-		->used[id / KVBM_PAGE_COUNTS % KVBM_DIR_PAGES]++;
+	ses->table[id / KVBM_PAGE_COUNTS].used++;
 }
 
 static inline void kvbm_count_last(struct kvbm_session *ses, u32 id, u32 *cnt)
 {
 	*cnt = 0;
 	ses->held--;
-	ses->dirs[id / KVBM_PAGE_COUNTS / KVBM_DIR_PAGES]
-		->used[id / KVBM_PAGE_COUNTS % KVBM_DIR_PAGES]--;
+	ses->table[id / KVBM_PAGE_COUNTS].used--;
 }
 
 /* The count of a block that the session owns (Mutable or Staged), or NULL. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * order.c - places in order of arrival, some of them marked; first marked, O(1)
+ * order.c - slots in order of arrival, some of them marked; first marked, O(1)
  *
  * Arrivals take the next place of a line of 3 * total + 64.  Long before its
  * end is reached, holes are closed by sliding: each arrival moves up to
@@ -18,46 +18,68 @@
 #define SLIDE_STEPS	8
 #define SLIDE_AHEAD	24	/* entries to bring in before their turn */
 
-int kvbm_order_init(struct kvbm_store *st, struct kvbm_order *o)
+static int marks_init(struct kvbm_store *st, struct kvbm_order *o, u32 rank)
 {
 	u64 words, all = 0;
 	u32 l;
 
-	o->places = 3 * st->cfg.total + 64;
-	o->line = kvbm_array_alloc(st, o->places, sizeof(*o->line));
-	if (!o->line)
-		return -ENOMEM;
-	for (words = o->places; words > 1 || !o->levels; o->levels++) {
+	o->levels = 0;
+	for (words = o->places; words > 1; o->levels++) {
 		words = DIV_ROUND_UP_ULL(words, 64);
 		all += words;
 	}
-	o->marks[0] = kvbm_array_alloc(st, all, sizeof(u64));
-	if (!o->marks[0]) {
-		kvbm_order_exit(o);
+	o->marks[rank][0] = kvbm_array_alloc(st, all, sizeof(u64));
+	if (!o->marks[rank][0])
 		return -ENOMEM;
-	}
 	words = o->places;
 	for (l = 1; l < o->levels; l++) {
 		words = DIV_ROUND_UP_ULL(words, 64);
-		o->marks[l] = o->marks[l - 1] + words;
+		o->marks[rank][l] = o->marks[rank][l - 1] + words;
 	}
+	return 0;
+}
+
+/**
+ * kvbm_order_init() - make an order
+ * @st: the store
+ * @o: zeroed
+ * @ranks: kinds of mark
+ *
+ * Return: 0 or -ENOMEM; kvbm_order_exit() is due in both cases.
+ */
+int kvbm_order_init(struct kvbm_store *st, struct kvbm_order *o, u32 ranks)
+{
+	u32 rank;
+
+	o->places = 3 * st->cfg.total + 64;
+	o->ranks = ranks;
+	o->line = kvbm_array_alloc(st, o->places, sizeof(*o->line));
+	if (!o->line)
+		return -ENOMEM;
+	for (rank = 0; rank < ranks; rank++)
+		if (marks_init(st, o, rank))
+			return -ENOMEM;
 	return 0;
 }
 
 void kvbm_order_exit(struct kvbm_order *o)
 {
-	kvbm_array_free(o->marks[0]);
+	u32 rank;
+
+	for (rank = 0; rank < o->ranks; rank++)
+		kvbm_array_free(o->marks[rank][0]);
 	kvbm_array_free(o->line);
 }
 
-static bool marked(struct kvbm_order *o, u32 place)
+static bool marked(const struct kvbm_order *o, u32 rank, u32 place)
 {
-	return o->marks[0][place / 64] >> place % 64 & 1;
+	return o->marks[rank][0][place / 64] >> place % 64 & 1;
 }
 
 static void slide(struct kvbm_store *st, struct kvbm_order *o)
 {
 	u32 steps = SLIDE_STEPS;
+	u32 rank;
 
 	for (; steps && o->from < o->tail; steps--, o->from++) {
 		u32 id = o->line[o->from];
@@ -69,11 +91,14 @@ static void slide(struct kvbm_store *st, struct kvbm_order *o)
 			continue;
 		if (o->to != o->from) {
 			o->line[o->to] = id;
-			st->slots[id].prev = o->to;
+			WRITE_ONCE(st->slots[id].place, o->to);
 			o->line[o->from] = KVBM_NIL;
-			if (marked(o, o->from)) {
-				kvbm_order_unmark(o, o->from);
-				kvbm_order_mark(o, o->to);
+			for (rank = 0; rank < o->ranks; rank++) {
+				if (!marked(o, rank, o->from))
+					continue;
+				kvbm_order_unmark(o, rank, o->from);
+				kvbm_order_mark(o, rank, o->to);
+				break;
 			}
 		}
 		o->to++;
@@ -95,7 +120,7 @@ void kvbm_order_add(struct kvbm_store *st, struct kvbm_order *o, u32 id)
 		o->from = 0;
 		o->to = 0;
 	}
-	st->slots[id].prev = o->tail;
+	WRITE_ONCE(st->slots[id].place, o->tail);
 	o->line[o->tail++] = id;
 }
 
@@ -103,15 +128,50 @@ void kvbm_order_add(struct kvbm_store *st, struct kvbm_order *o, u32 id)
 void kvbm_order_del(struct kvbm_store *st, struct kvbm_order *o, u32 id)
 {
 	lockdep_assert_held(&st->lock);
-	o->line[st->slots[id].prev] = KVBM_NIL;
+	o->line[st->slots[id].place] = KVBM_NIL;
 }
 
-/* The first marked slot; there is one. */
-u32 kvbm_order_first(struct kvbm_order *o)
+/* Is no place marked with the rank? */
+bool kvbm_order_none(const struct kvbm_order *o, u32 rank)
+{
+	return !o->marks[rank][o->levels - 1][0];
+}
+
+static u32 first_place(const struct kvbm_order *o, u32 rank)
 {
 	u32 place = 0, l = o->levels;
 
 	while (l--)
-		place = place * 64 + __ffs64(o->marks[l][place]);
-	return o->line[place];
+		place = place * 64 + __ffs64(o->marks[rank][l][place]);
+	return place;
+}
+
+/* The first slot marked with the rank; there is one. */
+u32 kvbm_order_first(const struct kvbm_order *o, u32 rank)
+{
+	return o->line[first_place(o, rank)];
+}
+
+/**
+ * kvbm_order_ahead() - who comes first, and who comes behind it
+ * @o: the order
+ * @rank: of the first
+ * @ids: room for @max
+ * @max: how many to look for
+ *
+ * What follows the first marked place, marked or not: a hint for prefetching.
+ *
+ * Return: how many.
+ */
+u32 kvbm_order_ahead(const struct kvbm_order *o, u32 rank, u32 *ids, u32 max)
+{
+	u32 place, n = 0, looks = 2 * max;
+
+	if (kvbm_order_none(o, rank))
+		return 0;
+	for (place = first_place(o, rank);
+	     place < o->tail && n < max && looks--; place++)
+		if (o->line[place] != KVBM_NIL)
+			ids[n++] = o->line[place];
+	return n;
 }

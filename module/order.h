@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * order.h - places in order of arrival, some of them marked; first marked, O(1)
+ * order.h - slots in order of arrival, some of them marked; first marked, O(1)
  */
 #ifndef KVBM_ORDER_H
 #define KVBM_ORDER_H
 
+#include <linux/prefetch.h>
 #include "kvbm.h"
 
 #define KVBM_ORDER_LEVELS	5
+#define KVBM_ORDER_RANKS	4
 
 /**
  * struct kvbm_order - a line of slots in order of arrival
@@ -17,11 +19,14 @@
  * @from: sliding: next place to look at
  * @to: sliding: next place to fill
  * @sliding: holes are being closed
- * @marks: bitmaps of marked places: level 0 a bit a place, each further level a
- *	bit for each word below that is not zero
- * @levels: levels in use
+ * @ranks: kinds of mark; a place has at most one
+ * @levels: levels of marks in use
+ * @marks: for each rank, bitmaps of marked places: level 0 a bit a place, each
+ *	further level a bit for each word below that is not zero
  *
- * A slot's place is in its ->prev.
+ * A slot's place is in its ->place.  Unlike in a list through the slots, a slot
+ * leaves without its neighbours being touched, and who comes next can be
+ * brought in ahead of time.
  */
 struct kvbm_order {
 	u32 *line;
@@ -30,22 +35,40 @@ struct kvbm_order {
 	u32 from;
 	u32 to;
 	bool sliding;
-	u64 *marks[KVBM_ORDER_LEVELS];
+	u32 ranks;
 	u32 levels;
+	u64 *marks[KVBM_ORDER_RANKS][KVBM_ORDER_LEVELS];
 };
 
-int kvbm_order_init(struct kvbm_store *st, struct kvbm_order *o);
+int kvbm_order_init(struct kvbm_store *st, struct kvbm_order *o, u32 ranks);
 void kvbm_order_exit(struct kvbm_order *o);
 void kvbm_order_add(struct kvbm_store *st, struct kvbm_order *o, u32 id);
 void kvbm_order_del(struct kvbm_store *st, struct kvbm_order *o, u32 id);
-u32 kvbm_order_first(struct kvbm_order *o);
+bool kvbm_order_none(const struct kvbm_order *o, u32 rank);
+u32 kvbm_order_first(const struct kvbm_order *o, u32 rank);
+u32 kvbm_order_ahead(const struct kvbm_order *o, u32 rank, u32 *ids, u32 max);
 
-static inline void kvbm_order_mark(struct kvbm_order *o, u32 place)
+/* Bring in what leaving will touch; without the lock, a hint. */
+static inline void kvbm_order_prefetch(const struct kvbm_store *st,
+				       const struct kvbm_order *o,
+				       const u32 *ids, u32 n)
+{
+	for (; n; n--, ids++) {
+		u32 place = READ_ONCE(st->slots[*ids].place);
+
+		if (place < o->places) {
+			prefetchw(&o->line[place]);
+			prefetchw(&o->marks[0][0][place / 64]);
+		}
+	}
+}
+
+static inline void kvbm_order_mark(struct kvbm_order *o, u32 rank, u32 place)
 {
 	u32 l;
 
 	for (l = 0; l < o->levels; l++, place /= 64) {
-		u64 *word = &o->marks[l][place / 64];
+		u64 *word = &o->marks[rank][l][place / 64];
 		u64 old = *word;
 
 		*word = old | 1ULL << place % 64;
@@ -54,12 +77,12 @@ static inline void kvbm_order_mark(struct kvbm_order *o, u32 place)
 	}
 }
 
-static inline void kvbm_order_unmark(struct kvbm_order *o, u32 place)
+static inline void kvbm_order_unmark(struct kvbm_order *o, u32 rank, u32 place)
 {
 	u32 l;
 
 	for (l = 0; l < o->levels; l++, place /= 64) {
-		u64 *word = &o->marks[l][place / 64];
+		u64 *word = &o->marks[rank][l][place / 64];
 
 		*word &= ~(1ULL << place % 64);
 		if (*word)

@@ -235,6 +235,28 @@ static int register_one(struct kvbm_session *ses, u32 id,
 	return 0;
 }
 
+/* Bring in the slots, and what the insertions will walk. */
+static void warm_register(struct kvbm_store *st, const u32 *ids,
+			  const struct kvbm_hash *keys, u32 n)
+{
+	u32 bucket[KVBM_CHUNK];
+	struct bucket_table *tbl;
+	u32 i;
+
+	for (i = 0; i < n; i++)
+		if (ids[i] < st->cfg.total)
+			prefetchw(&st->slots[ids[i]]);
+	if (!keys)
+		return;
+	rcu_read_lock();
+	tbl = kvbm_index_table(st);
+	for (i = 0; i < n; i++)
+		bucket[i] = kvbm_index_bucket(tbl, &keys[i]);
+	for (i = 0; i < n; i++)
+		kvbm_index_prefetch_slot(tbl, bucket[i]);
+	rcu_read_unlock();
+}
+
 /**
  * kvbm_register_chunk() - make blocks visible under their hashes
  * @ses: the session
@@ -256,6 +278,7 @@ u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
 	u32 i = 0;
 	int err;
 
+	warm_register(st, ids, keys, n);
 	spin_lock(&ses->lock);
 	step->err = ses->dead;
 	for (; i < n && !step->err; i++) {

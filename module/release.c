@@ -127,11 +127,15 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 {
 	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
 	struct kvbm_store *st = ses->store;
-	u32 i = 0, held = 0;
+	bool warm = st->cfg.policy->warm;
+	u32 i, held = 0;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		if (likely(ids[i] < st->cfg.total))
 			prefetchw(&st->slots[ids[i]].word);
+		else
+			warm = false;
+	}
 
 	spin_lock(&ses->lock);
 	step->err = ses->dead;
@@ -162,6 +166,10 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 			--*cnt;
 		} else {
 			if (!put_unlocked(&st->slots[ids[i]])) {
+				/* The others mostly become idle too. */
+				if (!l.held && warm)
+					st->cfg.policy->warm(st, &ids[i], n - i,
+							     false);
 				if (!kvbm_lock_store(&l))
 					break;
 				put_locked(st, ids[i]);

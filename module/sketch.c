@@ -78,11 +78,6 @@ static struct place row_place(const struct kvbm_sketch *sk,
 	};
 }
 
-static void place_prefetch(const struct kvbm_sketch *sk, struct place p)
-{
-	prefetch(&sk->words[p.word]);
-}
-
 /* Has the line seen the last halving? */
 static bool line_current(const struct kvbm_sketch *sk, u32 line)
 {
@@ -176,6 +171,16 @@ static void increment(struct kvbm_sketch *sk, const struct kvbm_hash *key)
 		halve(sk);
 }
 
+/* Bring a hash's counters in. */
+void kvbm_sketch_prefetch(const struct kvbm_sketch *sk,
+			  const struct kvbm_hash *key)
+{
+	u32 row;
+
+	for (row = 0; row < ROWS; row++)
+		prefetch(&sk->words[row_place(sk, key, row).word]);
+}
+
 /**
  * kvbm_sketch_touch() - count hashes, one each
  * @sk: the sketch
@@ -186,12 +191,11 @@ void kvbm_sketch_touch(struct kvbm_sketch *sk, const struct kvbm_hash *keys,
 		       u32 n)
 {
 	bool locked = false;
-	u32 i, row;
+	u32 i;
 
 	if (n > 1)
 		for (i = 0; i < n; i++)
-			for (row = 0; row < ROWS; row++)
-				place_prefetch(sk, row_place(sk, &keys[i], row));
+			kvbm_sketch_prefetch(sk, &keys[i]);
 	for (i = 0; i < n; i++) {
 		if (saturated(sk, &keys[i]))
 			continue;

@@ -42,8 +42,8 @@
  * @node: in the store's hash table while PRIMARY
  * @key: sequence hash
  * @word: generation, state, reset-on-release flag and references
- * @prev: order list; in tick order the place in the ring
- * @next: order list, free list, or an allocation's private chain
+ * @place: in the order of eviction, while inactive
+ * @next: free list, or an allocation's private chain
  * @own_chain: lineage: next in the family table, as the node of its own key;
  *	for a twin, the next twin
  * @parent_chain: lineage: next in the family table, as the first child of a
@@ -53,13 +53,14 @@
  * @flags: lineage: KVBM_LIN_*
  * @sib_prev: lineage: ring of siblings
  * @sib_next: lineage: ring of siblings
- * @aux: lineage: first twin; multi_lru: list
+ * @twin: lineage: first twin
+ * @rank: multi_lru: kind of mark
  */
 struct kvbm_slot {
 	struct rhash_head node;
 	struct kvbm_hash key;
 	atomic64_t word;
-	u32 prev;
+	u32 place;
 	u32 next;
 	u32 own_chain;
 	u32 parent_chain;
@@ -67,7 +68,10 @@ struct kvbm_slot {
 	u32 flags:7;
 	u32 sib_prev;
 	u32 sib_next;
-	u32 aux;
+	union {
+		u32 twin;
+		u32 rank;
+	};
 } __aligned(64);
 
 static_assert(sizeof(struct kvbm_slot) == 64);
@@ -115,6 +119,15 @@ static inline bool kvbm_slot_is(const struct kvbm_slot *s,
 {
 	return READ_ONCE(s->key.lo) == key->lo &&
 	       READ_ONCE(s->key.hi) == key->hi;
+}
+
+/* A key that may be changing: for hints only. */
+static inline struct kvbm_hash kvbm_slot_peek_key(const struct kvbm_slot *s)
+{
+	return (struct kvbm_hash) {
+		.hi = READ_ONCE(s->key.hi),
+		.lo = READ_ONCE(s->key.lo),
+	};
 }
 
 static inline void kvbm_slot_set_key(struct kvbm_slot *s,

@@ -211,16 +211,21 @@ int kvbm_session_ready(struct kvbm_session *ses, struct kvbm_step *step)
  * @ses: zeroed memory
  * @st: the store
  *
- * Return: 0, -EUSERS (limit on sessions), -ENODEV (the store is going).
+ * Return: 0, -ENOMEM, -EUSERS (limit on sessions), -ENODEV (the store is
+ * going). kvbm_holds_free() is due in every case.
  */
 int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st)
 {
-	int err = 0;
+	int err;
 
 	ses->store = st;
+	err = kvbm_holds_init(ses);
+	if (err)
+		return err;
 	spin_lock_init(&ses->lock);
 	ses->max_held = st->cfg.max_held ?: U32_MAX;
 	ses->low_watermark = 1;
+	INIT_LIST_HEAD(&ses->waiters);
 
 	mutex_lock(&st->sessions_lock);
 	if (st->closing) {
@@ -254,6 +259,9 @@ static void add_counters(struct kvbm_counters *to,
 /**
  * kvbm_session_exit() - a session ends: everything it holds comes back
  * @ses: no call of it is under way
+ *
+ * A revocation may still be looking at its hold table, which kvbm_holds_free()
+ * frees with the last reference.
  */
 void kvbm_session_exit(struct kvbm_session *ses)
 {
@@ -266,7 +274,6 @@ void kvbm_session_exit(struct kvbm_session *ses)
 	list_del(&ses->link);
 	st->nr_sessions--;
 	mutex_unlock(&st->sessions_lock);
-	kvbm_holds_free(ses);
 }
 
 /**

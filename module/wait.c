@@ -62,13 +62,14 @@ int kvbm_alloc_wait(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
 {
 	ktime_t deadline = ns_to_ktime(min_t(u64, deadline_ns, KTIME_MAX));
 	struct sleeper s = {
-		.w = { .n = n, .wake = sleeper_wake, .ses = ses },
+		.w = { .n = n, .wake = sleeper_wake },
 		.task = current,
 	};
 	bool fatal;
 	int err;
 
 	INIT_LIST_HEAD(&s.w.link);
+	INIT_LIST_HEAD(&s.w.ses_link);
 	err = kvbm_alloc_begin(t, ses, n, false, &s.w);
 	if (err != -EINPROGRESS)
 		return err;
