@@ -193,12 +193,14 @@ int cmd_match(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	if (!read_hashes(&args, "match", &list))
 		return STATUS_USAGE;
-	ids = calloc(list.n, sizeof(*ids));
-	if (!ids)
-		return fail("%s", strerror(ENOMEM));
 	session = open_store(args.names[0]);
 	if (session < 0)
 		return STATUS_FAILED;
+	ids = calloc(list.n, sizeof(*ids));
+	if (!ids) {
+		close(session);
+		return fail("%s", strerror(ENOMEM));
+	}
 
 	err = kvbm_match(session, list.n, list.hashes, ids, &done);
 	if (args.json)

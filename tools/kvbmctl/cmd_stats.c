@@ -114,6 +114,37 @@ static int all_names(struct common *args, struct kvbm_store_entry **entries)
 	return STATUS_OK;
 }
 
+static int sample_all(const struct common *args)
+{
+	struct sample *samples;
+	int status = STATUS_OK, n = 0;
+
+	samples = calloc(args->n ? args->n : 1, sizeof(*samples));
+	if (!samples)
+		return fail("%s", strerror(ENOMEM));
+	for (int i = 0; i < args->n; i++) {
+		int failed = take_sample(&samples[n], args->names[i]);
+
+		status |= failed;
+		n += !failed;
+	}
+
+	if (args->prometheus) {
+		print_prometheus(samples, n);
+	} else if (args->json) {
+		print_samples_json(samples, n);
+	} else {
+		for (int i = 0; i < n; i++) {
+			if (args->n > 1)
+				printf("%s%s:\n", i ? "\n" : "",
+				       samples[i].name);
+			print_stats(&samples[i].stats);
+		}
+	}
+	free(samples);
+	return status;
+}
+
 int cmd_stats(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
@@ -130,41 +161,17 @@ int cmd_stats(int argc, char **argv)
 	};
 	struct kvbm_store_entry *entries = NULL;
 	struct common args = { 0 };
-	struct sample *samples;
-	int status = STATUS_OK, n = 0;
+	int status = STATUS_OK;
+	bool all;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
-	if (!args.n) {
+	all = !args.n;
+	if (all)
 		status = all_names(&args, &entries);
-		if (status)
-			return status;
-	}
-	samples = calloc(args.n ? args.n : 1, sizeof(*samples));
-	if (!samples)
-		return fail("%s", strerror(ENOMEM));
-	for (int i = 0; i < args.n; i++) {
-		int failed = take_sample(&samples[n], args.names[i]);
-
-		status |= failed;
-		n += !failed;
-	}
-
-	if (args.prometheus) {
-		print_prometheus(samples, n);
-	} else if (args.json) {
-		print_samples_json(samples, n);
-	} else {
-		for (int i = 0; i < n; i++) {
-			if (args.n > 1)
-				printf("%s%s:\n", i ? "\n" : "",
-				       samples[i].name);
-			print_stats(&samples[i].stats);
-		}
-	}
-	free(samples);
-	if (entries) {
+	if (!status)
+		status = sample_all(&args);
+	if (all)
 		free(args.names);
-		free(entries);
-	}
+	free(entries);
 	return status;
 }

@@ -160,6 +160,8 @@ void books_drop_guard(struct script_books *b, uint64_t guard)
 	struct script_guard *g = &b->guards[guard];
 	struct script_session *session = g->session;
 
+	if (!session)
+		return;
 	if (g->prev == SCRIPT_NO_GUARD)
 		session->first = g->next;
 	else

@@ -355,8 +355,9 @@ int script_op_use(struct script *s, const struct script_cmd *cmd)
 	int err;
 
 	err = books_guard(&s->books, s->current, cmd->refs[0], &id);
-	if (!err)
-		err = s->backend->block_info(fd(s), id, &info);
+	if (err)
+		return err;
+	err = s->backend->block_info(fd(s), id, &info);
 	if (err < 0)
 		return err;
 	script_put(s, "%llu", (unsigned long long)info.holds);

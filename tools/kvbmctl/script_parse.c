@@ -90,17 +90,17 @@ static char *word(struct reader *r)
 int script_grow(void *array, size_t *cap, size_t n, size_t more, size_t size)
 {
 	size_t want = *cap ? *cap : 16;
-	void *p;
+	void *old, *new;
 
 	if (n + more <= *cap)
 		return 0;
 	while (want < n + more)
 		want *= 2;
-	memcpy(&p, array, sizeof(p));
-	p = reallocarray(p, want, size);
-	if (!p)
+	memcpy(&old, array, sizeof(old));
+	new = reallocarray(old, want, size);
+	if (!new)
 		return -ENOMEM;
-	memcpy(array, &p, sizeof(p));
+	memcpy(array, &new, sizeof(new));
 	*cap = want;
 	return 0;
 }
@@ -351,7 +351,10 @@ static int read_new(struct reader *r)
 		if (!parse_number(s, UINT32_MAX, &v))
 			return bad(r, "not a threshold");
 		c->thresholds[i] = v;
-		if (i < 2 && !(s = word(r)))
+		if (i == 2)
+			break;
+		s = word(r);
+		if (!s)
 			return bad(r, "three thresholds expected");
 	}
 	return 0;
