@@ -402,7 +402,7 @@ static void op_alloc(struct thread *t)
 {
 	struct kvbm_store *st = t->world->st;
 	u32 i, evicted, n = rnd(t, BATCH), how = rnd(t, 4);
-	struct sleeper s = { .w = { .ses = &t->h->ses, .wake = sleeper_wake } };
+	struct sleeper s = { .w = { .wake = sleeper_wake } };
 	u32 total = 0, ids[2 * BATCH];
 	struct kvbm_taking take;
 	int err, got;

@@ -63,12 +63,20 @@ static void walk_free(struct kvbm_store *st)
 static void walk_refs(struct kvbm_store *st)
 {
 	struct kvbm_session *ses;
-	u32 id, other;
+	u32 id, *keeps = calloc(st->cfg.total, sizeof(*keeps));
 
+	for (id = 0; id < st->cfg.total; id++) {
+		if (walk_state(&st->slots[id]) != KVBM_STATE_DUPLICATE)
+			continue;
+		WALK_CHECK(st->slots[id].child < st->cfg.total,
+			   "Duplicate %u keeps %u alive", id,
+			   st->slots[id].child);
+		keeps[st->slots[id].child]++;
+	}
 	for (id = 0; id < st->cfg.total; id++) {
 		enum kvbm_state state = walk_state(&st->slots[id]);
 		u32 refs = kvbm_w_refs(kvbm_slot_word(&st->slots[id]));
-		u32 holders = 0, owners = 0, dups = 0;
+		u32 holders = 0, owners = 0, dups = keeps[id];
 
 		list_for_each_entry(ses, &st->sessions, link) {
 			u32 *cnt = kvbm_count(ses, id);
@@ -82,10 +90,6 @@ static void walk_refs(struct kvbm_store *st)
 			WALK_CHECK(*cnt <= KVBM_MAX_HOLDS, "count %x", *cnt);
 			holders++;
 		}
-		for (other = 0; other < st->cfg.total; other++)
-			dups += walk_state(&st->slots[other]) ==
-				KVBM_STATE_DUPLICATE &&
-				st->slots[other].child == id;
 		switch (state) {
 		case KVBM_STATE_MUTABLE:
 		case KVBM_STATE_STAGED:
@@ -118,6 +122,7 @@ static void walk_refs(struct kvbm_store *st)
 			break;
 		}
 	}
+	free(keeps);
 }
 
 /* A session's sums against its table. */
@@ -151,10 +156,10 @@ static void walk_session(struct kvbm_store *st, struct kvbm_session *ses)
 		   ses->max_held);
 }
 
-/* One Primary a hash, and the table finds it. */
+/* The table finds every Primary, so that no hash has two. */
 static void walk_index(struct kvbm_store *st, const struct walk_counts *c)
 {
-	u32 id, other;
+	u32 id;
 
 	for (id = 0; id < st->cfg.total; id++) {
 		const struct kvbm_slot *s = &st->slots[id];
@@ -167,14 +172,6 @@ static void walk_index(struct kvbm_store *st, const struct walk_counts *c)
 		found = kvbm_index_lookup(st, &s->key);
 		WALK_CHECK(found == s, "block %u: its hash leads to %ld", id,
 			   found ? (long)kvbm_slot_id(st, found) : -1L);
-		for (other = 0; other < id; other++)
-			WALK_CHECK((walk_state(&st->slots[other]) !=
-				    KVBM_STATE_PRIMARY &&
-				    walk_state(&st->slots[other]) !=
-				    KVBM_STATE_INACTIVE) ||
-				   !kvbm_slot_is(&st->slots[other], &s->key),
-				   "blocks %u and %u are Primary of one hash",
-				   id, other);
 	}
 	WALK_CHECK(st->nr_registered == c->state[KVBM_STATE_PRIMARY] +
 		   c->state[KVBM_STATE_INACTIVE], "%u registered, %u + %u",
@@ -183,11 +180,6 @@ static void walk_index(struct kvbm_store *st, const struct walk_counts *c)
 	WALK_CHECK(atomic_read(&st->index.nelems) == st->nr_registered,
 		   "table has %d, %u registered",
 		   atomic_read(&st->index.nelems), st->nr_registered);
-}
-
-static bool walk_same_key(struct node_key a, struct node_key b)
-{
-	return a.fragment == b.fragment && a.position == b.position;
 }
 
 /*
@@ -293,7 +285,7 @@ static void walk_families(struct kvbm_store *st)
 
 		for (e = ln->heads[h]; e != KVBM_NIL; e = *chain_link(st, e)) {
 			struct kvbm_slot *s = &st->slots[ENTRY_ID(e)];
-			struct node_key k;
+			u64 k;
 
 			WALK_CHECK(ENTRY_ID(e) < st->cfg.total &&
 				   n++ < 2 * st->cfg.total, "entry %x", e);
@@ -303,16 +295,16 @@ static void walk_families(struct kvbm_store *st)
 					   s->flags & LIN_FIRST,
 					   "entry %x has flags %x", e,
 					   s->flags);
-				k = parent_key(s);
+				k = parent_key(&s->key);
 			} else {
 				WALK_CHECK(!(s->flags & LIN_TWIN),
 					   "twin %x has an entry", e);
-				k = own_key(s);
+				k = own_key(&s->key);
 				own++;
 			}
 			WALK_CHECK(head_of(ln, k) == &ln->heads[h],
 				   "entry %x in chain %u", e, h);
-			WALK_CHECK(family_find(st, k) == e,
+			WALK_CHECK(*family_find(st, k) == e,
 				   "entry %x is not the only one", e);
 		}
 	}
@@ -338,14 +330,14 @@ static void walk_siblings(struct kvbm_store *st, u32 id)
 
 		WALK_CHECK(n++ < st->cfg.total, "ring of %u does not end", id);
 		WALK_CHECK(o->flags & LIN_IN && has_parent(o) &&
-			   walk_same_key(parent_key(o), parent_key(s)),
+			   parent_key(&o->key) == parent_key(&s->key),
 			   "%u is in the ring of %u", other, id);
 		WALK_CHECK(st->slots[o->sib_next].sib_prev == other,
 			   "ring of %u breaks after %u", id, other);
 		members++;
 		if (o->flags & LIN_FIRST) {
 			firsts++;
-			e = family_find(st, parent_key(s));
+			e = *family_find(st, parent_key(&s->key));
 			WALK_CHECK(e != KVBM_NIL, "no family of %u", id);
 			if (ENTRY_IS_PARENT(e))
 				WALK_CHECK(ENTRY_ID(e) == other,
@@ -365,7 +357,7 @@ static void walk_siblings(struct kvbm_store *st, u32 id)
 		struct kvbm_slot *o = &st->slots[other];
 
 		family += o->flags & LIN_IN && has_parent(o) &&
-			  walk_same_key(parent_key(o), parent_key(s));
+			  parent_key(&o->key) == parent_key(&s->key);
 	}
 	WALK_CHECK(family == members, "family of %u: %u, in the ring %u", id,
 		   family, members);
@@ -382,7 +374,7 @@ static void walk_twins(struct kvbm_store *st, u32 id)
 
 		all += (o->flags & (LIN_IN | LIN_TWIN)) ==
 		       (LIN_IN | LIN_TWIN) &&
-		       walk_same_key(own_key(o), own_key(s));
+		       own_key(&o->key) == own_key(&s->key);
 	}
 	if (s->twin != KVBM_NIL) {
 		other = s->twin;
@@ -393,7 +385,7 @@ static void walk_twins(struct kvbm_store *st, u32 id)
 				   "twins of %u do not end", id);
 			WALK_CHECK((o->flags & (LIN_IN | LIN_TWIN | LIN_GHOST)) ==
 				   (LIN_IN | LIN_TWIN) &&
-				   walk_same_key(own_key(o), own_key(s)),
+				   own_key(&o->key) == own_key(&s->key),
 				   "%u is a twin of %u", other, id);
 			WALK_CHECK(st->slots[o->own_chain].child == other,
 				   "twins of %u break after %u", id, other);
@@ -426,7 +418,7 @@ static void walk_lineage(struct kvbm_store *st)
 
 			WALK_CHECK(c->flags & LIN_IN && c->flags & LIN_FIRST &&
 				   has_parent(c) &&
-				   walk_same_key(parent_key(c), own_key(s)),
+				   parent_key(&c->key) == own_key(&s->key),
 				   "%u is the child of %u", s->child, id);
 		}
 	}
