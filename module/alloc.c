@@ -157,7 +157,7 @@ int kvbm_alloc_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
 			err = -EDQUOT;
 	}
 	if (!err)
-		ses->taking += n;
+		WRITE_ONCE(ses->taking, ses->taking + n);
 	spin_unlock(&ses->lock);
 	if (err)
 		return err;
@@ -181,7 +181,7 @@ int kvbm_alloc_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
 	spin_unlock(&st->lock);
 	if (err == -ENOSPC) {
 		spin_lock(&ses->lock);
-		ses->taking -= n;
+		WRITE_ONCE(ses->taking, ses->taking - n);
 		spin_unlock(&ses->lock);
 	}
 	return err;
@@ -221,7 +221,7 @@ int kvbm_alloc_end_wait(struct kvbm_taking *t, struct kvbm_waiter *w, int err,
 	spin_unlock(&st->lock);
 
 	spin_lock(&t->ses->lock);
-	t->ses->taking -= n;
+	WRITE_ONCE(t->ses->taking, t->ses->taking - n);
 	spin_unlock(&t->ses->lock);
 	t->left = 0;
 	return err;
@@ -279,7 +279,7 @@ static void warm_evictions(struct kvbm_store *st, u32 n)
 		bucket[i] = kvbm_index_bucket(tbl, &key);
 	}
 	if (n && st->cfg.policy->warm)
-		st->cfg.policy->warm(st, ids, n, true);
+		st->cfg.policy->warm(st, ids, n, KVBM_WARM_POP);
 	for (i = 0; i < n; i++)
 		kvbm_index_prefetch_slot(tbl, bucket[i]);
 	rcu_read_unlock();
@@ -310,7 +310,7 @@ int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c, u32 *evicted)
 		} else if (st->nr_waiters || !st->free.len || !kvbm_room(st)) {
 			spin_unlock(&st->lock);
 			spin_lock(&t->ses->lock);
-			t->ses->taking -= t->left;
+			WRITE_ONCE(t->ses->taking, t->ses->taking - t->left);
 			spin_unlock(&t->ses->lock);
 			t->left = 0;
 			l.held = false;
@@ -362,7 +362,7 @@ static void give_back(struct kvbm_taking *t)
 	spin_unlock(&st->lock);
 
 	spin_lock(&t->ses->lock);
-	t->ses->taking -= n;
+	WRITE_ONCE(t->ses->taking, t->ses->taking - n);
 	spin_unlock(&t->ses->lock);
 }
 
@@ -402,7 +402,7 @@ int kvbm_alloc_commit(struct kvbm_taking *t)
 			kvbm_count_first(ses, id, kvbm_count(ses, id),
 					 KVBM_COUNT_OWNED);
 			ses->owned++;
-			ses->taking--;
+			WRITE_ONCE(ses->taking, ses->taking - 1);
 		}
 		if (!err && !t->chain.len) {
 			ses->counters.allocations += n;

@@ -31,6 +31,9 @@ struct kvbm_store;
 struct kvbm_session;
 struct kvbm_sketch;
 
+/* What an eviction index is asked to make ready for. */
+enum kvbm_warm { KVBM_WARM_INSERT, KVBM_WARM_REMOVE, KVBM_WARM_POP };
+
 /**
  * struct kvbm_evict_ops - an eviction index
  * @name: as users choose it
@@ -46,8 +49,8 @@ struct kvbm_sketch;
  *	forget left behind; true when none is left.  No other call of the index
  *	comes before that.
  * @ahead: who will probably be popped next; a hint, for prefetching
- * @warm: optional: bring in what a remove (@leave) or insert of slots, at most
- *	KVBM_CHUNK, will touch besides them; a hint
+ * @warm: optional: bring in what slots, at most KVBM_CHUNK, will need besides
+ *	themselves; a hint
  *
  * All but @warm are called with the store's lock held.
  */
@@ -63,7 +66,8 @@ struct kvbm_evict_ops {
 	void (*forget)(struct kvbm_store *st, u32 id);
 	bool (*settle)(struct kvbm_store *st, u32 *budget);
 	u32 (*ahead)(struct kvbm_store *st, u32 *ids, u32 max);
-	void (*warm)(struct kvbm_store *st, const u32 *ids, u32 n, bool leave);
+	void (*warm)(struct kvbm_store *st, const u32 *ids, u32 n,
+		     enum kvbm_warm what);
 };
 
 const struct kvbm_evict_ops *kvbm_evict_find(const char *name);
@@ -207,7 +211,8 @@ struct kvbm_hold_page {
  * @dead: 0, or the errno of a revoked session
  * @max_held: limit on @held
  * @held: blocks with a non-zero count
- * @taking: blocks that allocations under way will add to @held
+ * @taking: blocks that allocations under way will add to @held;
+ *	a revocation waits, unlocked, for 0
  * @owned: Mutable and Staged blocks in the table
  * @staged: of these, Staged
  * @holds: sum of the counts of registered blocks
