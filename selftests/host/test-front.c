@@ -1,0 +1,660 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What users reach, in user space: devices, sessions, the decoding of user
+ * memory. What a call means is the kselftests' to say, on the real kernel;
+ * this is about what the sanitizers see, and about failures and races that a
+ * test can only provoke here.
+ */
+#include <linux/kernel.h>
+#include <linux/kvbm.h>
+#include <linux/poll.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+#include "host.h"
+#include "host_vfs.h"
+
+#include "host_harness.h"
+
+#define BLOCKS 256
+#ifdef HOST_TSAN
+#define OFTEN 3000
+#else
+#define OFTEN 30000
+#endif
+
+/* A hash at position 0: mode 0, the current hash in the 64 bits after that. */
+static struct kvbm_hash hash_of(u64 h)
+{
+	return (struct kvbm_hash){ .hi = h >> 10, .lo = h << 54 };
+}
+
+static int control = -1;
+
+static void creation(struct kvbm_store_create *c, const char *name)
+{
+	*c = (struct kvbm_store_create){
+		.size = sizeof(*c), .total_blocks = BLOCKS, .block_size = 16,
+		.policy = "lru", .uid = -1, .gid = -1,
+	};
+	strscpy(c->name, name, sizeof(c->name));
+}
+
+static long create(const char *name)
+{
+	struct kvbm_store_create c;
+	long ret;
+
+	creation(&c, name);
+	ret = host_ioctl(control, KVBM_IOC_STORE_CREATE, &c);
+	return ret ?: name[0] ? 0 : c.fd;
+}
+
+static long destroy(const char *name, u32 flags)
+{
+	struct kvbm_store_destroy d = { .size = sizeof(d), .flags = flags };
+
+	strscpy(d.name, name, sizeof(d.name));
+	return host_ioctl(control, KVBM_IOC_STORE_DESTROY, &d);
+}
+
+static long alloc(int fd, u32 n, u32 *ids, u32 flags, u64 deadline)
+{
+	struct kvbm_alloc a = {
+		.size = sizeof(a), .count = n, .ids = (unsigned long)ids,
+		.flags = flags, .deadline_ns = deadline,
+	};
+
+	return host_ioctl(fd, KVBM_IOC_ALLOC, &a);
+}
+
+static long register_some(int fd, u32 n, const u32 *ids,
+			  const struct kvbm_hash *h,
+			  struct kvbm_registered *out)
+{
+	struct kvbm_register r = {
+		.size = sizeof(r), .count = n, .ids = (unsigned long)ids,
+		.hashes = (unsigned long)h, .results = (unsigned long)out,
+	};
+
+	return host_ioctl(fd, KVBM_IOC_REGISTER, &r);
+}
+
+static long match(int fd, u32 n, const struct kvbm_hash *h, u32 *ids)
+{
+	struct kvbm_match m = {
+		.size = sizeof(m), .count = n, .hashes = (unsigned long)h,
+		.ids = (unsigned long)ids,
+	};
+
+	return host_ioctl(fd, KVBM_IOC_MATCH, &m);
+}
+
+static long release(int fd, u32 n, const u32 *ids)
+{
+	struct kvbm_ids r = {
+		.size = sizeof(r), .count = n, .ids = (unsigned long)ids,
+	};
+
+	return host_ioctl(fd, KVBM_IOC_RELEASE, &r);
+}
+
+static struct kvbm_counts counts(int fd)
+{
+	struct kvbm_counts c = { .size = sizeof(c) };
+
+	BUG_ON(host_ioctl(fd, KVBM_IOC_COUNTS, &c));
+	return c;
+}
+
+/* Blocks that somebody holds. */
+static u32 held(int fd)
+{
+	struct kvbm_counts c = counts(fd);
+
+	return c.total - c.reset - c.inactive;
+}
+
+FIXTURE(front)
+{
+	struct host_mem before;
+	int fd;
+	struct kvbm_hash h[BLOCKS];
+	struct kvbm_registered out[BLOCKS];
+	u32 ids[BLOCKS];
+};
+
+FIXTURE_SETUP(front)
+{
+	int i;
+
+	host_seed(3);
+	host_mem_stats(&self->before);
+	ASSERT_EQ(0, host_insmod());
+	control = host_open("control");
+	ASSERT_GE(control, 0);
+	ASSERT_EQ(0, create("a"));
+	self->fd = host_open("a");
+	ASSERT_GE(self->fd, 0);
+	for (i = 0; i < BLOCKS; i++)
+		self->h[i] = hash_of(i * 1000003ULL);
+}
+
+FIXTURE_TEARDOWN(front)
+{
+	struct host_mem after;
+	u32 still;
+
+	if (self->fd >= 0) {
+		int other = host_open("a");
+
+		EXPECT_EQ(0, host_close(self->fd));
+		if (other >= 0) {
+			still = held(other);
+			EXPECT_EQ(0, still);
+			EXPECT_EQ(0, host_close(other));
+		}
+	}
+	destroy("a", 0);
+	EXPECT_EQ(0, host_close(control));
+	EXPECT_EQ(0, host_rmmod());
+	host_drain();
+	host_mem_stats(&after);
+	EXPECT_EQ(self->before.objects, after.objects);
+	EXPECT_EQ(self->before.bytes, after.bytes);
+}
+
+/* Registers and gives back the first @n hashes. */
+static void fill(int fd, u32 n, struct kvbm_hash *h)
+{
+	static struct kvbm_registered out[BLOCKS];
+	static u32 ids[BLOCKS];
+
+	BUG_ON(alloc(fd, n, ids, 0, 0) != n);
+	BUG_ON(register_some(fd, n, ids, h, out) != n);
+	BUG_ON(release(fd, n, ids) != n);
+}
+
+TEST_F(front, round_trip)
+{
+	char page[4096];
+
+	EXPECT_EQ(8, alloc(self->fd, 8, self->ids, 0, 0));
+	EXPECT_EQ(8, held(self->fd));
+	EXPECT_EQ(8, register_some(self->fd, 8, self->ids, self->h, self->out));
+	EXPECT_EQ(8, release(self->fd, 8, self->ids));
+	EXPECT_EQ(8, match(self->fd, 9, self->h, self->ids));
+	EXPECT_EQ(-EBUSY, destroy("a", 0));
+	EXPECT_EQ(-EBUSY, host_rmmod());
+	EXPECT_GT(host_sysfs_read("a", NULL, "policy", page), 0);
+	EXPECT_STREQ(page, "lru\n");
+	EXPECT_GT(host_sysfs_read("a", "stats", "match_blocks_returned", page),
+		  0);
+	EXPECT_STREQ(page, "8\n");
+	/* Held blocks come back at close: the fixture looks. */
+}
+
+TEST_F(front, uring)
+{
+	struct kvbm_alloc a = {
+		.size = sizeof(a), .count = BLOCKS,
+		.ids = (unsigned long)self->ids,
+	};
+	struct kvbm_uring_cmd c = {
+		.args = (unsigned long)&a, .size = sizeof(a),
+	};
+
+	EXPECT_EQ(BLOCKS, host_uring(self->fd, KVBM_OP_ALLOC, &c, true));
+	EXPECT_EQ(-ENOSPC, host_uring(self->fd, KVBM_OP_ALLOC, &c, true));
+	a.flags = KVBM_ALLOC_WAIT;
+	a.deadline_ns = ktime_get_ns() + 20 * NSEC_PER_MSEC;
+	EXPECT_EQ(-EAGAIN, host_uring(self->fd, KVBM_OP_ALLOC, &c, true));
+	EXPECT_EQ(-ETIMEDOUT, host_uring(self->fd, KVBM_OP_ALLOC, &c, false));
+	EXPECT_EQ(-ENOTTY, host_uring(self->fd, 0x7f, &c, true));
+}
+
+TEST_F(front, dup_shares_the_session)
+{
+	int dup = host_dup(self->fd);
+
+	EXPECT_EQ(4, alloc(self->fd, 4, self->ids, 0, 0));
+	EXPECT_EQ(0, host_close(self->fd));
+	EXPECT_EQ(4, held(dup));
+	EXPECT_EQ(4, release(dup, 4, self->ids));
+	self->fd = dup;
+}
+
+/* A fault at each element in turn: what the call took is given back. */
+TEST_F(front, faults_everywhere)
+{
+	u32 i;
+
+	fill(self->fd, 200, self->h);
+	for (i = 0; i < 200; i++) {
+		host_fault_range(&self->h[i], 1, HOST_FAULT_READ);
+		EXPECT_EQ(-EFAULT, match(self->fd, 200, self->h, self->ids));
+		host_fault_clear();
+		/* Earlier chunks stand; the caller was told of them. */
+		EXPECT_EQ(i / KVBM_CHUNK * KVBM_CHUNK, held(self->fd));
+		EXPECT_EQ(held(self->fd), release(self->fd, held(self->fd),
+						  self->ids));
+
+		host_fault_range(&self->ids[i], 1, HOST_FAULT_WRITE);
+		EXPECT_EQ(-EFAULT, match(self->fd, 200, self->h, self->ids));
+		host_fault_clear();
+		EXPECT_EQ(i / KVBM_CHUNK * KVBM_CHUNK, held(self->fd));
+		EXPECT_EQ(held(self->fd), release(self->fd, held(self->fd),
+						  self->ids));
+
+		host_fault_range(&self->ids[i], 1, HOST_FAULT_WRITE);
+		EXPECT_EQ(-EFAULT, alloc(self->fd, 200, self->ids, 0, 0));
+		host_fault_clear();
+		EXPECT_EQ(0, held(self->fd));
+		if (counts(self->fd).inactive < 200) {
+			struct kvbm_reset_inactive r = { .size = sizeof(r) };
+
+			EXPECT_EQ(0, host_ioctl(self->fd,
+						KVBM_IOC_RESET_INACTIVE, &r));
+			fill(self->fd, 200, self->h);
+		}
+	}
+}
+
+/* Each copy in turn fails, of every request; then the call succeeds. */
+TEST_F(front, user_copies_fail_in_turn)
+{
+	unsigned long nth;
+	long ret;
+
+	fill(self->fd, 100, self->h);
+	for (nth = 1; nth < 100; nth++) {
+		host_fail_usercopy_nth(nth);
+		ret = match(self->fd, 100, self->h, self->ids);
+		host_fail_usercopy_nth(0);
+		if (ret == 100)
+			break;
+		EXPECT_EQ(-EFAULT, ret);
+		release(self->fd, held(self->fd), self->ids);
+		EXPECT_EQ(0, held(self->fd));
+	}
+	EXPECT_EQ(100, ret);
+	EXPECT_GT(nth, 4);
+	EXPECT_EQ(100, release(self->fd, 100, self->ids));
+}
+
+/* --- allocations fail in turn ------------------------------------------- */
+
+static long do_create_named(void)
+{
+	long ret = create("b");
+
+	return ret ?: destroy("b", 0);
+}
+
+static long do_create_anonymous(void)
+{
+	long fd = create("");
+
+	return fd < 0 ? fd : host_close(fd);
+}
+
+static long do_open(void)
+{
+	int fd = host_open("a");
+
+	return fd < 0 ? fd : host_close(fd);
+}
+
+static int session;
+
+static long do_session_open(void)
+{
+	struct kvbm_session_open o = { .size = sizeof(o) };
+	long ret = host_ioctl(session, KVBM_IOC_SESSION_OPEN, &o);
+
+	return ret ?: host_close(o.fd);
+}
+
+static long do_work(void)
+{
+	static struct kvbm_registered out[BLOCKS];
+	static struct kvbm_hash h[BLOCKS];
+	static u32 ids[BLOCKS];
+	int fd = host_open("a");
+	long ret, i;
+
+	if (fd < 0)
+		return fd;
+	for (i = 0; i < BLOCKS; i++)
+		h[i] = hash_of(i + 77);
+	ret = alloc(fd, 100, ids, 0, 0);
+	if (ret == 100)
+		ret = register_some(fd, 100, ids, h, out);
+	if (ret == 100)
+		ret = match(fd, 100, h, ids);
+	host_close(fd);
+	return ret == 100 ? 0 : ret < 0 ? ret : -ENOMEM;
+}
+
+static long do_list(void)
+{
+	struct kvbm_session_entry e[4];
+	struct kvbm_session_list l = {
+		.size = sizeof(l), .count = 4, .entries = (unsigned long)e,
+	};
+
+	return host_ioctl(session, KVBM_IOC_SESSION_LIST, &l);
+}
+
+static const struct {
+	const char *name;
+	long (*fn)(void);
+} sweeps[] = {
+	{ "create named", do_create_named },
+	{ "create anonymous", do_create_anonymous },
+	{ "open", do_open },
+	{ "session open", do_session_open },
+	{ "work", do_work },
+	{ "list", do_list },
+};
+
+TEST_F(front, allocations_fail_in_turn)
+{
+	struct host_mem before, after;
+	unsigned long nth, i;
+	long ret;
+
+	session = self->fd;
+	for (i = 0; i < ARRAY_SIZE(sweeps); i++) {
+		/* Once, for what stays. */
+		ASSERT_EQ(0, sweeps[i].fn());
+		host_drain();
+		host_mem_stats(&before);
+		for (nth = 1; nth < 1000; nth++) {
+			bool fired;
+
+			host_fail_nth(nth);
+			ret = sweeps[i].fn();
+			fired = host_fail_fired();
+			host_drain();
+			host_mem_stats(&after);
+			EXPECT_EQ(before.objects, after.objects);
+			EXPECT_EQ(0, held(self->fd));
+			if (!fired)
+				break;
+			/* Some do without what they could not have. */
+			EXPECT_TRUE(!ret || ret == -ENOMEM || ret == -ENFILE)
+				TH_LOG("%s: %ld", sweeps[i].name, ret);
+		}
+		EXPECT_EQ(0, ret);
+		EXPECT_LT(nth, 1000);
+		TH_LOG("%s: %lu points", sweeps[i].name, nth - 1);
+	}
+}
+
+/* --- hostile structures ------------------------------------------------- */
+
+static u8 arena[16384] __aligned(8);
+
+/* Numbers that are likely to matter. */
+static u64 odd_number(void)
+{
+	static const u64 odd[] = {
+		0, 1, 2, 63, 64, 65, 255, 256, 257, 0x7fffffff, 0x80000000,
+		0xffffffff, 1ULL << 32, ~0ULL, ~0ULL >> 1, 4096, 1 << 24,
+		(1 << 24) + 1,
+	};
+	u64 r = get_random_u64();
+
+	switch (r % 4) {
+	case 0:
+		return odd[(r >> 8) % ARRAY_SIZE(odd)];
+	case 1:
+		return (unsigned long)arena + (r >> 8) % sizeof(arena);
+	case 2:
+		return (r >> 8) % (2 * BLOCKS);
+	default:
+		return r >> (r >> 8) % 64;
+	}
+}
+
+static void scribble(size_t bytes)
+{
+	size_t i;
+
+	for (i = 0; i < bytes / 8; i++)
+		((u64 *)arena)[i] = odd_number();
+	for (i = 0; i < bytes / 8; i++)
+		if (get_random_u32() % 2)
+			((u64 *)arena)[i] = 0;
+}
+
+/* The caller's memory is written by others while it is read. */
+static void scribble_on_use(const void *p, size_t len, int what)
+{
+	if (get_random_u32() % 4 == 0)
+		((u64 *)arena)[get_random_u32() % 16] = odd_number();
+}
+
+TEST_F(front, hostile_structures)
+{
+	static const size_t right[0x30] = {
+		[KVBM_OP_FEATURES] = sizeof(struct kvbm_features),
+		[KVBM_OP_STORE_DESTROY] = sizeof(struct kvbm_store_destroy),
+		[KVBM_OP_STORE_LIST] = sizeof(struct kvbm_store_list),
+		[KVBM_OP_STORE_INFO] = sizeof(struct kvbm_store_info),
+		[KVBM_OP_SESSION_CONFIG] = sizeof(struct kvbm_session_config),
+		[KVBM_OP_SESSION_LIST] = sizeof(struct kvbm_session_list),
+		[KVBM_OP_COUNTS] = sizeof(struct kvbm_counts),
+		[KVBM_OP_STATS] = sizeof(struct kvbm_stats),
+		[KVBM_OP_BLOCK_INFO] = sizeof(struct kvbm_block_info),
+		[KVBM_OP_RESET_INACTIVE] = sizeof(struct kvbm_reset_inactive),
+		[KVBM_OP_ALLOC] = sizeof(struct kvbm_alloc),
+		[KVBM_OP_STAGE] = sizeof(struct kvbm_stage),
+		[KVBM_OP_UNSTAGE] = sizeof(struct kvbm_ids),
+		[KVBM_OP_REGISTER] = sizeof(struct kvbm_register),
+		[KVBM_OP_MATCH] = sizeof(struct kvbm_match),
+		[KVBM_OP_SCAN] = sizeof(struct kvbm_match),
+		[KVBM_OP_RELEASE] = sizeof(struct kvbm_ids),
+		[KVBM_OP_RETAIN] = sizeof(struct kvbm_ids),
+		[KVBM_OP_SET_RESET] = sizeof(struct kvbm_ids),
+		[KVBM_OP_UPGRADE] = sizeof(struct kvbm_upgrade),
+		[KVBM_OP_PRESENCE] = sizeof(struct kvbm_query),
+		[KVBM_OP_FREQUENCY] = sizeof(struct kvbm_query),
+		[KVBM_OP_TOUCH] = sizeof(struct kvbm_query),
+	};
+	static const size_t sizes[] = { 0, 3, 4, 8, 16, 24, 32, 40, 48, 56, 64,
+					72, 160, 208, 4096, 4097 };
+	unsigned long done = 0, i;
+	u32 op, size;
+	long ret;
+
+	fill(self->fd, 200, self->h);
+	host_user_only(arena, sizeof(arena), HOST_FAULT_READ | HOST_FAULT_WRITE);
+	for (i = 0; i < 3 * OFTEN; i++) {
+		host_user_hook(i % 3 ? NULL : scribble_on_use);
+		scribble(512);
+		op = get_random_u32() % 0x30;
+		size = get_random_u32() % 4 ? right[op] :
+		       sizes[get_random_u32() % ARRAY_SIZE(sizes)];
+		*(u32 *)arena = i % 16 ? size : odd_number();
+		/* A batch of a size that ends. */
+		if (op >= KVBM_OP_ALLOC && i % 8)
+			((u32 *)arena)[2] %= 2 * BLOCKS;
+		/* Sessions that nobody would close again. */
+		if (op == KVBM_OP_SESSION_OPEN || op == KVBM_OP_STORE_CREATE)
+			continue;
+		if (op == KVBM_OP_SESSION_REVOKE)
+			continue;
+		/* Nobody would wake it. */
+		if (op == KVBM_OP_ALLOC)
+			((u32 *)arena)[1] &= ~KVBM_ALLOC_WAIT;
+		host_user_hook(op == KVBM_OP_ALLOC || i % 3 ? NULL :
+			       scribble_on_use);
+		ret = host_ioctl(i % 10 ? self->fd : control, KVBM_IO(op),
+				 arena + (i % 100 == 0 ? 4 : 0));
+		done += ret >= 0;
+		if (i % 1000 == 0) {
+			host_user_hook(NULL);
+			host_fault_clear();
+			host_close(self->fd);
+			self->fd = host_open("a");
+			EXPECT_EQ(0, held(self->fd));
+			host_user_only(arena, sizeof(arena),
+				       HOST_FAULT_READ | HOST_FAULT_WRITE);
+		}
+	}
+	host_user_hook(NULL);
+	host_fault_clear();
+	TH_LOG("%lu of %lu requests had an effect", done, i);
+	EXPECT_GT(done, i / 20);
+}
+
+/* --- threads ------------------------------------------------------------ */
+
+static atomic_t stop;
+static atomic64_t calls, refused, waited;
+
+static void *user(void *arg)
+{
+	u64 r, me = (unsigned long)arg;
+	struct kvbm_registered out[32];
+	struct kvbm_hash h[32];
+	u32 ids[32], i, n;
+	int fd = -1;
+	long ret;
+
+	for (r = me; !atomic_read(&stop); r = get_random_u64()) {
+		if (fd < 0) {
+			fd = host_open("a");
+			if (fd < 0) {
+				sched_yield();
+				continue;
+			}
+		}
+		n = 1 + r % 32;
+		for (i = 0; i < n; i++)
+			h[i] = hash_of((r >> 8) % 1024 + i);
+		ret = match(fd, n, h, ids);
+		if (ret >= 0) {
+			u32 hits = ret;
+
+			ret = alloc(fd, n - hits, ids + hits,
+				    r >> 63 ? 0 : KVBM_ALLOC_WAIT,
+				    r >> 63 ? 0 : ktime_get_ns() + 1000000);
+			if (ret < 0)
+				release(fd, hits, ids);
+			else
+				ret = register_some(fd, n - hits, ids + hits,
+						    h + hits, out);
+			/* Some is kept until the session ends. */
+			if (ret >= 0 && r >> 40 & 3)
+				release(fd, n, ids);
+			if (ret == -ETIMEDOUT)
+				atomic64_inc(&waited);
+		}
+		atomic64_inc(&calls);
+		if (ret < 0)
+			atomic64_inc(&refused);
+		/* Revoked, or just so: holding things, with luck. */
+		if (ret == -ESHUTDOWN || ret == -ENODEV || !(r >> 20 & 0xf)) {
+			host_close(fd);
+			fd = -1;
+		}
+	}
+	if (fd >= 0)
+		host_close(fd);
+	return NULL;
+}
+
+static void *administrator(void *arg)
+{
+	struct kvbm_session_entry e[16];
+	char page[4096];
+	int i;
+
+	for (i = 0; !atomic_read(&stop); i++) {
+		struct kvbm_session_list l = {
+			.size = sizeof(l), .count = 16,
+			.entries = (unsigned long)e,
+		};
+		struct kvbm_session_revoke r = { .size = sizeof(r) };
+		int fd = host_open("a");
+
+		if (fd >= 0) {
+			host_poll(fd);
+			if (!host_ioctl(fd, KVBM_IOC_SESSION_LIST, &l) &&
+			    l.done && i % 4 == 0) {
+				r.session_id = e[i % l.done].session_id;
+				host_ioctl(fd, KVBM_IOC_SESSION_REVOKE, &r);
+			}
+			host_close(fd);
+		}
+		host_sysfs_read("a", "stats", "evictions", page);
+		usleep(1000);
+		if (i % 16 == 15) {
+			destroy("a", KVBM_DESTROY_FORCE);
+			create("a");
+		}
+	}
+	return NULL;
+}
+
+TEST_F(front, users_and_administrator)
+{
+	pthread_t u[4], a;
+	u64 i;
+
+	for (i = 0; i < 4; i++)
+		ASSERT_EQ(0, pthread_create(&u[i], NULL, user, (void *)i));
+	ASSERT_EQ(0, pthread_create(&a, NULL, administrator, NULL));
+	usleep(2000000);
+	atomic_set(&stop, 1);
+	for (i = 0; i < 4; i++)
+		pthread_join(u[i], NULL);
+	pthread_join(a, NULL);
+	/* The store that the fixture opened is gone; so are all its holds. */
+	EXPECT_EQ(0, host_close(self->fd));
+	self->fd = host_open("a");
+	ASSERT_GE(self->fd, 0);
+	EXPECT_EQ(0, held(self->fd));
+	TH_LOG("%lld rounds, %lld refused, %lld timed out",
+	       atomic64_read(&calls), atomic64_read(&refused),
+	       atomic64_read(&waited));
+	EXPECT_GT(atomic64_read(&calls), 100);
+	EXPECT_GT(atomic64_read(&waited), 0);
+	EXPECT_GT(atomic64_read(&refused), atomic64_read(&waited));
+}
+
+static void *late_release(void *arg)
+{
+	u32 *ids = arg;
+
+	usleep(20000);
+	return (void *)release(session, 10, ids);
+}
+
+TEST_F(front, waiting)
+{
+	pthread_t t;
+	u32 more[10];
+	u64 start;
+
+	session = self->fd;
+	EXPECT_EQ(BLOCKS, alloc(self->fd, BLOCKS, self->ids, 0, 0));
+	EXPECT_EQ(0, host_poll(self->fd) & EPOLLOUT);
+	start = ktime_get_ns();
+	EXPECT_EQ(-ETIMEDOUT, alloc(self->fd, 10, more, KVBM_ALLOC_WAIT,
+				    start + 20 * NSEC_PER_MSEC));
+	EXPECT_GE(ktime_get_ns() - start, 20 * NSEC_PER_MSEC);
+	ASSERT_EQ(0, pthread_create(&t, NULL, late_release, self->ids));
+	EXPECT_EQ(10, alloc(self->fd, 10, more, KVBM_ALLOC_WAIT, ~0ULL));
+	pthread_join(t, NULL);
+	host_set_signal(true, false);
+	EXPECT_EQ(-ERESTARTSYS, alloc(self->fd, 10, more, KVBM_ALLOC_WAIT,
+				      ~0ULL));
+	host_set_signal(true, true);
+	EXPECT_EQ(-EINTR, alloc(self->fd, 10, more, KVBM_ALLOC_WAIT, ~0ULL));
+	host_set_signal(false, false);
+}
+
+TEST_HARNESS_MAIN
