@@ -10,21 +10,31 @@
  * numbers, by the parent's node key, under one of two kinds of entry:
  *
  *	OWN	the parent's own slot, which is in the forest, and whose ->child
- *		leads to the ring.  Every block in the forest has one, but twins.
- *	PARENT	the first of the children, when no such block is in the forest:
- *		it stands for the placeholder.
+ *		leads to the ring.  Every slot in the forest has one, but twins.
+ *	PARENT	the first of the children (ANCHOR), when no such slot is in the
+ *		forest: it stands for the placeholder.
  *
- * A block that is taken out while something hangs under it stays in the forest
- * as its own placeholder (GHOST), upward link and all, until nothing hangs under
- * it any more, or until its hash leaves the store; so placeholders never
- * outnumber blocks.
+ * A slot enters the forest when its block first becomes idle, and leaves it
+ * when the block's hash leaves the store.  In between it is
  *
- * Two blocks may have the same node key.  The first is the one that carries
- * what hangs under the key; the others are its twins, childless leaves on a
- * ring of their own.  When the first goes, the oldest twin takes its place.
+ *	idle: IDLE and LINKED to its family; a leaf when it has no child;
+ *	held with something under it: the placeholder that the contract asks
+ *	for; LINKED if it was taken out while it had children, not LINKED if it
+ *	was held already when they became idle;
+ *	held with nothing under it: not LINKED, not there as far as the order
+ *	goes.  Its table entry and the hint to its parent stay, so that a block
+ *	that is matched and released again touches no table.
  *
- * When the last child of a ghost goes, the ghost goes, and so on up.  That may
- * be a long way: it is done in steps (settle), and no other call comes between.
+ * So placeholders never outnumber blocks.
+ *
+ * Two blocks may have the same node key.  The first idle one carries what hangs
+ * under the key; the others are its twins, childless leaves on a ring of their
+ * own.  When the carrier goes, the oldest twin takes its place.  A held slot
+ * that is not LINKED has no twins: an idle one takes its place at once.
+ *
+ * When the last child of a placeholder goes, its upward link goes, and so on
+ * up.  That may be a long way: it is done in steps (settle), and no other call
+ * comes between.
  *
  * tick order: a block takes its place when it becomes inactive; leaves are
  * marked.  fifo order: it takes its place when it becomes a leaf.
@@ -40,9 +50,11 @@
 #include "order.h"
 
 #define LIN_IN		BIT(0)	/* in the forest */
-#define LIN_GHOST	BIT(1)	/* held, a placeholder */
-#define LIN_TWIN	BIT(2)	/* another block carries its node key */
-#define LIN_FIRST	BIT(3)	/* the family is reached through it */
+#define LIN_IDLE	BIT(1)	/* inactive */
+#define LIN_LINKED	BIT(2)	/* hangs under its parent's node */
+#define LIN_TWIN	BIT(3)	/* another block carries its node key */
+#define LIN_FIRST	BIT(4)	/* its family is reached through it */
+#define LIN_ANCHOR	BIT(5)	/* by a PARENT entry */
 
 #define ENTRY_OWN(id)		((id) << 1)
 #define ENTRY_PARENT(id)	((id) << 1 | 1)
@@ -53,7 +65,7 @@ struct lineage {
 	u32 *heads;		/* family table: chains of entries */
 	u32 nr_heads;
 	u64 secret[3];
-	u32 fading;		/* a ghost that lost its last child, or NIL */
+	u32 fading;		/* a placeholder without children, or NIL */
 	struct kvbm_order order;	/* leaves are marked */
 };
 
@@ -237,127 +249,184 @@ static u32 promote_twin(struct kvbm_store *st, u32 *link, u32 id)
 	return twin;
 }
 
+/* The carrier of a block's parent key if the hint to it is right, or NIL. */
+static u32 hinted_parent(struct kvbm_store *st, const struct kvbm_slot *s,
+			 u64 key)
+{
+	const struct kvbm_slot *p;
+
+	if (s->parent >= st->cfg.total)
+		return KVBM_NIL;
+	p = &st->slots[s->parent];
+	if ((p->flags & (LIN_IN | LIN_TWIN)) != LIN_IN ||
+	    own_key(&p->key) != key)
+		return KVBM_NIL;
+	return s->parent;
+}
+
 /* Hang a block under its parent's node. */
 static void link_up(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id], *p;
-	u32 *link, e;
+	u64 key = parent_key(&s->key);
+	u32 *link, parent;
 
+	s->flags |= LIN_LINKED;
 	s->sib_prev = id;
 	s->sib_next = id;
 	if (!has_parent(s))
 		return;
-	link = family_find(st, parent_key(&s->key));
-	e = *link;
-	if (e == KVBM_NIL) {
-		s->flags |= LIN_FIRST;
-		family_add(st, link, ENTRY_PARENT(id));
-		return;
+	parent = hinted_parent(st, s, key);
+	if (parent == KVBM_NIL) {
+		link = family_find(st, key);
+		if (*link == KVBM_NIL) {
+			s->flags |= LIN_FIRST | LIN_ANCHOR;
+			family_add(st, link, ENTRY_PARENT(id));
+			return;
+		}
+		if (ENTRY_IS_PARENT(*link)) {
+			ring_add(st, ENTRY_ID(*link), id);
+			return;
+		}
+		parent = ENTRY_ID(*link);
+		s->parent = parent;
 	}
-	if (ENTRY_IS_PARENT(e)) {
-		ring_add(st, ENTRY_ID(e), id);
-		return;
-	}
-	p = &st->slots[ENTRY_ID(e)];
+	p = &st->slots[parent];
 	if (has_child(p)) {
 		ring_add(st, p->child, id);
 		return;
 	}
-	/* A childless ghost has been settled away: the parent was a leaf. */
-	leaf_del(st, ENTRY_ID(e));
+	if (p->flags & LIN_IDLE)
+		leaf_del(st, parent);
 	p->child = id;
 	s->flags |= LIN_FIRST;
 }
 
-/* Undo link_up(); the parent may become a leaf, or fade if it is a ghost. */
-static void unlink_up(struct kvbm_store *st, u32 id)
+/* The family of a block that leaves it has another first child, or none. */
+static void replace_first(struct kvbm_store *st, u32 id, u32 next)
 {
 	struct kvbm_slot *s = &st->slots[id], *p;
+	u64 key = parent_key(&s->key);
 	struct lineage *ln = st->evict;
-	u32 next = s->sib_next;
-	u32 *link, e;
+	u32 parent, *link;
 
-	if (!has_parent(s))
-		return;
-	if (next != id) {
-		st->slots[s->sib_prev].sib_next = next;
-		st->slots[next].sib_prev = s->sib_prev;
-	}
-	if (!(s->flags & LIN_FIRST))
-		return;
-	link = family_find(st, parent_key(&s->key));
-	e = *link;
 	if (next != id)
-		st->slots[next].flags |= LIN_FIRST;
-	if (ENTRY_IS_PARENT(e)) {
+		st->slots[next].flags |= s->flags & (LIN_FIRST | LIN_ANCHOR);
+	if (s->flags & LIN_ANCHOR) {
+		link = family_find(st, key);
 		if (next == id)
 			family_del(st, link);
 		else
 			family_replace(st, link, ENTRY_PARENT(next));
 		return;
 	}
-	p = &st->slots[ENTRY_ID(e)];
+	parent = hinted_parent(st, s, key);
+	if (parent == KVBM_NIL)
+		parent = ENTRY_ID(*family_find(st, key));
+	p = &st->slots[parent];
 	if (next != id) {
 		p->child = next;
 		return;
 	}
 	p->child = KVBM_NIL_CHILD;
-	if (p->flags & LIN_GHOST) {
-		ln->fading = ENTRY_ID(e);
+	if (p->flags & LIN_IDLE) {
+		leaf_add(st, parent);
+	} else if (p->flags & LIN_LINKED) {
+		ln->fading = parent;
 		st->unsettled = true;
-	} else {
-		leaf_add(st, ENTRY_ID(e));
 	}
 }
 
-/* A block without children leaves the forest. */
-static void drop_out(struct kvbm_store *st, u32 id)
+/* Undo link_up(). */
+static void unlink_up(struct kvbm_store *st, u32 id)
+{
+	struct kvbm_slot *s = &st->slots[id];
+	u32 next = s->sib_next;
+
+	if (next != id) {
+		st->slots[s->sib_prev].sib_next = next;
+		st->slots[next].sib_prev = s->sib_prev;
+	}
+	if (s->flags & LIN_FIRST)
+		replace_first(st, id, next);
+	s->flags &= ~(LIN_LINKED | LIN_FIRST | LIN_ANCHOR);
+}
+
+/* A slot leaves the forest: what hangs under it goes to a twin, or stands. */
+static void leave(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
 	u32 *link = family_find(st, own_key(&s->key));
+	u32 twin;
 
-	if (s->flags & LIN_TWIN)
+	if (s->flags & LIN_TWIN) {
 		twin_del(st, ENTRY_ID(*link), id);
-	else if (promote_twin(st, link, id) == KVBM_NIL)
-		family_del(st, link);
-	unlink_up(st, id);
+	} else {
+		twin = promote_twin(st, link, id);
+		if (twin != KVBM_NIL && has_child(s)) {
+			leaf_del(st, twin);
+			st->slots[twin].child = s->child;
+		} else if (twin == KVBM_NIL && has_child(s)) {
+			family_replace(st, link, ENTRY_PARENT(s->child));
+			st->slots[s->child].flags |= LIN_ANCHOR;
+		} else if (twin == KVBM_NIL) {
+			family_del(st, link);
+		}
+	}
+	if (s->flags & LIN_LINKED)
+		unlink_up(st, id);
 	s->flags = 0;
+}
+
+/* A slot enters the forest. */
+static void enter(struct kvbm_store *st, u32 id)
+{
+	struct kvbm_slot *s = &st->slots[id], *other;
+	u32 *link = family_find(st, own_key(&s->key));
+
+	s->flags = LIN_IN;
+	s->child = KVBM_NIL_CHILD;
+	s->twin = KVBM_NIL;
+	s->parent = KVBM_NIL;
+	if (*link == KVBM_NIL) {
+		family_add(st, link, ENTRY_OWN(id));
+		return;
+	}
+	other = &st->slots[ENTRY_ID(*link)];
+	if (ENTRY_IS_PARENT(*link)) {
+		s->child = ENTRY_ID(*link);
+		family_replace(st, link, ENTRY_OWN(id));
+		other->flags &= ~LIN_ANCHOR;
+		other->parent = id;
+	} else if (!(other->flags & (LIN_IDLE | LIN_LINKED))) {
+		family_replace(st, link, ENTRY_OWN(id));
+		s->child = other->child;
+		other->flags = 0;
+	} else {
+		twin_add(st, ENTRY_ID(*link), id);
+	}
 }
 
 static void lineage_insert(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
 	struct lineage *ln = st->evict;
-	u32 *link, e;
 
 	lockdep_assert_held(&st->lock);
 	if (tick_order(st))
 		kvbm_order_add(st, &ln->order, id);
-	if (s->flags & LIN_GHOST) {
-		/* It takes its placeholder's place, and what hangs there. */
-		s->flags &= ~LIN_GHOST;
-		return;
-	}
-
-	s->flags = LIN_IN;
-	s->child = KVBM_NIL_CHILD;
-	s->twin = KVBM_NIL;
-	link = family_find(st, own_key(&s->key));
-	e = *link;
-	if (e == KVBM_NIL) {
-		family_add(st, link, ENTRY_OWN(id));
-	} else if (ENTRY_IS_PARENT(e)) {
-		family_replace(st, link, ENTRY_OWN(id));
-		s->child = ENTRY_ID(e);
-	} else {
-		twin_add(st, ENTRY_ID(e), id);
-	}
-	link_up(st, id);
+	if (!(s->flags & LIN_IN))
+		enter(st, id);
+	s->flags |= LIN_IDLE;
+	/* A placeholder that was LINKED takes its old place. */
+	if (!(s->flags & LIN_LINKED))
+		link_up(st, id);
 	if (!has_child(s))
 		leaf_add(st, id);
 }
 
-static void lineage_remove(struct kvbm_store *st, u32 id)
+/* Out of the order, whatever comes then. */
+static void no_longer_idle(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
 	struct lineage *ln = st->evict;
@@ -367,10 +436,25 @@ static void lineage_remove(struct kvbm_store *st, u32 id)
 		leaf_del(st, id);
 	if (tick_order(st))
 		kvbm_order_del(st, &ln->order, id);
-	if (has_child(s))
-		s->flags |= LIN_GHOST;
+	s->flags &= ~LIN_IDLE;
+}
+
+/* A held slot without children is not there. */
+static void vanish(struct kvbm_store *st, u32 id)
+{
+	struct kvbm_slot *s = &st->slots[id];
+
+	if (s->flags & LIN_TWIN || s->twin != KVBM_NIL)
+		leave(st, id);
 	else
-		drop_out(st, id);
+		unlink_up(st, id);
+}
+
+static void lineage_remove(struct kvbm_store *st, u32 id)
+{
+	no_longer_idle(st, id);
+	if (!has_child(&st->slots[id]))
+		vanish(st, id);
 }
 
 static u32 lineage_pop(struct kvbm_store *st)
@@ -378,32 +462,16 @@ static u32 lineage_pop(struct kvbm_store *st)
 	struct lineage *ln = st->evict;
 	u32 id = kvbm_order_first(&ln->order, 0);
 
-	lineage_remove(st, id);
+	no_longer_idle(st, id);
+	leave(st, id);
 	return id;
 }
 
-/*
- * The hash of a ghost leaves the store: its upward link is cut.  What hangs
- * under it goes to a twin, or stands alone.
- */
 static void lineage_forget(struct kvbm_store *st, u32 id)
 {
-	struct kvbm_slot *s = &st->slots[id];
-	u32 *link, twin;
-
 	lockdep_assert_held(&st->lock);
-	if (!(s->flags & LIN_IN))
-		return;
-	link = family_find(st, own_key(&s->key));
-	twin = promote_twin(st, link, id);
-	if (twin == KVBM_NIL) {
-		family_replace(st, link, ENTRY_PARENT(s->child));
-	} else {
-		leaf_del(st, twin);
-		st->slots[twin].child = s->child;
-	}
-	unlink_up(st, id);
-	s->flags = 0;
+	if (st->slots[id].flags & LIN_IN)
+		leave(st, id);
 }
 
 static bool lineage_settle(struct kvbm_store *st, u32 *budget)
@@ -418,7 +486,7 @@ static bool lineage_settle(struct kvbm_store *st, u32 *budget)
 			return false;
 		--*budget;
 		ln->fading = KVBM_NIL;
-		drop_out(st, id);
+		vanish(st, id);
 	}
 	st->unsettled = false;
 	return true;
@@ -466,21 +534,29 @@ static u32 lineage_ahead(struct kvbm_store *st, u32 *ids, u32 max)
 	return kvbm_order_ahead(&ln->order, 0, ids, max);
 }
 
-/* The blocks' own entries and their parents'. */
+/* Places and parents; table entries for what enters or leaves the forest. */
 static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
-			 bool leave)
+			 enum kvbm_warm what)
 {
 	struct lineage *ln = st->evict;
 	u32 i;
 
+	if (what != KVBM_WARM_INSERT)
+		kvbm_order_prefetch(st, &ln->order, ids, n);
 	for (i = 0; i < n; i++) {
-		struct kvbm_hash key = kvbm_slot_peek_key(&st->slots[ids[i]]);
+		const struct kvbm_slot *s = &st->slots[ids[i]];
+		u32 parent = READ_ONCE(s->parent);
+		struct kvbm_hash key;
 
+		if (parent < st->cfg.total)
+			prefetchw(&st->slots[parent]);
+		if (what == KVBM_WARM_REMOVE ||
+		    (what == KVBM_WARM_INSERT && data_race(s->flags)))
+			continue;
+		key = kvbm_slot_peek_key(s);
 		prefetchw(head_of(ln, own_key(&key)));
 		prefetchw(head_of(ln, parent_key(&key)));
 	}
-	if (leave)
-		kvbm_order_prefetch(st, &ln->order, ids, n);
 }
 
 const struct kvbm_evict_ops kvbm_evict_lineage_tick = {

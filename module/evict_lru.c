@@ -109,16 +109,17 @@ static u32 lru_ahead(struct kvbm_store *st, u32 *ids, u32 max)
 	return kvbm_order_ahead(o, lowest_rank(o), ids, max);
 }
 
-static void lru_warm(struct kvbm_store *st, const u32 *ids, u32 n, bool leave)
+static void lru_warm(struct kvbm_store *st, const u32 *ids, u32 n,
+		     enum kvbm_warm what)
 {
-	if (leave)
+	if (what != KVBM_WARM_INSERT)
 		kvbm_order_prefetch(st, st->evict, ids, n);
 }
 
 static void multi_lru_warm(struct kvbm_store *st, const u32 *ids, u32 n,
-			   bool leave)
+			   enum kvbm_warm what)
 {
-	if (leave) {
+	if (what != KVBM_WARM_INSERT) {
 		kvbm_order_prefetch(st, st->evict, ids, n);
 		return;
 	}

@@ -83,7 +83,7 @@ static noinline_for_stack void warm_idle(struct kvbm_store *st, struct bucket_ta
 		if (s && !kvbm_w_refs(kvbm_slot_word(s)))
 			ids[idle++] = kvbm_slot_id(st, s);
 	}
-	st->cfg.policy->warm(st, ids, idle, true);
+	st->cfg.policy->warm(st, ids, idle, KVBM_WARM_REMOVE);
 }
 
 /*

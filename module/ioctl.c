@@ -172,9 +172,6 @@ static int op_session_open(struct kvbm_file *f, void __user *uarg, u32 usize)
 		return err;
 	if (args.flags || args.reserved)
 		return -EOPNOTSUPP;
-	err = READ_ONCE(f->ses.dead);
-	if (err)
-		return err;
 	args.fd = kvbm_session_open_fd(f->kd, &file);
 	if (args.fd < 0)
 		return args.fd;
@@ -299,8 +296,7 @@ static int op_block_info(struct kvbm_file *f, void __user *uarg, u32 usize)
 	if (args.flags)
 		return -EOPNOTSUPP;
 	args.reserved = 0;
-	err = READ_ONCE(f->ses.dead) ?:
-	      kvbm_block_info(&f->ses, args.block, &args);
+	err = kvbm_block_info(&f->ses, args.block, &args);
 	return err ?: kvbm_return(uarg, usize, &args, sizeof(args));
 }
 
@@ -373,9 +369,14 @@ long kvbm_control_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 static long session_request(struct kvbm_file *f, unsigned int op,
 			    void __user *uarg, u32 usize)
 {
-	switch (op) {
-	case KVBM_OP_FEATURES:
+	int err;
+
+	if (op == KVBM_OP_FEATURES)
 		return op_features(uarg, usize);
+	err = READ_ONCE(f->ses.dead);
+	if (err)
+		return err;
+	switch (op) {
 	case KVBM_OP_STORE_INFO:
 		return op_store_info(f, uarg, usize);
 	case KVBM_OP_SESSION_OPEN:

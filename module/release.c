@@ -169,7 +169,7 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 				/* The others mostly become idle too. */
 				if (!l.held && warm)
 					st->cfg.policy->warm(st, &ids[i], n - i,
-							     false);
+							     KVBM_WARM_INSERT);
 				if (!kvbm_lock_store(&l))
 					break;
 				put_locked(st, ids[i]);

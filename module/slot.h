@@ -47,7 +47,8 @@
  * @own_chain: lineage: next in the family table, as the node of its own key;
  *	for a twin, the next twin
  * @parent_chain: lineage: next in the family table, as the first child of a
- *	parent that is not in the tree
+ *	parent that is not in the forest
+ * @parent: lineage: else: where the parent was last seen, a hint
  * @child: lineage: first child; for a twin, the previous twin; for a
  *	Duplicate, the Primary that it keeps alive
  * @flags: lineage: KVBM_LIN_*
@@ -63,7 +64,10 @@ struct kvbm_slot {
 	u32 place;
 	u32 next;
 	u32 own_chain;
-	u32 parent_chain;
+	union {
+		u32 parent_chain;
+		u32 parent;
+	};
 	u32 child:25;
 	u32 flags:7;
 	u32 sib_prev;
