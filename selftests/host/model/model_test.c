@@ -546,6 +546,8 @@ static const char *const script_text[][2] = {
 	{ "reset_inactive", "ok\n" },
 	{ "upgrade w0", "none\n" },
 	{ "plh 1 - 16777216", "err EINVAL\n" },
+	{ "plh 1 - 18446744073709551616", "err EINVAL\n" },
+	{ "alloc 18446744073709551616", "none\n" },
 	{ "new 0 16 fifo allow 0 0", "err EINVAL\n" },
 	{ "new 4 16 multi_lru allow 0 0", "err EINVAL\n" },
 	{ "new 4 16 multi_lru reject 1 64 0 0 0", "err EINVAL\n" },
@@ -554,6 +556,7 @@ static const char *const script_text[][2] = {
 	{ "alloc", NULL },
 	{ "alloc x", NULL },
 	{ "match 0", NULL },
+	{ "match 00000000000000000:0", NULL },
 	{ "release 0", NULL },
 };
 

@@ -33,24 +33,31 @@ static uint32_t ids[M_TOTAL_MAX];
 
 /* ---- parsing ---- */
 
-static bool parse_u64(const char *w, int base, uint64_t *v)
+/* Half of a hash, or a sequence hash: 1 to 16 hexadecimal digits. */
+static bool parse_hex(const char *w, uint64_t *v)
 {
-	char *end;
+	size_t n = strlen(w);
 
-	if (!*w || strspn(w, base == 16 ? "0123456789abcdefABCDEF" :
-					  "0123456789") != strlen(w))
+	if (!n || n > 16 || strspn(w, "0123456789abcdefABCDEF") != n)
 		return false;
-	errno = 0;
-	*v = strtoull(w, &end, base);
-	return !errno;
+	*v = strtoull(w, NULL, 16);
+	return true;
 }
 
-/* Numbers that no u32 holds are as far out of range as the largest one. */
+/* Numbers too large for their type are as far out of range as the largest. */
+static bool parse_u64(const char *w, uint64_t *v)
+{
+	if (!*w || strspn(w, "0123456789") != strlen(w))
+		return false;
+	*v = strtoull(w, NULL, 10);
+	return true;
+}
+
 static bool parse_u32(const char *w, uint32_t *v)
 {
 	uint64_t x;
 
-	if (!parse_u64(w, 10, &x))
+	if (!parse_u64(w, &x))
 		return false;
 	*v = x > UINT32_MAX ? UINT32_MAX : (uint32_t)x;
 	return true;
@@ -90,14 +97,14 @@ static bool parse_hash(int *at, struct m_hash *h)
 	lo = strchr(hi, ':');
 	if (lo) {
 		*lo = 0;
-		good = parse_u64(hi, 16, &h->hi) && parse_u64(lo + 1, 16, &h->lo);
+		good = parse_hex(hi, &h->hi) && parse_hex(lo + 1, &h->lo);
 		*lo = ':';
 		return good;
 	}
 	if (*at >= words.n)
 		return false;
 	lo = words.w[(*at)++];
-	return parse_u64(hi, 16, &h->hi) && parse_u64(lo, 16, &h->lo);
+	return parse_hex(hi, &h->hi) && parse_hex(lo, &h->lo);
 }
 
 static bool parse_hashes(int from)
@@ -231,7 +238,7 @@ static int op_new(struct script *s, FILE *out)
 	    !parse_u32(words.w[2], &c.block_size) ||
 	    !parse_policy(words.w[3], &c.policy) ||
 	    !parse_u32(words.w[5], &reset) || reset > 1 ||
-	    !parse_u64(words.w[6], 10, &c.frequency))
+	    !parse_u64(words.w[6], &c.frequency))
 		return PARSE;
 	if (!strcmp(words.w[4], "allow"))
 		c.dup = M_DUP_ALLOW;
@@ -601,8 +608,8 @@ static int op_plh(struct script *s, FILE *out)
 	uint32_t position;
 
 	(void)s;
-	if (words.n != 4 || !parse_u64(words.w[1], 16, &current) ||
-	    (strcmp(words.w[2], "-") && !parse_u64(words.w[2], 16, &parent)) ||
+	if (words.n != 4 || !parse_hex(words.w[1], &current) ||
+	    (strcmp(words.w[2], "-") && !parse_hex(words.w[2], &parent)) ||
 	    !parse_u32(words.w[3], &position))
 		return PARSE;
 	if (position > M_POSITION_MAX)
