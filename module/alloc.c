@@ -276,7 +276,7 @@ static void warm_evictions(struct kvbm_store *st, u32 n)
 	for (i = 0; i < n; i++) {
 		struct kvbm_hash key = kvbm_slot_peek_key(&st->slots[ids[i]]);
 
-		bucket[i] = kvbm_index_bucket(tbl, &key);
+		bucket[i] = kvbm_index_bucket(tbl, &key, kvbm_index_secret);
 	}
 	if (n && st->cfg.policy->warm)
 		st->cfg.policy->warm(st, ids, n, KVBM_WARM_POP);

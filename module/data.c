@@ -42,7 +42,7 @@ static inline int after_chunk(struct kvbm_session *ses, bool partial,
 	return next_chunk();
 }
 
-static int op_match(struct kvbm_session *ses, void __user *uarg, u32 usize)
+static noinline_for_stack int op_match(struct kvbm_session *ses, void __user *uarg, u32 usize)
 {
 	struct kvbm_match __user *u = uarg;
 	struct kvbm_hash __user *uhashes;
@@ -88,7 +88,7 @@ static int op_match(struct kvbm_session *ses, void __user *uarg, u32 usize)
 	return done;
 }
 
-static int op_scan(struct kvbm_session *ses, void __user *uarg, u32 usize)
+static noinline_for_stack int op_scan(struct kvbm_session *ses, void __user *uarg, u32 usize)
 {
 	struct kvbm_match __user *u = uarg;
 	struct kvbm_hash __user *uhashes;
@@ -139,7 +139,7 @@ static int op_scan(struct kvbm_session *ses, void __user *uarg, u32 usize)
 /* A weak reference is longer than a hash: smaller chunks. */
 #define UPGRADE_CHUNK	(KVBM_CHUNK / 2)
 
-static int op_upgrade(struct kvbm_session *ses, void __user *uarg, u32 usize)
+static noinline_for_stack int op_upgrade(struct kvbm_session *ses, void __user *uarg, u32 usize)
 {
 	struct kvbm_upgrade __user *u = uarg;
 	struct kvbm_weak weak[UPGRADE_CHUNK];
@@ -199,7 +199,7 @@ static u32 ids_chunk(struct kvbm_session *ses, unsigned int op, u32 flags,
 	}
 }
 
-static __always_inline int op_ids(struct kvbm_session *ses, unsigned int op,
+static noinline_for_stack int op_ids(struct kvbm_session *ses, unsigned int op,
 				  u32 known, void __user *uarg, u32 usize)
 {
 	struct kvbm_ids __user *u = uarg;
@@ -234,7 +234,7 @@ static __always_inline int op_ids(struct kvbm_session *ses, unsigned int op,
 	return err ?: done;
 }
 
-static int op_stage(struct kvbm_session *ses, void __user *uarg, u32 usize)
+static noinline_for_stack int op_stage(struct kvbm_session *ses, void __user *uarg, u32 usize)
 {
 	struct kvbm_stage __user *u = uarg;
 	struct kvbm_stage args;
@@ -279,7 +279,7 @@ static int op_stage(struct kvbm_session *ses, void __user *uarg, u32 usize)
 /* Hashes in and results out besides the ids: smaller chunks. */
 #define REGISTER_CHUNK	(KVBM_CHUNK / 2)
 
-static int op_register(struct kvbm_session *ses, void __user *uarg, u32 usize)
+static noinline_for_stack int op_register(struct kvbm_session *ses, void __user *uarg, u32 usize)
 {
 	struct kvbm_register __user *u = uarg;
 	struct kvbm_registered out[REGISTER_CHUNK];
@@ -345,7 +345,7 @@ static int op_register(struct kvbm_session *ses, void __user *uarg, u32 usize)
 }
 
 /* Take what was reserved and tell the caller; nothing is its own yet. */
-static int alloc_take(struct kvbm_taking *t, const struct kvbm_alloc *args,
+static noinline_for_stack int alloc_take(struct kvbm_taking *t, const struct kvbm_alloc *args,
 		      struct kvbm_alloc __user *u)
 {
 	struct kvbm_hash __user *uhashes = u64_to_user_ptr(args->hashes);
@@ -379,7 +379,7 @@ static int alloc_take(struct kvbm_taking *t, const struct kvbm_alloc *args,
 	return done;
 }
 
-static int op_alloc(struct kvbm_session *ses, void __user *uarg, u32 usize,
+static noinline_for_stack int op_alloc(struct kvbm_session *ses, void __user *uarg, u32 usize,
 		    bool may_wait)
 {
 	const u32 known = KVBM_ALLOC_RESET_ONLY | KVBM_ALLOC_WAIT;
@@ -422,7 +422,7 @@ static int op_alloc(struct kvbm_session *ses, void __user *uarg, u32 usize,
 	return err ?: ret;
 }
 
-static int op_query(struct kvbm_session *ses, unsigned int op,
+static noinline_for_stack int op_query(struct kvbm_session *ses, unsigned int op,
 		    void __user *uarg, u32 usize)
 {
 	struct kvbm_query __user *u = uarg;

@@ -78,18 +78,33 @@ static bool tick_order(const struct kvbm_store *st)
  * A node key in 64 bits: the mode, position and parent field of a child's hash.
  * They are exactly what children name their parent by.
  */
-static u64 parent_key(const struct kvbm_hash *h)
+static __always_inline u64 parent_key(const struct kvbm_hash *h)
 {
-	u32 bits = 54 - 8 * kvbm_hash_mode(h);
+	u32 bits;
+
+	/* The usual mode, 0: constant shifts. */
+	if (likely(h->hi < BIT_ULL(62)))
+		return (h->hi & ~(BIT_ULL(54) - 1)) |
+		       (h->lo & (BIT_ULL(54) - 1));
+	bits = 54 - 8 * kvbm_hash_mode(h);
 
 	return h->hi >> bits << bits | (h->lo & (BIT_ULL(bits) - 1));
 }
 
-static u64 own_key(const struct kvbm_hash *h)
+static __always_inline u64 own_key(const struct kvbm_hash *h)
 {
-	u32 mode = kvbm_hash_mode(h), bits = 54 - 8 * mode;
-	u64 top = (h->hi >> bits) + 1;	/* mode and the children's position */
-	u64 fragment = h->hi << (64 - bits) | h->lo >> bits;
+	u64 top, fragment;
+	u32 mode, bits;
+
+	/* The usual mode, 0, below its last position: constant shifts. */
+	if (likely(h->hi < 255ULL << 54))
+		return ((h->hi >> 54) + 1) << 54 |
+		       ((h->hi << 10 | h->lo >> 54) & (BIT_ULL(54) - 1));
+
+	mode = kvbm_hash_mode(h);
+	bits = 54 - 8 * mode;
+	top = (h->hi >> bits) + 1;	/* mode and the children's position */
+	fragment = h->hi << (64 - bits) | h->lo >> bits;
 
 	/* Where the position outgrew its field, children are of the next mode. */
 	if (unlikely(!(top & (BIT_ULL(62 - bits) - 1)) && mode < 2)) {
@@ -551,7 +566,7 @@ static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 		if (parent < st->cfg.total)
 			prefetchw(&st->slots[parent]);
 		if (what == KVBM_WARM_REMOVE ||
-		    (what == KVBM_WARM_INSERT && data_race(s->flags)))
+		    (what == KVBM_WARM_INSERT && parent < st->cfg.total))
 			continue;
 		key = kvbm_slot_peek_key(s);
 		prefetchw(head_of(ln, own_key(&key)));

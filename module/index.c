@@ -9,15 +9,12 @@
 #include <linux/sched/signal.h>
 #include "index.h"
 
-u64 kvbm_index_secret[5] __read_mostly;
+struct kvbm_index_secret kvbm_index_secret __read_mostly;
 
 void kvbm_index_secrets(void)
 {
-	u32 i;
-
-	get_random_bytes(kvbm_index_secret, sizeof(kvbm_index_secret));
-	for (i = 0; i < ARRAY_SIZE(kvbm_index_secret); i++)
-		kvbm_index_secret[i] |= 1;
+	get_random_bytes(&kvbm_index_secret, sizeof(kvbm_index_secret));
+	kvbm_index_secret.mul |= 1;
 }
 
 /* Doublings to wait for, and failed insertions meanwhile, before giving up. */

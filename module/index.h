@@ -14,29 +14,40 @@
 #include <linux/rhashtable.h>
 #include "kvbm.h"
 
-/* Secrets of the hash function, drawn at module load. */
-extern u64 kvbm_index_secret[5];
+/**
+ * struct kvbm_index_secret - secrets of the hash function, drawn at module load
+ * @add: added to the four halves of a key
+ * @mul: the last multiplier
+ */
+struct kvbm_index_secret {
+	u64 add[4];
+	u64 mul;
+};
+
+extern struct kvbm_index_secret kvbm_index_secret;
 
 /*
  * Callers choose the keys, so the hash is a seeded pair-multiply-shift (Thorup,
  * "High Speed Hashing for Integers and Strings", 2015): whoever does not know
  * the secrets cannot make keys collide more often than chance does.
  */
-static inline u32 kvbm_index_hash(const struct kvbm_hash *k, u32 seed)
+static __always_inline u32
+kvbm_index_hash(const struct kvbm_hash *k, struct kvbm_index_secret secret,
+		u32 seed)
 {
 	u64 h;
 
-	h = (kvbm_index_secret[0] + seed + (k->hi >> 32)) *
-	    (kvbm_index_secret[1] + (u32)k->hi) +
-	    (kvbm_index_secret[2] + seed + (k->lo >> 32)) *
-	    (kvbm_index_secret[3] + (u32)k->lo);
+	h = (secret.add[0] + seed + (k->hi >> 32)) *
+	    (secret.add[1] + (u32)k->hi) +
+	    (secret.add[2] + seed + (k->lo >> 32)) *
+	    (secret.add[3] + (u32)k->lo);
 	h ^= h >> 32;
-	return h * kvbm_index_secret[4] >> 32;
+	return h * secret.mul >> 32;
 }
 
 static inline u32 kvbm_index_hashfn(const void *data, u32 len, u32 seed)
 {
-	return kvbm_index_hash(data, seed);
+	return kvbm_index_hash(data, kvbm_index_secret, seed);
 }
 
 static inline int kvbm_index_cmpfn(struct rhashtable_compare_arg *arg,
@@ -66,11 +77,12 @@ static inline struct bucket_table *kvbm_index_table(struct kvbm_store *st)
 	return rht_dereference_rcu(st->index.tbl, &st->index);
 }
 
-/* The bucket of a key, brought in. */
-static inline u32 kvbm_index_bucket(struct bucket_table *tbl,
-				    const struct kvbm_hash *key)
+/* The bucket of a key, brought in; the secrets are the caller's copy. */
+static __always_inline u32
+kvbm_index_bucket(struct bucket_table *tbl, const struct kvbm_hash *key,
+		  struct kvbm_index_secret secret)
 {
-	u32 h = kvbm_index_hash(key, tbl->hash_rnd);
+	u32 h = kvbm_index_hash(key, secret, tbl->hash_rnd);
 	u32 bucket = rht_bucket_index(tbl, h);
 
 	prefetch(rht_bucket(tbl, bucket));
@@ -91,10 +103,11 @@ static inline void kvbm_index_prepare(struct kvbm_store *st,
 				      struct bucket_table *tbl,
 				      struct kvbm_chunk *c, u32 n)
 {
+	const struct kvbm_index_secret secret = kvbm_index_secret;
 	u32 i;
 
 	for (i = 0; i < n; i++)
-		c->bucket[i] = kvbm_index_bucket(tbl, &c->keys[i]);
+		c->bucket[i] = kvbm_index_bucket(tbl, &c->keys[i], secret);
 	for (i = 0; i < n; i++)
 		kvbm_index_prefetch_slot(tbl, c->bucket[i]);
 }

@@ -251,7 +251,8 @@ static void warm_register(struct kvbm_store *st, const u32 *ids,
 	rcu_read_lock();
 	tbl = kvbm_index_table(st);
 	for (i = 0; i < n; i++)
-		bucket[i] = kvbm_index_bucket(tbl, &keys[i]);
+		bucket[i] = kvbm_index_bucket(tbl, &keys[i],
+					      kvbm_index_secret);
 	for (i = 0; i < n; i++)
 		kvbm_index_prefetch_slot(tbl, bucket[i]);
 	rcu_read_unlock();

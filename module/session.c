@@ -148,14 +148,24 @@ u64 kvbm_sessions_kill(struct kvbm_dev *kd, int err)
 	struct kvbm_store *st = &kd->store;
 	struct kvbm_session *ses;
 	struct kvbm_file *f;
-	u64 n = 0;
+	u64 n = 0, last = 0;
+
+	/* All at once: nothing of one session is granted to another. */
+	mutex_lock(&st->sessions_lock);
+	list_for_each_entry(ses, &st->sessions, link) {
+		spin_lock(&ses->lock);
+		WRITE_ONCE(ses->dead, err);
+		spin_unlock(&ses->lock);
+	}
+	mutex_unlock(&st->sessions_lock);
 
 	do {
 		f = NULL;
 		mutex_lock(&st->sessions_lock);
 		list_for_each_entry(ses, &st->sessions, link) {
-			if (READ_ONCE(ses->dead) == err)
+			if (ses->number <= last)
 				continue;
+			last = ses->number;
 			f = container_of(ses, struct kvbm_file, ses);
 			/* One that is ending already has no file any more. */
 			if (kref_get_unless_zero(&f->ref))
@@ -164,9 +174,6 @@ u64 kvbm_sessions_kill(struct kvbm_dev *kd, int err)
 		}
 		mutex_unlock(&st->sessions_lock);
 		if (f) {
-			spin_lock(&f->ses.lock);
-			WRITE_ONCE(f->ses.dead, err);
-			spin_unlock(&f->ses.lock);
 			n += revoke(f, err);
 			file_put(f);
 		}

@@ -542,7 +542,7 @@ static void create_killed(const struct kvbm_evict_ops *policy)
  */
 static u32 table_is_full(const struct kvbm_evict_ops *policy)
 {
-	u64 secret[ARRAY_SIZE(kvbm_index_secret)];
+	const struct kvbm_index_secret secret = kvbm_index_secret;
 	struct kvbm_step step = KVBM_STEP_INIT;
 	struct kvbm_registered out;
 	struct kvbm_session *ses;
@@ -553,8 +553,7 @@ static u32 table_is_full(const struct kvbm_evict_ops *policy)
 
 	st = store_new(policy, &err);
 	ses = session_new(st);
-	memcpy(secret, kvbm_index_secret, sizeof(secret));
-	kvbm_index_secret[4] = 0;
+	kvbm_index_secret.mul = 0;
 	WALK_CHECK(!alloc_blocks(ses, ARRAY_SIZE(ids), ids), "no blocks");
 	host_fail_rate(1000000);
 	for (i = 0; i < ARRAY_SIZE(ids); i++) {
@@ -578,7 +577,7 @@ static u32 table_is_full(const struct kvbm_evict_ops *policy)
 		   c.state[KVBM_STATE_MUTABLE] == failed, "%u, %u", n, failed);
 	session_end(ses);
 	store_end(st);
-	memcpy(kvbm_index_secret, secret, sizeof(secret));
+	kvbm_index_secret = secret;
 	return failed;
 }
 
