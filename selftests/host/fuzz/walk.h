@@ -258,12 +258,16 @@ static void walk_members(struct kvbm_store *st)
 
 		switch (walk_state(s)) {
 		case KVBM_STATE_INACTIVE:
-			WALK_CHECK((s->flags & (LIN_IN | LIN_GHOST)) == LIN_IN,
+			WALK_CHECK(!(~s->flags &
+				     (LIN_IN | LIN_IDLE | LIN_LINKED)),
 				   "idle block %u has flags %x", id, s->flags);
 			break;
 		case KVBM_STATE_PRIMARY:
-			WALK_CHECK(!(s->flags & LIN_IN) ||
-				   (s->flags & LIN_GHOST && has_child(s)),
+			WALK_CHECK(!s->flags ||
+				   ((s->flags & LIN_IN) &&
+				    !(s->flags & (LIN_IDLE | LIN_TWIN)) &&
+				    (!(s->flags & LIN_LINKED) ||
+				     has_child(s))),
 				   "held block %u has flags %x", id, s->flags);
 			break;
 		default:
@@ -292,7 +296,8 @@ static void walk_families(struct kvbm_store *st)
 			WALK_CHECK(s->flags & LIN_IN, "entry %x is out", e);
 			if (ENTRY_IS_PARENT(e)) {
 				WALK_CHECK(has_parent(s) &&
-					   s->flags & LIN_FIRST,
+					   s->flags & LIN_FIRST &&
+					   s->flags & LIN_ANCHOR,
 					   "entry %x has flags %x", e,
 					   s->flags);
 				k = parent_key(&s->key);
@@ -320,8 +325,9 @@ static void walk_siblings(struct kvbm_store *st, u32 id)
 	struct kvbm_slot *s = &st->slots[id];
 	u32 other, e, members = 0, firsts = 0, n = 0, family = 0;
 
-	if (!has_parent(s)) {
-		WALK_CHECK(!(s->flags & LIN_FIRST), "root %u is a first", id);
+	if (!has_parent(s) || !(s->flags & LIN_LINKED)) {
+		WALK_CHECK(!(s->flags & (LIN_FIRST | LIN_ANCHOR)),
+			   "%u without a family is a first", id);
 		return;
 	}
 	other = id;
@@ -329,7 +335,7 @@ static void walk_siblings(struct kvbm_store *st, u32 id)
 		struct kvbm_slot *o = &st->slots[other];
 
 		WALK_CHECK(n++ < st->cfg.total, "ring of %u does not end", id);
-		WALK_CHECK(o->flags & LIN_IN && has_parent(o) &&
+		WALK_CHECK(o->flags & LIN_LINKED && has_parent(o) &&
 			   parent_key(&o->key) == parent_key(&s->key),
 			   "%u is in the ring of %u", other, id);
 		WALK_CHECK(st->slots[o->sib_next].sib_prev == other,
@@ -356,7 +362,7 @@ static void walk_siblings(struct kvbm_store *st, u32 id)
 	for (other = 0; other < st->cfg.total; other++) {
 		struct kvbm_slot *o = &st->slots[other];
 
-		family += o->flags & LIN_IN && has_parent(o) &&
+		family += o->flags & LIN_LINKED && has_parent(o) &&
 			  parent_key(&o->key) == parent_key(&s->key);
 	}
 	WALK_CHECK(family == members, "family of %u: %u, in the ring %u", id,
@@ -383,8 +389,8 @@ static void walk_twins(struct kvbm_store *st, u32 id)
 
 			WALK_CHECK(ring++ < st->cfg.total,
 				   "twins of %u do not end", id);
-			WALK_CHECK((o->flags & (LIN_IN | LIN_TWIN | LIN_GHOST)) ==
-				   (LIN_IN | LIN_TWIN) &&
+			WALK_CHECK(!(~o->flags &
+				     (LIN_IN | LIN_TWIN | LIN_IDLE)) &&
 				   own_key(&o->key) == own_key(&s->key),
 				   "%u is a twin of %u", other, id);
 			WALK_CHECK(st->slots[o->own_chain].child == other,
