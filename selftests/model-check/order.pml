@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * order.pml - weak memory ordering
+ *
+ * A processor may execute the accesses of a thread in any order that nothing
+ * forbids. Each thread here is a set of accesses, each done once, in any order
+ * that respects what the kernel's memory model guarantees: acquire and release,
+ * full barriers, accesses to one place, a store after the branch that it depends
+ * on, an address after the load that made it, and unlock after lock. A store is
+ * seen by all others at once, as on arm64 and riscv (other-multicopy atomic).
+ *
+ * -DHOLD	publication and recycling of a slot against get_unlocked()
+ *		mistakes: NO_ACQUIRE, NO_RELEASE, RETRY_RELAXED
+ * -DPAGE	a page of counts: kvbm_holds_prepare() against kvbm_count()
+ *		mistake: NO_RELEASE
+ * -DSLEEP	a waiter's granted flag against its sleep
+ *		mistakes: NO_BARRIER, NO_WAKE_BARRIER
+ */
+#define MAKE(gen, primary, refs)	((gen) << 4 | (primary) << 3 | (refs))
+#define ACTIVE(w)	((w) >> 3 & 1 && ((w) & 7) > 0)
+#define REFS(w)		((w) & 7)
+
+#ifdef HOLD
+
+/* Generation 0 under key 0, held once; becomes generation 1 under key 1. */
+byte word = MAKE(0, 1, 1);
+byte key = 0;
+bit gone;
+
+/*
+ * Who has the only hold gives it back, evicts the slot, writes another key and
+ * publishes it. Between the first two and the last two lies an unlock and a lock
+ * of the store's lock.
+ */
+proctype recycler()
+{
+	bit evicted, written, published;
+
+	/* put: a compare-and-swap, the rest hangs on its success */
+	atomic {
+		if
+		:: REFS(word) == 1 -> word = MAKE(0, 1, 0)
+		:: else -> word--; goto out
+		fi
+	}
+	do
+	:: d_step { !evicted && word == MAKE(0, 1, 0) ->
+		word = MAKE(1, 0, 0); gone = 1; evicted = 1 }
+	:: d_step { !written && evicted ->
+		key = 1; written = 1 }
+#ifdef NO_RELEASE
+	:: d_step { !published && evicted ->
+#else
+	:: d_step { !published && evicted && written ->
+#endif
+		word = MAKE(1, 1, 1); published = 1 }
+	:: evicted && written && published -> break
+	od;
+out:
+	skip
+}
+
+/*
+ * Two rounds of the loop; look-up, word, key, swap, word again, key again, swap
+ * again. A key may be read as early as what it must come after allows.
+ */
+proctype reader(byte want)
+{
+	byte w, key1, key2;
+	bit found, read_word, read_key, swapped, failed, read_again, key_again;
+
+	/* The look-up compared the key. */
+	atomic {
+		if
+		:: key == want
+		:: else -> goto out
+		fi
+	}
+	do
+	:: d_step { !read_word -> w = word; read_word = 1 }
+#ifdef NO_ACQUIRE
+	:: d_step { !read_key -> key1 = key; read_key = 1 }
+#else
+	:: d_step { !read_key && read_word -> key1 = key; read_key = 1 }
+#endif
+	/* The swap's store comes after the branches on word and key. */
+	:: read_word && read_key && !swapped ->
+		if
+		:: !ACTIVE(w) || key1 != want -> goto out
+		:: else
+		fi;
+		d_step {
+			swapped = 1;
+			if
+			:: word == w ->
+				word = w + 1;
+				assert(key == want && ACTIVE(word))
+			:: else ->
+				failed = 1;
+#ifdef RETRY_RELAXED
+				w = word;
+				read_again = 1;
+#endif
+			fi
+		}
+	:: d_step { failed && !read_again -> w = word; read_again = 1 }
+#ifdef RETRY_RELAXED
+	/* Nothing but its own earlier read of the key holds it back. */
+	:: d_step { read_key && !key_again -> key2 = key; key_again = 1 }
+#else
+	:: d_step { read_again && !key_again -> key2 = key; key_again = 1 }
+#endif
+	:: read_again && key_again ->
+		if
+		:: ACTIVE(w) && key2 == want ->
+			d_step {
+				if
+				:: word == w ->
+					word = w + 1;
+					assert(key == want && ACTIVE(word))
+				:: else
+				fi
+			}
+		:: else
+		fi;
+		break
+	:: swapped && !failed -> break
+	od;
+out:
+	skip
+}
+
+init {
+	atomic {
+		run recycler();
+		run reader(0);
+		run reader(1);
+		/* Another hold and release, so that swaps fail. */
+		run reader(0)
+	}
+}
+
+#endif
+#ifdef PAGE
+
+byte content = 255;	/* what the allocator left there */
+bit pointer;
+
+proctype publisher()
+{
+	bit zeroed, shown;
+
+	do
+	:: d_step { !zeroed -> content = 0; zeroed = 1 }
+#ifdef NO_RELEASE
+	:: d_step { !shown -> pointer = 1; shown = 1 }
+#else
+	:: d_step { !shown && zeroed -> pointer = 1; shown = 1 }
+#endif
+	:: zeroed && shown -> break
+	od
+}
+
+/* The address depends on the pointer: the order is given. */
+proctype user()
+{
+	if
+	:: pointer -> assert(content == 0)
+	:: !pointer
+	fi
+}
+
+init {
+	atomic { run publisher(); run user() }
+}
+
+#endif
+#ifdef SLEEP
+
+bit granted, sleeping, woken;
+bit sleeper_saw, waker_saw, both;
+
+/* set_current_state(), then READ_ONCE(granted) */
+proctype sleeper()
+{
+	bit stored, loaded;
+
+	do
+	:: d_step { !stored -> sleeping = 1; stored = 1 }
+#ifdef NO_BARRIER
+	:: d_step { !loaded -> sleeper_saw = granted; loaded = 1 }
+#else
+	:: d_step { !loaded && stored -> sleeper_saw = granted; loaded = 1 }
+#endif
+	:: stored && loaded -> break
+	od;
+	if
+	:: sleeper_saw
+	:: else -> woken
+	fi
+}
+
+/* WRITE_ONCE(granted), then wake_up_process() looks at the state */
+proctype waker()
+{
+	bit stored, loaded;
+
+	do
+	:: d_step { !stored -> granted = 1; stored = 1 }
+#ifdef NO_WAKE_BARRIER
+	:: d_step { !loaded -> waker_saw = sleeping; loaded = 1 }
+#else
+	:: d_step { !loaded && stored -> waker_saw = sleeping; loaded = 1 }
+#endif
+	:: stored && loaded -> break
+	od;
+	if
+	:: waker_saw -> woken = 1
+	:: else
+	fi
+}
+
+init {
+	atomic { run sleeper(); run waker() }
+}
+
+#endif
