@@ -77,8 +77,14 @@ static inline int kt_destroy(const char *name, uint32_t flags)
 	return ret;
 }
 
+static inline bool kt_same(struct kvbm_hash a, struct kvbm_hash b)
+{
+	return a.hi == b.hi && a.lo == b.lo;
+}
+
 /* Hashes: a packing of our own, so that two opinions meet. */
 
+#ifdef __SIZEOF_INT128__
 static inline struct kvbm_hash kt_hash(uint64_t current, uint64_t parent,
 				       uint32_t position)
 {
@@ -116,10 +122,7 @@ static inline void kt_chain(struct kvbm_hash *out, uint32_t n, uint64_t from)
 		out[i] = kt_hash(from + i, i ? from + i - 1 : 0, i);
 }
 
-static inline bool kt_same(struct kvbm_hash a, struct kvbm_hash b)
-{
-	return a.hi == b.hi && a.lo == b.lo;
-}
+#endif /* __SIZEOF_INT128__ */
 
 /* Common ways to a state */
 
@@ -191,25 +194,23 @@ static inline unsigned int kt_presence(int fd, struct kvbm_hash h)
 	return out;
 }
 
-/* This session in the list of sessions; needs the owner or root. */
-static inline struct kvbm_session_entry kt_self(int fd)
+/* A session in the list of sessions; needs the owner or root. */
+static inline struct kvbm_session_entry kt_session(int fd, uint64_t id)
 {
-	struct kvbm_session_entry *list, self;
-	struct kvbm_store_info info;
-	uint32_t total;
+	struct kvbm_session_entry *list, found;
+	uint32_t total = 0;
 	int i, n;
 
-	kt_poison(self);
-	if (kvbm_store_info(fd, &info) < 0)
-		return self;
-	total = info.sessions + 16;
+	kt_poison(found);
+	kvbm_session_list(fd, 0, NULL, &total);
+	total += 16;
 	list = calloc(total, sizeof(*list));
 	n = kvbm_session_list(fd, total, list, NULL);
 	for (i = 0; i < n; i++)
-		if (list[i].session_id == info.session_id)
-			self = list[i];
+		if (list[i].session_id == id)
+			found = list[i];
 	free(list);
-	return self;
+	return found;
 }
 
 static inline uint64_t kt_session_id(int fd)
@@ -219,6 +220,12 @@ static inline uint64_t kt_session_id(int fd)
 	kt_poison(info);
 	kvbm_store_info(fd, &info);
 	return info.session_id;
+}
+
+/* This session itself. */
+static inline struct kvbm_session_entry kt_self(int fd)
+{
+	return kt_session(fd, kt_session_id(fd));
 }
 
 static inline uint64_t kt_now(void)
