@@ -6,10 +6,12 @@
  *
  *   host [options] -- QEMU ARGUMENTS...
  *
- *   --timeout S     the whole run may take this long        (default 300)
- *   --boot S        the boot may take this long             (default 120)
+ *   --timeout S     the command may take this long, from boot to power off
+ *                   (default 300)
+ *   --boot S        the boot may take this long (default 180)
  *   --console FILE  keep the console's output here
  *   --allow REGEX   lines of the console that are no splat
+ *   --own NAME      data races count only if this module is in the report
  *   --workdir DIR   remove this directory at the end
  *   --verbose       show the console on standard error
  *   --tsc           print the time stamp counter's kHz and stop
@@ -43,6 +45,9 @@ enum { SPLAT = 120, STUCK = 121, DIED = 122, BROKEN = 123 };
 
 #define SHOW_LINES	80	/* of a splat */
 
+/* the console's last lines, which are shown when a VM just stops */
+#define TAIL_LINES	40
+
 /*
  * What a kernel prints when it found something wrong. Searched for only
  * while the command runs; what a stock kernel says of the emulated hardware
@@ -72,8 +77,9 @@ static const char splat_words[] =
 static struct {
 	int timeout, boot;
 	const char *console, *workdir;
+	char own[80];
 	bool verbose;
-} opt = { .timeout = 300, .boot = 120 };
+} opt = { .timeout = 300, .boot = 180 };
 
 static regex_t splat_re;
 static regex_t allow_re[32];
@@ -89,7 +95,10 @@ static struct {
 	bool armed;		/* the command runs */
 	int left;		/* lines of the splat still to be shown */
 	int splats, allowed;
-	char tail[40][160];	/* the last lines, for a VM that just stops */
+	char *race;		/* a report of KCSAN, as far as it has come */
+	size_t race_len;
+	int foreign;		/* races that are not ours */
+	char tail[TAIL_LINES][160];
 	unsigned int lines;
 } con;
 
@@ -156,9 +165,58 @@ static void __attribute__((noreturn)) finish(int status)
 	exit(status);
 }
 
+static void splat(void)
+{
+	if (!con.splats++)
+		say("the kernel reports:");
+	if (con.splats <= 5)
+		con.left = SHOW_LINES;
+}
+
+static void show(const char *line)
+{
+	if (con.left && !opt.verbose) {
+		con.left--;
+		fprintf(stderr, "| %s\n", line);
+	}
+}
+
+/*
+ * A KCSAN kernel finds races all over the kernel, which are not ours to mend:
+ * a report is kept back until it is whole, and counts if the module is in it.
+ * Returns false for lines that belong to no such report.
+ */
+static bool race_line(const char *line)
+{
+	static FILE *f;
+
+	if (!f) {
+		if (!opt.own[0] || !strstr(line, "BUG: KCSAN: "))
+			return false;
+		f = open_memstream(&con.race, &con.race_len);
+	}
+	if (!strstr(line, "==========")) {
+		fprintf(f, "%s\n", line);
+		return true;
+	}
+	fclose(f);
+	f = NULL;
+	if (strstr(con.race, opt.own)) {
+		splat();
+		for (char *p = strtok(con.race, "\n"); p;
+		     p = strtok(NULL, "\n"))
+			show(p);
+		con.left = 0;
+	} else {
+		con.foreign++;
+	}
+	free(con.race);
+	return true;
+}
+
 static void console_line(const char *line)
 {
-	char *tail = con.tail[con.lines++ % 40];
+	char *tail = con.tail[con.lines++ % TAIL_LINES];
 	size_t len = strnlen(line, sizeof(con.tail[0]) - 1);
 
 	memcpy(tail, line, len);
@@ -169,6 +227,8 @@ static void console_line(const char *line)
 		fprintf(stderr, "| %s\n", line);
 	if (strstr(line, VM_BEGIN))
 		con.armed = true;
+	if (con.armed && race_line(line))
+		return;
 	/* A panic counts whenever it comes. */
 	if ((con.armed || strstr(line, "Kernel panic")) &&
 	    !regexec(&splat_re, line, 0, NULL, 0)) {
@@ -177,17 +237,11 @@ static void console_line(const char *line)
 				con.allowed++;
 				return;
 			}
-		if (!con.splats++)
-			say("the kernel reports:");
-		if (con.splats <= 5)
-			con.left = SHOW_LINES;
+		splat();
 	}
 	if (strstr(line, VM_END))
 		con.left = 0;
-	if (con.left && !opt.verbose) {
-		con.left--;
-		fprintf(stderr, "| %s\n", line);
-	}
+	show(line);
 }
 
 /* Returns false at the end of the stream. */
@@ -212,13 +266,13 @@ static bool from_console(int fd)
 
 static void show_tail(void)
 {
-	unsigned int i = con.lines > 40 ? con.lines - 40 : 0;
+	unsigned int i = con.lines > TAIL_LINES ? con.lines - TAIL_LINES : 0;
 
 	if (opt.verbose || con.splats)
 		return;
 	say("the console's last lines:");
 	for (; i < con.lines; i++)
-		fprintf(stderr, "| %s\n", con.tail[i % 40]);
+		fprintf(stderr, "| %s\n", con.tail[i % TAIL_LINES]);
 }
 
 static bool write_all(int fd, const void *data, size_t len)
@@ -388,7 +442,7 @@ static bool may_read_stdin(void)
  */
 static int relay(int proto, int console)
 {
-	double start = now(), limit = 0, sent_stuck = 0;
+	double start = now(), begun = 0, sent_stuck = 0;
 	bool eof = false;
 	char buf[VM_MAX];
 
@@ -425,16 +479,19 @@ static int relay(int proto, int console)
 				eof = true;
 			}
 		}
-		limit = guest.hello ? opt.timeout : opt.boot;
-		if (limit > opt.timeout)
-			limit = opt.timeout;
-		if (!guest.hello && now() - start > limit) {
-			say("no sign of life after %.0f s", limit);
-			return STUCK;
+		if (!guest.hello) {
+			if (now() - start > opt.boot) {
+				say("no sign of life after %d s", opt.boot);
+				return STUCK;
+			}
+			continue;
 		}
+		if (!begun)
+			begun = now();
 		/* Out of time: what is everybody waiting for? */
-		if (now() - start > limit && !sent_stuck) {
-			say("still running after %.0f s; the tasks:", limit);
+		if (now() - begun > opt.timeout && !sent_stuck) {
+			say("still running after %d s; the tasks:",
+			    opt.timeout);
 			sent_stuck = now();
 			con.left = 400;
 			con.armed = false;
@@ -464,6 +521,7 @@ static void options(int argc, char **argv)
 		{ "boot", required_argument, NULL, 'b' },
 		{ "console", required_argument, NULL, 'c' },
 		{ "allow", required_argument, NULL, 'a' },
+		{ "own", required_argument, NULL, 'o' },
 		{ "workdir", required_argument, NULL, 'w' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "tsc", no_argument, NULL, 'T' },
@@ -477,6 +535,9 @@ static void options(int argc, char **argv)
 		case 'b': opt.boot = atoi(optarg); break;
 		case 'c': opt.console = optarg; break;
 		case 'a': add_allow(optarg); break;
+		case 'o':
+			snprintf(opt.own, sizeof(opt.own), "[%s]", optarg);
+			break;
 		case 'w': opt.workdir = optarg; break;
 		case 'v': opt.verbose = true; break;
 		case 'T': print_tsc(); exit(0);
@@ -534,6 +595,9 @@ int main(int argc, char **argv)
 	if (con.splats)
 		say("%d kernel reports; the command's exit status was %d",
 		    con.splats, guest.status);
+	if (con.foreign)
+		say("%d data races elsewhere in the kernel do not count",
+		    con.foreign);
 	/* A report that was allowed leaves its taint, too. */
 	if (guest.taint && !con.splats && !con.allowed) {
 		say("the kernel is tainted (%#x) and did not say why",

@@ -221,16 +221,21 @@ static int racer(void *unused)
 
 static void racing_counter(void)
 {
-	struct task_struct *task = kthread_run(racer, NULL, "planted");
+	struct task_struct *task = kthread_create(racer, NULL, "planted");
 	unsigned long end = jiffies + 3 * HZ;
 
 	if (IS_ERR(task))
 		return;
+	/* Two processors, or there is nothing to see. */
+	set_cpus_allowed_ptr(current, cpumask_of(0));
+	kthread_bind(task, 1);
+	wake_up_process(task);
 	while (time_before(jiffies, end)) {
 		racy++;
 		cond_resched();
 	}
 	kthread_stop(task);
+	WRITE_ONCE(sink, racy);
 }
 
 #define MISTAKE(f) { #f, f }
