@@ -4,6 +4,7 @@
  * pointers that are bad as a whole.  abi_faults.c has those that are bad
  * somewhere in a batch.
  */
+#include "kvbm_layout.h"
 #include "kvbm_test.h"
 
 /* A request: what it takes, and what a call without harm comes to. */
