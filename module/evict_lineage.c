@@ -560,7 +560,7 @@ static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 		kvbm_order_prefetch(st, &ln->order, ids, n);
 	for (i = 0; i < n; i++) {
 		const struct kvbm_slot *s = &st->slots[ids[i]];
-		u32 parent = READ_ONCE(s->parent);
+		u32 parent = data_race(s->parent);
 		struct kvbm_hash key;
 
 		if (parent < st->cfg.total)
