@@ -7,6 +7,7 @@
 
 #include <linux/device.h>
 #include <linux/version.h>
+#include <linux/kvbm.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
 #include <linux/io_uring.h>
