@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Matches and releases of registered blocks, and misses.
+ *
+ *	hot	the same prompt again and again
+ *	spread	a random one of all that the store has
+ *	others	the blocks are held by another session
+ *	own	the session holds them already
+ *	idle	nobody holds them: they leave the eviction index and come back
+ */
+#include "bench.h"
+
+struct hold {
+	struct pool *p;
+	u32 n;
+	bool spread;
+	u32 prompts;
+	struct kvbm_hash keys[BATCH_MAX];
+	u32 ids[BATCH_MAX];
+};
+
+/* Batches above a prompt are of several; below, of its beginning. */
+static void choose(struct hold *h)
+{
+	struct kvbm_hash keys[PROMPT];
+	u32 i, at = h->n < PROMPT ? rnd(&h->p->rng) % (PROMPT / h->n) * h->n : 0;
+
+	if (h->n < PROMPT) {
+		prompt_keys(h->spread ? rnd(&h->p->rng) % h->prompts : 1, keys);
+		for (i = 0; i < h->n; i++)
+			h->keys[i] = keys[(h->spread ? at : 0) + i];
+		return;
+	}
+	for (i = 0; i < h->n; i += PROMPT)
+		prompt_keys(h->spread ? rnd(&h->p->rng) % h->prompts :
+					1 + i / PROMPT, &h->keys[i]);
+}
+
+static void prepare(void *arg)
+{
+	struct hold *h = arg;
+
+	if (h->spread)
+		choose(h);
+}
+
+static void op_both(void *arg)
+{
+	struct hold *h = arg;
+
+	CHECK(call_match(h->p->own, h->keys, h->n, h->ids) == h->n);
+	call_release(h->p->own, h->ids, h->n);
+}
+
+/* Tail first, as a request's blocks are given back. */
+static void op_both_reversed(void *arg)
+{
+	struct hold *h = arg;
+
+	CHECK(call_match(h->p->own, h->keys, h->n, h->ids) == h->n);
+	reverse(h->ids, h->n);
+	call_release(h->p->own, h->ids, h->n);
+}
+
+static void op_match(void *arg)
+{
+	struct hold *h = arg;
+
+	CHECK(call_match(h->p->own, h->keys, h->n, h->ids) == h->n);
+}
+
+static void op_release(void *arg)
+{
+	struct hold *h = arg;
+
+	call_release(h->p->own, h->ids, h->n);
+}
+
+static void match_before(void *arg)
+{
+	prepare(arg);
+	op_match(arg);
+}
+
+static void op_miss(void *arg)
+{
+	struct hold *h = arg;
+
+	CHECK(!call_scan(h->p->own, h->keys, h->n, h->ids));
+}
+
+static void op_match_miss(void *arg)
+{
+	struct hold *h = arg;
+
+	CHECK(!call_match(h->p->own, h->keys, h->n, h->ids));
+}
+
+static void prepare_miss(void *arg)
+{
+	struct hold *h = arg;
+	u32 i;
+
+	for (i = 0; h->spread && i < h->n; i += PROMPT)
+		fresh_keys(rnd(&h->p->rng) | 1ULL << 50, 0,
+			   min_t(u32, h->n, PROMPT), &h->keys[i]);
+}
+
+static void pair(struct hold *h, const char *name, const char *policy,
+		 const char *mode, u32 n, bool idle)
+{
+	struct figure f = {
+		.name = name, .policy = policy, .pool = h->p->total, .n = n,
+		.mode = mode, .calls = 2,
+	};
+	struct work w = {
+		.prepare = prepare, .op = idle ? op_both_reversed : op_both,
+		.arg = h, .n = n,
+	};
+
+	h->n = n;
+	choose(h);
+	run(&f, &w);
+}
+
+static void singles(struct hold *h, const char *what, u32 n)
+{
+	struct figure f = {
+		.name = "match", .pool = h->p->total, .n = n, .mode = what,
+		.calls = 1,
+	};
+	struct work w = {
+		.prepare = prepare, .op = op_match, .finish = op_release,
+		.arg = h, .n = n,
+	};
+
+	h->n = n;
+	choose(h);
+	run(&f, &w);
+	f.name = "release";
+	w.prepare = match_before;
+	w.op = op_release;
+	w.finish = NULL;
+	run(&f, &w);
+}
+
+static void miss(struct hold *h, u32 n)
+{
+	struct figure f = {
+		.name = "miss", .pool = h->p->total, .n = n,
+		.mode = h->spread ? "scan,spread" : "scan,hot", .calls = 1,
+	};
+	struct work w = {
+		.prepare = prepare_miss, .op = op_miss, .arg = h, .n = n,
+	};
+	bool spread = h->spread;
+
+	h->n = n;
+	h->spread = true;
+	prepare_miss(h);
+	h->spread = spread;
+	run(&f, &w);
+	/* The first hash is absent: the price of a call that finds nothing. */
+	f.mode = h->spread ? "match,spread,a call" : "match,hot,a call";
+	f.n = 1;
+	w.op = op_match_miss;
+	w.n = 1;
+	run(&f, &w);
+}
+
+static const u32 sizes[] = { 1, 8, 32, 128, 1024 };
+
+static void held(u32 total)
+{
+	struct hold h = { .p = pool_new(total, "lru", false, FILL_HELD) };
+	u32 i, s;
+
+	h.prompts = h.p->families * FAMILY;
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		if (opt.quick && sizes[i] != 128)
+			continue;
+		for (s = 0; s < 2; s++) {
+			h.spread = s;
+			pair(&h, "match+release", NULL,
+			     s ? "others,spread" : "others,hot", sizes[i],
+			     false);
+			singles(&h, s ? "others,spread" : "others,hot",
+				sizes[i]);
+		}
+		h.spread = false;
+		h.n = sizes[i];
+		choose(&h);
+		op_match(&h);
+		pair(&h, "match+release", NULL, "own,hot", sizes[i], false);
+		singles(&h, "own,hot", sizes[i]);
+		op_match(&h);
+		op_release(&h);
+		op_release(&h);
+	}
+	h.spread = false;
+	miss(&h, 128);
+	h.spread = true;
+	miss(&h, 128);
+	pool_free(h.p);
+}
+
+/* The price of counting, on blocks that are saturated and ones that are not. */
+static void tracked(u32 total)
+{
+	struct hold h = { .p = pool_new(total, "lru", true, FILL_HELD) };
+
+	h.prompts = h.p->families * FAMILY;
+	pair(&h, "match+release", NULL, "others,hot,tracked", 128, false);
+	h.spread = true;
+	pair(&h, "match+release", NULL, "others,spread,tracked", 128, false);
+	pool_free(h.p);
+}
+
+static void idle(const char *policy, u32 total)
+{
+	struct hold h = { .p = pool_new(total, policy, false, FILL_IDLE) };
+	u32 i;
+
+	h.prompts = h.p->families * FAMILY;
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		if (sizes[i] != 128 && (opt.quick || sizes[i] != 32))
+			continue;
+		h.spread = true;
+		pair(&h, "match+release", policy, "idle,spread", sizes[i],
+		     true);
+		h.spread = false;
+		pair(&h, "match+release", policy, "idle,hot", sizes[i], true);
+	}
+	pool_free(h.p);
+}
+
+void bench_hold(void)
+{
+	u32 total = opt.count ? 1U << 16 : 1U << 20, i;
+
+	held(total);
+	tracked(total);
+	for (i = 0; i < (opt.quick && !opt.count ? 3 : NR_POLICIES); i++)
+		idle(policies[i], total);
+}

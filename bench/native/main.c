@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+/*
+ * kvbm-native: the core's cost per block, in user space, as JSON lines.
+ *
+ *	kvbm-native		everything
+ *	kvbm-native --quick	what the design's targets speak of
+ *	kvbm-native --only X	figures with X in their name
+ *	kvbm-native --count	under callgrind: instructions instead of time
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "bench.h"
+#include "index.h"
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "quick", no_argument, NULL, 'q' },
+		{ "count", no_argument, NULL, 'c' },
+		{ "only", required_argument, NULL, 'o' },
+		{ "seconds", required_argument, NULL, 's' },
+		{ }
+	};
+	int o;
+
+	while ((o = getopt_long(argc, argv, "qco:s:", options, NULL)) != -1) {
+		switch (o) {
+		case 'q': opt.quick = true; break;
+		case 'c': opt.count = true; break;
+		case 'o': opt.only = optarg; break;
+		case 's': opt.seconds = atof(optarg); break;
+		default: return 2;
+		}
+	}
+	host_seed(1);
+	kvbm_index_secrets();
+	measure_syscalls();
+	bench_memory();
+	bench_hold();
+	bench_evict();
+	return 0;
+}

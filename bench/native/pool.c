@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+/* Stores as they look after a while: full of prompts, slots in any order. */
+#include <stdlib.h>
+#include <linux/slab.h>
+#include "bench.h"
+
+const char *const policies[NR_POLICIES] = {
+	"lru", "lineage_tick", "multi_lru", "fifo", "lineage_fifo"
+};
+
+struct kvbm_session *session_new(struct kvbm_store *st)
+{
+	struct kvbm_session *ses = kzalloc(sizeof(*ses), GFP_KERNEL);
+
+	CHECK(ses);
+	CHECK(!kvbm_session_init(ses, st));
+	return ses;
+}
+
+void session_end(struct kvbm_session *ses)
+{
+	kvbm_session_exit(ses);
+	kvbm_holds_free(ses);
+	kfree(ses);
+}
+
+/* So that neighbours in time are not neighbours in memory. */
+static void shuffle_free(struct pool *p)
+{
+	struct kvbm_session *ses = session_new(p->st);
+	u32 *ids = malloc(p->total * sizeof(*ids));
+	u32 i, j;
+
+	CHECK(ids);
+	call_alloc(ses, p->total, ids, NULL);
+	for (i = p->total - 1; i; i--) {
+		j = rnd(&p->rng) % (i + 1);
+		swap(ids[i], ids[j]);
+	}
+	call_release(ses, ids, p->total);
+	free(ids);
+	session_end(ses);
+}
+
+static void add(struct pool *p, const struct kvbm_hash *keys, u32 n,
+		enum fill fill)
+{
+	struct kvbm_registered out[PROMPT];
+	u32 ids[PROMPT];
+
+	call_alloc(p->other, n, ids, NULL);
+	call_register(p->other, keys, n, ids, out);
+	reverse(ids, n);
+	if (fill == FILL_IDLE)
+		call_release(p->other, ids, n);
+}
+
+static void populate(struct pool *p, enum fill fill)
+{
+	struct kvbm_hash keys[PROMPT];
+	u32 i, n, left;
+
+	p->families = p->total / FAMILY_BLOCKS;
+	for (i = 0; i < p->families * FAMILY; i++) {
+		prompt_keys(i, keys);
+		if (i % FAMILY)
+			add(p, keys + PREFIX, PROMPT - PREFIX, fill);
+		else
+			add(p, keys, PROMPT, fill);
+	}
+	for (left = p->total - p->families * FAMILY_BLOCKS; left; left -= n) {
+		n = min_t(u32, left, PROMPT);
+		fresh_keys(p->fresh++, 0, n, keys);
+		add(p, keys, n, fill);
+	}
+}
+
+struct pool *pool_new(u32 total, const char *policy, bool frequency,
+		      enum fill fill)
+{
+	struct kvbm_config cfg = {
+		.total = total,
+		.block_size = 16,
+		.policy = kvbm_evict_find(policy),
+		.max_sessions = 64,
+	};
+	struct pool *p = calloc(1, sizeof(*p));
+
+	CHECK(p && cfg.policy);
+	if (cfg.policy->needs_frequency || frequency)
+		cfg.freq_capacity = KVBM_FREQ_DEFAULT;
+	CHECK(!kvbm_config_check(&cfg));
+	p->st = kzalloc(sizeof(*p->st), GFP_KERNEL);
+	CHECK(p->st && !kvbm_store_init(p->st, &cfg));
+	p->total = total;
+	p->rng = 1;
+	p->own = session_new(p->st);
+	p->other = session_new(p->st);
+	shuffle_free(p);
+	if (fill != FILL_NONE)
+		populate(p, fill);
+	return p;
+}
+
+void pool_free(struct pool *p)
+{
+	session_end(p->own);
+	session_end(p->other);
+	kvbm_store_exit(p->st);
+	kfree(p->st);
+	free(p);
+}

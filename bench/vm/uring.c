@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+#include "vmbench.h"
+void bench_uring(void) {}
