@@ -497,7 +497,7 @@ static int usage(const char *self)
 	fprintf(stderr,
 		"usage: %s [--ops N] [--seed S] [--policy P] [--twins none|some|many] [--epoch E]\n"
 		"  --ops N    operations for each policy (default 300000)\n"
-		"  --epoch E  only the epoch of this seed, of one policy, and in this process\n",
+		"  --epoch E  only the epoch of this seed, of one policy and kind of twins\n",
 		self);
 	return 2;
 }
@@ -545,9 +545,11 @@ int main(int argc, char **argv)
 	core_setup();
 	if (epoch) {
 		epoch_init(&e, epoch, policy, twins);
-		printf("%s\n", run_epoch(&e) ? "the same" : "different");
-		report(&e);
-		return 0;
+		n = in_child(run_epoch, &e);
+		puts(n ? "the same" : "different");
+		if (!n)
+			report(&e);
+		return !n;
 	}
 
 	for (int p = 0; p < M_POLICIES; p++) {
