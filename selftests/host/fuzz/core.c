@@ -1,0 +1,650 @@
+// SPDX-License-Identifier: MIT
+/*
+ * core.c - libFuzzer on the core: bytes to operations
+ *
+ * Four bytes choose the store; then each operation takes a byte for what it is
+ * and some for what it is about. Three sessions work on one store. Allocations
+ * and waits are taken apart, so that everything else can happen between their
+ * steps; left-over work of the policy is left over between calls. Ids may be
+ * anybody's, or nobody's. Every result is checked for what it claims, and
+ * whenever no allocation is under way the whole store is walked.
+ */
+#include <linux/kernel.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include "walk.h"
+#include "sketch.h"
+
+#define SESSIONS	3
+#define TAKINGS		4
+#define BATCH		9
+
+struct taking {
+	bool used, waits;
+	struct kvbm_taking t;
+	struct kvbm_waiter w;
+	u32 session, n, got;
+};
+
+struct world {
+	const u8 *in;
+	size_t left;
+	struct kvbm_store *st;
+	struct kvbm_session *ses[SESSIONS];
+	struct taking taking[TAKINGS];
+	u32 nr_keys;
+};
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+static u8 next(struct world *w)
+{
+	if (!w->left)
+		return 0;
+	w->left--;
+	return *w->in++;
+}
+
+static void room(struct kvbm_store *st)
+{
+}
+
+static void woken(struct kvbm_waiter *w)
+{
+}
+
+static struct kvbm_session *session_new(struct kvbm_store *st)
+{
+	struct kvbm_session *ses = kzalloc(sizeof(*ses), GFP_KERNEL);
+
+	WALK_CHECK(!kvbm_session_init(ses, st), "no session");
+	return ses;
+}
+
+static void session_end(struct kvbm_session *ses)
+{
+	kvbm_session_exit(ses);
+	kvbm_holds_free(ses);
+	kfree(ses);
+}
+
+static struct kvbm_hash pick_key(struct world *w)
+{
+	u8 b = next(w);
+
+	if (b == 255)
+		return (struct kvbm_hash){ .hi = ~0ULL, .lo = b };
+	if (b == 254)	/* mode 1 for a position of mode 0 */
+		return (struct kvbm_hash){ .hi = 1ULL << 62, .lo = b };
+	return walk_nth_hash(b % w->nr_keys);
+}
+
+/* In range mostly; two beyond it. */
+static u32 pick_id(struct world *w)
+{
+	u32 id = next(w) % (w->st->cfg.total + 2);
+
+	return id == w->st->cfg.total + 1 ? KVBM_NO_BLOCK : id;
+}
+
+static void pick_ids(struct world *w, u32 *ids, u32 n)
+{
+	while (n--)
+		*ids++ = pick_id(w);
+}
+
+/* An element that failed says why, and the reason is a documented one. */
+static void check_step(const struct kvbm_session *ses, u32 done, u32 n,
+		       const struct kvbm_step *step, u32 errnos)
+{
+	static const int all[] = {
+		-EPERM, -EINVAL, -EOVERFLOW, -EDQUOT, -ENOMEM,
+	};
+	u32 i;
+
+	WALK_CHECK(done <= n, "%u of %u", done, n);
+	if (!step->err)
+		return;
+	WALK_CHECK(done < n, "all done, errno %d", step->err);
+	if (ses->dead) {
+		WALK_CHECK(step->err == ses->dead, "errno %d", step->err);
+		return;
+	}
+	for (i = 0; i < ARRAY_SIZE(all); i++)
+		if (errnos & BIT(i) && step->err == all[i])
+			return;
+	WALK_CHECK(0, "errno %d", step->err);
+}
+
+#define E_PERM		BIT(0)
+#define E_INVAL		BIT(1)
+#define E_OVERFLOW	BIT(2)
+#define E_DQUOT		BIT(3)
+#define E_NOMEM		BIT(4)
+
+static void check_held(struct world *w, struct kvbm_session *ses, u32 id,
+		       const struct kvbm_hash *key)
+{
+	const struct kvbm_slot *s;
+
+	WALK_CHECK(id < w->st->cfg.total, "block %u", id);
+	s = &w->st->slots[id];
+	WALK_CHECK((walk_state(s) == KVBM_STATE_PRIMARY ||
+		    walk_state(s) == KVBM_STATE_DUPLICATE) &&
+		   kvbm_slot_is(s, key) && kvbm_count_held(ses, id),
+		   "block %u is not what it should be", id);
+}
+
+/* What a call could not do under its locks, now or some other time. */
+static void maybe_ready(struct world *w, struct kvbm_session *ses,
+			struct kvbm_step *step, u8 how)
+{
+	if (how & 64 || step->page_of != KVBM_NIL)
+		WALK_CHECK(!kvbm_session_ready(ses, step), "not ready");
+}
+
+static void do_hold(struct world *w, struct kvbm_session *ses, u8 how,
+		    bool scan)
+{
+	u32 n = 1 + how % BATCH, i, done, hits;
+	struct kvbm_step step = KVBM_STEP_INIT;
+	struct kvbm_hash keys[BATCH];
+	struct kvbm_chunk c;
+
+	for (i = 0; i < n; i++) {
+		keys[i] = pick_key(w);
+		c.keys[i] = keys[i];
+	}
+	if (scan)
+		done = kvbm_scan_chunk(ses, &c, n, n, how & 128, &hits, &step);
+	else
+		done = kvbm_match_chunk(ses, &c, n, n, &step);
+	check_step(ses, done, n, &step, E_DQUOT | E_OVERFLOW);
+	for (i = 0; i < done; i++)
+		if (!scan || c.ids[i] != KVBM_NO_BLOCK)
+			check_held(w, ses, c.ids[i], &keys[i]);
+	maybe_ready(w, ses, &step, how);
+}
+
+static void do_upgrade(struct world *w, struct kvbm_session *ses, u8 how)
+{
+	struct kvbm_step step = KVBM_STEP_INIT;
+	u32 ids[BATCH], n = 1 + how % BATCH, i, done, hits;
+	struct kvbm_weak weak[BATCH];
+
+	for (i = 0; i < n; i++) {
+		u32 id = pick_id(w);
+
+		weak[i].block = id;
+		weak[i].generation = 0;
+		weak[i].hash = pick_key(w);
+		if (id < w->st->cfg.total && next(w) & 1) {
+			weak[i].generation =
+				kvbm_w_gen(kvbm_slot_word(&w->st->slots[id]));
+			weak[i].hash = w->st->slots[id].key;
+		}
+	}
+	done = kvbm_upgrade_chunk(ses, weak, ids, n, &hits, &step);
+	check_step(ses, done, n, &step, E_DQUOT | E_OVERFLOW);
+	for (i = 0; i < done; i++)
+		if (ids[i] != KVBM_NO_BLOCK)
+			check_held(w, ses, ids[i], &weak[i].hash);
+	maybe_ready(w, ses, &step, how);
+}
+
+static void do_ids(struct world *w, struct kvbm_session *ses, u8 op, u8 how)
+{
+	struct kvbm_step step = KVBM_STEP_INIT;
+	u32 ids[BATCH], n = 1 + how % BATCH, done;
+
+	pick_ids(w, ids, n);
+	switch (op) {
+	case 0:
+		done = kvbm_release_chunk(ses, ids, n, next(w) % 8, &step);
+		check_step(ses, done, n, &step, E_PERM);
+		break;
+	case 1:
+		done = kvbm_retain_chunk(ses, ids, n, &step);
+		check_step(ses, done, n, &step, E_PERM | E_INVAL | E_OVERFLOW);
+		break;
+	case 2:
+		done = kvbm_set_reset_chunk(ses, ids, n, how & 128, &step);
+		check_step(ses, done, n, &step, E_PERM);
+		break;
+	default:
+		done = kvbm_unstage_chunk(ses, ids, n, &step);
+		check_step(ses, done, n, &step, E_PERM);
+	}
+	maybe_ready(w, ses, &step, how);
+}
+
+/* Ids of what the session owns, mostly, so that the call gets anywhere. */
+static void pick_owned(struct world *w, struct kvbm_session *ses, u32 *ids,
+		       u32 n)
+{
+	u32 i, id = next(w) % w->st->cfg.total, tries;
+
+	for (i = 0; i < n; i++) {
+		for (tries = 0; tries < w->st->cfg.total; tries++) {
+			if (kvbm_count_owned(ses, id))
+				break;
+			id = (id + 1) % w->st->cfg.total;
+		}
+		ids[i] = id;
+		id = (id + 1) % w->st->cfg.total;
+	}
+}
+
+static void do_stage(struct world *w, struct kvbm_session *ses, u8 how)
+{
+	struct kvbm_step step = KVBM_STEP_INIT;
+	u32 ids[BATCH], tokens[BATCH], n = 1 + how % BATCH, i, done;
+	struct kvbm_hash keys[BATCH];
+
+	pick_owned(w, ses, ids, n);
+	for (i = 0; i < n; i++) {
+		keys[i] = pick_key(w);
+		tokens[i] = how & 128 ? next(w) % 4 ? 16 : 15 : 16;
+	}
+	done = kvbm_stage_chunk(ses, ids, keys, how & 32 ? tokens : NULL, n,
+				&step);
+	check_step(ses, done, n, &step, E_PERM | E_INVAL);
+	maybe_ready(w, ses, &step, how);
+}
+
+static void do_register(struct world *w, struct kvbm_session *ses, u8 how)
+{
+	struct kvbm_step step = KVBM_STEP_INIT;
+	struct kvbm_registered out[BATCH];
+	struct kvbm_hash keys[BATCH];
+	u32 ids[BATCH], n = 1 + how % BATCH, i, done;
+	bool staged = how & 32;
+
+	pick_owned(w, ses, ids, n);
+	for (i = 0; i < n; i++) {
+		keys[i] = pick_key(w);
+		if (staged && ids[i] < w->st->cfg.total)
+			keys[i] = w->st->slots[ids[i]].key;
+	}
+	done = kvbm_register_chunk(ses, ids, staged ? NULL : keys, n,
+				   how & 128, out, &step);
+	check_step(ses, done, n, &step, E_PERM | E_INVAL | E_OVERFLOW | E_DQUOT);
+	for (i = 0; i < done; i++) {
+		WALK_CHECK(out[i].kind <= KVBM_KIND_DEDUP, "kind %u",
+			   out[i].kind);
+		WALK_CHECK((out[i].kind == KVBM_KIND_DEDUP) ==
+			   (out[i].block != ids[i]), "kind %u, block %u",
+			   out[i].kind, out[i].block);
+		check_held(w, ses, out[i].block, &keys[i]);
+	}
+	maybe_ready(w, ses, &step, how);
+}
+
+/* --- allocations, in pieces --------------------------------------------- */
+
+static void end_taking(struct world *w, struct taking *tk, bool commit)
+{
+	struct kvbm_session *ses = w->ses[tk->session];
+	int err;
+
+	if (!commit) {
+		kvbm_alloc_abort(&tk->t);
+	} else {
+		err = kvbm_alloc_commit(&tk->t);
+		WALK_CHECK(err == ses->dead, "errno %d", err);
+	}
+	tk->used = false;
+}
+
+static void take_some(struct world *w, struct taking *tk)
+{
+	struct kvbm_chunk c;
+	u32 evicted, i;
+	int got = kvbm_alloc_chunk(&tk->t, &c, &evicted);
+
+	WALK_CHECK(got >= 0 && evicted <= (u32)got, "%d, %u evicted", got,
+		   evicted);
+	for (i = 0; i < (u32)got; i++)
+		WALK_CHECK(walk_state(&w->st->slots[c.ids[i]]) ==
+			   KVBM_STATE_MUTABLE, "block %u", c.ids[i]);
+	tk->got += got;
+	if (!tk->t.left && !tk->t.reset_only)
+		WALK_CHECK(tk->got == tk->n, "%u of %u", tk->got, tk->n);
+}
+
+static void stop_waiting(struct world *w, struct taking *tk, u8 how)
+{
+	struct kvbm_session *ses = w->ses[tk->session];
+	bool granted = tk->w.granted;
+	int err, why = 0;
+
+	if (!granted || how & 1)
+		why = ses->dead ?: -ETIMEDOUT;
+	err = kvbm_alloc_end_wait(&tk->t, &tk->w, why, ses->dead || how & 2);
+	tk->waits = false;
+	if (granted && !(why && (ses->dead || how & 2)))
+		WALK_CHECK(!err, "a grant ended in errno %d", err);
+	else
+		WALK_CHECK(err == why && err, "errno %d, not %d", err, why);
+	if (err)
+		tk->used = false;
+}
+
+static void do_begin(struct world *w, u32 s, u8 how)
+{
+	struct kvbm_session *ses = w->ses[s];
+	bool others = w->st->nr_waiters;
+	struct taking *tk = NULL;
+	u32 i, n = how % (w->st->cfg.total + 1);
+	u8 kind = next(w) % 3;
+	int err;
+
+	for (i = 0; i < TAKINGS; i++)
+		if (!w->taking[i].used)
+			tk = &w->taking[i];
+	if (!tk)
+		return;
+	memset(tk, 0, sizeof(*tk));
+	tk->session = s;
+	tk->n = n;
+	tk->w.n = n;
+	tk->w.wake = woken;
+	err = kvbm_alloc_begin(&tk->t, ses, n, kind == 0,
+			       kind == 1 ? &tk->w : NULL);
+	tk->used = !err || err == -EINPROGRESS;
+	tk->waits = err == -EINPROGRESS;
+	if (!err && n && kind)
+		WALK_CHECK(!others, "overtook %u", w->st->nr_waiters);
+	if (err)
+		WALK_CHECK(err == ses->dead ||
+			   (err == -EINPROGRESS && kind == 1) ||
+			   (err == -ENOSPC && kind == 2) ||
+			   (err == -EDQUOT && w->st->cfg.max_held),
+			   "errno %d", err);
+}
+
+static void do_go_on(struct world *w, u8 how)
+{
+	struct taking *tk = &w->taking[how % TAKINGS];
+
+	if (!tk->used)
+		return;
+	if (tk->waits)
+		stop_waiting(w, tk, how / TAKINGS);
+	else if (tk->t.left)
+		take_some(w, tk);
+	else
+		end_taking(w, tk, true);
+}
+
+static void do_abort(struct world *w, u8 how)
+{
+	struct taking *tk = &w->taking[how % TAKINGS];
+
+	if (tk->used && !tk->waits)
+		end_taking(w, tk, false);
+}
+
+/* All the way: allocate, register, and perhaps release, last one first. */
+static void do_cycle(struct world *w, u32 s, u8 how)
+{
+	struct kvbm_session *ses = w->ses[s];
+	u32 n = 1 + how % BATCH, i, evicted, at = 0;
+	struct kvbm_registered out[BATCH];
+	struct kvbm_hash keys[BATCH];
+	u32 ids[BATCH], first = next(w);
+	struct kvbm_taking t;
+	struct kvbm_chunk c;
+	int got;
+
+	n = min(n, w->st->cfg.total);
+	if (kvbm_alloc_begin(&t, ses, n, false, NULL))
+		return;
+	while (t.left) {
+		got = kvbm_alloc_chunk(&t, &c, &evicted);
+		WALK_CHECK(got >= 0, "errno %d", got);
+		for (i = 0; i < (u32)got; i++)
+			ids[at++] = c.ids[i];
+	}
+	WALK_CHECK(at == n && !kvbm_alloc_commit(&t), "%u of %u", at, n);
+	for (i = 0; i < n; i++)
+		keys[i] = walk_nth_hash((first + i) % w->nr_keys);
+	for (at = 0; at < n;) {
+		struct kvbm_step step = KVBM_STEP_INIT;
+
+		at += kvbm_register_chunk(ses, ids + at, keys + at, n - at,
+					  how & 128, out + at, &step);
+		check_step(ses, at, n, &step, E_OVERFLOW);
+		if (step.err)
+			break;
+		WALK_CHECK(!kvbm_session_ready(ses, &step), "not ready");
+	}
+	if (how & 64)
+		return;
+	while (at--) {
+		struct kvbm_step step = KVBM_STEP_INIT;
+
+		kvbm_release_chunk(ses, &out[at].block, 1,
+				   KVBM_RELEASE_REGISTERED, &step);
+		check_step(ses, 0, 1, &step, 0);
+		kvbm_store_settle(w->st);
+	}
+}
+
+/* A queue whose head could be served is a lost wake-up. */
+static void check_queue(struct world *w)
+{
+	struct kvbm_waiter *first;
+
+	spin_lock(&w->st->lock);
+	if (!list_empty(&w->st->waiters)) {
+		first = list_first_entry(&w->st->waiters, struct kvbm_waiter,
+					 link);
+		WALK_CHECK(first->n > kvbm_room(w->st), "%u wanted, room %u",
+			   first->n, kvbm_room(w->st));
+	}
+	WALK_CHECK(w->st->reserved <= w->st->free.len + w->st->nr_inactive,
+		   "%u reserved", w->st->reserved);
+	spin_unlock(&w->st->lock);
+}
+
+static bool quiet(struct world *w)
+{
+	u32 i;
+
+	for (i = 0; i < TAKINGS; i++)
+		if (w->taking[i].used)
+			return false;
+	return true;
+}
+
+static void finish_all(struct world *w, u32 session)
+{
+	u32 i;
+
+	for (i = 0; i < TAKINGS; i++) {
+		struct taking *tk = &w->taking[i];
+
+		if (!tk->used || tk->session != session)
+			continue;
+		if (tk->waits)
+			stop_waiting(w, tk, 3);
+		if (tk->used)
+			end_taking(w, tk, false);
+	}
+}
+
+/* --- the rest ----------------------------------------------------------- */
+
+static void do_look(struct world *w, struct kvbm_session *ses, u8 how)
+{
+	struct kvbm_block_info info = {};
+	struct kvbm_counts counts = {};
+	struct kvbm_stats stats = {};
+	struct kvbm_chunk c;
+	struct kvbm_slot *s;
+	u32 id = pick_id(w);
+	u8 out[KVBM_CHUNK];
+	int err;
+
+	kvbm_store_counts(w->st, &counts);
+	WALK_CHECK(counts.available == counts.reset + counts.inactive,
+		   "%u", counts.available);
+	kvbm_store_stats(w->st, &stats);
+	WALK_CHECK(stats.allocations >= stats.allocations_from_reset &&
+		   stats.registrations >= stats.duplicate_blocks +
+		   stats.registration_dedup, "counters");
+	kvbm_poll_room(ses);
+	err = kvbm_block_info(ses, id, &info);
+	WALK_CHECK(err == (id < w->st->cfg.total ? 0 : -EINVAL), "errno %d",
+		   err);
+	c.keys[0] = pick_key(w);
+	c.keys[1] = c.keys[0];
+	kvbm_presence(w->st, &c, 1, out);
+	s = kvbm_index_lookup(w->st, &c.keys[1]);
+	if (!s)
+		WALK_CHECK(out[0] == KVBM_ABSENT, "presence %u", out[0]);
+	else if (walk_state(s) == KVBM_STATE_PRIMARY)
+		WALK_CHECK(out[0] == KVBM_ACTIVE, "presence %u", out[0]);
+	else
+		WALK_CHECK(out[0] == KVBM_INACTIVE ||
+			   (out[0] == KVBM_ABSENT && w->st->reserved),
+			   "presence %u", out[0]);
+	if (!w->st->sketch)
+		return;
+	c.keys[0] = c.keys[1];
+	kvbm_sketch_touch(w->st->sketch, c.keys, 1);
+	WALK_CHECK(kvbm_sketch_read(w->st->sketch, c.keys) <= 15, "count");
+}
+
+static void one_op(struct world *w)
+{
+	u8 what = next(w), how = next(w);
+	u32 s = how / 8 % SESSIONS;
+	struct kvbm_session *ses = w->ses[s];
+
+	switch (what % 20) {
+	case 0:
+	case 1:
+		do_hold(w, ses, how, false);
+		break;
+	case 2:
+		do_hold(w, ses, how, true);
+		break;
+	case 3:
+		do_upgrade(w, ses, how);
+		break;
+	case 4:
+	case 5:
+		do_ids(w, ses, 0, how);
+		break;
+	case 6:
+		do_ids(w, ses, 1 + next(w) % 3, how);
+		break;
+	case 7:
+		do_stage(w, ses, how);
+		break;
+	case 8:
+	case 9:
+		do_register(w, ses, how);
+		break;
+	case 10:
+		do_begin(w, s, how);
+		break;
+	case 11:
+	case 12:
+		do_go_on(w, how);
+		break;
+	case 13:
+		do_abort(w, how);
+		break;
+	case 14:
+		do_look(w, ses, how);
+		break;
+	case 15:
+		kvbm_reset_inactive_chunk(w->st, 1 + how % 8);
+		break;
+	case 16:
+	case 17:
+	case 18:
+		do_cycle(w, s, how);
+		break;
+	default:
+		if (how & 1) {
+			kvbm_session_kill(ses, -ESHUTDOWN);
+			break;
+		}
+		finish_all(w, s);
+		session_end(ses);
+		w->ses[s] = session_new(w->st);
+	}
+}
+
+static void run(struct world *w)
+{
+	u8 a = next(w), b = next(w), c = next(w), d = next(w);
+	struct kvbm_config cfg = {
+		.policy = kvbm_evict_nth(a % 5),
+		.total = 1 + b % 48,
+		.reject = c & 1,
+		.reset = (c & 6) == 6,
+		.max_held = c & 8 ? 1 + d % 8 : 0,
+		.max_sessions = SESSIONS,
+	};
+	struct walk_counts counts;
+	u32 i, ops = 0;
+
+	if (cfg.policy->needs_frequency || c & 16)
+		cfg.freq_capacity = 1 + d;
+	WALK_CHECK(!kvbm_config_check(&cfg), "not a config");
+	w->nr_keys = 8 + d % 64;
+	w->st = kzalloc(sizeof(*w->st), GFP_KERNEL);
+	w->st->room = room;
+	WALK_CHECK(!kvbm_store_init(w->st, &cfg), "no store");
+	for (i = 0; i < SESSIONS; i++)
+		w->ses[i] = session_new(w->st);
+
+	while (w->left && ops++ < 2000) {
+		one_op(w);
+		host_run_work();
+		check_queue(w);
+		if (quiet(w))
+			walk_store(w->st, &counts);
+	}
+
+	for (i = 0; i < SESSIONS; i++)
+		finish_all(w, i);
+	walk_store(w->st, &counts);
+	for (i = 0; i < SESSIONS; i++)
+		session_end(w->ses[i]);
+	walk_store(w->st, &counts);
+	WALK_CHECK(counts.state[KVBM_STATE_RESET] +
+		   counts.state[KVBM_STATE_INACTIVE] == cfg.total,
+		   "not all came back");
+	kvbm_store_exit(w->st);
+	kfree(w->st);
+	host_drain();
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	host_work_manual(true);
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	struct world w = { .in = data, .left = size };
+	struct host_mem before, after;
+
+	/* The same secrets each time: an input repeats. */
+	host_seed(1);
+	kvbm_index_secrets();
+	host_mem_stats(&before);
+	run(&w);
+	host_mem_stats(&after);
+	WALK_CHECK(before.objects == after.objects, "%zu objects lost",
+		   after.objects - before.objects);
+	return 0;
+}
