@@ -67,7 +67,7 @@ static const char splat_words[] =
 	"|Invalid wait context|bad unlock balance|held lock freed"
 	"|lock held when returning to user|still has locks held"
 	"|Objects remaining in|kmem_cache_destroy|Slab 0x"
-	"|new suspected memory leaks|page allocation failure|vmalloc error"
+	"|page allocation failure|vmalloc error"
 	"|invoked oom-killer|Bad page |bad: scheduling"
 	"|usercopy: Kernel memory|stack-protector|corrupted stack"
 	"|tried to init an initialized object|cannot create duplicate"
@@ -576,7 +576,8 @@ int main(int argc, char **argv)
 	if (early > 128)
 		finish(early);
 	if (early == STUCK) {
-		show_tail();
+		if (!guest.hello)
+			show_tail();
 		finish(STUCK);
 	}
 

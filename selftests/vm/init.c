@@ -15,6 +15,7 @@
  *   kmemleak        look for memory leaked by the module afterwards
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -336,34 +337,82 @@ static void unload_module(void)
 			  strerror(errno));
 }
 
-/*
- * Whether a kmemleak report is about the module: by its name or, once it is
- * gone and its symbols with it, by an address in the range it had.
- */
-static bool report_is_ours(const char *report, struct range r)
+/* The module's functions, by /proc/kallsyms, for when it is gone. */
+static struct symbol { unsigned long at; char name[60]; } *symbols;
+static int nsymbols;
+
+static void keep_symbols(void)
 {
-	char tag[80];
-	const char *p = report;
+	char *text = get_file("/proc/kallsyms"), *line, *save;
+	char owner[80], want[80];
+	struct symbol s;
 
-	snprintf(tag, sizeof(tag), "[%s]", module_name());
-	if (strstr(report, tag))
-		return true;
-	while ((p = strstr(p, " 0xffff"))) {
-		unsigned long at = strtoul(p, NULL, 16);
-
-		if (at >= r.start && at < r.end)
-			return true;
-		p++;
+	snprintf(want, sizeof(want), "[%s]", module_name());
+	for (line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		if (sscanf(line, "%lx %*c %59s %79s", &s.at, s.name,
+			   owner) != 3 || strcmp(owner, want))
+			continue;
+		symbols = realloc(symbols, (nsymbols + 1) * sizeof(s));
+		symbols[nsymbols++] = s;
 	}
-	return false;
+	free(text);
 }
 
-static void show_leaks(struct range r, const char *when)
+static const struct symbol *symbol_of(unsigned long at)
+{
+	const struct symbol *best = NULL;
+
+	for (int i = 0; i < nsymbols; i++)
+		if (symbols[i].at <= at && (!best || symbols[i].at > best->at))
+			best = &symbols[i];
+	return best;
+}
+
+/*
+ * Sends a kmemleak report if it is about the module, whose addresses it
+ * cannot name when the module has been removed: we can.
+ */
+static bool show_report(char *report, struct range r)
+{
+	char out[VM_MAX], tag[80], *line, *save;
+	bool ours = false;
+	size_t len = 0;
+
+	snprintf(tag, sizeof(tag), "[%s]", module_name());
+	for (line = strtok_r(report, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		const char *p = strstr(line, " 0xffff");
+		unsigned long at = p ? strtoul(p, NULL, 16) : 0;
+		const struct symbol *s = NULL;
+
+		if (at >= r.start && at < r.end)
+			s = symbol_of(at);
+		ours |= s || strstr(line, tag);
+		if (len < sizeof(out) && s)
+			len += snprintf(out + len, sizeof(out) - len,
+					"%s %s+%#lx\n", line, s->name,
+					at - s->at);
+		else if (len < sizeof(out))
+			len += snprintf(out + len, sizeof(out) - len, "%s\n",
+					line);
+	}
+	if (ours)
+		send_text(VM_NOTE, "%s", out);
+	return ours;
+}
+
+static void leak_check(void)
 {
 	static const char start[] = "unreferenced object";
+	struct range r = module_range();
 	char *text, *p;
 	int i, found = 0;
 
+	if (!r.start)
+		give_up("no module to look for leaks of");
+	keep_symbols();
+	unload_module();
 	/* Objects younger than 5 s are not reported, nor are those that
 	 * only one scan has seen.
 	 */
@@ -383,27 +432,39 @@ static void show_leaks(struct range r, const char *when)
 
 		if (next)
 			next[-1] = '\0';
-		if (report_is_ours(p, r)) {
-			found++;
-			send_text(VM_NOTE, "%.*s\n", VM_MAX - 8, p);
-		}
+		found += show_report(p, r);
 		p = next;
 	}
 	free(text);
 	if (found)
-		send_text(VM_BAD, "kmemleak: %d leaked objects %s", found,
-			  when);
+		send_text(VM_BAD, "kmemleak: %d leaked objects", found);
 }
 
-static void leak_check(void)
+/* Tells where every process of the command is, and what the kernel does. */
+static void show_tasks(void)
 {
-	struct range r = module_range();
+	struct dirent *d;
+	DIR *dir = opendir("/proc");
 
-	if (!r.start)
-		give_up("no module to look for leaks of");
-	show_leaks(r, "with the module loaded");
-	unload_module();
-	show_leaks(r, "after the module was removed");
+	while (dir && (d = readdir(dir))) {
+		char path[300], *name, *stack;
+
+		if (atoi(d->d_name) <= 1)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", d->d_name);
+		name = get_file(path);
+		snprintf(path, sizeof(path), "/proc/%s/stack", d->d_name);
+		stack = get_file(path);
+		if (name[0])
+			send_text(VM_NOTE, "%s %.200s\n%.700s", d->d_name,
+				  name, stack);
+		free(name);
+		free(stack);
+	}
+	if (dir)
+		closedir(dir);
+	put_file("/proc/sysrq-trigger", "l");
+	put_file("/proc/sysrq-trigger", "w");
 }
 
 /* Takes frames out of what came from the host. */
@@ -434,8 +495,7 @@ static void from_host(void)
 			in.eof = true;
 			break;
 		case VM_STUCK:
-			put_file("/proc/sysrq-trigger", "l");
-			put_file("/proc/sysrq-trigger", "w");
+			show_tasks();
 			break;
 		}
 		len -= sizeof(head) + head.len;
