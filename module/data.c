@@ -66,13 +66,11 @@ static noinline_for_stack int op_match(struct kvbm_session *ses, void __user *ua
 		u32 got, n = min(args.count - done, KVBM_CHUNK);
 		struct kvbm_step step = KVBM_STEP_INIT;
 
-		if (copy_from_user(c.keys, uhashes + done,
-				   n * sizeof(c.keys[0])))
+		if (kvbm_fetch_hashes(c.keys, uhashes + done, n))
 			return -EFAULT;
 		got = kvbm_match_chunk(ses, &c, n, asked, &step);
 		asked = 0;
-		if ((got && copy_to_user(uids + done, c.ids,
-					 got * sizeof(c.ids[0]))) ||
+		if (kvbm_tell_ids(uids + done, c.ids, got) ||
 		    put_user(done + got, &u->hits) ||
 		    put_user(done + got, &u->done)) {
 			kvbm_unhold(ses, c.ids, got);
@@ -113,15 +111,13 @@ static noinline_for_stack int op_scan(struct kvbm_session *ses, void __user *uar
 		u32 got, hit, n = min(args.count - done, KVBM_CHUNK);
 		struct kvbm_step step = KVBM_STEP_INIT;
 
-		if (copy_from_user(c.keys, uhashes + done,
-				   n * sizeof(c.keys[0])))
+		if (kvbm_fetch_hashes(c.keys, uhashes + done, n))
 			return -EFAULT;
 		got = kvbm_scan_chunk(ses, &c, n, asked,
 				      args.flags & KVBM_SCAN_TOUCH, &hit,
 				      &step);
 		asked = 0;
-		if ((got && copy_to_user(uids + done, c.ids,
-					 got * sizeof(c.ids[0]))) ||
+		if (kvbm_tell_ids(uids + done, c.ids, got) ||
 		    put_user(hits + hit, &u->hits) ||
 		    put_user(done + got, &u->done)) {
 			kvbm_unhold(ses, c.ids, got);
@@ -221,10 +217,9 @@ static noinline_for_stack int op_ids(struct kvbm_session *ses, unsigned int op,
 		u32 got, n = min(args.count - done, KVBM_CHUNK);
 		struct kvbm_step step = KVBM_STEP_INIT;
 
-		if (copy_from_user(ids, uids + done, n * sizeof(ids[0]))) {
-			err = -EFAULT;
+		err = kvbm_fetch_ids(ids, uids + done, n);
+		if (err)
 			break;
-		}
 		got = ids_chunk(ses, op, args.flags, ids, n, &step);
 		done += got;
 		err = after_chunk(ses, got < n, &step);

@@ -20,9 +20,6 @@
 #include "locked.h"
 #include "sketch.h"
 
-/* Retries when a slot is recycled between look-up and reference. */
-#define HOLD_RETRIES	3
-
 /**
  * kvbm_get_locked() - take a reference on a registered block
  * @st: the store, locked
@@ -70,19 +67,17 @@ static __always_inline bool get_unlocked(struct kvbm_slot *s,
 enum get_result { GET_OK, GET_MISS, GET_END };
 
 /* Where one block of a chunk is idle, the others mostly are. */
-static noinline_for_stack void warm_idle(struct kvbm_store *st, struct bucket_table *tbl,
-		      const struct kvbm_chunk *c, u32 i, u32 n)
+static noinline_for_stack void warm_idle(struct kvbm_store *st,
+					 const struct kvbm_chunk *c, u32 i,
+					 u32 n)
 {
 	u32 ids[KVBM_CHUNK];
 	u32 idle = 0;
 
-	for (; i < n; i++) {
-		struct kvbm_slot *s;
-
-		s = kvbm_index_find(st, tbl, &c->keys[i], c->bucket[i]);
-		if (s && !kvbm_w_refs(kvbm_slot_word(s)))
-			ids[idle++] = kvbm_slot_id(st, s);
-	}
+	for (; i < n; i++)
+		if (c->first[i] != KVBM_NIL &&
+		    !kvbm_w_refs(kvbm_slot_word(&st->slots[c->first[i]])))
+			ids[idle++] = c->first[i];
 	st->cfg.policy->warm(st, ids, idle, KVBM_WARM_REMOVE);
 }
 
@@ -92,23 +87,23 @@ static noinline_for_stack void warm_idle(struct kvbm_store *st, struct bucket_ta
  */
 static noinline enum get_result
 get_slow(struct kvbm_session *ses, struct bucket_table *tbl,
-	 const struct kvbm_chunk *c, u32 i, u32 n, struct kvbm_locked *l,
-	 u32 *id, struct kvbm_step *step)
+	 const struct kvbm_chunk *c, u32 i, u32 n, struct kvbm_slot *s,
+	 struct kvbm_locked *l, u32 *id, struct kvbm_step *step)
 {
-	const struct kvbm_hash *key = &c->keys[i];
 	struct kvbm_store *st = ses->store;
-	u32 bucket = c->bucket[i];
-	struct kvbm_slot *s;
 	u32 *cnt;
 
 	if (!l->held && st->cfg.policy->warm)
-		warm_idle(st, tbl, c, i, n);
+		warm_idle(st, c, i, n);
 	if (!kvbm_lock_store(l))
 		return GET_END;
-	/* Under the lock, what the table has is PRIMARY and stays so. */
-	s = kvbm_index_find(st, tbl, key, bucket);
-	if (!s)
-		return GET_MISS;
+	/* Under the lock, what is PRIMARY is in the table, and stays so. */
+	if (kvbm_w_state(kvbm_slot_word(s)) != KVBM_STATE_PRIMARY ||
+	    !kvbm_slot_is(s, &c->keys[i])) {
+		s = kvbm_index_find(st, tbl, &c->keys[i], c->bucket[i]);
+		if (!s)
+			return GET_MISS;
+	}
 	*id = kvbm_slot_id(st, s);
 	cnt = kvbm_count(ses, *id);
 	if (!cnt) {
@@ -116,7 +111,6 @@ get_slow(struct kvbm_session *ses, struct bucket_table *tbl,
 		return GET_END;
 	}
 	if (*cnt) {
-		/* The unlocked look-up met a slot that was being recycled. */
 		if (*cnt >= KVBM_MAX_HOLDS) {
 			step->err = -EOVERFLOW;
 			return GET_END;
@@ -135,39 +129,33 @@ get_block(struct kvbm_session *ses, struct bucket_table *tbl,
 	  const struct kvbm_chunk *c, u32 i, u32 n, struct kvbm_locked *l,
 	  u32 *id, struct kvbm_step *step)
 {
-	const struct kvbm_hash *key = &c->keys[i];
 	struct kvbm_store *st = ses->store;
-	u32 bucket = c->bucket[i];
-	u32 tries = HOLD_RETRIES;
 	struct kvbm_slot *s;
 	u32 *cnt;
 
-	do {
-		s = kvbm_index_find(st, tbl, key, bucket);
-		if (!s)
-			return GET_MISS;
-		*id = kvbm_slot_id(st, s);
-		cnt = kvbm_count(ses, *id);
-		if (unlikely(!cnt)) {
-			step->page_of = *id;
-			return GET_END;
-		}
-		if (*cnt) {
-			if (unlikely(*cnt >= KVBM_MAX_HOLDS))
-				break;
-			++*cnt;
-			return GET_OK;
-		}
-		if (unlikely(ses->held + ses->taking >= ses->max_held)) {
-			step->err = -EDQUOT;
-			return GET_END;
-		}
-		if (likely(get_unlocked(s, key))) {
-			kvbm_count_first(ses, *id, cnt, 1);
-			return GET_OK;
-		}
-	} while (!kvbm_slot_is(s, key) && --tries);
-	return get_slow(ses, tbl, c, i, n, l, id, step);
+	s = kvbm_index_find_at(st, tbl, c, i);
+	if (!s)
+		return GET_MISS;
+	*id = kvbm_slot_id(st, s);
+	cnt = kvbm_count(ses, *id);
+	if (unlikely(!cnt)) {
+		step->page_of = *id;
+		return GET_END;
+	}
+	if (*cnt && likely(*cnt < KVBM_MAX_HOLDS)) {
+		++*cnt;
+		return GET_OK;
+	}
+	if (unlikely(ses->held + ses->taking >= ses->max_held)) {
+		step->err = *cnt ? -EOVERFLOW : -EDQUOT;
+		return GET_END;
+	}
+	if (likely(!*cnt && get_unlocked(s, &c->keys[i]))) {
+		kvbm_count_first(ses, *id, cnt, 1);
+		return GET_OK;
+	}
+	/* Idle, or recycled between the look-up and the reference. */
+	return get_slow(ses, tbl, c, i, n, s, l, id, step);
 }
 
 static __always_inline u32 hold_chunk(struct kvbm_session *ses,
@@ -465,7 +453,7 @@ void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out)
 		u64 w;
 
 		out[i] = KVBM_ABSENT;
-		s = kvbm_index_find(st, tbl, &c->keys[i], c->bucket[i]);
+		s = kvbm_index_find_at(st, tbl, c, i);
 		if (!s)
 			continue;
 		w = atomic64_read_acquire(&s->word);

@@ -98,18 +98,43 @@ static inline void kvbm_index_prefetch_slot(struct bucket_table *tbl,
 	prefetch(rht_ptr_rcu(bkt));
 }
 
-/* Fill c->bucket[0..n-1] and bring in what the look-ups will touch. */
+/* The first slot of a bucket, brought in, or NIL. */
+static inline u32 kvbm_index_first(struct kvbm_store *st,
+				   struct bucket_table *tbl, u32 bucket)
+{
+	struct rhash_lock_head __rcu *const *bkt = rht_bucket(tbl, bucket);
+	struct rhash_head *he = rht_ptr_rcu(bkt);
+	struct kvbm_slot *s;
+
+	if (rht_is_a_nulls(he))
+		return KVBM_NIL;
+	s = container_of(he, struct kvbm_slot, node);
+	prefetch(s);
+	return kvbm_slot_id(st, s);
+}
+
+/*
+ * Fill c->bucket and c->first [0..n-1] and bring in what the look-ups will
+ * touch.
+ */
 static inline void kvbm_index_prepare(struct kvbm_store *st,
 				      struct bucket_table *tbl,
 				      struct kvbm_chunk *c, u32 n)
 {
+	/* Copies: the compiler cannot know that nobody changes them. */
 	const struct kvbm_index_secret secret = kvbm_index_secret;
+	u32 seed = tbl->hash_rnd, mask = tbl->size - 1;
 	u32 i;
 
+	for (i = 0; i < n; i++) {
+		u32 h = kvbm_index_hash(&c->keys[i], secret, seed);
+
+		c->bucket[i] = h & mask;
+		/* Only a table without memory is nested; no matter here. */
+		prefetch(&tbl->buckets[h & mask]);
+	}
 	for (i = 0; i < n; i++)
-		c->bucket[i] = kvbm_index_bucket(tbl, &c->keys[i], secret);
-	for (i = 0; i < n; i++)
-		kvbm_index_prefetch_slot(tbl, c->bucket[i]);
+		c->first[i] = kvbm_index_first(st, tbl, c->bucket[i]);
 }
 
 /* Under RCU: the slot that carries the key, or NULL. */
@@ -136,6 +161,30 @@ kvbm_index_find(struct kvbm_store *st, struct bucket_table *tbl,
 	if (unlikely(rcu_access_pointer(tbl->future_tbl)))
 		return rhashtable_lookup(&st->index, key, kvbm_index_params);
 	return NULL;
+}
+
+/*
+ * The same for element @i of a prepared chunk: on from the slot that was first
+ * in the bucket when that was prepared, in the same RCU read section.
+ */
+static __always_inline struct kvbm_slot *
+kvbm_index_find_at(struct kvbm_store *st, struct bucket_table *tbl,
+		   const struct kvbm_chunk *c, u32 i)
+{
+	struct rhash_head *he;
+
+	if (likely(c->first[i] != KVBM_NIL)) {
+		he = &st->slots[c->first[i]].node;
+		rht_for_each_rcu_from(he, he, tbl, c->bucket[i]) {
+			struct kvbm_slot *s;
+
+			s = container_of(he, struct kvbm_slot, node);
+			if (likely(kvbm_slot_is(s, &c->keys[i])))
+				return s;
+		}
+	}
+	/* Not there, or moved, or a rehash is under way. */
+	return kvbm_index_find(st, tbl, &c->keys[i], c->bucket[i]);
 }
 
 /* One key, outside a chunk. */

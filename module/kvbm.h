@@ -247,13 +247,15 @@ struct kvbm_session {
  *	stack
  * @keys: sequence hashes in, or evicted ones out
  * @ids: block ids in or out
- * @bucket: hash table buckets, while ids are not known yet
+ * @bucket: hash table buckets
+ * @first: first slots of the buckets, while ids are not known yet
  */
 struct kvbm_chunk {
 	struct kvbm_hash keys[KVBM_CHUNK];
+	u32 bucket[KVBM_CHUNK];
 	union {
 		u32 ids[KVBM_CHUNK];
-		u32 bucket[KVBM_CHUNK];
+		u32 first[KVBM_CHUNK];
 	};
 };
 

@@ -34,6 +34,12 @@ void *memdup_user(const void __user *src, size_t len);
 #define put_user(x, ptr) ({                                           \
 	typeof(*(ptr)) __pu = (x);                                    \
 	copy_to_user((ptr), &__pu, sizeof(__pu)) ? -EFAULT : 0; })
+#define user_access_begin(p, n) access_ok(p, n)
+#define user_access_end() ((void)0)
+#define unsafe_get_user(x, ptr, label) do {                           \
+	if (get_user(x, ptr)) goto label; } while (0)
+#define unsafe_put_user(x, ptr, label) do {                           \
+	if (put_user(x, ptr)) goto label; } while (0)
 #define __get_user(x, ptr) get_user(x, ptr)
 #define __put_user(x, ptr) put_user(x, ptr)
 
