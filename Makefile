@@ -57,6 +57,8 @@ install-module: module
 
 uninstall-module:
 	find $(patsubst %/build,%,$(KDIR)) -name 'kvbm.ko*' -delete
+	-rmdir $(patsubst %/build,%,$(KDIR))/updates/module \
+		$(patsubst %/build,%,$(KDIR))/extra/module 2>/dev/null
 	depmod -a $(notdir $(patsubst %/build,%,$(KDIR)))
 
 clean:

@@ -24,6 +24,12 @@ static inline int next_chunk(void)
 	return 0;
 }
 
+/* A batch that ends before its chunk began says so too. */
+static int fail_at(u32 done, u32 __user *udone, int err)
+{
+	return put_user(done, udone) ? -EFAULT : err;
+}
+
 static inline int check_batch(u32 flags, u32 known, u32 count, u64 reserved)
 {
 	if (unlikely(flags & ~known || reserved))
@@ -67,7 +73,7 @@ static noinline_for_stack int op_match(struct kvbm_session *ses, void __user *ua
 		struct kvbm_step step = KVBM_STEP_INIT;
 
 		if (kvbm_fetch_hashes(c.keys, uhashes + done, n))
-			return -EFAULT;
+			return fail_at(done, &u->done, -EFAULT);
 		got = kvbm_match_chunk(ses, &c, n, asked, &step);
 		asked = 0;
 		if (kvbm_tell_ids(uids + done, c.ids, got) ||
@@ -112,7 +118,7 @@ static noinline_for_stack int op_scan(struct kvbm_session *ses, void __user *uar
 		struct kvbm_step step = KVBM_STEP_INIT;
 
 		if (kvbm_fetch_hashes(c.keys, uhashes + done, n))
-			return -EFAULT;
+			return fail_at(done, &u->done, -EFAULT);
 		got = kvbm_scan_chunk(ses, &c, n, asked,
 				      args.flags & KVBM_SCAN_TOUCH, &hit,
 				      &step);
@@ -160,7 +166,7 @@ static noinline_for_stack int op_upgrade(struct kvbm_session *ses, void __user *
 		struct kvbm_step step = KVBM_STEP_INIT;
 
 		if (copy_from_user(weak, uweaks + done, n * sizeof(weak[0])))
-			return -EFAULT;
+			return fail_at(done, &u->done, -EFAULT);
 		got = kvbm_upgrade_chunk(ses, weak, ids, n, &hit, &step);
 		if ((got && copy_to_user(uids + done, ids,
 					 got * sizeof(ids[0]))) ||
@@ -320,7 +326,7 @@ static noinline_for_stack int op_register(struct kvbm_session *ses, void __user 
 		if (copy_from_user(ids, uids + done, n * sizeof(*uids)) ||
 		    (args.hashes && copy_from_user(keys, uhashes + done,
 						   n * sizeof(*uhashes))))
-			return -EFAULT;
+			return fail_at(done, &u->done, -EFAULT);
 		got = kvbm_register_chunk(ses, ids, args.hashes ? keys : NULL,
 					  n, reject, out, &step);
 		if ((got && copy_to_user(uout + done, out,
@@ -378,6 +384,7 @@ static noinline_for_stack int op_alloc(struct kvbm_session *ses, void __user *ua
 		    bool may_wait)
 {
 	const u32 known = KVBM_ALLOC_RESET_ONLY | KVBM_ALLOC_WAIT;
+	struct kvbm_alloc __user *u = uarg;
 	struct kvbm_alloc args;
 	struct kvbm_taking t;
 	int ret, err;
@@ -414,7 +421,7 @@ static noinline_for_stack int op_alloc(struct kvbm_session *ses, void __user *ua
 	/* A revocation waits until no allocation is under way. */
 	if (unlikely(READ_ONCE(ses->dead)))
 		wake_up_var(&ses->taking);
-	return err ?: ret;
+	return err ? fail_at(0, &u->done, err) : ret;
 }
 
 static noinline_for_stack int op_query(struct kvbm_session *ses, unsigned int op,

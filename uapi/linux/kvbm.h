@@ -20,7 +20,8 @@
  * Batches are arrays.  A batch is a sequence of atomic steps in the order
  * given.  An operation that fails at element k leaves the elements before k
  * done, changes nothing for k, skips the rest, returns the errno and writes k
- * to @done.  On success the ioctl returns the value of @done (>= 0).
+ * to @done.  On success a batch returns the value of @done (>= 0); every other
+ * request returns 0.
  *
  * Errnos that any request can return: EFAULT (a bad pointer), EINVAL,
  * EOPNOTSUPP, E2BIG, ENOTTY as above, EINTR (a fatal signal ended a long
