@@ -81,6 +81,14 @@ static struct {
 	bool verbose;
 } opt = { .timeout = 300, .boot = 180 };
 
+static struct {
+	char buf[65536];
+	size_t len;
+	bool hello, done;
+	int status, bad;
+	uint32_t credit, taint;
+} guest;
+
 static regex_t splat_re;
 static regex_t allow_re[32];
 static int allows;
@@ -268,7 +276,8 @@ static void show_tail(void)
 {
 	unsigned int i = con.lines > TAIL_LINES ? con.lines - TAIL_LINES : 0;
 
-	if (opt.verbose || con.splats)
+	/* A report is on the screen already, but not one of the boot. */
+	if (opt.verbose || (con.splats && guest.hello))
 		return;
 	say("the console's last lines:");
 	for (; i < con.lines; i++)
@@ -307,14 +316,6 @@ static void send_frame(int fd, enum vm_type type, const void *data, size_t len)
 		memcpy(buf + sizeof(head), data, len);
 	write_all(fd, buf, sizeof(head) + len);
 }
-
-static struct {
-	char buf[65536];
-	size_t len;
-	bool hello, done;
-	int status, bad;
-	uint32_t credit, taint;
-} guest;
 
 static void frame(const struct vm_frame *head, const char *data)
 {
@@ -550,10 +551,30 @@ static void options(int argc, char **argv)
 	}
 }
 
+/* From QEMU's start to its end. Returns what relay() returns. */
+static int run_vm(char **argv, int argc, int *status)
+{
+	int proto, console, early;
+
+	start_qemu(argv, argc, &proto, &console);
+	early = relay(proto, console);
+	if (early > 128)
+		return early;
+	if (early) {
+		kill(qemu, SIGKILL);
+		close(proto);
+		close(console);
+	}
+	while (waitpid(qemu, status, 0) < 0 && errno == EINTR)
+		;
+	qemu = 0;
+	return early;
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
-	int proto, console, early, status;
+	int early, status = 0;
 
 	options(argc, argv);
 	if (regcomp(&splat_re, splat_words, REG_EXTENDED | REG_NOSUB)) {
@@ -571,8 +592,21 @@ int main(int argc, char **argv)
 			finish(BROKEN);
 		}
 	}
-	start_qemu(argv + optind, argc - optind, &proto, &console);
-	early = relay(proto, console);
+	early = run_vm(argv + optind, argc - optind, &status);
+	if (!guest.hello && (early == STUCK || early == 0)) {
+		/*
+		 * Nothing of what is to be tested has run yet. QEMU's
+		 * emulation is not without faults: once in many boots a
+		 * kernel dies of one of them.
+		 */
+		show_tail();
+		say("the boot failed, trying once more");
+		memset(&guest, 0, sizeof(guest));
+		con.splats = 0;
+		con.left = 0;
+		con.lines = 0;
+		early = run_vm(argv + optind, argc - optind, &status);
+	}
 	if (early > 128)
 		finish(early);
 	if (early == STUCK) {
@@ -582,9 +616,6 @@ int main(int argc, char **argv)
 	}
 
 	/* A panic, too, makes QEMU exit: with the guest's last word missing. */
-	while (waitpid(qemu, &status, 0) < 0 && errno == EINTR)
-		;
-	qemu = 0;
 	if (!guest.done || !WIFEXITED(status) ||
 	    WEXITSTATUS(status) != 2 * VM_DEBUG_DONE + 1) {
 		if (guest.bad && !con.splats)
