@@ -30,6 +30,7 @@ void bench_die(const char *file, int line, const char *what)
 struct options {
 	bool quick;		/* the targets only */
 	bool count;		/* under callgrind: count, do not time */
+	bool vm;		/* the clock counts instructions */
 	const char *only;	/* part of a name */
 	double seconds;		/* per figure, about */
 };
@@ -121,6 +122,16 @@ void pool_free(struct pool *p);
 
 extern const char *const policies[];
 #define NR_POLICIES 5
+
+/* --- crowd.c ------------------------------------------------------------ */
+
+double crowd_run(u32 workers, bool processes,
+		 void (*work)(void *arg, u32 worker, u32 ops), void *arg,
+		 u32 ops, u32 rounds);
+
+/* --- shared.c ----------------------------------------------------------- */
+
+extern bool shared_on;
 
 /* --- groups ------------------------------------------------------------- */
 

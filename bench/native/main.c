@@ -6,6 +6,7 @@
  *	kvbm-native --quick	what the design's targets speak of
  *	kvbm-native --only X	figures with X in their name
  *	kvbm-native --count	under callgrind: instructions instead of time
+ *	kvbm-native --vm	the clock counts instructions: see selftests/vm
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -18,16 +19,18 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "quick", no_argument, NULL, 'q' },
 		{ "count", no_argument, NULL, 'c' },
+		{ "vm", no_argument, NULL, 'v' },
 		{ "only", required_argument, NULL, 'o' },
 		{ "seconds", required_argument, NULL, 's' },
 		{ }
 	};
 	int o;
 
-	while ((o = getopt_long(argc, argv, "qco:s:", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "qcvo:s:", options, NULL)) != -1) {
 		switch (o) {
 		case 'q': opt.quick = true; break;
 		case 'c': opt.count = true; break;
+		case 'v': opt.vm = true; break;
 		case 'o': opt.only = optarg; break;
 		case 's': opt.seconds = atof(optarg); break;
 		default: return 2;
@@ -35,9 +38,16 @@ int main(int argc, char **argv)
 	}
 	host_seed(1);
 	kvbm_index_secrets();
-	measure_syscalls();
+	if (!opt.vm)
+		measure_syscalls();
 	bench_memory();
 	bench_hold();
 	bench_evict();
+	if (opt.quick)
+		return 0;
+	bench_scale();
+	bench_shape();
+	bench_reclaim();
+	bench_rivals();
 	return 0;
 }

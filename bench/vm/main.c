@@ -70,6 +70,7 @@ static uint64_t tick_cost(void)
 void run(const struct figure *f, const struct work *w)
 {
 	uint64_t t[CALLS], call;
+	uint32_t per = f->per ? f->per : 1;
 	int i;
 
 	for (i = -8; i < CALLS; i++) {
@@ -95,11 +96,11 @@ void run(const struct figure *f, const struct work *w)
 		printf(", \"n\": %u", f->n);
 	if (f->mode)
 		printf(", \"mode\": \"%s\"", f->mode);
-	printf(", \"threads\": 1, \"%s_per_call\": %ju",
-	       icount ? "instructions" : "ns", (uintmax_t)call);
+	printf(", \"threads\": 1, \"%s_per_call\": %.6g",
+	       icount ? "instructions" : "ns", (double)call / per);
 	if (f->n)
 		printf(", \"%s_per_block\": %.2f",
-		       icount ? "instructions" : "ns", (double)call / f->n);
+		       icount ? "instructions" : "ns", (double)call / per / f->n);
 	printf("}\n");
 	fflush(stdout);
 }

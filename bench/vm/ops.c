@@ -246,6 +246,14 @@ static void op_unknown(void *arg)
 	ioctl(o->own, 0, NULL);
 }
 
+/* What the native benchmarks take for the way in and out. */
+static void op_fionread(void *arg)
+{
+	int *fd = arg, n;
+
+	ioctl(*fd, FIONREAD, &n);
+}
+
 static void single(struct ops *o, const char *name, const char *mode,
 		   void (*prepare)(void *), void (*op)(void *),
 		   void (*finish)(void *))
@@ -262,6 +270,7 @@ static void bare(struct ops *o)
 {
 	struct figure f = { .name = "getpid" };
 	struct work w = { .op = op_getpid, .arg = o };
+	int fds[2];
 
 	run(&f, &w);
 	f.name = "ioctl-null";
@@ -270,6 +279,13 @@ static void bare(struct ops *o)
 	f.name = "match-empty";
 	w.op = op_empty;
 	run(&f, &w);
+	CHECK(!pipe(fds));
+	f.name = "ioctl-fionread";
+	w.op = op_fionread;
+	w.arg = fds;
+	run(&f, &w);
+	close(fds[0]);
+	close(fds[1]);
 }
 
 static const uint32_t sizes[] = { 1, 8, 32, 128, 1024 };

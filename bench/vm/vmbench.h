@@ -33,6 +33,7 @@
  * @pool: blocks of the store
  * @n: blocks in a batch; 0: the figure is of the call
  * @mode: how
+ * @per: commands in one go, 0 means 1
  */
 struct figure {
 	const char *name;
@@ -40,6 +41,7 @@ struct figure {
 	uint32_t pool;
 	uint32_t n;
 	const char *mode;
+	uint32_t per;
 };
 
 struct work {
