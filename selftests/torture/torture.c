@@ -28,6 +28,7 @@
 #define MAX_THREADS	16
 #define SESSIONS	12		/* that a process knows at a time */
 #define REMEMBERED	128		/* block ids that a process knows */
+#define ENOUGH		3000		/* operations, to say anything */
 #define BATCH		160		/* more than two chunks */
 #define PROMPTS		24
 #define POSITIONS	20
@@ -735,6 +736,16 @@ static void balance(struct wrongs *w)
 	w->where = NULL;
 }
 
+static uint64_t operations(void)
+{
+	uint64_t n = 0;
+	unsigned int i;
+
+	for (i = 0; i < N_ACTS; i++)
+		n += shared->done[i];
+	return n;
+}
+
 static unsigned long reap_all(void)
 {
 	unsigned long n = 0;
@@ -747,7 +758,7 @@ static unsigned long reap_all(void)
 int main(int argc, char **argv)
 {
 	uint64_t seconds = option(argc, argv, "seconds", 20);
-	uint64_t round_ms = option(argc, argv, "round-ms", 1000);
+	uint64_t round_ms = option(argc, argv, "round-ms", 2000);
 	uint64_t end, round_end, kills = 0, in_wait = 0, total = 0;
 	unsigned int i, round = 0, incarnation = 0, wrongs_before;
 	struct sched_param first = { .sched_priority = 1 };
@@ -784,7 +795,9 @@ int main(int argc, char **argv)
 	r = rng_of(seed, ~0ULL, 0, 0);
 
 	end = kt_now() + seconds * 1000000000ULL;
-	while (kt_now() < end) {
+	/* On a slow machine longer, until it was worth it. */
+	while (kt_now() < end || (operations() < ENOUGH &&
+				  kt_now() < end + 4 * seconds * 1000000000)) {
 		if (!prepare(&r)) {
 			w.n[WRONG_CALL]++;
 			break;
@@ -855,11 +868,12 @@ int main(int argc, char **argv)
 	for (i = 0; i < N_ACTS; i++)
 		if (!shared->well[i] && i != ACT_INVALID)
 			printf("# never well: %s\n", acts[i].name);
-	for (i = 0; i < N_ACTS && shared->done[i]; i++)
-		;
+	for (i = 0; i < N_ACTS; i++)
+		if (!shared->done[i] && acts[i].weight >= 10)
+			break;
 	ksft_test_result(round && kills && i == N_ACTS &&
 			 shared->well[ACT_STAGE_REGISTER] &&
 			 shared->well[ACT_MATCH] && shared->well[ACT_RELEASE] &&
-			 shared->well[ACT_ALLOC_WAIT], "everything was tried\n");
+			 shared->well[ACT_ALLOC], "everything was tried\n");
 	ksft_finished();
 }

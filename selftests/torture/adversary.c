@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Clients that mean harm within what the interface permits: who opens sessions
+ * without end, holds all that it can, picks keys that collide, floods the log,
+ * or looks for secrets in what comes back.
+ */
+#include <sys/klog.h>
+#include <sys/resource.h>
+#include "torture.h"
+
+#define KEYS	100000U
+
+/* Opens until it is refused: how many, and the errno. */
+static int open_all(int fd, int *list, int room, int *err)
+{
+	int n = 0;
+
+	*err = 0;
+	while (n < room) {
+		list[n] = kvbm_session_open(fd);
+		if (list[n] < 0) {
+			*err = -list[n];
+			break;
+		}
+		n++;
+	}
+	return n;
+}
+
+static void close_all(int *list, int n)
+{
+	while (n--)
+		close(list[n]);
+}
+
+static void sessions_without_end(void)
+{
+	struct rlimit limit, few;
+	int list[512], n, err, fd, other;
+
+	fd = kt_store(64, .max_sessions = 32);
+	other = kt_store(64);
+	n = open_all(fd, list, 512, &err);
+	ksft_test_result(n == 31 && err == EUSERS &&
+			 kt_stats(fd).sessions == 32,
+			 "a store's limit on sessions: %d, then errno %d\n",
+			 n + 1, err);
+	/* Others go on; and so does it when it has closed one. */
+	close(list[--n]);
+	list[n] = kvbm_session_open(fd);
+	err = kvbm_session_open(other);
+	ksft_test_result(list[n] >= 0 && err >= 0,
+			 "others are not hindered\n");
+	close(err);
+	close_all(list, n + 1);
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	few = (struct rlimit) { 100, limit.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &few);
+	n = open_all(other, list, 512, &err);
+	close_all(list, n);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	ksft_test_result(n && n < 100 && err == EMFILE &&
+			 kt_stats(other).sessions == 1,
+			 "the limit on descriptors: %d, then errno %d\n", n,
+			 err);
+	close(fd);
+	close(other);
+}
+
+static void holds_everything(void)
+{
+	struct kvbm_registered res[8];
+	struct kvbm_hash h[64];
+	uint32_t ids[64], got = 0;
+	int fd, greedy, i, more, match, reg;
+
+	fd = kt_store(64, .max_held = 24, .policy = "lru");
+	greedy = kvbm_session_open(fd);
+	kt_singles(h, 64, 1000);
+	kt_idle(fd, 8, h, ids);
+	while (kvbm_alloc(greedy, 1, ids + got, NULL, NULL) == 1 && got < 63)
+		got++;
+	more = kvbm_alloc(greedy, 1, ids + got, NULL, NULL);
+	match = kvbm_match(greedy, 8, h, ids + 32, NULL);
+	ksft_test_result(got == 24 && more == -EDQUOT && match == -EDQUOT,
+			 "a session's limit on held blocks: %u, then %d, match %d\n",
+			 got, more, match);
+	/* What it has can still be used and given back. */
+	reg = kvbm_stage_register(greedy, 4, ids, h + 20, res, 0, NULL);
+	more = kvbm_alloc(fd, 24, ids + 32, NULL, NULL);
+	for (i = 0; i < 24; i++)
+		kvbm_release(greedy, 1, ids + i, 0, NULL);
+	ksft_test_result(reg == 4 && more == 24 && kt_self(greedy).held == 0,
+			 "others get theirs (%d)\n", more);
+	close(greedy);
+	close(fd);
+}
+
+/* Keys of a family, all valid. */
+static struct kvbm_hash key(unsigned int family, uint32_t i, struct rng *rng)
+{
+	switch (family) {
+	case 0:			/* no pattern */
+		return kt_hash(rnd64(rng), rnd64(rng), rnd(rng, 256));
+	case 1:			/* the lower word is always the same */
+		return kt_hash((uint64_t)i << 10, 0, 0);
+	case 2:			/* the low 32 bits of the upper one, too */
+		return kt_hash((uint64_t)i << 42, 0, 0);
+	case 3:			/* an arithmetic series */
+		return kt_hash((uint64_t)i * 65536, (uint64_t)i * 65536, 7);
+	case 4:			/* all of them children of one parent */
+		return kt_hash(i + 1, 0x123456789, 1);
+	case 5:			/* parents that differ where it is cut off */
+		return kt_hash(i, (uint64_t)i << 54, 9);
+	default:		/* both halves cancel under xor */
+		return kt_hash((uint64_t)i << 32 | i, (uint64_t)i << 22 | i,
+			       3);
+	}
+}
+
+#define FAMILIES	7
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+/* Registers and finds KEYS keys: the processor's time, ns; 0: it failed. */
+static uint64_t cost(unsigned int family)
+{
+	struct kvbm_hash *h = calloc(KEYS, sizeof(*h));
+	uint32_t *ids = calloc(KEYS, sizeof(*ids));
+	struct rng rng = { 99 };
+	uint64_t start, spent = 0;
+	uint32_t i;
+	int fd;
+
+	fd = kt_store_make(&(struct kvbm_store_create) {
+			.size = sizeof(struct kvbm_store_create),
+			.total_blocks = KEYS, .uid = -1, .gid = -1 });
+	for (i = 0; i < KEYS; i++)
+		h[i] = key(family, i, &rng);
+	start = cpu_ns();
+	if (kt_fill(fd, KEYS, h, ids) == KEYS &&
+	    kvbm_release(fd, KEYS, ids, 0, NULL) == KEYS &&
+	    kvbm_match(fd, KEYS, h, ids, NULL) == KEYS &&
+	    kvbm_release(fd, KEYS, ids, 0, NULL) == KEYS)
+		spent = cpu_ns() - start;
+	close(fd);
+	free(h);
+	free(ids);
+	return spent;
+}
+
+/* One long chain in the table would cost thousands of times as much. */
+static void colliding_keys(void)
+{
+	uint64_t plain = cost(0), t, again;
+	unsigned int f;
+
+	/* The first one pays for what is cold. */
+	t = cost(0);
+	if (t && t < plain)
+		plain = t;
+	for (f = 1; f < FAMILIES; f++) {
+		t = cost(f);
+		if (t > plain * 3) {
+			again = cost(f);
+			t = again && again < t ? again : t;
+		}
+		ksft_test_result(plain && t && t < plain * 8,
+				 "keys of family %u: %llu ns each, random ones %llu\n",
+				 f, (unsigned long long)t / KEYS,
+				 (unsigned long long)plain / KEYS);
+	}
+}
+
+static int log_lines(void)
+{
+	size_t size = klogctl(10, NULL, 0);
+	char *buf = malloc(size);
+	int i, n, lines = 0;
+
+	n = klogctl(3, buf, size);
+	for (i = 0; i < n; i++)
+		lines += buf[i] == '\n';
+	free(buf);
+	return lines;
+}
+
+static void flooding_the_log(void)
+{
+	struct kvbm_store_create c;
+	int before = log_lines(), i, after, fd, ses;
+	struct kvbm_hash h = kt_single(5);
+	uint32_t id = 12345;
+
+	fd = kt_store(16);
+	for (i = 0; i < 3000; i++) {
+		kt_ioctl(fd, KVBM_IO(i & 255), NULL);
+		kt_ioctl(fd, KVBM_IOC_MATCH, (void *)-64L);
+		kvbm_release(fd, 1, &id, 0, NULL);
+		kvbm_stage(fd, 1, &id, &h, NULL, NULL);
+		kvbm_store_create_init(&c, "..", i);
+		kt_store_make(&c);
+		kvbm_open("nothing");
+		kt_destroy("nothing", KVBM_DESTROY_FORCE);
+		if (i % 16)
+			continue;
+		/* Deaths and revocations of holders. */
+		ses = kvbm_session_open(fd);
+		kvbm_alloc(ses, 8, &(uint32_t [8]) {}[0], NULL, NULL);
+		kvbm_session_revoke(fd, kt_session_id(ses), NULL);
+		close(ses);
+		kvbm_store_create_init(&c, "flood", 16);
+		kt_store_make(&c);
+		kt_destroy("flood", KVBM_DESTROY_FORCE);
+	}
+	after = log_lines();
+	close(fd);
+	ksft_test_result(after - before < 100,
+			 "the log got %d lines of 20000 bad requests\n",
+			 after - before);
+}
+
+static bool like_kernel_address(uint64_t v)
+{
+	return v >= 0xffff800000000000ULL && v < 0xfffffffffffff000ULL;
+}
+
+/*
+ * The same question with two different fills must be answered alike: what
+ * differs was not written, or came from elsewhere.
+ */
+#define ASKED(fd, type, ioc, ...) do {					\
+	struct type a, b;						\
+	uint64_t *p = (uint64_t *)&a;					\
+	unsigned int k, addresses = 0;					\
+	int ra, rb;							\
+									\
+	memset(&a, 0, sizeof(a));					\
+	a = (struct type) { .size = sizeof(a), ##__VA_ARGS__ };		\
+	b = a;								\
+	poison_outputs_##type(&a, 0xa5);				\
+	poison_outputs_##type(&b, 0x5a);				\
+	ra = kt_ioctl(fd, KVBM_IOC_##ioc, &a);				\
+	rb = kt_ioctl(fd, KVBM_IOC_##ioc, &b);				\
+	/* A store's identity is a random number. */			\
+	for (k = 2; k < sizeof(a) / 8; k++)				\
+		addresses += like_kernel_address(p[k]);			\
+	ksft_test_result(!ra && !rb && !memcmp(&a, &b, sizeof(a)) &&	\
+			 !addresses, "%s tells no secrets\n", #ioc);	\
+} while (0)
+
+#define OUTPUTS(type, first)						\
+static void poison_outputs_##type(struct type *s, int byte)		\
+{									\
+	memset(&s->first, byte, sizeof(*s) - offsetof(struct type, first)); \
+}
+
+OUTPUTS(kvbm_features, features)
+OUTPUTS(kvbm_counts, total)
+OUTPUTS(kvbm_stats, allocations)
+OUTPUTS(kvbm_store_info, store_id)
+OUTPUTS(kvbm_block_info, state)
+
+/* Listings: every byte of an entry written, none beyond. */
+static void listings(int fd, int control)
+{
+	struct kvbm_session_entry s[2][3];
+	struct kvbm_store_entry e[2][3];
+	uint32_t total;
+	bool ok;
+	int n[2], i;
+
+	for (i = 0; i < 2; i++) {
+		memset(s[i], i ? 0x5a : 0xa5, sizeof(s[i]));
+		n[i] = kvbm_session_list(fd, 1, s[i], &total);
+	}
+	ok = n[0] == 1 && n[1] == 1 &&
+	     !memcmp(&s[0][0], &s[1][0], sizeof(s[0][0]));
+	for (i = 0; i < sizeof(s[0][0]) / 8; i++)
+		ok &= !like_kernel_address(((uint64_t *)&s[0][0])[i]);
+	ok &= s[0][1].session_id == 0xa5a5a5a5a5a5a5a5ULL;
+	ksft_test_result(ok, "SESSION_LIST tells no secrets\n");
+	for (i = 0; i < 2; i++) {
+		memset(e[i], i ? 0x5a : 0xa5, sizeof(e[i]));
+		n[i] = kvbm_store_list(control, 1, e[i], &total);
+	}
+	/* The identity begins at a random number: any value is right. */
+	ok = n[0] == 1 && n[1] == 1 &&
+	     !memcmp(&e[0][0], &e[1][0], sizeof(e[0][0])) && !e[0][0].flags &&
+	     e[0][1].store_id == 0xa5a5a5a5a5a5a5a5ULL;
+	ksft_test_result(ok, "STORE_LIST tells no secrets\n");
+}
+
+static void secrets(void)
+{
+	int control = kvbm_control_open(), fd = kt_store(32);
+	struct kvbm_hash h[4];
+	uint32_t ids[4];
+
+	kt_chain(h, 4, 40);
+	kt_fill(fd, 4, h, ids);
+	ASKED(fd, kvbm_features, FEATURES);
+	ASKED(fd, kvbm_counts, COUNTS);
+	ASKED(fd, kvbm_stats, STATS);
+	ASKED(fd, kvbm_block_info, BLOCK_INFO, .block = ids[1]);
+	ASKED(fd, kvbm_block_info, BLOCK_INFO, .block = 31);
+	ASKED(fd, kvbm_store_info, STORE_INFO);
+	listings(fd, control);
+	close(fd);
+	close(control);
+}
+
+int main(int argc, char **argv)
+{
+	setvbuf(stdout, NULL, _IOLBF, 4096);
+	ksft_print_header();
+	ksft_set_plan(3 + 2 + FAMILIES - 1 + 1 + 8);
+	sessions_without_end();
+	holds_everything();
+	colliding_keys();
+	flooding_the_log();
+	secrets();
+	ksft_finished();
+}
