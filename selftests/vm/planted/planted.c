@@ -214,6 +214,7 @@ static int racer(void *unused)
 {
 	while (!kthread_should_stop()) {
 		racy++;
+		barrier();	/* to memory, every time */
 		cond_resched();
 	}
 	return 0;
@@ -232,6 +233,7 @@ static void racing_counter(void)
 	wake_up_process(task);
 	while (time_before(jiffies, end)) {
 		racy++;
+		barrier();	/* to memory, every time */
 		cond_resched();
 	}
 	kthread_stop(task);
