@@ -424,6 +424,17 @@ static noinline_for_stack int op_alloc(struct kvbm_session *ses, void __user *ua
 	return err ? fail_at(0, &u->done, err) : ret;
 }
 
+/* A hash that cannot be registered is a miss here too. */
+static void touch_valid(struct kvbm_sketch *sk, struct kvbm_hash *keys, u32 n)
+{
+	u32 i, valid = 0;
+
+	for (i = 0; i < n; i++)
+		if (kvbm_hash_valid(&keys[i]))
+			keys[valid++] = keys[i];
+	kvbm_sketch_touch(sk, keys, valid);
+}
+
 static noinline_for_stack int op_query(struct kvbm_session *ses, unsigned int op,
 		    void __user *uarg, u32 usize)
 {
@@ -465,7 +476,7 @@ static noinline_for_stack int op_query(struct kvbm_session *ses, unsigned int op
 				out[i] = kvbm_sketch_read(st->sketch,
 							  &c.keys[i]);
 		else if (st->sketch)
-			kvbm_sketch_touch(st->sketch, c.keys, n);
+			touch_valid(st->sketch, c.keys, n);
 		if (op != KVBM_OP_TOUCH && copy_to_user(uout + done, out, n)) {
 			err = -EFAULT;
 			break;
