@@ -42,12 +42,12 @@ int main(int argc, char **argv)
 		measure_syscalls();
 	bench_memory();
 	bench_hold();
+	if (!opt.quick) {
+		bench_scale();
+		bench_rivals();
+		bench_shape();
+		bench_reclaim();
+	}
 	bench_evict();
-	if (opt.quick)
-		return 0;
-	bench_scale();
-	bench_shape();
-	bench_reclaim();
-	bench_rivals();
 	return 0;
 }
