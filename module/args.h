@@ -37,13 +37,16 @@ static inline int kvbm_return(void __user *uarg, u32 usize, const void *args,
 static inline int kvbm_fetch_hashes(struct kvbm_hash *to,
 				    const struct kvbm_hash __user *from, u32 n)
 {
+	unsigned long at = (unsigned long)from;
 	u32 i;
 
 	if (!user_access_begin(from, n * sizeof(*from)))
 		return -EFAULT;
-	for (i = 0; i < n; i++) {
-		unsafe_get_user(to[i].hi, &from[i].hi, fault);
-		unsafe_get_user(to[i].lo, &from[i].lo, fault);
+	/* Sums of numbers: @from may be anything, and then has no members. */
+	for (i = 0; i < n; i++, at += sizeof(*from)) {
+		unsafe_get_user(to[i].hi, (u64 __user *)at, fault);
+		unsafe_get_user(to[i].lo, (u64 __user *)(at + sizeof(u64)),
+				fault);
 	}
 	user_access_end();
 	return 0;

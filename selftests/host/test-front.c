@@ -266,7 +266,7 @@ TEST_F(front, user_copies_fail_in_turn)
 	long ret;
 
 	fill(self->fd, 100, self->h);
-	for (nth = 1; nth < 100; nth++) {
+	for (nth = 1; nth < 1000; nth++) {
 		host_fail_usercopy_nth(nth);
 		ret = match(self->fd, 100, self->h, self->ids);
 		host_fail_usercopy_nth(0);
