@@ -235,16 +235,12 @@ static noinline_for_stack int op_ids(struct kvbm_session *ses, unsigned int op,
 	return err ?: done;
 }
 
-/* Three arrays in at a time: smaller chunks. */
-#define STAGE_CHUNK	(KVBM_CHUNK / 2)
-
-static noinline_for_stack int op_stage(struct kvbm_session *ses,
-				       void __user *uarg, u32 usize)
+static noinline_for_stack int op_stage(struct kvbm_session *ses, void __user *uarg, u32 usize)
 {
 	struct kvbm_stage __user *u = uarg;
-	struct kvbm_hash keys[STAGE_CHUNK];
-	u32 ids[STAGE_CHUNK], tokens[STAGE_CHUNK];
 	struct kvbm_stage args;
+	u32 tokens[KVBM_CHUNK];
+	struct kvbm_chunk c;
 	u32 done = 0;
 	int err;
 
@@ -256,22 +252,22 @@ static noinline_for_stack int op_stage(struct kvbm_session *ses,
 		return err;
 
 	do {
-		u32 got, n = min_t(u32, args.count - done, STAGE_CHUNK);
+		u32 got, n = min(args.count - done, KVBM_CHUNK);
 		struct kvbm_step step = KVBM_STEP_INIT;
 		u32 __user *uids = u64_to_user_ptr(args.ids);
 		u32 __user *utokens = u64_to_user_ptr(args.tokens);
 		struct kvbm_hash __user *uhashes;
 
 		uhashes = u64_to_user_ptr(args.hashes);
-		if (copy_from_user(ids, uids + done, n * sizeof(*uids)) ||
-		    copy_from_user(keys, uhashes + done,
+		if (copy_from_user(c.ids, uids + done, n * sizeof(*uids)) ||
+		    copy_from_user(c.keys, uhashes + done,
 				   n * sizeof(*uhashes)) ||
 		    (args.tokens && copy_from_user(tokens, utokens + done,
 						   n * sizeof(*utokens)))) {
 			err = -EFAULT;
 			break;
 		}
-		got = kvbm_stage_chunk(ses, ids, keys,
+		got = kvbm_stage_chunk(ses, c.ids, c.keys,
 				       args.tokens ? tokens : NULL, n, &step);
 		done += got;
 		err = after_chunk(ses, got < n, &step);
