@@ -259,7 +259,8 @@ static u32 take_one(struct kvbm_taking *t, struct kvbm_hash *key, u32 *evicted)
  */
 static void warm_evictions(struct kvbm_store *st, u32 n)
 {
-	u32 ids[KVBM_CHUNK], bucket[KVBM_CHUNK];
+	u32 ids[KVBM_CHUNK] __uninitialized;
+	u32 bucket[KVBM_CHUNK] __uninitialized;
 	struct bucket_table *tbl;
 	u32 i;
 
@@ -276,7 +277,7 @@ static void warm_evictions(struct kvbm_store *st, u32 n)
 	for (i = 0; i < n; i++) {
 		struct kvbm_hash key = kvbm_slot_peek_key(&st->slots[ids[i]]);
 
-		bucket[i] = kvbm_index_bucket(tbl, &key, kvbm_index_secret);
+		bucket[i] = kvbm_index_bucket(tbl, &key);
 	}
 	if (n && st->cfg.policy->warm)
 		st->cfg.policy->warm(st, ids, n, KVBM_WARM_POP);
@@ -325,6 +326,7 @@ int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c, u32 *evicted)
 		err = kvbm_holds_prepare(t->ses, c->ids[i]);
 		if (err)
 			return err;
+		kvbm_count_prefetch(t->ses, c->ids[i]);
 	}
 	if (t->left)
 		kvbm_store_settle(st);
@@ -399,7 +401,7 @@ int kvbm_alloc_commit(struct kvbm_taking *t)
 		while (!err && t->chain.len && budget--) {
 			u32 id = chain_pop(st, &t->chain);
 
-			kvbm_count_first(ses, id, kvbm_count(ses, id),
+			kvbm_count_first(ses, kvbm_count(ses, id),
 					 KVBM_COUNT_OWNED);
 			ses->owned++;
 			WRITE_ONCE(ses->taking, ses->taking - 1);

@@ -7,6 +7,10 @@
  * took holds tells how far the batch got (done) before the next one begins; if
  * that or its results cannot be written, its holds are given back.
  *
+ * Kernels that clear automatic variables would spend more on a chunk's arrays
+ * than small batches cost.  They are __uninitialized: of each, only elements
+ * that were filled are read or told.
+ *
  * ioctl and io_uring both come here.
  */
 #include <linux/sched/signal.h>
@@ -54,7 +58,7 @@ static noinline_for_stack int op_match(struct kvbm_session *ses, void __user *ua
 	struct kvbm_hash __user *uhashes;
 	u32 __user *uids;
 	struct kvbm_match args;
-	struct kvbm_chunk c;
+	struct kvbm_chunk c __uninitialized;
 	u32 done = 0, asked;	/* by the query, counted once */
 	int err;
 
@@ -80,7 +84,7 @@ static noinline_for_stack int op_match(struct kvbm_session *ses, void __user *ua
 		    put_user(done + got, &u->hits) ||
 		    put_user(done + got, &u->done)) {
 			kvbm_unhold(ses, c.ids, got);
-			return -EFAULT;
+			return fail_at(done, &u->done, -EFAULT);
 		}
 		done += got;
 		if (step.stop)
@@ -98,7 +102,7 @@ static noinline_for_stack int op_scan(struct kvbm_session *ses, void __user *uar
 	struct kvbm_hash __user *uhashes;
 	u32 __user *uids;
 	struct kvbm_match args;
-	struct kvbm_chunk c;
+	struct kvbm_chunk c __uninitialized;
 	u32 done = 0, hits = 0, asked;	/* by the query, counted once */
 	int err;
 
@@ -127,7 +131,7 @@ static noinline_for_stack int op_scan(struct kvbm_session *ses, void __user *uar
 		    put_user(hits + hit, &u->hits) ||
 		    put_user(done + got, &u->done)) {
 			kvbm_unhold(ses, c.ids, got);
-			return -EFAULT;
+			return fail_at(done, &u->done, -EFAULT);
 		}
 		done += got;
 		hits += hit;
@@ -144,9 +148,9 @@ static noinline_for_stack int op_scan(struct kvbm_session *ses, void __user *uar
 static noinline_for_stack int op_upgrade(struct kvbm_session *ses, void __user *uarg, u32 usize)
 {
 	struct kvbm_upgrade __user *u = uarg;
-	struct kvbm_weak weak[UPGRADE_CHUNK];
+	struct kvbm_weak weak[UPGRADE_CHUNK] __uninitialized;
 	struct kvbm_weak __user *uweaks;
-	u32 ids[UPGRADE_CHUNK];
+	u32 ids[UPGRADE_CHUNK] __uninitialized;
 	u32 __user *uids;
 	struct kvbm_upgrade args;
 	u32 done = 0, hits = 0;
@@ -173,7 +177,7 @@ static noinline_for_stack int op_upgrade(struct kvbm_session *ses, void __user *
 		    put_user(hits + hit, &u->hits) ||
 		    put_user(done + got, &u->done)) {
 			kvbm_unhold(ses, ids, got);
-			return -EFAULT;
+			return fail_at(done, &u->done, -EFAULT);
 		}
 		done += got;
 		hits += hit;
@@ -205,7 +209,7 @@ static noinline_for_stack int op_ids(struct kvbm_session *ses, unsigned int op,
 				  u32 known, void __user *uarg, u32 usize)
 {
 	struct kvbm_ids __user *u = uarg;
-	u32 ids[KVBM_CHUNK];
+	u32 ids[KVBM_CHUNK] __uninitialized;
 	struct kvbm_ids args;
 	u32 __user *uids;
 	u32 done = 0;
@@ -239,8 +243,8 @@ static noinline_for_stack int op_stage(struct kvbm_session *ses, void __user *ua
 {
 	struct kvbm_stage __user *u = uarg;
 	struct kvbm_stage args;
-	u32 tokens[KVBM_CHUNK];
-	struct kvbm_chunk c;
+	u32 tokens[KVBM_CHUNK] __uninitialized;
+	struct kvbm_chunk c __uninitialized;
 	u32 done = 0;
 	int err;
 
@@ -283,9 +287,9 @@ static noinline_for_stack int op_stage(struct kvbm_session *ses, void __user *ua
 static noinline_for_stack int op_register(struct kvbm_session *ses, void __user *uarg, u32 usize)
 {
 	struct kvbm_register __user *u = uarg;
-	struct kvbm_registered out[REGISTER_CHUNK];
-	struct kvbm_hash keys[REGISTER_CHUNK];
-	u32 ids[REGISTER_CHUNK];
+	struct kvbm_registered out[REGISTER_CHUNK] __uninitialized;
+	struct kvbm_hash keys[REGISTER_CHUNK] __uninitialized;
+	u32 ids[REGISTER_CHUNK] __uninitialized;
 	struct kvbm_register args;
 	bool reject;
 	u32 done = 0;
@@ -335,7 +339,7 @@ static noinline_for_stack int op_register(struct kvbm_session *ses, void __user 
 			for (i = 0; i < got; i++)
 				ids[i] = out[i].block;
 			kvbm_unhold(ses, ids, got);
-			return -EFAULT;
+			return fail_at(done, &u->done, -EFAULT);
 		}
 		done += got;
 		err = after_chunk(ses, got < n, &step);
@@ -352,7 +356,7 @@ static noinline_for_stack int alloc_take(struct kvbm_taking *t, const struct kvb
 	struct kvbm_hash __user *uhashes = u64_to_user_ptr(args->hashes);
 	u32 __user *uids = u64_to_user_ptr(args->ids);
 	u32 done = 0, evicted = 0;
-	struct kvbm_chunk c;
+	struct kvbm_chunk c __uninitialized;
 	int got, err;
 	u32 ev;
 
@@ -387,7 +391,7 @@ static noinline_for_stack int op_alloc(struct kvbm_session *ses, void __user *ua
 	struct kvbm_alloc __user *u = uarg;
 	struct kvbm_alloc args;
 	struct kvbm_taking t;
-	int ret, err;
+	int ret = 0, err;
 	bool wait;
 
 	err = kvbm_fetch_args(&args, uarg, usize);
@@ -441,8 +445,8 @@ static noinline_for_stack int op_query(struct kvbm_session *ses, unsigned int op
 	struct kvbm_query __user *u = uarg;
 	struct kvbm_store *st = ses->store;
 	struct kvbm_query args;
-	struct kvbm_chunk c;
-	u8 out[KVBM_CHUNK];
+	struct kvbm_chunk c __uninitialized;
+	u8 out[KVBM_CHUNK] __uninitialized;
 	u32 done = 0;
 	int err;
 

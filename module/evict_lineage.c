@@ -549,28 +549,77 @@ static u32 lineage_ahead(struct kvbm_store *st, u32 *ids, u32 max)
 	return kvbm_order_ahead(&ln->order, 0, ids, max);
 }
 
-/* Places and parents; table entries for what enters or leaves the forest. */
+/* Table entries that are looked for together. */
+#define WARM_GROUP	16
+
+/* Where the look-up of a key will begin. */
+static void warm_key(struct lineage *ln, u64 key, const u32 **link, u32 *n)
+{
+	link[*n] = head_of(ln, key);
+	prefetchw(link[(*n)++]);
+}
+
+/* The slots that heads lead to, and those behind them. */
+static void warm_chains(struct kvbm_store *st, const u32 **link, u32 n)
+{
+	u32 step, i;
+
+	for (step = 0; step < 2; step++) {
+		for (i = 0; i < n; i++) {
+			u32 e = data_race(READ_ONCE(*link[i]));
+
+			if (ENTRY_ID(e) >= st->cfg.total)
+				continue;
+			link[i] = chain_link(st, e);
+			prefetchw(link[i]);
+		}
+	}
+}
+
+/* What link_up() and unlink_up() will touch. */
+static void warm_relatives(struct kvbm_store *st, const struct kvbm_slot *s,
+			   bool linked)
+{
+	u32 parent = data_race(s->parent);
+	u32 prev = data_race(s->sib_prev), next = data_race(s->sib_next);
+
+	if (parent < st->cfg.total)
+		prefetchw(&st->slots[parent]);
+	if (!linked)
+		return;
+	if (prev < st->cfg.total)
+		prefetchw(&st->slots[prev]);
+	if (next < st->cfg.total)
+		prefetchw(&st->slots[next]);
+}
+
+/* Places, relatives, and table entries of what enters or leaves the forest. */
 static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 			 enum kvbm_warm what)
 {
+	const u32 *link[2 * WARM_GROUP] __uninitialized;
 	struct lineage *ln = st->evict;
-	u32 i;
+	u32 i, nr = 0;
 
 	if (what != KVBM_WARM_INSERT)
 		kvbm_order_prefetch(st, &ln->order, ids, n);
 	for (i = 0; i < n; i++) {
 		const struct kvbm_slot *s = &st->slots[ids[i]];
-		u32 parent = data_race(s->parent);
-		struct kvbm_hash key;
+		struct kvbm_hash key = kvbm_slot_peek_key(s);
+		u32 flags = data_race(s->flags);
 
-		if (parent < st->cfg.total)
-			prefetchw(&st->slots[parent]);
-		if (what == KVBM_WARM_REMOVE ||
-		    (what == KVBM_WARM_INSERT && parent < st->cfg.total))
-			continue;
-		key = kvbm_slot_peek_key(s);
-		prefetchw(head_of(ln, own_key(&key)));
-		prefetchw(head_of(ln, parent_key(&key)));
+		if (flags & LIN_IN)
+			warm_relatives(st, s, what != KVBM_WARM_INSERT);
+		/* Who leaves has an entry; who enters will get one. */
+		if (what == KVBM_WARM_POP || !(flags & LIN_IN))
+			warm_key(ln, own_key(&key), link, &nr);
+		if (what == KVBM_WARM_INSERT ? !(flags & LIN_IN) :
+					       flags & LIN_ANCHOR)
+			warm_key(ln, parent_key(&key), link, &nr);
+		if (nr > 2 * WARM_GROUP - 2 || i + 1 == n) {
+			warm_chains(st, link, nr);
+			nr = 0;
+		}
 	}
 }
 

@@ -53,8 +53,7 @@ static void insert_rank(struct kvbm_store *st, u32 id, u32 rank)
 {
 	struct kvbm_order *o = st->evict;
 
-	kvbm_order_add(st, o, id);
-	kvbm_order_mark(o, rank, st->slots[id].place);
+	kvbm_order_mark(o, rank, kvbm_order_add(st, o, id));
 	st->slots[id].rank = rank;
 }
 

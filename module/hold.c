@@ -6,10 +6,10 @@
  * moves a count in its own table.  The first takes a reference on the slot:
  *
  *	without the store's lock, when others hold the block already (PRIMARY,
- *	refs > 0): look up under RCU, read the word, compare the key again, move
- *	the word to refs + 1.  If the move succeeds, generation and state were
- *	those of the word that was read, and a key of that generation does not
- *	change: the block is the one looked for.
+ *	refs > 0): look up under RCU, read the word, compare the key, move the
+ *	word to refs + 1.  If the move succeeds from the generation that was
+ *	read, in state PRIMARY, before the key was compared, the block is the one
+ *	looked for: a key of a registered generation does not change.
  *
  *	under the lock otherwise: an idle block leaves the eviction index.
  *
@@ -46,116 +46,149 @@ bool kvbm_get_locked(struct kvbm_store *st, struct kvbm_slot *s)
 	return true;
 }
 
-/* A reference on an active block without the lock; pairs with put_unlocked. */
-static __always_inline bool get_unlocked(struct kvbm_slot *s,
-					 const struct kvbm_hash *key)
+/*
+ * A reference on an active block without the lock, if it still is in the life
+ * that the tag names; pairs with put_unlocked.
+ */
+static __always_inline bool get_unlocked(struct kvbm_slot *s, u32 tag)
 {
-	u64 w;
+	u64 w = kvbm_slot_word(s);
 
 	do {
-		/*
-		 * Read anew each time: a failed exchange orders nothing, and
-		 * the key has to be compared after the word was read.
-		 */
-		w = atomic64_read_acquire(&s->word);
-		if (unlikely(!kvbm_w_active(w) || !kvbm_slot_is(s, key)))
+		if (unlikely(!kvbm_w_active(w) || kvbm_w_tag(w) != tag))
 			return false;
 	} while (unlikely(!atomic64_try_cmpxchg_acquire(&s->word, &w, w + 1)));
 	return true;
 }
 
-enum get_result { GET_OK, GET_MISS, GET_END };
+/*
+ * Look all up before any is held: a held one costs an atomic operation, over
+ * which no cache miss of the next overlaps.  For each: c->ids and c->tag, of
+ * before the key was compared.
+ */
+static __always_inline u32 find_chunk(struct kvbm_session *ses,
+				      struct bucket_table *tbl,
+				      struct kvbm_chunk *c, u32 n,
+				      const bool scan)
+{
+	struct kvbm_store *st = ses->store;
+	u32 i;
+
+	kvbm_index_prepare(st, tbl, c, n);
+	for (i = 0; i < n; i++) {
+		struct kvbm_slot *s;
+		u64 w;
+		u32 id;
+
+		s = kvbm_index_find_at(st, tbl, c, i, &w);
+		if (unlikely(!s)) {
+			if (!scan)
+				break;
+			c->ids[i] = KVBM_NO_BLOCK;
+			continue;
+		}
+		id = kvbm_slot_id(st, s);
+		kvbm_count_prefetch(ses, id);
+		c->tag[i] = kvbm_w_tag(w);
+		c->ids[i] = id;
+	}
+	return i;
+}
+
+/**
+ * struct holding - how far a chunk of holds got
+ * @i: the next element
+ * @fresh: first holds of the session among those before
+ * @missed: misses among those before (scan)
+ */
+struct holding {
+	u32 i;
+	u32 fresh;
+	u32 missed;
+};
 
 /* Where one block of a chunk is idle, the others mostly are. */
-static noinline_for_stack void warm_idle(struct kvbm_store *st,
-					 const struct kvbm_chunk *c, u32 i,
-					 u32 n)
+static void warm_idle(struct kvbm_store *st, const struct kvbm_chunk *c, u32 i,
+		      u32 n)
 {
-	u32 ids[KVBM_CHUNK];
+	u32 ids[KVBM_CHUNK] __uninitialized;
 	u32 idle = 0;
 
+	if (!st->cfg.policy->warm)
+		return;
 	for (; i < n; i++)
-		if (c->first[i] != KVBM_NIL &&
-		    !kvbm_w_refs(kvbm_slot_word(&st->slots[c->first[i]])))
-			ids[idle++] = c->first[i];
+		if (c->ids[i] != KVBM_NO_BLOCK &&
+		    !kvbm_w_refs(kvbm_slot_word(&st->slots[c->ids[i]])))
+			ids[idle++] = c->ids[i];
 	st->cfg.policy->warm(st, ids, idle, KVBM_WARM_REMOVE);
 }
 
 /*
- * First hold of a block by this session, where it needs more than a count.
- * GET_END: the chunk ends before this element, for the reason in *step.
+ * The rest of a chunk, from a block on that is idle, or was recycled since it
+ * was looked up.
  */
-static noinline enum get_result
-get_slow(struct kvbm_session *ses, struct bucket_table *tbl,
-	 const struct kvbm_chunk *c, u32 i, u32 n, struct kvbm_slot *s,
-	 struct kvbm_locked *l, u32 *id, struct kvbm_step *step)
+static noinline_for_stack void
+hold_locked(struct kvbm_session *ses, struct bucket_table *tbl,
+	    struct kvbm_chunk *c, u32 n, u32 room, const bool scan,
+	    struct holding *h, struct kvbm_step *step)
 {
+	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
 	struct kvbm_store *st = ses->store;
-	u32 *cnt;
 
-	if (!l->held && st->cfg.policy->warm)
-		warm_idle(st, c, i, n);
-	if (!kvbm_lock_store(l))
-		return GET_END;
-	/* Under the lock, what is PRIMARY is in the table, and stays so. */
-	if (kvbm_w_state(kvbm_slot_word(s)) != KVBM_STATE_PRIMARY ||
-	    !kvbm_slot_is(s, &c->keys[i])) {
-		s = kvbm_index_find(st, tbl, &c->keys[i], c->bucket[i]);
-		if (!s)
-			return GET_MISS;
-	}
-	*id = kvbm_slot_id(st, s);
-	cnt = kvbm_count(ses, *id);
-	if (!cnt) {
-		step->page_of = *id;
-		return GET_END;
-	}
-	if (*cnt) {
-		if (*cnt >= KVBM_MAX_HOLDS) {
-			step->err = -EOVERFLOW;
-			return GET_END;
+	warm_idle(st, c, h->i, n);
+	for (; h->i < n && kvbm_lock_store(&l); h->i++) {
+		u32 id = c->ids[h->i], *cnt;
+		struct kvbm_slot *s;
+		u64 w;
+
+		if (id == KVBM_NO_BLOCK) {
+			h->missed++;
+			continue;
 		}
-		++*cnt;
-		return GET_OK;
-	}
-	if (!kvbm_get_locked(st, s))
-		return GET_MISS;
-	kvbm_count_first(ses, *id, cnt, 1);
-	return GET_OK;
-}
+		s = &st->slots[id];
+		w = kvbm_slot_word(s);
+		if (unlikely(kvbm_w_tag(w) != c->tag[h->i] ||
+			     kvbm_w_state(w) != KVBM_STATE_PRIMARY)) {
+			const struct kvbm_hash *key = &c->keys[h->i];
 
-static __always_inline enum get_result
-get_block(struct kvbm_session *ses, struct bucket_table *tbl,
-	  const struct kvbm_chunk *c, u32 i, u32 n, struct kvbm_locked *l,
-	  u32 *id, struct kvbm_step *step)
-{
-	struct kvbm_store *st = ses->store;
-	struct kvbm_slot *s;
-	u32 *cnt;
-
-	s = kvbm_index_find_at(st, tbl, c, i);
-	if (!s)
-		return GET_MISS;
-	*id = kvbm_slot_id(st, s);
-	cnt = kvbm_count(ses, *id);
-	if (unlikely(!cnt)) {
-		step->page_of = *id;
-		return GET_END;
+			s = kvbm_index_find(st, tbl, key,
+					    kvbm_index_bucket(tbl, key));
+			if (!s)
+				goto miss;
+			id = kvbm_slot_id(st, s);
+			c->ids[h->i] = id;
+		}
+		cnt = kvbm_count(ses, id);
+		if (unlikely(!cnt)) {
+			step->page_of = id;
+			break;
+		}
+		if (*cnt) {
+			if (*cnt >= KVBM_MAX_HOLDS) {
+				step->err = -EOVERFLOW;
+				break;
+			}
+			++*cnt;
+			continue;
+		}
+		if (unlikely(h->fresh == room)) {
+			step->err = -EDQUOT;
+			break;
+		}
+		if (likely(kvbm_get_locked(st, s))) {
+			*cnt = 1;
+			h->fresh++;
+			continue;
+		}
+miss:
+		if (!scan) {
+			step->stop = true;
+			break;
+		}
+		c->ids[h->i] = KVBM_NO_BLOCK;
+		h->missed++;
 	}
-	if (*cnt && likely(*cnt < KVBM_MAX_HOLDS)) {
-		++*cnt;
-		return GET_OK;
-	}
-	if (unlikely(ses->held + ses->taking >= ses->max_held)) {
-		step->err = *cnt ? -EOVERFLOW : -EDQUOT;
-		return GET_END;
-	}
-	if (likely(!*cnt && get_unlocked(s, &c->keys[i]))) {
-		kvbm_count_first(ses, *id, cnt, 1);
-		return GET_OK;
-	}
-	/* Idle, or recycled between the look-up and the reference. */
-	return get_slow(ses, tbl, c, i, n, s, l, id, step);
+	kvbm_unlock_store(&l);
 }
 
 static __always_inline u32 hold_chunk(struct kvbm_session *ses,
@@ -163,39 +196,53 @@ static __always_inline u32 hold_chunk(struct kvbm_session *ses,
 				      const bool scan, u32 *hits,
 				      struct kvbm_step *step)
 {
-	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
+	u32 i, found, room, fresh = 0, missed = 0;
 	struct kvbm_store *st = ses->store;
+	struct kvbm_slot *slots = st->slots;
 	struct bucket_table *tbl;
-	u32 i, id, held = 0;
 
 	lockdep_assert_held(&ses->lock);
+	room = ses->max_held - min(ses->max_held, ses->held + ses->taking);
 	rcu_read_lock();
 	tbl = kvbm_index_table(st);
-	kvbm_index_prepare(st, tbl, c, n);
-	for (i = 0; i < n; i++) {
-		enum get_result r;
+	found = find_chunk(ses, tbl, c, n, scan);
+	for (i = 0; i < found; i++) {
+		u32 count, id = c->ids[i], *counts;
 
-		r = get_block(ses, tbl, c, i, n, &l, &id, step);
-		if (r == GET_OK) {
-			c->ids[i] = id;
-			held++;
-			if (likely(!l.held) || kvbm_settled(st, &l.budget))
-				continue;
-			i++;
+		if (scan && id == KVBM_NO_BLOCK) {
+			missed++;
+			continue;
+		}
+		counts = ses->table[id / KVBM_PAGE_COUNTS];
+		if (unlikely(!counts)) {
+			step->page_of = id;
 			break;
 		}
-		if (r == GET_END)
-			break;
-		if (!scan) {
-			step->stop = true;
+		count = counts[id % KVBM_PAGE_COUNTS];
+		/* Held, so registered, and the key was compared since. */
+		if (count - 1 < KVBM_MAX_HOLDS - 1) {
+			counts[id % KVBM_PAGE_COUNTS] = count + 1;
+			continue;
+		}
+		if (unlikely(count || fresh == room ||
+			     !get_unlocked(&slots[id], c->tag[i]))) {
+			struct holding h = { i, fresh, missed };
+
+			hold_locked(ses, tbl, c, found, room, scan, &h, step);
+			i = h.i;
+			fresh = h.fresh;
+			missed = h.missed;
 			break;
 		}
-		c->ids[i] = KVBM_NO_BLOCK;
+		counts[id % KVBM_PAGE_COUNTS] = 1;
+		fresh++;
 	}
 	rcu_read_unlock();
-	kvbm_unlock_store(&l);
-	ses->holds += held;
-	*hits = held;
+	if (i == found && found < n)
+		step->stop = true;
+	ses->held += fresh;
+	ses->holds += i - missed;
+	*hits = i - missed;
 	return i;
 }
 
@@ -333,7 +380,7 @@ u32 kvbm_upgrade_chunk(struct kvbm_session *ses, const struct kvbm_weak *weak,
 			}
 			if (!kvbm_get_locked(st, s))
 				continue;
-			kvbm_count_first(ses, id, cnt, 1);
+			kvbm_count_first(ses, cnt, 1);
 		} else {
 			++*cnt;
 		}
@@ -453,12 +500,10 @@ void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out)
 		u64 w;
 
 		out[i] = KVBM_ABSENT;
-		s = kvbm_index_find_at(st, tbl, c, i);
+		s = kvbm_index_find_at(st, tbl, c, i, &w);
 		if (!s)
 			continue;
-		w = atomic64_read_acquire(&s->word);
-		if (kvbm_w_state(w) != KVBM_STATE_PRIMARY ||
-		    !kvbm_slot_is(s, &c->keys[i]))
+		if (kvbm_w_state(w) != KVBM_STATE_PRIMARY)
 			out[i] = presence_locked(st, &c->keys[i]);
 		else if (kvbm_w_refs(w))
 			out[i] = KVBM_ACTIVE;

@@ -3,8 +3,7 @@
  * holds.c - a session's hold table: block id -> count
  *
  * A row of pages, 512 counts each.  Pages are added before a count is needed and
- * freed when the session ends, so giving back never allocates.  Each page knows
- * how many of its counts are in use: reclaim skips the rest.
+ * freed when the session ends, so giving back never allocates.
  *
  * A count is the number of holds on a registered block, or KVBM_COUNT_OWNED
  * for a Mutable or Staged block.  All under the session's lock, but for
@@ -35,28 +34,26 @@ int kvbm_holds_init(struct kvbm_session *ses)
 }
 
 /**
- * kvbm_holds_prepare() - make room for a block's count
+ * kvbm_holds_add_page() - make room for a block's count, where there is none
  * @ses: the session; its lock is not held
  * @id: block id, in range
  *
  * Return: 0, or -ENOMEM.
  */
-int kvbm_holds_prepare(struct kvbm_session *ses, u32 id)
+int kvbm_holds_add_page(struct kvbm_session *ses, u32 id)
 {
-	struct kvbm_hold_page *page = &ses->table[id / KVBM_PAGE_COUNTS];
+	u32 **page = &ses->table[id / KVBM_PAGE_COUNTS];
 	u32 *counts;
 
-	if (likely(READ_ONCE(page->counts)))
-		return 0;
 	counts = kcalloc(KVBM_PAGE_COUNTS, sizeof(*counts), GFP_KERNEL_ACCOUNT);
 	if (!counts)
 		return -ENOMEM;
 
 	/* Another thread of the session may have been faster. */
 	spin_lock(&ses->lock);
-	if (!page->counts) {
+	if (!*page) {
 		/* Zeroed before it is seen; pairs with kvbm_count(). */
-		smp_store_release(&page->counts, counts);
+		smp_store_release(page, counts);
 		ses->pages++;
 		counts = NULL;
 	}
@@ -73,7 +70,7 @@ void kvbm_holds_free(struct kvbm_session *ses)
 	if (!ses->table)
 		return;
 	for (p = 0; p < nr_pages(ses); p++) {
-		kfree(ses->table[p].counts);
+		kfree(ses->table[p]);
 		cond_resched();
 	}
 	kvfree(ses->table);
@@ -101,16 +98,16 @@ u32 kvbm_holds_collect(struct kvbm_session *ses, u32 *from, bool owned,
 
 	lockdep_assert_held(&ses->lock);
 	while (id < total && n < max && looks--) {
-		struct kvbm_hold_page *page = &ses->table[id / KVBM_PAGE_COUNTS];
+		const u32 *counts = ses->table[id / KVBM_PAGE_COUNTS];
 		bool is_owned;
 		u32 count;
 
-		if (!page->used) {
+		if (!counts) {
 			id = round_down(id, KVBM_PAGE_COUNTS) +
 			     KVBM_PAGE_COUNTS;
 			continue;
 		}
-		count = page->counts[id % KVBM_PAGE_COUNTS];
+		count = counts[id % KVBM_PAGE_COUNTS];
 		is_owned = count == KVBM_COUNT_OWNED;
 		if (count && is_owned == owned)
 			ids[n++] = id;

@@ -14,7 +14,6 @@ struct kvbm_index_secret kvbm_index_secret __read_mostly;
 void kvbm_index_secrets(void)
 {
 	get_random_bytes(&kvbm_index_secret, sizeof(kvbm_index_secret));
-	kvbm_index_secret.mul |= 1;
 }
 
 /* Doublings to wait for, and failed insertions meanwhile, before giving up. */
@@ -102,6 +101,40 @@ int kvbm_index_init(struct kvbm_store *st)
 void kvbm_index_exit(struct kvbm_store *st)
 {
 	rhashtable_destroy(&st->index);
+}
+
+/**
+ * kvbm_index_find() - the slot that carries a key
+ * @st: the store
+ * @tbl: its table, from kvbm_index_table() in the same RCU read section
+ * @key: sequence hash
+ * @bucket: where it hangs in @tbl
+ *
+ * Return: the slot, or NULL.
+ */
+struct kvbm_slot *kvbm_index_find(struct kvbm_store *st,
+				  struct bucket_table *tbl,
+				  const struct kvbm_hash *key, u32 bucket)
+{
+	struct rhash_lock_head __rcu *const *bkt = rht_bucket(tbl, bucket);
+	struct rhash_head *he;
+
+	do {
+		rht_for_each_rcu_from(he, rht_ptr_rcu(bkt), tbl, bucket) {
+			struct kvbm_slot *s;
+
+			s = container_of(he, struct kvbm_slot, node);
+			if (likely(kvbm_slot_is(s, key)))
+				return s;
+		}
+		/* A slot that moved to another chain ends in its marker. */
+	} while (he != RHT_NULLS_MARKER(bkt));
+
+	/* Pairs with the publication of future_tbl in rhashtable's rehash. */
+	smp_rmb();
+	if (unlikely(rcu_access_pointer(tbl->future_tbl)))
+		return rhashtable_lookup(&st->index, key, kvbm_index_params);
+	return NULL;
 }
 
 /*

@@ -12,16 +12,15 @@
 #include <linux/prefetch.h>
 #include <linux/rcupdate.h>
 #include <linux/rhashtable.h>
+#include <linux/string.h>
 #include "kvbm.h"
 
 /**
  * struct kvbm_index_secret - secrets of the hash function, drawn at module load
  * @add: added to the four halves of a key
- * @mul: the last multiplier
  */
 struct kvbm_index_secret {
 	u64 add[4];
-	u64 mul;
 };
 
 extern struct kvbm_index_secret kvbm_index_secret;
@@ -35,17 +34,13 @@ static __always_inline u32
 kvbm_index_hash(const struct kvbm_hash *k, struct kvbm_index_secret secret,
 		u32 seed)
 {
-	u64 h;
-
-	h = (secret.add[0] + seed + (k->hi >> 32)) *
-	    (secret.add[1] + (u32)k->hi) +
-	    (secret.add[2] + seed + (k->lo >> 32)) *
-	    (secret.add[3] + (u32)k->lo);
-	h ^= h >> 32;
-	return h * secret.mul >> 32;
+	return ((secret.add[0] + seed + (k->hi >> 32)) *
+		(secret.add[1] + (u32)k->hi) +
+		(secret.add[2] + seed + (k->lo >> 32)) *
+		(secret.add[3] + (u32)k->lo)) >> 32;
 }
 
-static inline u32 kvbm_index_hashfn(const void *data, u32 len, u32 seed)
+static __always_inline u32 kvbm_index_hashfn(const void *data, u32 len, u32 seed)
 {
 	return kvbm_index_hash(data, kvbm_index_secret, seed);
 }
@@ -77,12 +72,11 @@ static inline struct bucket_table *kvbm_index_table(struct kvbm_store *st)
 	return rht_dereference_rcu(st->index.tbl, &st->index);
 }
 
-/* The bucket of a key, brought in; the secrets are the caller's copy. */
-static __always_inline u32
-kvbm_index_bucket(struct bucket_table *tbl, const struct kvbm_hash *key,
-		  struct kvbm_index_secret secret)
+/* The bucket of a key, brought in. */
+static inline u32 kvbm_index_bucket(struct bucket_table *tbl,
+				    const struct kvbm_hash *key)
 {
-	u32 h = kvbm_index_hash(key, secret, tbl->hash_rnd);
+	u32 h = kvbm_index_hash(key, kvbm_index_secret, tbl->hash_rnd);
 	u32 bucket = rht_bucket_index(tbl, h);
 
 	prefetch(rht_bucket(tbl, bucket));
@@ -96,21 +90,6 @@ static inline void kvbm_index_prefetch_slot(struct bucket_table *tbl,
 	struct rhash_lock_head __rcu *const *bkt = rht_bucket(tbl, bucket);
 
 	prefetch(rht_ptr_rcu(bkt));
-}
-
-/* The first slot of a bucket, brought in, or NIL. */
-static inline u32 kvbm_index_first(struct kvbm_store *st,
-				   struct bucket_table *tbl, u32 bucket)
-{
-	struct rhash_lock_head __rcu *const *bkt = rht_bucket(tbl, bucket);
-	struct rhash_head *he = rht_ptr_rcu(bkt);
-	struct kvbm_slot *s;
-
-	if (rht_is_a_nulls(he))
-		return KVBM_NIL;
-	s = container_of(he, struct kvbm_slot, node);
-	prefetch(s);
-	return kvbm_slot_id(st, s);
 }
 
 /*
@@ -130,61 +109,76 @@ static inline void kvbm_index_prepare(struct kvbm_store *st,
 		u32 h = kvbm_index_hash(&c->keys[i], secret, seed);
 
 		c->bucket[i] = h & mask;
-		/* Only a table without memory is nested; no matter here. */
 		prefetch(&tbl->buckets[h & mask]);
 	}
-	for (i = 0; i < n; i++)
-		c->first[i] = kvbm_index_first(st, tbl, c->bucket[i]);
-}
+	/* Only a table made when memory was short is nested. */
+	if (unlikely(tbl->nest)) {
+		memset32(c->first, KVBM_NIL, n);
+		return;
+	}
+	for (i = 0; i < n; i++) {
+		struct rhash_head *he;
+		struct kvbm_slot *s;
 
-/* Under RCU: the slot that carries the key, or NULL. */
-static __always_inline struct kvbm_slot *
-kvbm_index_find(struct kvbm_store *st, struct bucket_table *tbl,
-		const struct kvbm_hash *key, u32 bucket)
-{
-	struct rhash_lock_head __rcu *const *bkt = rht_bucket(tbl, bucket);
-	struct rhash_head *he;
-
-	do {
-		rht_for_each_rcu_from(he, rht_ptr_rcu(bkt), tbl, bucket) {
-			struct kvbm_slot *s;
-
-			s = container_of(he, struct kvbm_slot, node);
-			if (likely(kvbm_slot_is(s, key)))
-				return s;
+		he = rht_ptr_rcu(&tbl->buckets[c->bucket[i]]);
+		if (rht_is_a_nulls(he)) {
+			c->first[i] = KVBM_NIL;
+			continue;
 		}
-		/* A slot that moved to another chain ends in its marker. */
-	} while (he != RHT_NULLS_MARKER(bkt));
-
-	/* Pairs with the publication of future_tbl in rhashtable's rehash. */
-	smp_rmb();
-	if (unlikely(rcu_access_pointer(tbl->future_tbl)))
-		return rhashtable_lookup(&st->index, key, kvbm_index_params);
-	return NULL;
+		s = container_of(he, struct kvbm_slot, node);
+		prefetch(s);
+		c->first[i] = kvbm_slot_id(st, s);
+	}
 }
+
+struct kvbm_slot *kvbm_index_find(struct kvbm_store *st,
+				  struct bucket_table *tbl,
+				  const struct kvbm_hash *key, u32 bucket);
 
 /*
- * The same for element @i of a prepared chunk: on from the slot that was first
- * in the bucket when that was prepared, in the same RCU read section.
+ * Element @i of a prepared chunk, in the same RCU read section: its slot, or
+ * NULL; on from the slot that was first in the bucket then.  @w: the slot's
+ * word as it was before the key was compared: if it can be moved from there,
+ * the block is the one looked for.
  */
 static __always_inline struct kvbm_slot *
 kvbm_index_find_at(struct kvbm_store *st, struct bucket_table *tbl,
-		   const struct kvbm_chunk *c, u32 i)
+		   const struct kvbm_chunk *c, u32 i, u64 *w)
 {
-	struct rhash_head *he;
+	const u32 bucket = c->bucket[i];
+	struct kvbm_slot *s;
 
 	if (likely(c->first[i] != KVBM_NIL)) {
-		he = &st->slots[c->first[i]].node;
-		rht_for_each_rcu_from(he, he, tbl, c->bucket[i]) {
-			struct kvbm_slot *s;
+		struct rhash_head *he;
 
-			s = container_of(he, struct kvbm_slot, node);
+		s = &st->slots[c->first[i]];
+		for (;;) {
+			*w = atomic64_read_acquire(&s->word);
 			if (likely(kvbm_slot_is(s, &c->keys[i])))
 				return s;
+			he = rcu_dereference(s->node.next);
+			if (rht_is_a_nulls(he))
+				break;
+			s = container_of(he, struct kvbm_slot, node);
 		}
+		/* A slot that moved to another chain ends in its marker. */
+		if (unlikely(he != RHT_NULLS_MARKER(&tbl->buckets[bucket])))
+			goto again;
+	} else if (unlikely(tbl->nest)) {
+		goto again;
 	}
-	/* Not there, or moved, or a rehash is under way. */
-	return kvbm_index_find(st, tbl, &c->keys[i], c->bucket[i]);
+	/* Pairs with the publication of future_tbl in rhashtable's rehash. */
+	smp_rmb();
+	if (likely(!rcu_access_pointer(tbl->future_tbl)))
+		return NULL;
+again:
+	s = kvbm_index_find(st, tbl, &c->keys[i], bucket);
+	if (s) {
+		*w = atomic64_read_acquire(&s->word);
+		if (!kvbm_slot_is(s, &c->keys[i]))
+			*w = 0;
+	}
+	return s;
 }
 
 /* One key, outside a chunk. */

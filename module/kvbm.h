@@ -21,6 +21,7 @@
 
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/prefetch.h>
 #include <linux/rhashtable.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -191,16 +192,6 @@ struct kvbm_store {
 /* The hold table: pages of counts, by block id; see holds.c. */
 #define KVBM_PAGE_COUNTS	512
 
-/**
- * struct kvbm_hold_page - one page of the table
- * @counts: by block id, or NULL while no block of the page was held
- * @used: counts that are not zero
- */
-struct kvbm_hold_page {
-	u32 *counts;
-	u32 used;
-};
-
 /* In a count: the block is this session's Mutable or Staged one. */
 #define KVBM_COUNT_OWNED	0x80000000U
 
@@ -221,7 +212,8 @@ struct kvbm_hold_page {
  * @pages: pages in the table
  * @link: in store->sessions, under its sessions_lock
  * @number: names the session in its store
- * @table: the hold table; a page once there stays till the end
+ * @table: the hold table: pages of counts by block id, NULL while no block of
+ *	a page was held; a page once there stays till the end
  */
 struct kvbm_session {
 	struct kvbm_store *store;
@@ -239,7 +231,7 @@ struct kvbm_session {
 	u32 low_watermark;
 	struct list_head link;
 	u64 number;
-	struct kvbm_hold_page *table;
+	u32 **table;
 };
 
 /**
@@ -248,11 +240,15 @@ struct kvbm_session {
  * @keys: sequence hashes in, or evicted ones out
  * @ids: block ids in or out
  * @bucket: hash table buckets
+ * @tag: kvbm_w_tag() of the slots found there
  * @first: first slots of the buckets, while ids are not known yet
  */
 struct kvbm_chunk {
 	struct kvbm_hash keys[KVBM_CHUNK];
-	u32 bucket[KVBM_CHUNK];
+	union {
+		u32 bucket[KVBM_CHUNK];
+		u32 tag[KVBM_CHUNK];
+	};
 	union {
 		u32 ids[KVBM_CHUNK];
 		u32 first[KVBM_CHUNK];
@@ -356,36 +352,50 @@ bool kvbm_poll_room(struct kvbm_session *ses);
 
 /* holds.c: the hold table */
 int kvbm_holds_init(struct kvbm_session *ses);
-int kvbm_holds_prepare(struct kvbm_session *ses, u32 id);
+int kvbm_holds_add_page(struct kvbm_session *ses, u32 id);
 void kvbm_holds_free(struct kvbm_session *ses);
 u32 kvbm_holds_collect(struct kvbm_session *ses, u32 *from, bool owned,
 		       u32 *ids, u32 max);
 u64 kvbm_holds_memory(const struct kvbm_session *ses);
 
+/* Make room for a block's count, unlocked: 0, or -ENOMEM. */
+static inline int kvbm_holds_prepare(struct kvbm_session *ses, u32 id)
+{
+	if (likely(READ_ONCE(ses->table[id / KVBM_PAGE_COUNTS])))
+		return 0;
+	return kvbm_holds_add_page(ses, id);
+}
+
 /* The count of a block, or NULL when the table has no page for it yet. */
 static inline u32 *kvbm_count(const struct kvbm_session *ses, u32 id)
 {
-	u32 *counts = READ_ONCE(ses->table[id / KVBM_PAGE_COUNTS].counts);
+	u32 *counts = READ_ONCE(ses->table[id / KVBM_PAGE_COUNTS]);
 
 	if (unlikely(!counts))
 		return NULL;
 	return &counts[id % KVBM_PAGE_COUNTS];
 }
 
-/* A count leaves or reaches zero: keep the sums that reclaim goes by. */
-static inline void kvbm_count_first(struct kvbm_session *ses, u32 id, u32 *cnt,
+/* Bring in the count of a block; where it has no page, a hint to nowhere. */
+static inline void kvbm_count_prefetch(const struct kvbm_session *ses, u32 id)
+{
+	u32 *counts = READ_ONCE(ses->table[id / KVBM_PAGE_COUNTS]);
+
+	prefetchw(&counts[id % KVBM_PAGE_COUNTS]);
+}
+
+/* A count leaves or reaches zero: keep the sum that reclaim goes by. */
+static inline void kvbm_count_first(struct kvbm_session *ses, u32 *cnt,
 				    u32 value)
 {
 	*cnt = value;
 	ses->held++;
-	ses->table[id / KVBM_PAGE_COUNTS].used++;
 }
 
-static inline void kvbm_count_last(struct kvbm_session *ses, u32 id, u32 *cnt)
+static inline void kvbm_count_last(struct kvbm_session *ses, u32 *cnt)
 {
 	*cnt = 0;
 	ses->held--;
-	ses->table[id / KVBM_PAGE_COUNTS].used--;
 }
 
 /* The count of a block that the session owns (Mutable or Staged), or NULL. */

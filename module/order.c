@@ -18,6 +18,12 @@
 #define SLIDE_STEPS	8
 #define SLIDE_AHEAD	24	/* entries to bring in before their turn */
 
+/* The tail when sliding begins. */
+static u32 slide_start(struct kvbm_store *st, struct kvbm_order *o)
+{
+	return o->places - st->cfg.total / 2 - 16;
+}
+
 static int marks_init(struct kvbm_store *st, struct kvbm_order *o, u32 rank)
 {
 	u64 words, all = 0;
@@ -52,6 +58,7 @@ int kvbm_order_init(struct kvbm_store *st, struct kvbm_order *o, u32 ranks)
 	u32 rank;
 
 	o->places = 3 * st->cfg.total + 64;
+	o->slide_at = slide_start(st, o);
 	o->ranks = ranks;
 	o->line = kvbm_array_alloc(st, o->places, sizeof(*o->line));
 	if (!o->line)
@@ -76,11 +83,48 @@ static bool marked(const struct kvbm_order *o, u32 rank, u32 place)
 	return o->marks[rank][0][place / 64] >> place % 64 & 1;
 }
 
-static void slide(struct kvbm_store *st, struct kvbm_order *o)
+/* Level 0 has a first mark in a word, or has lost its last. */
+void kvbm_order_mark_up(struct kvbm_order *o, u32 rank, u32 place)
+{
+	u32 l;
+
+	for (l = 1; l < o->levels; l++, place /= 64) {
+		u64 *word = &o->marks[rank][l][place / 64];
+		u64 old = *word;
+
+		*word = old | 1ULL << place % 64;
+		if (old)
+			return;
+	}
+}
+
+void kvbm_order_unmark_up(struct kvbm_order *o, u32 rank, u32 place)
+{
+	u32 l;
+
+	for (l = 1; l < o->levels; l++, place /= 64) {
+		u64 *word = &o->marks[rank][l][place / 64];
+
+		*word &= ~(1ULL << place % 64);
+		if (*word)
+			return;
+	}
+}
+
+/* Close some holes. */
+void kvbm_order_slide(struct kvbm_store *st, struct kvbm_order *o)
 {
 	u32 steps = SLIDE_STEPS;
 	u32 rank;
 
+	lockdep_assert_held(&st->lock);
+	if (!o->sliding) {
+		o->sliding = true;
+		o->slide_at = 0;
+		o->from = 0;
+		o->to = 0;
+		return;
+	}
 	for (; steps && o->from < o->tail; steps--, o->from++) {
 		u32 id = o->line[o->from];
 		u32 ahead = o->from + SLIDE_AHEAD;
@@ -105,30 +149,9 @@ static void slide(struct kvbm_store *st, struct kvbm_order *o)
 	}
 	if (o->from == o->tail) {
 		o->tail = o->to;
+		o->slide_at = slide_start(st, o);
 		o->sliding = false;
 	}
-}
-
-/* A slot arrives, unmarked. */
-void kvbm_order_add(struct kvbm_store *st, struct kvbm_order *o, u32 id)
-{
-	lockdep_assert_held(&st->lock);
-	if (o->sliding) {
-		slide(st, o);
-	} else if (o->tail >= o->places - st->cfg.total / 2 - 16) {
-		o->sliding = true;
-		o->from = 0;
-		o->to = 0;
-	}
-	WRITE_ONCE(st->slots[id].place, o->tail);
-	o->line[o->tail++] = id;
-}
-
-/* A slot leaves; it is unmarked. */
-void kvbm_order_del(struct kvbm_store *st, struct kvbm_order *o, u32 id)
-{
-	lockdep_assert_held(&st->lock);
-	o->line[st->slots[id].place] = KVBM_NIL;
 }
 
 /* Is no place marked with the rank? */

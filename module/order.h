@@ -18,6 +18,7 @@
  * @tail: the next free one
  * @from: sliding: next place to look at
  * @to: sliding: next place to fill
+ * @slide_at: tail from which an arrival closes holes first; 0 while sliding
  * @sliding: holes are being closed
  * @ranks: kinds of mark; a place has at most one
  * @levels: levels of marks in use
@@ -34,6 +35,7 @@ struct kvbm_order {
 	u32 tail;
 	u32 from;
 	u32 to;
+	u32 slide_at;
 	bool sliding;
 	u32 ranks;
 	u32 levels;
@@ -42,8 +44,9 @@ struct kvbm_order {
 
 int kvbm_order_init(struct kvbm_store *st, struct kvbm_order *o, u32 ranks);
 void kvbm_order_exit(struct kvbm_order *o);
-void kvbm_order_add(struct kvbm_store *st, struct kvbm_order *o, u32 id);
-void kvbm_order_del(struct kvbm_store *st, struct kvbm_order *o, u32 id);
+void kvbm_order_slide(struct kvbm_store *st, struct kvbm_order *o);
+void kvbm_order_mark_up(struct kvbm_order *o, u32 rank, u32 place);
+void kvbm_order_unmark_up(struct kvbm_order *o, u32 rank, u32 place);
 bool kvbm_order_none(const struct kvbm_order *o, u32 rank);
 u32 kvbm_order_first(const struct kvbm_order *o, u32 rank);
 u32 kvbm_order_ahead(const struct kvbm_order *o, u32 rank, u32 *ids, u32 max);
@@ -65,29 +68,44 @@ static inline void kvbm_order_prefetch(const struct kvbm_store *st,
 
 static inline void kvbm_order_mark(struct kvbm_order *o, u32 rank, u32 place)
 {
-	u32 l;
+	u64 *word = &o->marks[rank][0][place / 64];
+	u64 old = *word;
 
-	for (l = 0; l < o->levels; l++, place /= 64) {
-		u64 *word = &o->marks[rank][l][place / 64];
-		u64 old = *word;
-
-		*word = old | 1ULL << place % 64;
-		if (old)
-			return;
-	}
+	*word = old | 1ULL << place % 64;
+	if (unlikely(!old))
+		kvbm_order_mark_up(o, rank, place / 64);
 }
 
 static inline void kvbm_order_unmark(struct kvbm_order *o, u32 rank, u32 place)
 {
-	u32 l;
+	u64 *word = &o->marks[rank][0][place / 64];
 
-	for (l = 0; l < o->levels; l++, place /= 64) {
-		u64 *word = &o->marks[rank][l][place / 64];
+	*word &= ~(1ULL << place % 64);
+	if (unlikely(!*word))
+		kvbm_order_unmark_up(o, rank, place / 64);
+}
 
-		*word &= ~(1ULL << place % 64);
-		if (*word)
-			return;
-	}
+/* A slot leaves; it is unmarked. */
+static inline void kvbm_order_del(struct kvbm_store *st, struct kvbm_order *o,
+				  u32 id)
+{
+	lockdep_assert_held(&st->lock);
+	o->line[st->slots[id].place] = KVBM_NIL;
+}
+
+/* A slot arrives, unmarked; returns its place. */
+static inline u32 kvbm_order_add(struct kvbm_store *st, struct kvbm_order *o,
+				 u32 id)
+{
+	u32 place;
+
+	lockdep_assert_held(&st->lock);
+	if (unlikely(o->tail >= o->slide_at))
+		kvbm_order_slide(st, o);
+	place = o->tail++;
+	WRITE_ONCE(st->slots[id].place, place);
+	o->line[place] = id;
+	return place;
 }
 
 #endif /* KVBM_ORDER_H */

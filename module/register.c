@@ -167,9 +167,9 @@ static int register_present(struct kvbm_session *ses, u32 id, u32 *cnt,
 		++*old_cnt;
 	} else {
 		kvbm_get_locked(st, old);
-		kvbm_count_first(ses, old_id, old_cnt, 1);
+		kvbm_count_first(ses, old_cnt, 1);
 	}
-	kvbm_count_last(ses, id, cnt);
+	kvbm_count_last(ses, cnt);
 	owned_move(s, KVBM_STATE_RESET, false, 0);
 	kvbm_free_add(st, id);
 	out->block = old_id;
@@ -235,24 +235,29 @@ static int register_one(struct kvbm_session *ses, u32 id,
 	return 0;
 }
 
-/* Bring in the slots, and what the insertions will walk. */
-static void warm_register(struct kvbm_store *st, const u32 *ids,
+/* Bring in slots and counts, and what the insertions will walk. */
+static void warm_register(struct kvbm_session *ses, const u32 *ids,
 			  const struct kvbm_hash *keys, u32 n)
 {
-	u32 bucket[KVBM_CHUNK];
+	u32 bucket[KVBM_CHUNK] __uninitialized;
+	struct kvbm_store *st = ses->store;
 	struct bucket_table *tbl;
 	u32 i;
 
-	for (i = 0; i < n; i++)
-		if (ids[i] < st->cfg.total)
+	for (i = 0; i < n; i++) {
+		if (ids[i] < st->cfg.total) {
 			prefetchw(&st->slots[ids[i]]);
+			kvbm_count_prefetch(ses, ids[i]);
+		}
+	}
 	if (!keys)
 		return;
+	for (i = 0; st->sketch && i < n; i++)
+		kvbm_sketch_prefetch(st->sketch, &keys[i]);
 	rcu_read_lock();
 	tbl = kvbm_index_table(st);
 	for (i = 0; i < n; i++)
-		bucket[i] = kvbm_index_bucket(tbl, &keys[i],
-					      kvbm_index_secret);
+		bucket[i] = kvbm_index_bucket(tbl, &keys[i]);
 	for (i = 0; i < n; i++)
 		kvbm_index_prefetch_slot(tbl, bucket[i]);
 	rcu_read_unlock();
@@ -279,7 +284,7 @@ u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
 	u32 i = 0;
 	int err;
 
-	warm_register(st, ids, keys, n);
+	warm_register(ses, ids, keys, n);
 	spin_lock(&ses->lock);
 	step->err = ses->dead;
 	for (; i < n && !step->err; i++) {

@@ -98,7 +98,7 @@ static void drop_owned(struct kvbm_session *ses, u32 id, u32 *cnt)
 	if (kvbm_w_state(w) == KVBM_STATE_STAGED)
 		ses->staged--;
 	ses->owned--;
-	kvbm_count_last(ses, id, cnt);
+	kvbm_count_last(ses, cnt);
 	atomic64_set(&s->word, kvbm_w_make(kvbm_w_gen(w), KVBM_STATE_RESET,
 					   false, 0));
 	kvbm_free_add(st, id);
@@ -110,6 +110,19 @@ static u32 owned_kind(struct kvbm_session *ses, u32 id)
 
 	return kvbm_w_state(w) == KVBM_STATE_STAGED ? KVBM_RELEASE_STAGED :
 						      KVBM_RELEASE_MUTABLE;
+}
+
+/*
+ * The first of these is the last reference, so the others mostly are too.
+ * False: the chunk ends here.
+ */
+static noinline_for_stack bool lock_to_put(struct kvbm_store *st,
+					   const u32 *ids, u32 n,
+					   struct kvbm_locked *l)
+{
+	if (st->cfg.policy->warm)
+		st->cfg.policy->warm(st, ids, n, KVBM_WARM_INSERT);
+	return kvbm_lock_store(l);
 }
 
 /**
@@ -125,60 +138,64 @@ static u32 owned_kind(struct kvbm_session *ses, u32 id)
 u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 		       u32 kinds, struct kvbm_step *step)
 {
+	const bool registered = !kinds || kinds & KVBM_RELEASE_REGISTERED;
 	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
 	struct kvbm_store *st = ses->store;
-	bool warm = st->cfg.policy->warm;
-	u32 i, held = 0;
-
-	for (i = 0; i < n; i++) {
-		if (likely(ids[i] < st->cfg.total))
-			prefetchw(&st->slots[ids[i]].word);
-		else
-			warm = false;
-	}
+	u32 *cnts[KVBM_CHUNK] __uninitialized;
+	u32 i, known, held = 0, last = 0;
 
 	spin_lock(&ses->lock);
-	step->err = ses->dead;
-	for (i = 0; i < n && !step->err; i++) {
-		u32 *cnt = NULL;
+	if (unlikely(ses->dead)) {
+		step->err = ses->dead;
+		spin_unlock(&ses->lock);
+		return 0;
+	}
+	for (known = 0; known < n; known++) {
+		u32 *cnt, id = ids[known];
 
-		if (likely(ids[i] < st->cfg.total))
-			cnt = kvbm_count(ses, ids[i]);
-		if (unlikely(!cnt || !*cnt)) {
-			step->err = -EPERM;
+		if (unlikely(id >= st->cfg.total))
 			break;
-		}
-		if (unlikely(*cnt == KVBM_COUNT_OWNED)) {
-			if (kinds && !(kinds & owned_kind(ses, ids[i]))) {
-				step->err = -EPERM;
-				break;
+		cnt = kvbm_count(ses, id);
+		if (unlikely(!cnt))
+			break;
+		cnts[known] = cnt;
+		/* Not for writing: others may share it, and it may stay so. */
+		if (*cnt == 1)
+			prefetch(&st->slots[id]);
+	}
+	for (i = 0; i < known; i++) {
+		u32 *cnt = cnts[i], count = *cnt;
+
+		if (likely(count - 1 < KVBM_MAX_HOLDS && registered)) {
+			if (count > 1) {
+				*cnt = count - 1;
+			} else {
+				if (!put_unlocked(&st->slots[ids[i]])) {
+					if (!(l.held ? kvbm_lock_store(&l) :
+					      lock_to_put(st, &ids[i],
+							  known - i, &l)))
+						break;
+					put_locked(st, ids[i]);
+				}
+				*cnt = 0;
+				last++;
 			}
-			if (!kvbm_lock_store(&l))
-				break;
-			drop_owned(ses, ids[i], cnt);
+			held++;
 			continue;
 		}
-		if (unlikely(kinds && !(kinds & KVBM_RELEASE_REGISTERED))) {
+		if (count != KVBM_COUNT_OWNED ||
+		    (kinds && !(kinds & owned_kind(ses, ids[i])))) {
 			step->err = -EPERM;
 			break;
 		}
-		if (*cnt > 1) {
-			--*cnt;
-		} else {
-			if (!put_unlocked(&st->slots[ids[i]])) {
-				/* The others mostly become idle too. */
-				if (!l.held && warm)
-					st->cfg.policy->warm(st, &ids[i], n - i,
-							     KVBM_WARM_INSERT);
-				if (!kvbm_lock_store(&l))
-					break;
-				put_locked(st, ids[i]);
-			}
-			kvbm_count_last(ses, ids[i], cnt);
-		}
-		held++;
+		if (!kvbm_lock_store(&l))
+			break;
+		drop_owned(ses, ids[i], cnt);
 	}
+	if (unlikely(known < n && i == known))
+		step->err = -EPERM;
 	ses->holds -= held;
+	ses->held -= last;
 	if (l.held)
 		kvbm_room_made(st);
 	kvbm_unlock_store(&l);
@@ -214,20 +231,26 @@ void kvbm_unhold(struct kvbm_session *ses, const u32 *ids, u32 n)
 	}
 }
 
+/* Less than a chunk: each block is cold, and nobody waits for the end. */
+#define RECLAIM_CHUNK	(KVBM_CHUNK / 2)
+
 /* One lock hold's worth of reclaim; false when all is done. */
 static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 			  u64 *back)
 {
 	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
 	struct kvbm_store *st = ses->store;
-	u32 ids[KVBM_CHUNK];
 	u32 i, n, next = *from;
+	u32 ids[RECLAIM_CHUNK] __uninitialized;
 	bool more;
 
 	spin_lock(&ses->lock);
-	n = kvbm_holds_collect(ses, &next, owned, ids, KVBM_CHUNK);
+	n = kvbm_holds_collect(ses, &next, owned, ids, RECLAIM_CHUNK);
 	for (i = 0; i < n; i++)
 		prefetchw(&st->slots[ids[i]]);
+	/* In order of block id they are strangers to each other: all cold. */
+	if (!owned && st->cfg.policy->warm)
+		st->cfg.policy->warm(st, ids, n, KVBM_WARM_INSERT);
 	for (i = 0; i < n; i++) {
 		u32 *cnt = kvbm_count(ses, ids[i]);
 
@@ -245,15 +268,15 @@ static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 		}
 		*back += *cnt;
 		ses->holds -= *cnt;
-		kvbm_count_last(ses, ids[i], cnt);
+		kvbm_count_last(ses, cnt);
 	}
 	*from = i < n ? ids[i] : next;
-	more = *from < st->cfg.total;
+	more = owned ? ses->owned : ses->held;
 	if (l.held)
 		kvbm_room_made(st);
 	kvbm_unlock_store(&l);
 	spin_unlock(&ses->lock);
-	return more;
+	return more && *from < st->cfg.total;
 }
 
 /**

@@ -5,7 +5,8 @@
  * A count-min sketch (Einziger, Friedman, Manes, "TinyLFU", ACM TOS 2017) of
  * capacity / 4 words of sixteen 4-bit counters.  Each of four seeded hashes
  * chooses a word and, in it, one of its own four counters, so that the four
- * counters of a key are distinct; its estimate is the least of them.
+ * counters of a key are distinct; its estimate is the least of them.  The four
+ * are multiply-shifts of one mix of the key.
  *
  * After 10 * capacity increments all counters are halved.  That walks up to
  * 32 MiB, so it is done lazily, by cache line: a line's parity says whether it
@@ -34,7 +35,8 @@
  * @words: sixteen counters each
  * @nr_words: how many
  * @nr_lines: lines of LINE_WORDS of them
- * @secret: seeds of the rows
+ * @secret: seeds of the mix
+ * @row: seeds of the rows, odd
  * @lock: guards all below, and writes to words and parity
  * @parity: a bit a line: equal to @epoch: up to date
  * @epoch: flips with each halving
@@ -47,7 +49,8 @@ struct kvbm_sketch {
 	u64 *words;
 	u32 nr_words;
 	u32 nr_lines;
-	u64 secret[ROWS][3];
+	u64 secret[3];
+	u64 row[ROWS];
 	u32 *parity;
 	u32 epoch;
 
@@ -58,24 +61,25 @@ struct kvbm_sketch {
 	u64 values[COUNTER_MAX + 1];
 };
 
-struct place {
-	u32 word;
-	u32 shift;
-};
+/* Where a row counts a key: the word, and in the low four bits the counter. */
+#define PLACE_WORD(p)	((p) >> 4)
+#define PLACE_SHIFT(p)	(((p) & 15) * 4)
 
-static struct place row_place(const struct kvbm_sketch *sk,
-			      const struct kvbm_hash *key, u32 row)
+static __always_inline void places_of(const struct kvbm_sketch *sk,
+				      const struct kvbm_hash *key, u32 *place)
 {
-	const u64 *secret = sk->secret[row];
-	u64 h;
+	u64 h, at;
+	u32 row;
 
-	h = (secret[0] + key->hi) * (secret[1] + key->lo);
-	h = (h ^ h >> 32 ^ key->lo) * secret[2];
+	h = (sk->secret[0] + key->hi) * (sk->secret[1] + key->lo);
+	h = (h ^ h >> 32 ^ key->lo) * sk->secret[2];
 	h ^= h >> 29;
-	return (struct place) {
-		.word = (h >> 32) * sk->nr_words >> 32,
-		.shift = (row * ROWS + (h & (ROWS - 1))) * 4,
-	};
+	for (row = 0; row < ROWS; row++) {
+		at = (h * sk->row[row] >> 32) * sk->nr_words;
+		/* The fraction's first bits choose the counter. */
+		place[row] = at >> 32 << 4 | row * ROWS |
+			     (at >> 30 & (ROWS - 1));
+	}
 }
 
 /* Has the line seen the last halving? */
@@ -85,22 +89,45 @@ static bool line_current(const struct kvbm_sketch *sk, u32 line)
 	       READ_ONCE(sk->epoch);
 }
 
-static u32 counter_read(const struct kvbm_sketch *sk, struct place p)
+/* All lines have: mostly so, a halving is done long before the next. */
+static bool all_current(const struct kvbm_sketch *sk)
 {
-	u32 v = READ_ONCE(sk->words[p.word]) >> p.shift & COUNTER_MAX;
-
-	return line_current(sk, p.word / LINE_WORDS) ? v : v / 2;
+	return data_race(sk->sweep) == sk->nr_lines;
 }
 
-static void line_update(struct kvbm_sketch *sk, u32 line)
+static __always_inline u32 counter_read(const struct kvbm_sketch *sk, u32 p)
+{
+	return READ_ONCE(sk->words[PLACE_WORD(p)]) >> PLACE_SHIFT(p) &
+	       COUNTER_MAX;
+}
+
+/* The estimate: the least of a key's counters. */
+static __always_inline u32 least_of(const struct kvbm_sketch *sk,
+				    const u32 *place)
+{
+	u32 row, least = COUNTER_MAX;
+
+	if (likely(all_current(sk))) {
+		for (row = 0; row < ROWS; row++)
+			least = min(least, counter_read(sk, place[row]));
+		return least;
+	}
+	for (row = 0; row < ROWS; row++) {
+		u32 v = counter_read(sk, place[row]);
+
+		if (!line_current(sk, PLACE_WORD(place[row]) / LINE_WORDS))
+			v /= 2;
+		least = min(least, v);
+	}
+	return least;
+}
+
+static noinline void line_halve(struct kvbm_sketch *sk, u32 line)
 {
 	u32 first = line * LINE_WORDS;
 	u32 last = min(first + LINE_WORDS, sk->nr_words);
 	u32 i;
 
-	lockdep_assert_held(&sk->lock);
-	if (line_current(sk, line))
-		return;
 	for (i = first; i < last; i++)
 		WRITE_ONCE(sk->words[i],
 			   sk->words[i] >> 1 & 0x7777777777777777ULL);
@@ -108,10 +135,19 @@ static void line_update(struct kvbm_sketch *sk, u32 line)
 		   sk->parity[line / 32] ^ 1U << line % 32);
 }
 
+static inline void line_update(struct kvbm_sketch *sk, u32 line)
+{
+	lockdep_assert_held(&sk->lock);
+	if (unlikely(!all_current(sk)) && !line_current(sk, line))
+		line_halve(sk, line);
+}
+
 static void sweep(struct kvbm_sketch *sk)
 {
-	if (sk->sweep < sk->nr_lines)
-		line_update(sk, sk->sweep++);
+	if (sk->sweep == sk->nr_lines)
+		return;
+	line_update(sk, sk->sweep);
+	sk->sweep++;
 }
 
 static void halve(struct kvbm_sketch *sk)
@@ -133,33 +169,23 @@ static void halve(struct kvbm_sketch *sk)
 	WRITE_ONCE(sk->epoch, !sk->epoch);
 }
 
-static bool saturated(const struct kvbm_sketch *sk, const struct kvbm_hash *key)
-{
-	u32 row;
-
-	for (row = 0; row < ROWS; row++)
-		if (counter_read(sk, row_place(sk, key, row)) < COUNTER_MAX)
-			return false;
-	return true;
-}
-
-static void increment(struct kvbm_sketch *sk, const struct kvbm_hash *key)
+static void increment(struct kvbm_sketch *sk, const u32 *place)
 {
 	bool counted = false;
 	u32 row;
 
 	lockdep_assert_held(&sk->lock);
 	for (row = 0; row < ROWS; row++) {
-		struct place p = row_place(sk, key, row);
+		u32 v, at = PLACE_WORD(place[row]);
+		u32 shift = PLACE_SHIFT(place[row]);
 		u64 word;
-		u32 v;
 
-		line_update(sk, p.word / LINE_WORDS);
-		word = sk->words[p.word];
-		v = word >> p.shift & COUNTER_MAX;
+		line_update(sk, at / LINE_WORDS);
+		word = sk->words[at];
+		v = word >> shift & COUNTER_MAX;
 		if (v == COUNTER_MAX)
 			continue;
-		WRITE_ONCE(sk->words[p.word], word + (1ULL << p.shift));
+		WRITE_ONCE(sk->words[at], word + (1ULL << shift));
 		sk->values[v]--;
 		sk->values[v + 1]++;
 		counted = true;
@@ -175,11 +201,15 @@ static void increment(struct kvbm_sketch *sk, const struct kvbm_hash *key)
 void kvbm_sketch_prefetch(const struct kvbm_sketch *sk,
 			  const struct kvbm_hash *key)
 {
-	u32 row;
+	u32 row, place[ROWS];
 
+	places_of(sk, key, place);
 	for (row = 0; row < ROWS; row++)
-		prefetch(&sk->words[row_place(sk, key, row).word]);
+		prefetch(&sk->words[PLACE_WORD(place[row])]);
 }
+
+/* Hashes whose counters are brought in together. */
+#define TOUCH_GROUP	16
 
 /**
  * kvbm_sketch_touch() - count hashes, one each
@@ -190,19 +220,26 @@ void kvbm_sketch_prefetch(const struct kvbm_sketch *sk,
 void kvbm_sketch_touch(struct kvbm_sketch *sk, const struct kvbm_hash *keys,
 		       u32 n)
 {
+	u32 place[TOUCH_GROUP][ROWS] __uninitialized;
 	bool locked = false;
-	u32 i;
+	u32 i, row, group;
 
-	if (n > 1)
-		for (i = 0; i < n; i++)
-			kvbm_sketch_prefetch(sk, &keys[i]);
-	for (i = 0; i < n; i++) {
-		if (saturated(sk, &keys[i]))
-			continue;
-		if (!locked)
-			spin_lock(&sk->lock);
-		locked = true;
-		increment(sk, &keys[i]);
+	for (; n; n -= group, keys += group) {
+		group = min_t(u32, n, TOUCH_GROUP);
+		for (i = 0; i < group; i++) {
+			places_of(sk, &keys[i], place[i]);
+			for (row = 0; row < ROWS && group > 1; row++)
+				prefetch(&sk->words[PLACE_WORD(place[i][row])]);
+		}
+		for (i = 0; i < group; i++) {
+			if (!locked) {
+				if (least_of(sk, place[i]) == COUNTER_MAX)
+					continue;
+				spin_lock(&sk->lock);
+				locked = true;
+			}
+			increment(sk, place[i]);
+		}
 	}
 	if (locked)
 		spin_unlock(&sk->lock);
@@ -217,13 +254,12 @@ void kvbm_sketch_touch(struct kvbm_sketch *sk, const struct kvbm_hash *keys,
  */
 u32 kvbm_sketch_read(const struct kvbm_sketch *sk, const struct kvbm_hash *key)
 {
-	u32 row, least = COUNTER_MAX;
+	u32 place[ROWS];
 
 	if (!sk)
 		return 0;
-	for (row = 0; row < ROWS; row++)
-		least = min(least, counter_read(sk, row_place(sk, key, row)));
-	return least;
+	places_of(sk, key, place);
+	return least_of(sk, place);
 }
 
 /**
@@ -236,12 +272,16 @@ u32 kvbm_sketch_read(const struct kvbm_sketch *sk, const struct kvbm_hash *key)
 int kvbm_sketch_create(struct kvbm_store *st, u32 capacity)
 {
 	struct kvbm_sketch *sk = kzalloc(sizeof(*sk), GFP_KERNEL_ACCOUNT);
+	u32 row;
 
 	if (!sk)
 		return -ENOMEM;
 	st->sketch = sk;
 	spin_lock_init(&sk->lock);
 	get_random_bytes(sk->secret, sizeof(sk->secret));
+	get_random_bytes(sk->row, sizeof(sk->row));
+	for (row = 0; row < ROWS; row++)
+		sk->row[row] |= 1;
 	sk->nr_words = max(capacity / 4, 1U);
 	sk->nr_lines = DIV_ROUND_UP(sk->nr_words, LINE_WORDS);
 	sk->sweep = sk->nr_lines;

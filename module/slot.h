@@ -14,6 +14,8 @@
  *	I3  generation + 1 on leaving PRIMARY or DUPLICATE.  The key is written
  *	    only while the slot is out of the hash table.
  *	I4  in the hash table <=> PRIMARY, except inside one lock hold.
+ *	I5  PRIMARY with refs 0 has no reset flag: the last reference would have
+ *	    sent it to Reset.
  *
  * So a reader that finds the slot without a lock and then moves the word from
  * the value that it read (PRIMARY, refs > 0) to refs + 1 has held the block
@@ -95,6 +97,15 @@ static inline u32 kvbm_w_gen(u64 w)
 	return w >> KVBM_W_GEN_SHIFT;
 }
 
+/*
+ * State and the low 29 bits of the generation: names one stage of one life of
+ * the slot, for as long as it may be compared.
+ */
+static inline u32 kvbm_w_tag(u64 w)
+{
+	return w >> KVBM_W_STATE_SHIFT;
+}
+
 static inline u64 kvbm_w_make(u32 gen, enum kvbm_state state, bool reset,
 			      u32 refs)
 {
@@ -106,7 +117,10 @@ static inline u64 kvbm_w_make(u32 gen, enum kvbm_state state, bool reset,
 /* PRIMARY with at least one reference: what may be held without a lock. */
 static inline bool kvbm_w_active(u64 w)
 {
-	return kvbm_w_state(w) == KVBM_STATE_PRIMARY && kvbm_w_refs(w);
+	const u32 idle = (u32)KVBM_STATE_PRIMARY << KVBM_W_STATE_SHIFT;
+
+	/* In one comparison, thanks to I5. */
+	return (u32)w - idle - 1 < (1U << KVBM_W_STATE_SHIFT) - 1;
 }
 
 static inline u64 kvbm_slot_word(const struct kvbm_slot *s)

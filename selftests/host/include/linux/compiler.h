@@ -42,6 +42,8 @@
 #define __always_unused __attribute__((__unused__))
 #define __used __attribute__((__used__))
 #define __packed __attribute__((__packed__))
+/* A hint to compilers that clear automatic variables; none of ours do. */
+#define __uninitialized
 #define __aligned(x) __attribute__((__aligned__(x)))
 #define __pure __attribute__((__pure__))
 #define __cold __attribute__((__cold__))
