@@ -160,17 +160,21 @@ bool kvbm_order_none(const struct kvbm_order *o, u32 rank)
 	return !o->marks[rank][o->levels - 1][0];
 }
 
-static u32 first_place(const struct kvbm_order *o, u32 rank)
+static u32 first_place(struct kvbm_order *o, u32 rank)
 {
-	u32 place = 0, l = o->levels;
+	u32 place = o->first[rank];
+	u32 l = o->levels;
 
-	while (l--)
+	if (likely(o->marks[rank][0][place]))
+		return place * 64 + __ffs64(o->marks[rank][0][place]);
+	for (place = 0; l--; )
 		place = place * 64 + __ffs64(o->marks[rank][l][place]);
+	o->first[rank] = place / 64;
 	return place;
 }
 
 /* The first slot marked with the rank; there is one. */
-u32 kvbm_order_first(const struct kvbm_order *o, u32 rank)
+u32 kvbm_order_first(struct kvbm_order *o, u32 rank)
 {
 	return o->line[first_place(o, rank)];
 }
@@ -186,7 +190,7 @@ u32 kvbm_order_first(const struct kvbm_order *o, u32 rank)
  *
  * Return: how many.
  */
-u32 kvbm_order_ahead(const struct kvbm_order *o, u32 rank, u32 *ids, u32 max)
+u32 kvbm_order_ahead(struct kvbm_order *o, u32 rank, u32 *ids, u32 max)
 {
 	u32 place, n = 0, looks = 2 * max;
 

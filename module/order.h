@@ -22,6 +22,7 @@
  * @sliding: holes are being closed
  * @ranks: kinds of mark; a place has at most one
  * @levels: levels of marks in use
+ * @first: for each rank, no word of level 0 before this one has a mark
  * @marks: for each rank, bitmaps of marked places: level 0 a bit a place, each
  *	further level a bit for each word below that is not zero
  *
@@ -39,6 +40,7 @@ struct kvbm_order {
 	bool sliding;
 	u32 ranks;
 	u32 levels;
+	u32 first[KVBM_ORDER_RANKS];
 	u64 *marks[KVBM_ORDER_RANKS][KVBM_ORDER_LEVELS];
 };
 
@@ -48,8 +50,8 @@ void kvbm_order_slide(struct kvbm_store *st, struct kvbm_order *o);
 void kvbm_order_mark_up(struct kvbm_order *o, u32 rank, u32 place);
 void kvbm_order_unmark_up(struct kvbm_order *o, u32 rank, u32 place);
 bool kvbm_order_none(const struct kvbm_order *o, u32 rank);
-u32 kvbm_order_first(const struct kvbm_order *o, u32 rank);
-u32 kvbm_order_ahead(const struct kvbm_order *o, u32 rank, u32 *ids, u32 max);
+u32 kvbm_order_first(struct kvbm_order *o, u32 rank);
+u32 kvbm_order_ahead(struct kvbm_order *o, u32 rank, u32 *ids, u32 max);
 
 /* Bring in what leaving will touch; without the lock, a hint. */
 static inline void kvbm_order_prefetch(const struct kvbm_store *st,
@@ -72,6 +74,8 @@ static inline void kvbm_order_mark(struct kvbm_order *o, u32 rank, u32 place)
 	u64 old = *word;
 
 	*word = old | 1ULL << place % 64;
+	if (unlikely(place / 64 < o->first[rank]))
+		o->first[rank] = place / 64;
 	if (unlikely(!old))
 		kvbm_order_mark_up(o, rank, place / 64);
 }

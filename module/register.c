@@ -14,12 +14,13 @@
 
 /* The slot of a block that the session owns in this state, or NULL. */
 static struct kvbm_slot *owned_slot(struct kvbm_session *ses, u32 id,
-				    enum kvbm_state state)
+				    enum kvbm_state state, u32 **cnt)
 {
 	struct kvbm_slot *s;
 
 	lockdep_assert_held(&ses->lock);
-	if (!kvbm_count_owned(ses, id))
+	*cnt = kvbm_count_owned(ses, id);
+	if (!*cnt)
 		return NULL;
 	s = &ses->store->slots[id];
 	return kvbm_w_state(kvbm_slot_word(s)) == state ? s : NULL;
@@ -59,8 +60,9 @@ u32 kvbm_stage_chunk(struct kvbm_session *ses, const u32 *ids,
 	step->err = ses->dead;
 	for (; i < n && !step->err; i++) {
 		struct kvbm_slot *s;
+		u32 *cnt;
 
-		s = owned_slot(ses, ids[i], KVBM_STATE_MUTABLE);
+		s = owned_slot(ses, ids[i], KVBM_STATE_MUTABLE, &cnt);
 		if (!s)
 			step->err = -EPERM;
 		else if (!kvbm_hash_valid(&keys[i]) ||
@@ -99,8 +101,9 @@ u32 kvbm_unstage_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 	step->err = ses->dead;
 	for (; i < n && !step->err; i++) {
 		struct kvbm_slot *s;
+		u32 *cnt;
 
-		s = owned_slot(ses, ids[i], KVBM_STATE_STAGED);
+		s = owned_slot(ses, ids[i], KVBM_STATE_STAGED, &cnt);
 		if (!s) {
 			step->err = -EPERM;
 			break;
@@ -190,10 +193,9 @@ static int register_one(struct kvbm_session *ses, u32 id,
 	int err;
 
 	lockdep_assert_held(&st->lock);
-	s = owned_slot(ses, id, from);
+	s = owned_slot(ses, id, from, &cnt);
 	if (!s)
 		return -EPERM;
-	cnt = kvbm_count(ses, id);
 	if (key) {
 		if (!kvbm_hash_valid(key))
 			return -EINVAL;
@@ -221,8 +223,6 @@ static int register_one(struct kvbm_session *ses, u32 id,
 		*cnt = 1;
 		out->block = id;
 		out->kind = KVBM_KIND_PRIMARY;
-		if (st->sketch)
-			kvbm_sketch_touch(st->sketch, &s->key, 1);
 	}
 	if (key)
 		ses->counters.stagings++;
@@ -252,8 +252,6 @@ static void warm_register(struct kvbm_session *ses, const u32 *ids,
 	}
 	if (!keys)
 		return;
-	for (i = 0; st->sketch && i < n; i++)
-		kvbm_sketch_prefetch(st->sketch, &keys[i]);
 	rcu_read_lock();
 	tbl = kvbm_index_table(st);
 	for (i = 0; i < n; i++)
@@ -261,6 +259,25 @@ static void warm_register(struct kvbm_session *ses, const u32 *ids,
 	for (i = 0; i < n; i++)
 		kvbm_index_prefetch_slot(tbl, bucket[i]);
 	rcu_read_unlock();
+}
+
+/* Count the new hashes; the session's lock keeps the blocks what they are. */
+static void touch_registered(struct kvbm_session *ses,
+			     const struct kvbm_registered *out, u32 n)
+{
+	struct kvbm_hash keys[16] __uninitialized;
+	struct kvbm_store *st = ses->store;
+	u32 i, nr = 0;
+
+	lockdep_assert_held(&ses->lock);
+	for (i = 0; i < n; i++) {
+		if (out[i].kind == KVBM_KIND_PRIMARY)
+			keys[nr++] = st->slots[out[i].block].key;
+		if (nr == ARRAY_SIZE(keys) || i + 1 == n) {
+			kvbm_sketch_touch(st->sketch, keys, nr);
+			nr = 0;
+		}
+	}
 }
 
 /**
@@ -302,6 +319,8 @@ u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
 	if (l.held)
 		kvbm_room_made(st);
 	kvbm_unlock_store(&l);
+	if (st->sketch)
+		touch_registered(ses, out, i);
 	spin_unlock(&ses->lock);
 	return i;
 }
