@@ -4,6 +4,7 @@
  *
  *	kvbm-vm --icount ops	instructions of each operation and batch size
  *	kvbm-vm --icount uring	ioctl against io_uring
+ *	kvbm-vm --icount longest	the longest lock holds: see longest.c
  *	kvbm-vm ops|uring	the same in nanoseconds, of an emulated machine
  */
 #include <string.h>
@@ -119,6 +120,8 @@ int main(int argc, char **argv)
 			bench_ops();
 		else if (!strcmp(argv[i], "uring"))
 			bench_uring();
+		else if (!strcmp(argv[i], "longest"))
+			bench_longest();
 	}
 	return 0;
 }

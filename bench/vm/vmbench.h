@@ -56,5 +56,6 @@ extern bool icount;		/* the clock counts instructions */
 void run(const struct figure *f, const struct work *w);
 void bench_ops(void);
 void bench_uring(void);
+void bench_longest(void);
 
 #endif

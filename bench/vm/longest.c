@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The longest stretch for which the module holds a lock, and the longest call
+ * of each function that does a chunk of a batch: a store of 1,048,576 blocks,
+ * operations on 1,000,000 of them in one call each, and processes that die
+ * holding as many.
+ *
+ * For "selftests/vm/run --icount", where the clock counts instructions.  What
+ * the tracer adds is part of the figures; it is told beside them.
+ */
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <x86intrin.h>
+#include "ftrace.h"
+#include "vmbench.h"
+
+#define POOL	(1U << 20)
+#define MANY	1000000U
+#define SOME	65536U		/* for what is simple */
+
+static struct kvbm_hash *keys;
+static struct kvbm_registered *out;
+static uint32_t *ids;
+static struct kvbm_hash *evicted;
+static uint8_t *bytes;
+static const char *policy;
+
+static void *array(size_t n, size_t size)
+{
+	void *p = mmap(NULL, n * size, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	CHECK(p != MAP_FAILED);
+	return p;
+}
+
+static int open_store(void)
+{
+	int control = kvbm_control_open();
+	struct kvbm_store_create c;
+
+	CHECK(control >= 0);
+	CHECK(!kvbm_store_create_init(&c, NULL, POOL));
+	CHECK(!kvbm_store_create_policy(&c, policy));
+	CHECK(!kvbm_store_create(control, &c));
+	close(control);
+	return c.fd;
+}
+
+/* Prompts that nobody has seen, MANY blocks of them. */
+static void new_prompts(void)
+{
+	static uint64_t prompt;
+	uint32_t i, n;
+
+	for (i = 0; i < MANY; i += n) {
+		n = MANY - i < PROMPT ? MANY - i : PROMPT;
+		fresh_keys(prompt++, 0, n, keys + i);
+	}
+}
+
+#define TRACE(what, n, call) do {					\
+	int __ret;							\
+									\
+	ftrace_begin(what);						\
+	__ret = (call);							\
+	ftrace_end();							\
+	if (__ret != (int)(n)) {					\
+		fprintf(stderr, "%s: %d\n", what, __ret);		\
+		exit(1);						\
+	}								\
+} while (0)
+
+static void registered_ids(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < MANY; i++)
+		ids[i] = out[i].block;
+}
+
+/* A process takes MANY blocks, registers them or not, and is killed. */
+static void dies(int fd, const char *what, bool registers)
+{
+	int ready[2], ses;
+	char c = 0;
+	pid_t pid;
+
+	CHECK(!pipe(ready));
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		ses = kvbm_session_open(fd);
+		CHECK(ses >= 0);
+		CHECK(kvbm_alloc(ses, MANY, ids, NULL, NULL) == (int)MANY);
+		if (registers)
+			CHECK(kvbm_stage_register(ses, MANY, ids, keys, out, 0,
+						  NULL) == (int)MANY);
+		CHECK(write(ready[1], &c, 1) == 1);
+		pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	CHECK(read(ready[0], &c, 1) == 1);
+	close(ready[0]);
+	ftrace_begin(what);
+	kill(pid, SIGKILL);
+	CHECK(waitpid(pid, NULL, 0) == pid);
+	ftrace_end();
+}
+
+/* An allocation whose last results cannot be told is given back. */
+static void fails(int fd)
+{
+	size_t size = SOME * sizeof(uint32_t);
+	char *p = array(SOME, sizeof(uint32_t));
+
+	CHECK(!munmap(p + size - 4096, 4096));
+	TRACE("a failed allocate", -14,
+	      kvbm_alloc(fd, SOME, (uint32_t *)p, NULL, NULL));
+	munmap(p, size - 4096);
+}
+
+static void small_ones(int fd)
+{
+	struct kvbm_weak *weak = array(SOME, sizeof(*weak));
+	uint32_t i, hits;
+
+	TRACE("retain", SOME, kvbm_retain(fd, SOME, ids, NULL));
+	TRACE("set_reset", SOME, kvbm_set_reset(fd, SOME, ids, false, NULL));
+	TRACE("release", SOME, kvbm_release(fd, SOME, ids, 0, NULL));
+	for (i = 0; i < SOME; i++)
+		weak[i] = (struct kvbm_weak) { .block = i, .hash = keys[i],
+					       .generation = ~0U };
+	TRACE("upgrade", SOME, kvbm_upgrade(fd, SOME, weak, ids, &hits, NULL));
+	CHECK(hits == SOME);
+	TRACE("release", SOME, kvbm_release(fd, SOME, ids, 0, NULL));
+	TRACE("presence", SOME,
+	      kvbm_presence(fd, SOME, keys, bytes, NULL));
+	munmap(weak, SOME * sizeof(*weak));
+}
+
+/*
+ * Lineage at its worst: a chain of MANY, idle at both ends only; the tail goes,
+ * and MANY - 2 placeholders after it.
+ */
+static void chain(int fd)
+{
+	uint32_t one, hits;
+
+	chain_keys(1ULL << 42, 0, MANY, keys);
+	CHECK(kvbm_alloc(fd, MANY, ids, NULL, NULL) == (int)MANY);
+	CHECK(kvbm_stage_register(fd, MANY, ids, keys, out, 0, NULL) ==
+	      (int)MANY);
+	CHECK(kvbm_release(fd, MANY, ids, 0, NULL) == (int)MANY);
+	TRACE("scan, idle", MANY - 2,
+	      kvbm_scan(fd, MANY - 2, keys + 1, ids, KVBM_SCAN_TOUCH, &hits,
+			NULL));
+	/* The free list first. */
+	one = POOL - MANY + 1;
+	TRACE("evict the tail of a chain", one,
+	      kvbm_alloc(fd, one, ids + MANY - 2, evicted, NULL));
+	CHECK(kvbm_release(fd, MANY - 2 + one, ids, 0, NULL) ==
+	      (int)(MANY - 2 + one));
+}
+
+static void all(int fd)
+{
+	int other = kvbm_session_open(fd);
+
+	CHECK(other >= 0);
+	new_prompts();
+	TRACE("allocate, free", MANY, kvbm_alloc(fd, MANY, ids, NULL, NULL));
+	TRACE("stage", MANY, kvbm_stage(fd, MANY, ids, keys, NULL, NULL));
+	TRACE("unstage", SOME, kvbm_unstage(fd, SOME, ids, NULL));
+	TRACE("stage", SOME, kvbm_stage(fd, SOME, ids, keys, NULL, NULL));
+	TRACE("register, staged", MANY,
+	      kvbm_register(fd, MANY, ids, out, 0, NULL));
+	registered_ids();
+	TRACE("match, own", MANY, kvbm_match(fd, MANY, keys, ids, NULL));
+	TRACE("release, own", MANY, kvbm_release(fd, MANY, ids, 0, NULL));
+	TRACE("match, others", MANY, kvbm_match(other, MANY, keys, ids, NULL));
+	TRACE("release, others", MANY,
+	      kvbm_release(other, MANY, ids, 0, NULL));
+	small_ones(fd);
+	CHECK(kvbm_match(other, MANY, keys, ids, NULL) == (int)MANY);
+	CHECK(kvbm_release(other, MANY, ids, 0, NULL) == (int)MANY);
+	TRACE("release, last, head first", MANY,
+	      kvbm_release(fd, MANY, ids, 0, NULL));
+	TRACE("match, idle", MANY, kvbm_match(fd, MANY, keys, ids, NULL));
+	reverse(ids, MANY);
+	TRACE("release, last, tail first", MANY,
+	      kvbm_release(fd, MANY, ids, 0, NULL));
+	new_prompts();
+	TRACE("allocate, evicting", MANY,
+	      kvbm_alloc(fd, MANY, ids, evicted, NULL));
+	TRACE("stage and register", MANY,
+	      kvbm_stage_register(fd, MANY, ids, keys, out, 0, NULL));
+	registered_ids();
+	CHECK(kvbm_release(fd, MANY, ids, 0, NULL) == (int)MANY);
+	fails(fd);
+	new_prompts();
+	dies(fd, "death with 1,000,000 registered", true);
+	TRACE("reset inactive", POOL, kvbm_reset_inactive(fd, NULL, NULL));
+	dies(fd, "death with 1,000,000 Mutable", false);
+	if (!strncmp(policy, "lineage", 7))
+		chain(fd);
+	close(other);
+}
+
+static void print_series(const char *what, struct series *s)
+{
+	printf(", \"%ss\": %u, \"%s_median\": %u, \"%s_max\": %u"
+	       ", \"%s_max_in\": \"%s\", \"%ss_interrupted\": %u"
+	       ", \"%s_interrupted_max\": %u", what, s->n + s->ticked, what,
+	       series_median(s), what, s->max, what, s->max_in ?: "", what,
+	       s->ticked, what, s->max_ticked);
+}
+
+static void print(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_traced; i++) {
+		struct traced *t = &traced[i];
+
+		if (!t->calls.n && !t->calls.ticked)
+			continue;
+		printf("{\"name\": \"longest\", \"policy\": \"%s\""
+		       ", \"pool\": %u, \"n\": %u, \"mode\": \"%s\"", policy,
+		       POOL, MANY, t->name);
+		print_series("call", &t->calls);
+		print_series("section", &t->sections);
+		printf("}\n");
+	}
+	fflush(stdout);
+}
+
+static uint64_t match_ticks(int fd)
+{
+	uint64_t best = ~0ULL, begin, took;
+	int i;
+
+	for (i = 0; i < 21; i++) {
+		begin = __rdtsc();
+		CHECK(kvbm_match(fd, 64, keys, ids, NULL) == 64);
+		took = __rdtsc() - begin;
+		if (took < best)
+			best = took;
+	}
+	return best;
+}
+
+/* One chunk is a function, a lock and an unlock to the tracer. */
+static void tracer_cost(void)
+{
+	uint64_t with, without;
+	int fd;
+
+	policy = "lru";
+	fd = open_store();
+	new_prompts();
+	CHECK(kvbm_alloc(fd, 64, ids, NULL, NULL) == 64);
+	CHECK(kvbm_stage_register(fd, 64, ids, keys, out, 0, NULL) == 64);
+	ftrace_begin("");
+	with = match_ticks(fd);
+	ftrace_end();
+	/* Off is not without: the hooks stay until the tracer goes. */
+	ftrace_stop();
+	without = match_ticks(fd);
+	ftrace_start();
+	ftrace_forget();
+	close(fd);
+	printf("{\"name\": \"longest\", \"mode\": \"tracer\""
+	       ", \"instructions_per_function\": %.0f}\n",
+	       (with - without) / 3.0);
+}
+
+void bench_longest(void)
+{
+	static const char * const policies[] = {
+		"lru", "multi_lru", "lineage_tick",
+	};
+	unsigned int i;
+	int fd;
+
+	keys = array(MANY, sizeof(*keys));
+	evicted = array(MANY, sizeof(*evicted));
+	out = array(MANY, sizeof(*out));
+	ids = array(MANY + POOL, sizeof(*ids));
+	bytes = array(SOME, 1);
+	ftrace_setup();
+	tracer_cost();
+	for (i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
+		policy = policies[i];
+		fd = open_store();
+		all(fd);
+		close(fd);
+		print();
+		ftrace_forget();
+	}
+}
