@@ -9,8 +9,8 @@ PREFIX ?= /usr/local
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
 .PHONY: all lib tools module demo test test-full test-matrix check \
-	bench-native bench-vm bench-longest bench-check bench-record \
-	bench-plot \
+	bench-native bench-vm bench-longest bench-waiting bench-check \
+	bench-record bench-plot \
 	install uninstall install-module uninstall-module clean help
 
 all: lib tools module
@@ -39,7 +39,7 @@ test-matrix:
 check:
 	./scripts/check
 
-bench-native bench-vm bench-longest bench-check bench-record \
+bench-native bench-vm bench-longest bench-waiting bench-check bench-record \
 bench-plot:
 	$(MAKE) -C bench $@
 
@@ -72,6 +72,7 @@ help:
 	@echo 'make check        static analysis'
 	@echo 'make test-full    all tests, long runs, debug and KCSAN kernels'
 	@echo 'make test-matrix  the selftests on every supported kernel'
-	@echo 'make bench-native | bench-vm | bench-longest | bench-check | bench-plot'
+	@echo 'make bench-native | bench-vm | bench-longest | bench-waiting'
+	@echo 'make bench-check | bench-record | bench-plot'
 	@echo 'make install      library, tools, udev rule (PREFIX, DESTDIR)'
 	@echo 'make install-module   module for KDIR, by default the running kernel'

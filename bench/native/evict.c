@@ -122,8 +122,10 @@ static void pool(const char *policy, u32 total)
 			op_cycle(&c);
 		}
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
-		if (sizes[i] == 128 || (!opt.quick && total == 1U << 20))
-			cycle(&c, policy, sizes[i], sizes[i] == 128);
+		if (sizes[i] == 128 ||
+		    (!opt.quick && (opt.count || total == 1U << 20)))
+			cycle(&c, policy, sizes[i],
+			      opt.count || sizes[i] == 128);
 	pool_free(c.p);
 }
 

@@ -238,6 +238,9 @@ void bench_hold(void)
 {
 	u32 total = opt.count ? 1U << 16 : 1U << 20, i;
 
+	if (!wanted("match+release") && !wanted("match") &&
+	    !wanted("release") && !wanted("miss"))
+		return;
 	held(total);
 	tracked(total);
 	for (i = 0; i < (opt.quick && !opt.count ? 3 : NR_POLICIES); i++)
