@@ -326,7 +326,7 @@ int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c, u32 *evicted)
 		err = kvbm_holds_prepare(t->ses, c->ids[i]);
 		if (err)
 			return err;
-		kvbm_count_prefetch(t->ses, c->ids[i]);
+		kvbm_count_prefetch(t->ses->table, c->ids[i]);
 	}
 	if (t->left)
 		kvbm_store_settle(st);

@@ -72,23 +72,21 @@ static __always_inline u32 find_chunk(struct kvbm_session *ses,
 				      const bool scan)
 {
 	struct kvbm_store *st = ses->store;
+	u32 **table = ses->table;
 	u32 i;
 
 	kvbm_index_prepare(st, tbl, c, n);
 	for (i = 0; i < n; i++) {
-		struct kvbm_slot *s;
 		u64 w;
 		u32 id;
 
-		s = kvbm_index_find_at(st, tbl, c, i, &w);
-		if (unlikely(!s)) {
+		if (unlikely(!kvbm_index_find_at(st, tbl, c, i, &id, &w))) {
 			if (!scan)
 				break;
 			c->ids[i] = KVBM_NO_BLOCK;
 			continue;
 		}
-		id = kvbm_slot_id(st, s);
-		kvbm_count_prefetch(ses, id);
+		kvbm_count_prefetch(table, id);
 		c->tag[i] = kvbm_w_tag(w);
 		c->ids[i] = id;
 	}
@@ -199,21 +197,25 @@ static __always_inline u32 hold_chunk(struct kvbm_session *ses,
 	u32 i, found, room, fresh = 0, missed = 0;
 	struct kvbm_store *st = ses->store;
 	struct kvbm_slot *slots = st->slots;
+	u32 **table = ses->table;
 	struct bucket_table *tbl;
+	bool slow;
 
 	lockdep_assert_held(&ses->lock);
 	room = ses->max_held - min(ses->max_held, ses->held + ses->taking);
 	rcu_read_lock();
 	tbl = kvbm_index_table(st);
 	found = find_chunk(ses, tbl, c, n, scan);
-	for (i = 0; i < found; i++) {
+	/* Near the session's limit, each is compared with it there. */
+	slow = room < found;
+	for (i = 0; i < found && !slow; i++) {
 		u32 count, id = c->ids[i], *counts;
 
 		if (scan && id == KVBM_NO_BLOCK) {
 			missed++;
 			continue;
 		}
-		counts = ses->table[id / KVBM_PAGE_COUNTS];
+		counts = table[id / KVBM_PAGE_COUNTS];
 		if (unlikely(!counts)) {
 			step->page_of = id;
 			break;
@@ -224,18 +226,19 @@ static __always_inline u32 hold_chunk(struct kvbm_session *ses,
 			counts[id % KVBM_PAGE_COUNTS] = count + 1;
 			continue;
 		}
-		if (unlikely(count || fresh == room ||
-			     !get_unlocked(&slots[id], c->tag[i]))) {
-			struct holding h = { i, fresh, missed };
-
-			hold_locked(ses, tbl, c, found, room, scan, &h, step);
-			i = h.i;
-			fresh = h.fresh;
-			missed = h.missed;
+		slow = count || !get_unlocked(&slots[id], c->tag[i]);
+		if (unlikely(slow))
 			break;
-		}
 		counts[id % KVBM_PAGE_COUNTS] = 1;
 		fresh++;
+	}
+	if (slow) {
+		struct holding h = { i, fresh, missed };
+
+		hold_locked(ses, tbl, c, found, room, scan, &h, step);
+		i = h.i;
+		fresh = h.fresh;
+		missed = h.missed;
 	}
 	rcu_read_unlock();
 	if (i == found && found < n)
@@ -496,12 +499,11 @@ void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out)
 	tbl = kvbm_index_table(st);
 	kvbm_index_prepare(st, tbl, c, n);
 	for (i = 0; i < n; i++) {
-		struct kvbm_slot *s;
+		u32 id;
 		u64 w;
 
 		out[i] = KVBM_ABSENT;
-		s = kvbm_index_find_at(st, tbl, c, i, &w);
-		if (!s)
+		if (!kvbm_index_find_at(st, tbl, c, i, &id, &w))
 			continue;
 		if (kvbm_w_state(w) != KVBM_STATE_PRIMARY)
 			out[i] = presence_locked(st, &c->keys[i]);

@@ -16,8 +16,8 @@ void kvbm_index_secrets(void)
 	get_random_bytes(&kvbm_index_secret, sizeof(kvbm_index_secret));
 }
 
-/* Doublings to wait for, and failed insertions meanwhile, before giving up. */
-#define INDEX_WAITS	1000
+/* Runs of the table's worker that come to nothing before giving up. */
+#define INDEX_TRIES	10
 
 static u32 index_size(struct kvbm_store *st)
 {
@@ -29,27 +29,17 @@ static u32 index_size(struct kvbm_store *st)
 	return size;
 }
 
-static bool index_growing(struct kvbm_store *st)
-{
-	bool growing;
-
-	rcu_read_lock();
-	growing = rcu_access_pointer(kvbm_index_table(st)->future_tbl);
-	rcu_read_unlock();
-	return growing;
-}
-
 /*
  * rhashtable takes a 16-bit size hint only and grows in the background, which
- * must not happen on the hot path: grow it here, by inserting slots under
- * numbers for keys (no valid sequence hash has mode 3), and empty it again.
- * With max_size given it never grows past that, and stays there.
+ * must not happen on the hot path.  So grow it here: as long as it believes to
+ * be full, each run of its worker doubles it.  With max_size given it never
+ * grows past that, and stays there.
  */
 int kvbm_index_init(struct kvbm_store *st)
 {
 	struct rhashtable_params params = kvbm_index_params;
 	u32 size = roundup_pow_of_two(max(st->cfg.total, 64U));
-	u32 i, n = 0, waits = 0;
+	u32 now, before = 0, tries = 0;
 	int err;
 
 	params.max_size = size;
@@ -58,39 +48,20 @@ int kvbm_index_init(struct kvbm_store *st)
 	if (err)
 		return err;
 
-	while (index_size(st) < size || index_growing(st)) {
-		struct kvbm_slot *s = &st->slots[n];
-		struct kvbm_hash key = { .hi = ~0ULL, .lo = n };
-
-		if (fatal_signal_pending(current)) {
+	atomic_set(&st->index.nelems, size);
+	while ((now = index_size(st)) < size) {
+		tries = now == before ? tries + 1 : 0;
+		before = now;
+		if (fatal_signal_pending(current))
 			err = -EINTR;
+		else if (tries == INDEX_TRIES)
+			err = -ENOMEM;
+		if (err)
 			break;
-		}
-		cond_resched();
-		if (n == st->cfg.total || index_growing(st) || err) {
-			/* The doubling is the deferred worker's to finish. */
-			if (++waits > INDEX_WAITS) {
-				err = -ENOMEM;
-				break;
-			}
-			flush_work(&st->index.run_work);
-		}
-		if (n == st->cfg.total)
-			continue;
-		kvbm_slot_set_key(s, &key);
-		err = rhashtable_insert_fast(&st->index, &s->node,
-					     kvbm_index_params);
-		if (!err)
-			n++;
-		else if (err != -EBUSY && err != -EAGAIN && err != -ENOMEM)
-			break;
+		schedule_work(&st->index.run_work);
+		flush_work(&st->index.run_work);
 	}
-	for (i = 0; i < n; i++) {
-		rhashtable_remove_fast(&st->index, &st->slots[i].node,
-				       kvbm_index_params);
-		if (!(i % 4096))
-			cond_resched();
-	}
+	atomic_set(&st->index.nelems, 0);
 	if (err)
 		rhashtable_destroy(&st->index);
 	else

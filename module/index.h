@@ -136,30 +136,35 @@ struct kvbm_slot *kvbm_index_find(struct kvbm_store *st,
 				  const struct kvbm_hash *key, u32 bucket);
 
 /*
- * Element @i of a prepared chunk, in the same RCU read section: its slot, or
- * NULL; on from the slot that was first in the bucket then.  @w: the slot's
- * word as it was before the key was compared: if it can be moved from there,
- * the block is the one looked for.
+ * Element @i of a prepared chunk, in the same RCU read section: is its key
+ * there?  On from the slot that was first in the bucket then.  @id: where;
+ * @w: the slot's word as it was before the key was compared: if it can be moved
+ * from there, the block is the one looked for.
  */
-static __always_inline struct kvbm_slot *
+static __always_inline bool
 kvbm_index_find_at(struct kvbm_store *st, struct bucket_table *tbl,
-		   const struct kvbm_chunk *c, u32 i, u64 *w)
+		   const struct kvbm_chunk *c, u32 i, u32 *id, u64 *w)
 {
+	struct kvbm_slot *slots = st->slots, *s;
 	const u32 bucket = c->bucket[i];
-	struct kvbm_slot *s;
+	struct rhash_head *he;
 
-	if (likely(c->first[i] != KVBM_NIL)) {
-		struct rhash_head *he;
-
-		s = &st->slots[c->first[i]];
+	*id = c->first[i];
+	if (likely(*id != KVBM_NIL)) {
+		s = &slots[*id];
+		*w = atomic64_read_acquire(&s->word);
+		if (likely(kvbm_slot_is(s, &c->keys[i])))
+			return true;
 		for (;;) {
-			*w = atomic64_read_acquire(&s->word);
-			if (likely(kvbm_slot_is(s, &c->keys[i])))
-				return s;
 			he = rcu_dereference(s->node.next);
 			if (rht_is_a_nulls(he))
 				break;
 			s = container_of(he, struct kvbm_slot, node);
+			*w = atomic64_read_acquire(&s->word);
+			if (likely(kvbm_slot_is(s, &c->keys[i]))) {
+				*id = s - slots;
+				return true;
+			}
 		}
 		/* A slot that moved to another chain ends in its marker. */
 		if (unlikely(he != RHT_NULLS_MARKER(&tbl->buckets[bucket])))
@@ -170,15 +175,16 @@ kvbm_index_find_at(struct kvbm_store *st, struct bucket_table *tbl,
 	/* Pairs with the publication of future_tbl in rhashtable's rehash. */
 	smp_rmb();
 	if (likely(!rcu_access_pointer(tbl->future_tbl)))
-		return NULL;
+		return false;
 again:
 	s = kvbm_index_find(st, tbl, &c->keys[i], bucket);
-	if (s) {
-		*w = atomic64_read_acquire(&s->word);
-		if (!kvbm_slot_is(s, &c->keys[i]))
-			*w = 0;
-	}
-	return s;
+	if (!s)
+		return false;
+	*id = s - slots;
+	*w = atomic64_read_acquire(&s->word);
+	if (!kvbm_slot_is(s, &c->keys[i]))
+		*w = 0;
+	return true;
 }
 
 /* One key, outside a chunk. */

@@ -377,9 +377,9 @@ static inline u32 *kvbm_count(const struct kvbm_session *ses, u32 id)
 }
 
 /* Bring in the count of a block; where it has no page, a hint to nowhere. */
-static inline void kvbm_count_prefetch(const struct kvbm_session *ses, u32 id)
+static inline void kvbm_count_prefetch(u32 *const *table, u32 id)
 {
-	u32 *counts = READ_ONCE(ses->table[id / KVBM_PAGE_COUNTS]);
+	u32 *counts = READ_ONCE(table[id / KVBM_PAGE_COUNTS]);
 
 	prefetchw(&counts[id % KVBM_PAGE_COUNTS]);
 }

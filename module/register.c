@@ -247,7 +247,7 @@ static void warm_register(struct kvbm_session *ses, const u32 *ids,
 	for (i = 0; i < n; i++) {
 		if (ids[i] < st->cfg.total) {
 			prefetchw(&st->slots[ids[i]]);
-			kvbm_count_prefetch(ses, ids[i]);
+			kvbm_count_prefetch(ses->table, ids[i]);
 		}
 	}
 	if (!keys)

@@ -139,10 +139,12 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 		       u32 kinds, struct kvbm_step *step)
 {
 	const bool registered = !kinds || kinds & KVBM_RELEASE_REGISTERED;
+	const u32 max = registered ? KVBM_MAX_HOLDS : 0;
 	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
 	struct kvbm_store *st = ses->store;
 	u32 *cnts[KVBM_CHUNK] __uninitialized;
-	u32 i, known, held = 0, last = 0;
+	u32 i, known, dropped = 0, last = 0;
+	struct kvbm_slot *slots = st->slots;
 
 	spin_lock(&ses->lock);
 	if (unlikely(ses->dead)) {
@@ -151,36 +153,34 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 		return 0;
 	}
 	for (known = 0; known < n; known++) {
-		u32 *cnt, id = ids[known];
+		u32 *counts, id = ids[known];
 
 		if (unlikely(id >= st->cfg.total))
 			break;
-		cnt = kvbm_count(ses, id);
-		if (unlikely(!cnt))
+		counts = ses->table[id / KVBM_PAGE_COUNTS];
+		if (unlikely(!counts))
 			break;
-		cnts[known] = cnt;
+		cnts[known] = &counts[id % KVBM_PAGE_COUNTS];
 		/* Not for writing: others may share it, and it may stay so. */
-		if (*cnt == 1)
-			prefetch(&st->slots[id]);
+		if (*cnts[known] == 1)
+			prefetch(&slots[id]);
 	}
 	for (i = 0; i < known; i++) {
 		u32 *cnt = cnts[i], count = *cnt;
 
-		if (likely(count - 1 < KVBM_MAX_HOLDS && registered)) {
+		if (likely(count - 1 < max)) {
 			if (count > 1) {
 				*cnt = count - 1;
-			} else {
-				if (!put_unlocked(&st->slots[ids[i]])) {
-					if (!(l.held ? kvbm_lock_store(&l) :
-					      lock_to_put(st, &ids[i],
-							  known - i, &l)))
-						break;
-					put_locked(st, ids[i]);
-				}
-				*cnt = 0;
-				last++;
+				continue;
 			}
-			held++;
+			if (!put_unlocked(&slots[ids[i]])) {
+				if (!(l.held ? kvbm_lock_store(&l) :
+				      lock_to_put(st, &ids[i], known - i, &l)))
+					break;
+				put_locked(st, ids[i]);
+			}
+			*cnt = 0;
+			last++;
 			continue;
 		}
 		if (count != KVBM_COUNT_OWNED ||
@@ -191,10 +191,11 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 		if (!kvbm_lock_store(&l))
 			break;
 		drop_owned(ses, ids[i], cnt);
+		dropped++;
 	}
 	if (unlikely(known < n && i == known))
 		step->err = -EPERM;
-	ses->holds -= held;
+	ses->holds -= i - dropped;
 	ses->held -= last;
 	if (l.held)
 		kvbm_room_made(st);
