@@ -527,8 +527,10 @@ TEST_F(uring, cancelled)
 		ASSERT_LT(0, io_uring_submit(&self->ring));
 		for (int k = 0; k < 2; k++) {
 			res = next(&self->ring, &tag);
+			/* Some kernels look a second time, and find it gone. */
 			EXPECT_TRUE(tag == 1 ? ended_early(res) :
-				    !res || res == -EALREADY) {
+				    !res || res == -EALREADY ||
+				    res == -ENOENT) {
 				TH_LOG("%d: %d", (int)tag, res);
 			}
 		}
@@ -607,7 +609,7 @@ TEST_F(uring, link_timeout)
 	ASSERT_LT(0, io_uring_submit(&self->ring));
 	for (i = 0; i < 2; i++) {
 		res = next(&self->ring, &tag);
-		/* 6.1 says ENOENT of a request that a worker ran. */
+		/* Kernels to 7.3 say ENOENT where a worker had it. */
 		EXPECT_TRUE(tag == 1 ? ended_early(res) :
 			    res == -ETIME || res == -EALREADY ||
 			    res == -ENOENT) {
