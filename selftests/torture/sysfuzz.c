@@ -1,254 +1,271 @@
 // SPDX-License-Identifier: MIT
 /*
- * System calls that no sane program makes: random requests with random
- * structures and pointers into memory that is not there, not writable, or
- * changes meanwhile, and random io_uring entries.  Afterwards the store's books
- * must agree.
+ * System calls that no sane program makes, as ioctls and as io_uring entries:
+ * see sysfuzz_args.h.  No answer but the documented ones may come back, enough
+ * calls must get as far as the work itself, and at every quiet point the
+ * store's books must agree.
  *
  *	sysfuzz [--seed S] [--iterations N] [--at-most SECONDS]
+ *
+ * The calls may revoke any session and destroy the store: it is opened, or
+ * made, again.
  */
 #include <liburing.h>
 #include <linux/close_range.h>
-#include <pthread.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <kvbm_uring.h>
-#include "torture.h"
+#include "sysfuzz_args.h"
 
-#define REGION		(64 << 10)
-#define GAP		(1ULL << 30)	/* more than any batch reaches */
-#define TOTAL		256
-#define FDS		6
-#define FIRST_FD	200		/* ours are below */
+#define STORE		"sysfuzz"
+#define UNIVERSE	64U
+#define ROUND		512		/* calls with one set of descriptors */
+#define LOOK		16		/* rounds from look to look */
+#define ENOUGH		20000		/* calls, to ask for each success */
+#define TAMPERED	(1ULL << 63)	/* in user_data */
 
-enum region { R_PLAIN, R_READONLY, R_NONE, R_FLIPPING, R_CHANGING, N_REGIONS };
+enum { ANONYMOUS = 3, CONTROL, NOTHING, FDS };
 
-static unsigned char *region[N_REGIONS];	/* as the kernel is told */
-static unsigned char *alias[N_REGIONS];		/* where we can write */
-static bool stop;
-static struct rng r;
 static int fds[FDS];
-static uint64_t calls, well, by_ring, ring_well;
+static int watcher = -1;
+static struct kvbm_hash universe[UNIVERSE];
+static uint64_t saved_max_blocks;
 
-/* Each with a second mapping, amid a desert. */
-static void make_regions(void)
-{
-	unsigned int i;
+/* What came back. */
+static struct tally {
+	uint64_t calls, reached, well;
+	uint64_t op_well[MAX_OP];
+	uint64_t err[256];		/* by errno */
+	uint64_t other;			/* errnos beyond */
+	uint64_t undocumented;
+} by_ioctl, by_ring;
 
-	for (i = 0; i < N_REGIONS; i++) {
-		unsigned char *desert = mmap(NULL, GAP, PROT_NONE,
-				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-				-1, 0);
-		int fd = memfd_create("region", MFD_CLOEXEC);
+static uint64_t died, made, looks;
 
-		if (desert == MAP_FAILED || fd < 0 || ftruncate(fd, REGION))
-			ksft_exit_fail_msg("no memory\n");
-		region[i] = mmap(desert + (1 << 20), REGION,
-				 i == R_NONE ? PROT_NONE : i == R_READONLY ?
-				 PROT_READ : PROT_READ | PROT_WRITE,
-				 MAP_SHARED | MAP_FIXED, fd, 0);
-		alias[i] = mmap(NULL, REGION, PROT_READ | PROT_WRITE,
-				MAP_SHARED, fd, 0);
-		if (region[i] == MAP_FAILED || alias[i] == MAP_FAILED)
-			ksft_exit_fail_msg("no memory\n");
-		/* The descriptor stays, to map it again. */
-		if (i == R_FLIPPING)
-			dup2(fd, FIRST_FD - 1);
-		close(fd);
-	}
-}
-
-/* Maps, takes away and protects one region, writes into another, all the time. */
-static void *disturb(void *arg)
-{
-	struct rng mine = rng_of(*(uint64_t *)arg, 77, 0, 0);
-	struct timespec t = { 0, 20000 };
-	unsigned int i;
-
-	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-		switch (rnd(&mine, 6)) {
-		case 0:
-			/* A hole that nobody else's mapping may get. */
-			mmap(region[R_FLIPPING], REGION / 2, PROT_NONE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED |
-			     MAP_NORESERVE, -1, 0);
-			break;
-		case 1:
-			mprotect(region[R_FLIPPING], REGION, PROT_NONE);
-			break;
-		case 2:
-			mprotect(region[R_FLIPPING] + 4096, 8192, PROT_READ);
-			break;
-		case 3:
-			madvise(region[R_FLIPPING], REGION, MADV_DONTNEED);
-			break;
-		default:
-			mmap(region[R_FLIPPING], REGION, PROT_READ | PROT_WRITE,
-			     MAP_SHARED | MAP_FIXED, FIRST_FD - 1, 0);
-		}
-		for (i = 0; i < 64; i++)
-			alias[R_CHANGING][rnd(&mine, 4096)] = rnd64(&mine);
-		nanosleep(&t, NULL);
-	}
-	return NULL;
-}
-
-/* A place in one of the regions, and where we may write what it says. */
-static uint64_t place(unsigned char **writable, uint32_t room)
-{
-	unsigned int k = chance(&r, 2) ? R_PLAIN : rnd(&r, N_REGIONS);
-	uint32_t at = rnd(&r, REGION - room);
-
-	if (chance(&r, 10))		/* at the brink */
-		at = REGION - rnd(&r, 64) - 1;
-	else if (!chance(&r, 4))
-		at &= ~7U;
-	if (k == R_CHANGING)
-		at &= 4095;
-	if (writable)
-		*writable = at + room <= REGION ? alias[k] + at : NULL;
-	return (uintptr_t)region[k] + at;
-}
-
-static uint64_t pointer(void)
-{
-	switch (rnd(&r, 16)) {
-	case 0:
-		return 0;
-	case 1:
-		return 0xffff800000000000ULL | rnd64(&r);	/* the kernel's */
-	case 2:
-		return 0x00007ffffffff000ULL - rnd(&r, 64);
-	case 3:
-		return -(uint64_t)rnd(&r, 64);
-	case 4:
-		return 0x10000 + rnd(&r, 65536);	/* never mapped */
-	default:
-		return place(NULL, 4096);
-	}
-}
-
-static uint32_t number(void)
-{
-	switch (rnd(&r, 6)) {
-	case 0:
-		return rnd64(&r);
-	case 1:
-		return 1U << rnd(&r, 32);
-	case 2:
-		return 0;
-	default:
-		return rnd(&r, 200);
-	}
-}
-
-static const uint32_t sizes[0x30] = {
-	[KVBM_OP_FEATURES] = sizeof(struct kvbm_features),
-	[KVBM_OP_STORE_CREATE] = sizeof(struct kvbm_store_create),
-	[KVBM_OP_STORE_DESTROY] = sizeof(struct kvbm_store_destroy),
-	[KVBM_OP_STORE_LIST] = sizeof(struct kvbm_store_list),
-	[KVBM_OP_STORE_INFO] = sizeof(struct kvbm_store_info),
-	[KVBM_OP_SESSION_OPEN] = sizeof(struct kvbm_session_open),
-	[KVBM_OP_SESSION_CONFIG] = sizeof(struct kvbm_session_config),
-	[KVBM_OP_SESSION_LIST] = sizeof(struct kvbm_session_list),
-	[KVBM_OP_SESSION_REVOKE] = sizeof(struct kvbm_session_revoke),
-	[KVBM_OP_COUNTS] = sizeof(struct kvbm_counts),
-	[KVBM_OP_STATS] = sizeof(struct kvbm_stats),
-	[KVBM_OP_BLOCK_INFO] = sizeof(struct kvbm_block_info),
-	[KVBM_OP_RESET_INACTIVE] = sizeof(struct kvbm_reset_inactive),
-	[KVBM_OP_ALLOC] = sizeof(struct kvbm_alloc),
-	[KVBM_OP_STAGE] = sizeof(struct kvbm_stage),
-	[KVBM_OP_UNSTAGE] = sizeof(struct kvbm_ids),
-	[KVBM_OP_REGISTER] = sizeof(struct kvbm_register),
-	[KVBM_OP_MATCH] = sizeof(struct kvbm_match),
-	[KVBM_OP_SCAN] = sizeof(struct kvbm_match),
-	[KVBM_OP_RELEASE] = sizeof(struct kvbm_ids),
-	[KVBM_OP_RETAIN] = sizeof(struct kvbm_ids),
-	[KVBM_OP_SET_RESET] = sizeof(struct kvbm_ids),
-	[KVBM_OP_UPGRADE] = sizeof(struct kvbm_upgrade),
-	[KVBM_OP_PRESENCE] = sizeof(struct kvbm_query),
-	[KVBM_OP_FREQUENCY] = sizeof(struct kvbm_query),
-	[KVBM_OP_TOUCH] = sizeof(struct kvbm_query),
+/* Which errnos uapi/linux/kvbm.h names for a request, besides the common. */
+static const int common_errnos[] = {
+	EFAULT, EINVAL, EOPNOTSUPP, E2BIG, ENOTTY, EINTR, ENODEV, ESHUTDOWN,
 };
 
-/* Half sense: words that are numbers, then what is mostly pointers. */
-static void fill_struct(unsigned char *p, unsigned int op, uint32_t size)
-{
-	uint32_t at, head = op >= KVBM_OP_STAGE && op != KVBM_OP_MATCH &&
-			    op != KVBM_OP_SCAN && op != KVBM_OP_UPGRADE ?
-			    16 : 24;
-	uint32_t w;
-	uint64_t q;
+static const int own_errnos[MAX_OP][8] = {
+	[KVBM_OP_STORE_CREATE] = { EEXIST, EPERM, ENOMEM, ENFILE, EDQUOT,
+				   EMFILE },
+	[KVBM_OP_STORE_DESTROY] = { ENOENT, EPERM, EBUSY },
+	[KVBM_OP_SESSION_OPEN] = { EUSERS, EMFILE, ENFILE, ENOMEM },
+	[KVBM_OP_SESSION_LIST] = { EPERM },
+	[KVBM_OP_SESSION_REVOKE] = { EPERM, ENOENT, EALREADY },
+	[KVBM_OP_ALLOC] = { ENOSPC, EDQUOT, ENOMEM, ETIMEDOUT },
+	[KVBM_OP_STAGE] = { EPERM },
+	[KVBM_OP_UNSTAGE] = { EPERM },
+	[KVBM_OP_REGISTER] = { EPERM, ENOMEM, EDQUOT, EOVERFLOW },
+	[KVBM_OP_MATCH] = { ENOMEM, EDQUOT, EOVERFLOW },
+	[KVBM_OP_SCAN] = { ENOMEM, EDQUOT, EOVERFLOW },
+	[KVBM_OP_RELEASE] = { EPERM },
+	[KVBM_OP_RETAIN] = { EPERM, EOVERFLOW },
+	[KVBM_OP_SET_RESET] = { EPERM },
+	[KVBM_OP_UPGRADE] = { ENOMEM, EDQUOT, EOVERFLOW },
+};
 
-	memset(p, 0, size);
-	for (at = 4; at + 4 <= size && at < head; at += 4) {
-		/* flags, count, done, ...: often as they should be */
-		w = at == 8 || chance(&r, 12) ? number() :
-		    at == 4 && chance(&r, 4) ? rnd(&r, 4) : 0;
-		memcpy(p + at, &w, 4);
-	}
-	for (at = head; at + 8 <= size; at += 8) {
-		q = chance(&r, 3) ? 0 : pointer();
-		if (op < KVBM_OP_ALLOC)
-			q = chance(&r, 2) ? 0 : rnd64(&r);
-		memcpy(p + at, &q, 8);
-	}
-	w = chance(&r, 12) ? number() : size;
-	memcpy(p, &w, 4);
+/* Refusals that need no look at the store. */
+static const int early_errnos[] = {
+	EFAULT, EINVAL, EOPNOTSUPP, E2BIG, ENOTTY, ENODEV, ESHUTDOWN, EBADF,
+	ECANCELED,
+};
+
+static bool among(int err, const int *list, size_t n)
+{
+	while (n--)
+		if (list[n] == err)
+			return true;
+	return false;
 }
 
-static void fill_create(struct kvbm_store_create *c)
+#define AMONG(err, list) among(err, list, sizeof(list) / sizeof((list)[0]))
+
+static bool documented(int err, unsigned int op)
 {
-	c->total_blocks = number();
-	c->block_size = chance(&r, 4) ? number() : 0;
-	strcpy(c->policy, chance(&r, 4) ? "" : policies[rnd(&r, N_POLICIES)]);
-	memset(c->thresholds, 0, sizeof(c->thresholds));
-	c->mode = chance(&r, 4) ? number() : 0;
-	c->freq_capacity = chance(&r, 4) ? rnd(&r, 4096) : 0;
-	c->uid = c->gid = -1;
-	memset(c->name, 0, sizeof(c->name));
-	if (chance(&r, 2))
-		c->name[0] = "ab/.\xff"[rnd(&r, 5)];
-	memset(c->reserved, 0, sizeof(c->reserved));
+	return AMONG(err, common_errnos) ||
+	       (op < MAX_OP && AMONG(err, own_errnos[op]));
 }
 
-static uint64_t arguments(unsigned int op)
+/* @op: MAX_OP when it is not one of ours. */
+static void count(struct tally *t, unsigned int op, long ret, bool allowed)
 {
-	uint32_t size = op < 0x30 && sizes[op] ? sizes[op] : 64;
-	unsigned char *p;
-	uint64_t where = place(&p, size);
+	int err = ret < 0 ? -ret : 0;
 
-	if (!p || chance(&r, 30))
-		return pointer();
-	fill_struct(p, op, size);
-	if (op == KVBM_OP_STORE_CREATE && !chance(&r, 8))
-		fill_create((struct kvbm_store_create *)p);
-	if (op == KVBM_OP_STORE_DESTROY && !chance(&r, 4)) {
-		memset(p + 8, 0, KVBM_NAME_LEN);
-		p[8] = 'a' + rnd(&r, 2);
+	t->calls++;
+	if (!err) {
+		t->reached++;
+		t->well++;
+		t->op_well[op % MAX_OP] += op < MAX_OP;
+		return;
 	}
-	return where;
+	t->reached += !AMONG(err, early_errnos);
+	if (err < 256)
+		t->err[err]++;
+	else
+		t->other++;
+	if (allowed)
+		return;
+	if (!t->undocumented++ || t->undocumented % 1000 == 0)
+		printf("# request 0x%x: errno %d is not documented\n", op, err);
 }
 
-static unsigned int any_op(void)
+/* Descriptors */
+
+static void close_strays(void)
 {
-	return chance(&r, 3) ? rnd(&r, 0x30) :
+	/* What calls opened whose results went nowhere. */
+	syscall(SYS_close_range, FIRST_FD, ~0U, 0);
+}
+
+/* Too many stores, sessions or descriptors: those that calls left behind. */
+static bool made_room(int fd)
+{
+	if (fd != -EMFILE && fd != -ENFILE && fd != -EDQUOT && fd != -EUSERS)
+		return false;
+	close_strays();
+	kt_destroy("a", KVBM_DESTROY_FORCE);
+	kt_destroy("b", KVBM_DESTROY_FORCE);
+	return true;
+}
+
+static int open_store(void)
+{
+	int fd = kvbm_open(STORE), err;
+
+	if (fd != -ENOENT)
+		return fd;
+	err = kt_store(TOTAL, .name = STORE, .policy = "lineage_tick",
+		       .freq_capacity = 1024);
+	if (err < -1)		/* -1: no descriptor, as it has a name */
+		return err;
+	made++;
+	return kvbm_open(STORE);
+}
+
+static int open_kind(int i)
+{
+	struct kvbm_store_create c = {
+		.size = sizeof(c), .total_blocks = 64, .freq_capacity = 256,
+		.uid = -1, .gid = -1,
+	};
+
+	switch (i) {
+	case ANONYMOUS:
+		strcpy(c.policy, policies[rnd(&r, N_POLICIES)]);
+		return kt_store_make(&c);
+	case CONTROL:
+		return kvbm_control_open();
+	case NOTHING:
+		return open("/dev/null", O_RDWR);
+	default:
+		return open_store();
+	}
+}
+
+static int open_surely(int i)
+{
+	int fd = open_kind(i);
+
+	if (fd < 0 && made_room(fd))
+		fd = open_kind(i);
+	if (fd < 0)
+		ksft_exit_fail_msg("cannot open descriptor %d: %d\n", i, fd);
+	return fd;
+}
+
+/* Gives a descriptor the number that is its own. */
+static int renumber(int fd, int number)
+{
+	if (fd == number)
+		return fd;
+	if (dup2(fd, number) < 0)
+		ksft_exit_fail_msg("no descriptors\n");
+	close(fd);
+	return number;
+}
+
+static void reopen(int i)
+{
+	fds[i] = renumber(open_surely(i), FIRST_FD - 2 - FDS + i);
+	if (i < ANONYMOUS)
+		session_ids[i] = kt_session_id(fds[i]);
+}
+
+/* The watcher's session may have been revoked, its store destroyed. */
+static void revive_watcher(void)
+{
+	struct kvbm_counts c;
+
+	if (watcher >= 0 && kvbm_counts(watcher, &c) >= 0)
+		return;
+	died += watcher >= 0;
+	watcher = renumber(open_surely(0), FIRST_FD - 2);
+	session_ids[ANONYMOUS] = kt_session_id(watcher);
+}
+
+static void reopen_all(void)
+{
+	int i;
+
+	close_strays();
+	for (i = 0; i < FDS; i++)
+		reopen(i);
+	revive_watcher();
+	kvbm_reset_inactive(watcher, NULL, NULL);
+}
+
+/* Calls */
+
+/* One in @others is not of the data path. */
+static unsigned int any_op(unsigned int others)
+{
+	static const unsigned char about[] = {
+		KVBM_OP_FEATURES, KVBM_OP_STORE_CREATE, KVBM_OP_STORE_DESTROY,
+		KVBM_OP_STORE_LIST, KVBM_OP_STORE_INFO, KVBM_OP_SESSION_OPEN,
+		KVBM_OP_SESSION_CONFIG, KVBM_OP_SESSION_LIST,
+		KVBM_OP_SESSION_REVOKE, KVBM_OP_COUNTS, KVBM_OP_STATS,
+		KVBM_OP_BLOCK_INFO, KVBM_OP_RESET_INACTIVE,
+	};
+
+	if (chance(&r, 16))
+		return rnd(&r, MAX_OP);
+	return chance(&r, others) ? about[rnd(&r, sizeof(about))] :
 	       KVBM_OP_ALLOC + rnd(&r, KVBM_OP_TOUCH - KVBM_OP_ALLOC + 1);
+}
+
+/* Mostly one that knows the request. */
+static int any_fd(unsigned int op)
+{
+	if (chance(&r, 8))
+		return rnd(&r, FDS);
+	return op >= KVBM_OP_STORE_CREATE && op <= KVBM_OP_STORE_LIST ?
+	       CONTROL : rnd(&r, CONTROL);
 }
 
 static void a_call(void)
 {
-	unsigned int op = any_op();
+	unsigned int op = any_op(4);
 	unsigned long request = KVBM_IO(op);
+	int i = any_fd(op), ret;
 
-	if (chance(&r, 20))
+	if (chance(&r, 40))
 		request = rnd64(&r);
-	else if (chance(&r, 20))
+	else if (chance(&r, 40))
 		request ^= 1UL << rnd(&r, 32);
-	/* A revocation of the watcher would end the test. */
-	calls++;
-	well += syscall(SYS_ioctl, fds[rnd(&r, FDS)], request,
-			arguments(op)) >= 0;
+	ret = syscall(SYS_ioctl, fds[i], request, arguments(op));
+	ret = ret < 0 ? -errno : ret;
+	/* The kernel sees 32 bits of a request. */
+	op = (uint32_t)request == KVBM_IO(request & 0xff) &&
+	     known_op(request & 0xff) ? request & 0xff : MAX_OP;
+	count(&by_ioctl, op, ret, op < MAX_OP ? documented(-ret, op) :
+	      ret == -ENOTTY);
+	if ((ret == -ESHUTDOWN || ret == -ENODEV) && i <= ANONYMOUS &&
+	    chance(&r, 4)) {
+		died++;
+		reopen(i);
+	}
 }
 
 static void some_entries(struct io_uring *ring)
@@ -258,57 +275,56 @@ static void some_entries(struct io_uring *ring)
 	struct io_uring_sqe *sqe;
 
 	for (i = 0; i < n; i++) {
-		unsigned int op = chance(&r, 6) ? rnd64(&r) : any_op();
-		unsigned int k;
+		unsigned int op = chance(&r, 20) ? rnd64(&r) : any_op(16);
+		int fd = any_fd(op);
+		uint64_t data = op, k;
 
 		sqe = io_uring_get_sqe(ring);
 		if (!sqe)
 			break;
-		kvbm_prep_op(sqe, fds[rnd(&r, FDS)], op,
+		kvbm_prep_op(sqe, fds[fd], op,
 			     (void *)(uintptr_t)arguments(op),
-			     op < 0x30 && !chance(&r, 8) ? sizes[op] : number());
-		if (chance(&r, 8))
+			     known_op(op) && !chance(&r, 16) ?
+			     shapes[op].size : number());
+		if (chance(&r, 16))
 			for (k = 0; k < 16; k++)
 				((unsigned char *)sqe->cmd)[k] = rnd64(&r);
 		if (chance(&r, 4))
 			sqe->flags |= IOSQE_ASYNC;
-		if (chance(&r, 4))
+		if (chance(&r, 8))
 			sqe->flags |= IOSQE_IO_LINK;
-		if (chance(&r, 20))
+		/* What io_uring itself says to these is its affair. */
+		if (chance(&r, 30)) {
 			sqe->flags = rnd64(&r);
-		if (chance(&r, 20))
+			data |= TAMPERED;
+		}
+		if (chance(&r, 30)) {
 			sqe->rw_flags = rnd64(&r);
-		if (chance(&r, 20))
+			data |= TAMPERED;
+		}
+		if (chance(&r, 30)) {
 			sqe->fd = rnd64(&r);
+			data |= TAMPERED;
+		}
+		/* Newer ones have commands of their own. */
+		if (fd == NOTHING)
+			data |= TAMPERED;
+		io_uring_sqe_set_data64(sqe, data);
 	}
-	by_ring += n;
 	io_uring_submit(ring);
 	while (!io_uring_peek_cqe(ring, &cqe)) {
-		ring_well += cqe->res >= 0;
+		unsigned int op = cqe->user_data & ~TAMPERED;
+
+		op = known_op(op) ? op : MAX_OP;
+		count(&by_ring, cqe->user_data & TAMPERED ? MAX_OP : op,
+		      cqe->res, cqe->user_data & TAMPERED ||
+		      cqe->res == -ECANCELED || documented(-cqe->res, op));
 		io_uring_cqe_seen(ring, cqe);
 	}
 }
 
 static void tick(int sig)
 {
-}
-
-/* The descriptors that are called: the kinds there are. */
-static void reopen(int watcher)
-{
-	int fd[FDS] = { kvbm_session_open(watcher), kvbm_session_open(watcher),
-			kvbm_session_open(watcher), kvbm_session_open(watcher),
-			kvbm_control_open(), open("/dev/null", O_RDWR) };
-	int i;
-
-	for (i = 0; i < FDS; i++) {
-		fds[i] = FIRST_FD - 2 - FDS + i;
-		if (fd[i] < 0 || dup2(fd[i], fds[i]) < 0)
-			ksft_exit_fail_msg("cannot open: %d\n", fd[i]);
-		close(fd[i]);
-	}
-	/* What calls opened whose results went nowhere. */
-	syscall(SYS_close_range, FIRST_FD, ~0U, 0);
 }
 
 static uint64_t module_limit(const char *name, uint64_t set)
@@ -329,6 +345,64 @@ static uint64_t module_limit(const char *name, uint64_t set)
 	return was;
 }
 
+/* However it ends: the next program finds the module as it was. */
+static void restore(void)
+{
+	close(watcher);
+	kt_destroy("a", KVBM_DESTROY_FORCE);
+	kt_destroy("b", KVBM_DESTROY_FORCE);
+	kt_destroy(STORE, KVBM_DESTROY_FORCE);
+	if (saved_max_blocks)
+		module_limit("max_blocks", saved_max_blocks);
+}
+
+/* Nobody is at work: everything must be in order. */
+static void quiet(struct wrongs *w)
+{
+	int i;
+
+	/* Nobody else is to get these numbers. */
+	for (i = 0; i < FDS; i++)
+		dup2(0, fds[i]);
+	close_strays();
+	revive_watcher();
+	kt_until(kt_stats(watcher).sessions == 1);
+	look(w, watcher, universe, UNIVERSE);
+	looks++;
+}
+
+static void tell(const char *name, const struct tally *t)
+{
+	unsigned int i;
+
+	printf("# %s: %llu calls, %llu past the checks, %llu well; errnos",
+	       name, (unsigned long long)t->calls,
+	       (unsigned long long)t->reached, (unsigned long long)t->well);
+	for (i = 1; i < 256; i++)
+		if (t->err[i])
+			printf(" %u:%llu", i, (unsigned long long)t->err[i]);
+	printf("%s\n", t->other ? " and others" : "");
+}
+
+/* Each request must have been served, or the fuzzer is blunt. */
+static unsigned int never_well(void)
+{
+	unsigned int op, n = 0;
+
+	printf("# well, by request (ioctl+uring):");
+	for (op = 0; op < MAX_OP; op++) {
+		if (!known_op(op))
+			continue;
+		printf(" %x:%llu+%llu", op,
+		       (unsigned long long)by_ioctl.op_well[op],
+		       (unsigned long long)by_ring.op_well[op]);
+		n += !by_ioctl.op_well[op] ||
+		     (op >= KVBM_OP_ALLOC && !by_ring.op_well[op]);
+	}
+	printf("\n");
+	return n;
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t iterations = option(argc, argv, "iterations", 200000);
@@ -336,29 +410,26 @@ int main(int argc, char **argv)
 	uint64_t limit = option(argc, argv, "at-most", 0) * 1000000000ULL;
 	struct itimerval often = { { 0, 1000 }, { 0, 1000 } }, never = {};
 	struct sigaction sa = { .sa_handler = tick };
-	struct wrongs w = { .where = "afterwards" };
-	uint64_t blocks, start = kt_now(), spent;
-	struct kvbm_hash universe[64];
+	struct wrongs w = { .where = "at a quiet point" };
+	uint64_t start = kt_now(), bad = 0;
+	bool have_ring = false;
 	struct io_uring ring;
-	bool have_ring;
 	pthread_t thread;
 	sigset_t alarm;
-	int watcher, fd;
+	unsigned int n;
+	int fd;
 
 	setvbuf(stdout, NULL, _IOLBF, 4096);
 	ksft_print_header();
-	ksft_set_plan(3);
+	ksft_set_plan(5);
 	printf("# seed %llu, %llu iterations\n", (unsigned long long)seed,
 	       (unsigned long long)iterations);
 	r = rng_of(seed, 1, 2, 3);
 	make_regions();
-	blocks = module_limit("max_blocks", 1 << 16);
-	watcher = kt_store(TOTAL, .policy = "lineage_tick",
-			   .freq_capacity = 1024);
-	if (watcher < 0)
-		ksft_exit_fail_msg("no store: %d\n", watcher);
-	for (i = 0; i < 64; i++)
-		universe[i] = prompt(i / 16, i % 16);
+	saved_max_blocks = module_limit("max_blocks", 1 << 16);
+	atexit(restore);
+	for (n = 0; n < UNIVERSE; n++)
+		universe[n] = prompt(n / 16, n % 16);
 	/* Only the disturber is spared of the signals that end waits. */
 	sigemptyset(&alarm);
 	sigaddset(&alarm, SIGALRM);
@@ -366,64 +437,59 @@ int main(int argc, char **argv)
 	pthread_create(&thread, NULL, disturb, &seed);
 	sigprocmask(SIG_UNBLOCK, &alarm, NULL);
 	sigaction(SIGALRM, &sa, NULL);
-	setitimer(ITIMER_REAL, &often, NULL);
 
 	/* Whatever is opened from now on has a number above ours. */
 	while ((fd = dup(0)) < FIRST_FD)
 		if (fd < 0)
 			ksft_exit_fail_msg("no descriptors\n");
 	close(fd);
-	have_ring = false;
+	setitimer(ITIMER_REAL, &often, NULL);
 	for (i = 0; i < iterations; i++) {
-		if (i % 512 == 0) {
-			if (limit && kt_now() - start > limit)
-				break;
+		if (i % ROUND == 0) {
 			if (have_ring)
 				io_uring_queue_exit(&ring);
-			reopen(watcher);
-			kvbm_reset_inactive(watcher, NULL, NULL);
+			if (i % (ROUND * LOOK) == 0 && i)
+				quiet(&w);
+			if (limit && kt_now() - start > limit)
+				break;
+			reopen_all();
 			have_ring = !io_uring_queue_init(32, &ring, 0);
 		}
-		/* What is plain is sometimes what it should be. */
-		if (i % 16 == 0) {
-			uint32_t at = rnd(&r, REGION / 4096) * 4096, k;
-
-			for (k = 0; k < 64; k++)
-				memcpy(alias[R_PLAIN] + at + k * 16,
-				       &universe[rnd(&r, 64)], 16);
-			for (k = 0; k < 512; k++)
-				((uint32_t *)(alias[R_PLAIN] + at + 2048))[k] =
-					rnd(&r, TOTAL + 8);
-		}
+		if (i % 16 == 0)
+			fill_page(universe, UNIVERSE);
 		if (have_ring && chance(&r, 8))
 			some_entries(&ring);
 		else
 			a_call();
 	}
-	stop = true;
+	if (i == iterations && have_ring)
+		io_uring_queue_exit(&ring);
+	__atomic_store_n(&stop_disturbing, true, __ATOMIC_RELAXED);
 	setitimer(ITIMER_REAL, &never, NULL);
 	pthread_join(thread, NULL);
-	if (have_ring)
-		io_uring_queue_exit(&ring);
-	for (i = 0; i < FDS; i++)
-		close(fds[i]);
-	syscall(SYS_close_range, FIRST_FD, ~0U, 0);
-	kt_destroy("a", KVBM_DESTROY_FORCE);
-	kt_destroy("b", KVBM_DESTROY_FORCE);
-	if (blocks)
-		module_limit("max_blocks", blocks);
-	kt_until(kt_stats(watcher).sessions == 1);
-	spent = (kt_now() - start) / 1000000;
-	look(&w, watcher, universe, 64);
+	quiet(&w);
 	for (i = 0; i < N_WRONG; i++)
-		w.n[0] += i ? w.n[i] : 0;
-	printf("# sysfuzz: %llu calls, %llu well; %llu ring entries, %llu well; %llu ms\n",
-	       (unsigned long long)calls, (unsigned long long)well,
-	       (unsigned long long)by_ring, (unsigned long long)ring_well,
-	       (unsigned long long)spent);
-	ksft_test_result(!w.n[0], "the store's books agree\n");
-	ksft_test_result(kt_stats(watcher).allocations > calls / 2000,
-			 "some calls made sense\n");
+		bad += w.n[i];
+	tell("ioctl", &by_ioctl);
+	tell("io_uring", &by_ring);
+	n = never_well();
+	printf("# %llu ended sessions replaced, store made %llu times, %llu looks; %llu ms\n",
+	       (unsigned long long)died, (unsigned long long)made,
+	       (unsigned long long)looks,
+	       (unsigned long long)(kt_now() - start) / 1000000);
+	ksft_test_result(!bad, "the store's books agree\n");
+	ksft_test_result(!by_ioctl.undocumented && !by_ring.undocumented,
+			 "no errno but the documented ones\n");
+	/* Usual are 44 % and 31 %. */
+	ksft_test_result(by_ioctl.reached * 4 > by_ioctl.calls &&
+			 by_ring.reached * 6 > by_ring.calls,
+			 "%.0f %% of the calls, %.0f %% of the entries got past the checks\n",
+			 100.0 * by_ioctl.reached / by_ioctl.calls,
+			 100.0 * by_ring.reached / by_ring.calls);
+	if (by_ioctl.calls < ENOUGH)
+		ksft_test_result_skip("too few calls to ask for all requests\n");
+	else
+		ksft_test_result(!n, "every request was served\n");
 	/* The store still serves. */
 	{
 		uint32_t ids[64];
