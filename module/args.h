@@ -8,6 +8,24 @@
 #include <linux/uaccess.h>
 #include "kvbm.h"
 
+/* A whole structure, word by word: as fetch_hashes, below. */
+static __always_inline int kvbm_fetch_words(u64 *to, unsigned long from,
+					    size_t size)
+{
+	size_t i;
+
+	if (!user_access_begin((void __user *)from, size))
+		return -EFAULT;
+	for (i = 0; i < size / sizeof(u64); i++, from += sizeof(u64))
+		unsafe_get_user(to[i], (u64 __user *)from, fault);
+	user_access_end();
+	return 0;
+
+fault:
+	user_access_end();
+	return -EFAULT;
+}
+
 /*
  * Fetch a structure of which the caller knows @usize bytes; @min is the first
  * published size.
@@ -15,6 +33,9 @@
 static __always_inline int kvbm_fetch(void *args, size_t ksize, size_t min,
 				      const void __user *uarg, u32 usize)
 {
+	BUILD_BUG_ON(ksize % sizeof(u64));
+	if (likely(usize == ksize))
+		return kvbm_fetch_words(args, (unsigned long)uarg, ksize);
 	if (usize < min)
 		return -EINVAL;
 	if (usize > PAGE_SIZE)

@@ -52,7 +52,8 @@ static inline int after_chunk(struct kvbm_session *ses, bool partial,
 	return next_chunk();
 }
 
-static noinline_for_stack int op_match(struct kvbm_session *ses, void __user *uarg, u32 usize)
+static noinline_for_stack int
+op_match(struct kvbm_session *ses, void __user *uarg, u32 usize)
 {
 	struct kvbm_match __user *u = uarg;
 	struct kvbm_hash __user *uhashes;
@@ -96,7 +97,8 @@ static noinline_for_stack int op_match(struct kvbm_session *ses, void __user *ua
 	return done;
 }
 
-static noinline_for_stack int op_scan(struct kvbm_session *ses, void __user *uarg, u32 usize)
+static noinline_for_stack int
+op_scan(struct kvbm_session *ses, void __user *uarg, u32 usize)
 {
 	struct kvbm_match __user *u = uarg;
 	struct kvbm_hash __user *uhashes;
@@ -145,7 +147,8 @@ static noinline_for_stack int op_scan(struct kvbm_session *ses, void __user *uar
 /* A weak reference is longer than a hash: smaller chunks. */
 #define UPGRADE_CHUNK	(KVBM_CHUNK / 2)
 
-static noinline_for_stack int op_upgrade(struct kvbm_session *ses, void __user *uarg, u32 usize)
+static noinline_for_stack int
+op_upgrade(struct kvbm_session *ses, void __user *uarg, u32 usize)
 {
 	struct kvbm_upgrade __user *u = uarg;
 	struct kvbm_weak weak[UPGRADE_CHUNK] __uninitialized;
@@ -206,7 +209,7 @@ static u32 ids_chunk(struct kvbm_session *ses, unsigned int op, u32 flags,
 }
 
 static noinline_for_stack int op_ids(struct kvbm_session *ses, unsigned int op,
-				  u32 known, void __user *uarg, u32 usize)
+				     u32 known, void __user *uarg, u32 usize)
 {
 	struct kvbm_ids __user *u = uarg;
 	u32 ids[KVBM_CHUNK] __uninitialized;
@@ -239,11 +242,11 @@ static noinline_for_stack int op_ids(struct kvbm_session *ses, unsigned int op,
 	return err ?: done;
 }
 
-static noinline_for_stack int op_stage(struct kvbm_session *ses, void __user *uarg, u32 usize)
+static noinline_for_stack int
+op_stage(struct kvbm_session *ses, void __user *uarg, u32 usize)
 {
 	struct kvbm_stage __user *u = uarg;
 	struct kvbm_stage args;
-	u32 tokens[KVBM_CHUNK] __uninitialized;
 	struct kvbm_chunk c __uninitialized;
 	u32 done = 0;
 	int err;
@@ -266,13 +269,13 @@ static noinline_for_stack int op_stage(struct kvbm_session *ses, void __user *ua
 		if (copy_from_user(c.ids, uids + done, n * sizeof(*uids)) ||
 		    copy_from_user(c.keys, uhashes + done,
 				   n * sizeof(*uhashes)) ||
-		    (args.tokens && copy_from_user(tokens, utokens + done,
+		    (args.tokens && copy_from_user(c.tokens, utokens + done,
 						   n * sizeof(*utokens)))) {
 			err = -EFAULT;
 			break;
 		}
 		got = kvbm_stage_chunk(ses, c.ids, c.keys,
-				       args.tokens ? tokens : NULL, n, &step);
+				       args.tokens ? c.tokens : NULL, n, &step);
 		done += got;
 		err = after_chunk(ses, got < n, &step);
 	} while (!err && done < args.count);
@@ -284,7 +287,8 @@ static noinline_for_stack int op_stage(struct kvbm_session *ses, void __user *ua
 /* Hashes in and results out besides the ids: smaller chunks. */
 #define REGISTER_CHUNK	(KVBM_CHUNK / 2)
 
-static noinline_for_stack int op_register(struct kvbm_session *ses, void __user *uarg, u32 usize)
+static noinline_for_stack int
+op_register(struct kvbm_session *ses, void __user *uarg, u32 usize)
 {
 	struct kvbm_register __user *u = uarg;
 	struct kvbm_registered out[REGISTER_CHUNK] __uninitialized;
@@ -350,8 +354,9 @@ static noinline_for_stack int op_register(struct kvbm_session *ses, void __user 
 }
 
 /* Take what was reserved and tell the caller; nothing is its own yet. */
-static noinline_for_stack int alloc_take(struct kvbm_taking *t, const struct kvbm_alloc *args,
-		      struct kvbm_alloc __user *u)
+static noinline_for_stack int
+alloc_take(struct kvbm_taking *t, const struct kvbm_alloc *args,
+	   struct kvbm_alloc __user *u)
 {
 	struct kvbm_hash __user *uhashes = u64_to_user_ptr(args->hashes);
 	u32 __user *uids = u64_to_user_ptr(args->ids);
@@ -384,8 +389,8 @@ static noinline_for_stack int alloc_take(struct kvbm_taking *t, const struct kvb
 	return done;
 }
 
-static noinline_for_stack int op_alloc(struct kvbm_session *ses, void __user *uarg, u32 usize,
-		    bool may_wait)
+static noinline_for_stack int
+op_alloc(struct kvbm_session *ses, void __user *uarg, u32 usize, bool may_wait)
 {
 	const u32 known = KVBM_ALLOC_RESET_ONLY | KVBM_ALLOC_WAIT;
 	struct kvbm_alloc __user *u = uarg;
@@ -439,8 +444,9 @@ static void touch_valid(struct kvbm_sketch *sk, struct kvbm_hash *keys, u32 n)
 	kvbm_sketch_touch(sk, keys, valid);
 }
 
-static noinline_for_stack int op_query(struct kvbm_session *ses, unsigned int op,
-		    void __user *uarg, u32 usize)
+static noinline_for_stack int
+op_query(struct kvbm_session *ses, unsigned int op, void __user *uarg,
+	 u32 usize)
 {
 	struct kvbm_query __user *u = uarg;
 	struct kvbm_store *st = ses->store;

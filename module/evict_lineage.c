@@ -566,6 +566,7 @@ static void warm_chains(struct kvbm_store *st, const u32 **link, u32 n)
 
 	for (step = 0; step < 2; step++) {
 		for (i = 0; i < n; i++) {
+			/* A hint: the chain may change under our eyes. */
 			u32 e = data_race(READ_ONCE(*link[i]));
 
 			if (ENTRY_ID(e) >= st->cfg.total)
@@ -580,7 +581,9 @@ static void warm_chains(struct kvbm_store *st, const u32 **link, u32 n)
 static void warm_relatives(struct kvbm_store *st, const struct kvbm_slot *s,
 			   bool linked)
 {
+	/* A hint, as are those below: compared with the bounds only. */
 	u32 parent = data_race(s->parent);
+	/* A hint. */
 	u32 prev = data_race(s->sib_prev), next = data_race(s->sib_next);
 
 	if (parent < st->cfg.total)
@@ -606,15 +609,17 @@ static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 	for (i = 0; i < n; i++) {
 		const struct kvbm_slot *s = &st->slots[ids[i]];
 		struct kvbm_hash key = kvbm_slot_peek_key(s);
-		u32 flags = data_race(s->flags);
+		/* Hints, too. */
+		bool in = data_race(s->flags & LIN_IN);
+		/* As above. */
+		bool anchor = data_race(s->flags & LIN_ANCHOR);
 
-		if (flags & LIN_IN)
+		if (in)
 			warm_relatives(st, s, what != KVBM_WARM_INSERT);
 		/* Who leaves has an entry; who enters will get one. */
-		if (what == KVBM_WARM_POP || !(flags & LIN_IN))
+		if (what == KVBM_WARM_POP || !in)
 			warm_key(ln, own_key(&key), link, &nr);
-		if (what == KVBM_WARM_INSERT ? !(flags & LIN_IN) :
-					       flags & LIN_ANCHOR)
+		if (what == KVBM_WARM_INSERT ? !in : anchor)
 			warm_key(ln, parent_key(&key), link, &nr);
 		if (nr > 2 * WARM_GROUP - 2 || i + 1 == n) {
 			warm_chains(st, link, nr);

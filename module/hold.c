@@ -509,6 +509,7 @@ void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out)
 			out[i] = presence_locked(st, &c->keys[i]);
 		else if (kvbm_w_refs(w))
 			out[i] = KVBM_ACTIVE;
+		/* Idle now: only if some are promised does it matter. */
 		else if (!data_race(st->reserved))
 			out[i] = KVBM_INACTIVE;
 		else

@@ -163,7 +163,7 @@ struct kvbm_store {
 	u64 memory;			/* bytes, hold tables not counted */
 
 	/* Slot states, keys, lists, reservations: all from here on. */
-	spinlock_t lock ____cacheline_aligned_in_smp;
+	spinlock_t lock ____cacheline_aligned_in_smp; /* all below */
 	u32 nr_inactive;
 	u32 nr_registered;
 	u32 reserved;			/* of free + inactive */
@@ -217,7 +217,7 @@ struct kvbm_store {
  */
 struct kvbm_session {
 	struct kvbm_store *store;
-	spinlock_t lock;
+	spinlock_t lock;		/* all but @store, @link, @number */
 	int dead;
 	u32 max_held;
 	u32 held;
@@ -241,6 +241,7 @@ struct kvbm_session {
  * @ids: block ids in or out
  * @bucket: hash table buckets
  * @tag: kvbm_w_tag() of the slots found there
+ * @tokens: tokens in each block (stage)
  * @first: first slots of the buckets, while ids are not known yet
  */
 struct kvbm_chunk {
@@ -248,6 +249,7 @@ struct kvbm_chunk {
 	union {
 		u32 bucket[KVBM_CHUNK];
 		u32 tag[KVBM_CHUNK];
+		u32 tokens[KVBM_CHUNK];
 	};
 	union {
 		u32 ids[KVBM_CHUNK];

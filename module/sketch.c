@@ -92,6 +92,7 @@ static bool line_current(const struct kvbm_sketch *sk, u32 line)
 /* All lines have: mostly so, a halving is done long before the next. */
 static bool all_current(const struct kvbm_sketch *sk)
 {
+	/* Without the lock, for an estimate. */
 	return data_race(sk->sweep) == sk->nr_lines;
 }
 
