@@ -9,9 +9,10 @@
  * on, an address after the load that made it, and unlock after lock. A store is
  * seen by all others at once, as on arm64 and riscv (other-multicopy atomic).
  *
- * -DHOLD	publication and recycling of a slot against get_unlocked()
- *		mistakes: NO_ACQUIRE, NO_RELEASE, RETRY_RELAXED
- * -DPAGE	a page of counts: kvbm_holds_prepare() against kvbm_count()
+ * -DHOLD	publication and recycling of a slot against find_chunk() and
+ *		get_unlocked()
+ *		mistakes: NO_ACQUIRE, NO_RELEASE, NO_TAG, RETRY_BLIND
+ * -DPAGE	a page of counts: kvbm_holds_add_page() against kvbm_count()
  *		mistake: NO_RELEASE
  * -DSLEEP	a waiter's granted flag against its sleep
  *		mistakes: NO_BARRIER, NO_WAKE_BARRIER
@@ -19,6 +20,7 @@
 #define MAKE(gen, primary, refs)	((gen) << 4 | (primary) << 3 | (refs))
 #define ACTIVE(w)	((w) >> 3 & 1 && ((w) & 7) > 0)
 #define REFS(w)		((w) & 7)
+#define TAG(w)		((w) >> 3)
 
 #ifdef HOLD
 
@@ -61,15 +63,15 @@ out:
 }
 
 /*
- * Two rounds of the loop; look-up, word, key, swap, word again, key again, swap
- * again. A key may be read as early as what it must come after allows.
+ * Look-up, word, key, word again, swap, and after a failed swap another from
+ * what that found. A key may be read as early as what it must come after allows.
  */
 proctype reader(byte want)
 {
-	byte w, key1, key2;
-	bit found, read_word, read_key, swapped, failed, read_again, key_again;
+	byte seen, w, found;
+	bit read_word, read_key, read_again, failed;
 
-	/* The look-up compared the key. */
+	/* The look-up met the key. */
 	atomic {
 		if
 		:: key == want
@@ -77,54 +79,41 @@ proctype reader(byte want)
 		fi
 	}
 	do
-	:: d_step { !read_word -> w = word; read_word = 1 }
+	:: d_step { !read_word -> seen = word; read_word = 1 }
 #ifdef NO_ACQUIRE
-	:: d_step { !read_key -> key1 = key; read_key = 1 }
+	:: d_step { !read_key -> found = key; read_key = 1 }
 #else
-	:: d_step { !read_key && read_word -> key1 = key; read_key = 1 }
+	:: d_step { !read_key && read_word -> found = key; read_key = 1 }
 #endif
-	/* The swap's store comes after the branches on word and key. */
-	:: read_word && read_key && !swapped ->
+	/* One place: not older than what was seen of it. */
+	:: d_step { read_word && !read_again -> w = word; read_again = 1 }
+	/* The swap's store comes after the branches on words and key. */
+	:: read_word && read_key && read_again ->
 		if
-		:: !ACTIVE(w) || key1 != want -> goto out
+		:: !ACTIVE(w) || found != want -> break
+#ifndef NO_TAG
+#ifdef RETRY_BLIND
+		:: !failed && TAG(w) != TAG(seen) -> break
+#else
+		:: TAG(w) != TAG(seen) -> break
+#endif
+#endif
 		:: else
 		fi;
 		d_step {
-			swapped = 1;
 			if
 			:: word == w ->
 				word = w + 1;
-				assert(key == want && ACTIVE(word))
+				assert(key == want && ACTIVE(word));
+				read_again = 0
 			:: else ->
-				failed = 1;
-#ifdef RETRY_RELAXED
-				w = word;
-				read_again = 1;
-#endif
+				w = word
 			fi
-		}
-	:: d_step { failed && !read_again -> w = word; read_again = 1 }
-#ifdef RETRY_RELAXED
-	/* Nothing but its own earlier read of the key holds it back. */
-	:: d_step { read_key && !key_again -> key2 = key; key_again = 1 }
-#else
-	:: d_step { read_again && !key_again -> key2 = key; key_again = 1 }
-#endif
-	:: read_again && key_again ->
+		};
 		if
-		:: ACTIVE(w) && key2 == want ->
-			d_step {
-				if
-				:: word == w ->
-					word = w + 1;
-					assert(key == want && ACTIVE(word))
-				:: else
-				fi
-			}
-		:: else
-		fi;
-		break
-	:: swapped && !failed -> break
+		:: !read_again || failed -> break
+		:: else -> failed = 1
+		fi
 	od;
 out:
 	skip

@@ -11,8 +11,8 @@
  * The hash table is a bit for each slot: a look-up meets any slot that is in the
  * table and carries the key at that moment, or none if none does.
  *
- * Planted mistakes, each to be found: NO_RECHECK, RECHECK_FIRST, NO_GENERATION,
- * RESURRECT, PUT_FIRST, PUT_STALE, SPLIT_REGISTER.
+ * Planted mistakes, each to be found: NO_RECHECK, RECHECK_FIRST, NO_TAG,
+ * LOCKED_BLIND, NO_GENERATION, RESURRECT, PUT_FIRST, PUT_STALE, SPLIT_REGISTER.
  */
 #ifndef CLIENTS
 #define CLIENTS	2
@@ -35,6 +35,12 @@
 #define FLAG(w)		((w) >> 3 & 1)
 #define REFS(w)		((w) & 7)
 #define ACTIVE(w)	(STATE(w) == PRIMARY && REFS(w) > 0)
+#define TAG(w)		((w) >> 4)
+#ifdef NO_TAG
+#define SAME_LIFE(w)	1
+#else
+#define SAME_LIFE(w)	(TAG(w) == tag)
+#endif
 
 #ifdef NO_GENERATION
 #define NEXT_GEN(w)	GEN(w)
@@ -99,28 +105,43 @@ inline evicted(s)
 	}
 }
 
-/* get_slow(): the caller has the lock. */
+/* kvbm_get_locked(): the caller has the lock, s is in the table. */
 inline get_locked(k)
 {
-	lookup(k);
+	w = word[s];
+	assert(STATE(w) == PRIMARY);
 	if
-	:: s == NONE -> skip
+	:: REFS(w) > 0 ->
+		/* Others move refs meanwhile, but not to 0. */
+		d_step { assert(REFS(word[s]) > 0); word[s]++ }
 	:: else ->
-		w = word[s];
-		assert(STATE(w) == PRIMARY);
-		if
-		:: REFS(w) > 0 ->
-			/* Others move refs meanwhile, but not to 0. */
-			d_step { assert(REFS(word[s]) > 0); word[s]++ }
-		:: else ->
-			evicted(s);
-			word[s] = w + 1
-		fi;
-		got(k)
-	fi
+		evicted(s);
+		word[s] = w + 1
+	fi;
+	got(k)
 }
 
-/* get_block(): without the lock first. */
+/* hold_locked(): what was found may have been recycled before the lock came. */
+inline hold_locked(k)
+{
+	lock();
+	w = word[s];
+	if
+#ifdef LOCKED_BLIND
+	:: STATE(w) == PRIMARY -> skip
+#else
+	:: STATE(w) == PRIMARY && TAG(w) == tag -> skip
+#endif
+	:: else -> lookup(k)
+	fi;
+	if
+	:: s == NONE -> skip
+	:: else -> get_locked(k)
+	fi;
+	unlock()
+}
+
+/* hold_chunk(): find_chunk(), later get_unlocked(). */
 inline hold(k)
 {
 	lookup(k);
@@ -129,30 +150,32 @@ inline hold(k)
 	:: else ->
 #ifdef RECHECK_FIRST
 		same = (key[s] == k);
-#endif
-		w = word[s];
-		ok = 0;
-		do
-#ifdef RESURRECT
-		:: !ok && STATE(w) == PRIMARY ->
+		tag = TAG(word[s]);
 #else
-		:: !ok && ACTIVE(w) ->
-#endif
-#ifndef RECHECK_FIRST
-			same = (key[s] == k);
+		tag = TAG(word[s]);
+		same = (key[s] == k);
 #endif
 #ifdef NO_RECHECK
-			same = 1;
+		same = 1;
 #endif
-			if
-			:: same -> cmpxchg(s, w, w + 1)
-			:: else -> break
-			fi
-		:: else -> break
-		od;
 		if
-		:: ok -> got(k)
-		:: else -> lock(); get_locked(k); unlock()
+		:: same ->
+			w = word[s];
+			ok = 0;
+			do
+#ifdef RESURRECT
+			:: !ok && STATE(w) == PRIMARY && SAME_LIFE(w) ->
+#else
+			:: !ok && ACTIVE(w) && SAME_LIFE(w) ->
+#endif
+				cmpxchg(s, w, w + 1)
+			:: else -> break
+			od;
+			if
+			:: ok -> got(k)
+			:: else -> hold_locked(k)
+			fi
+		:: else
 		fi
 	fi
 }
@@ -279,14 +302,14 @@ inline set_flag(s)
 /* Locals that mean nothing any more are the same in every state. */
 inline clear()
 {
-	d_step { s = NONE; w = 0; ok = 0; same = 0; have_gen = have_gen * (have != NONE);
+	d_step { s = NONE; w = 0; tag = 0; ok = 0; same = 0; have_gen = have_gen * (have != NONE);
 		 have_key = have_key * (have != NONE) }
 }
 
 proctype client()
 {
 	byte s, have = NONE, have_key, mine = NONE, ops = 0;
-	short w, have_gen;
+	short w, tag, have_gen;
 	bit ok, same;
 
 	do
