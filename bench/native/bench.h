@@ -30,6 +30,7 @@ void bench_die(const char *file, int line, const char *what)
 struct options {
 	bool quick;		/* the targets only */
 	bool count;		/* under callgrind: count, do not time */
+	bool step;		/* count by stepping, at every size */
 	bool vm;		/* the clock counts instructions */
 	const char *only;	/* part of a name */
 	double seconds;		/* per figure, about */
@@ -86,6 +87,11 @@ double ticks_to_ns(double t);
 bool disturbed(void);		/* since it was last asked, in this thread */
 int cmp_double(const void *a, const void *b);
 
+/* --- step.c ------------------------------------------------------------- */
+
+void step_start(void);
+u64 step_count(void (*op)(void *arg), void *arg);
+
 /* --- calls.c: operations as a system call does them ---------------------- */
 
 u32 call_match(struct kvbm_session *ses, const struct kvbm_hash *hashes, u32 n,
@@ -115,6 +121,7 @@ struct pool {
 enum fill { FILL_NONE, FILL_HELD, FILL_IDLE };
 
 struct kvbm_session *session_new(struct kvbm_store *st);
+void session_pages(struct kvbm_session *ses);
 void session_end(struct kvbm_session *ses);
 struct pool *pool_new(u32 total, const char *policy, bool frequency,
 		      enum fill fill);

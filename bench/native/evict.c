@@ -114,6 +114,7 @@ static void pool(const char *policy, u32 total)
 	static const u32 sizes[] = { 1, 8, 32, 128, 1024 };
 	u32 i;
 
+	session_pages(c.p->own);
 	/* Let the first population go; of the largest pool, a part. */
 	c.n = PROMPT;
 	if (!opt.count)
@@ -122,10 +123,9 @@ static void pool(const char *policy, u32 total)
 			op_cycle(&c);
 		}
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
-		if (sizes[i] == 128 ||
-		    (!opt.quick && (opt.count || total == 1U << 20)))
+		if (sizes[i] == 128 || !(opt.quick || opt.step))
 			cycle(&c, policy, sizes[i],
-			      opt.count || sizes[i] == 128);
+			      opt.count || (sizes[i] == 128 && !opt.step));
 	pool_free(c.p);
 }
 
@@ -143,8 +143,8 @@ void bench_evict(void)
 			continue;
 		}
 		for (t = 0; t < (opt.quick ? 1 : ARRAY_SIZE(totals)); t++)
-			/* Filling the largest takes a minute: two of them. */
-			if (totals[t] < 1U << 24 || i < 2)
+			/* Filling the largest takes a while: three of them. */
+			if ((totals[t] < 1U << 24 && !opt.step) || i < 3)
 				pool(policies[i], totals[t]);
 	}
 }

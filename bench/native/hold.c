@@ -8,6 +8,7 @@
  *	own	the session holds them already
  *	idle	nobody holds them: they leave the eviction index and come back
  */
+#include <string.h>
 #include "bench.h"
 
 struct hold {
@@ -234,6 +235,45 @@ static void idle(const char *policy, u32 total)
 	pool_free(h.p);
 }
 
+/*
+ * Does it depend on the size? Idle blocks first; with lru, which is nothing to
+ * blocks that are held, all of them are then held by another session.
+ */
+static void at_size(const char *policy, u32 total)
+{
+	struct hold h = { .p = pool_new(total, policy, false, FILL_IDLE) };
+	struct kvbm_hash keys[PROMPT];
+	u32 i, ids[PROMPT];
+
+	session_pages(h.p->own);
+	h.prompts = h.p->families * FAMILY;
+	h.spread = true;
+	pair(&h, "match+release", policy, "idle,spread", 128, true);
+	for (i = 0; !strcmp(policy, "lru") && i < h.prompts; i++) {
+		prompt_keys(i, keys);
+		CHECK(call_match(h.p->other, keys, PROMPT, ids) == PROMPT);
+	}
+	if (i) {
+		pair(&h, "match+release", NULL, "others,spread", 128, false);
+		miss(&h, 128);
+		h.spread = false;
+		pair(&h, "match+release", NULL, "others,hot", 128, false);
+	}
+	pool_free(h.p);
+}
+
+static void all_sizes(void)
+{
+	static const u32 totals[] = { 1U << 12, 1U << 16, 1U << 20, 1U << 24 };
+	u32 i, t;
+
+	for (t = 0; t < ARRAY_SIZE(totals); t++)
+		for (i = 0; i < 3; i++)
+			/* The times of a million were taken already. */
+			if (opt.step || totals[t] != 1U << 20)
+				at_size(policies[i], totals[t]);
+}
+
 void bench_hold(void)
 {
 	u32 total = opt.count ? 1U << 16 : 1U << 20, i;
@@ -241,8 +281,14 @@ void bench_hold(void)
 	if (!wanted("match+release") && !wanted("match") &&
 	    !wanted("release") && !wanted("miss"))
 		return;
+	if (opt.step) {
+		all_sizes();
+		return;
+	}
 	held(total);
 	tracked(total);
 	for (i = 0; i < (opt.quick && !opt.count ? 3 : NR_POLICIES); i++)
 		idle(policies[i], total);
+	if (!opt.quick && !opt.count)
+		all_sizes();
 }

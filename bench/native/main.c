@@ -6,6 +6,7 @@
  *	kvbm-native --quick	what the design's targets speak of
  *	kvbm-native --only X	figures with X in their name
  *	kvbm-native --count	under callgrind: instructions instead of time
+ *	kvbm-native --step	at every size and shape: instructions, by stepping
  *	kvbm-native --vm	the clock counts instructions: see selftests/vm
  */
 #include <getopt.h>
@@ -19,6 +20,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "quick", no_argument, NULL, 'q' },
 		{ "count", no_argument, NULL, 'c' },
+		{ "step", no_argument, NULL, 't' },
 		{ "vm", no_argument, NULL, 'v' },
 		{ "only", required_argument, NULL, 'o' },
 		{ "seconds", required_argument, NULL, 's' },
@@ -26,19 +28,22 @@ int main(int argc, char **argv)
 	};
 	int o;
 
-	while ((o = getopt_long(argc, argv, "qcvo:s:", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "qctvo:s:", options, NULL)) != -1) {
 		switch (o) {
 		case 'q': opt.quick = true; break;
 		case 'c': opt.count = true; break;
+		case 't': opt.step = true; break;
 		case 'v': opt.vm = true; break;
 		case 'o': opt.only = optarg; break;
 		case 's': opt.seconds = atof(optarg); break;
 		default: return 2;
 		}
 	}
+	if (opt.step)
+		step_start();
 	host_seed(1);
 	kvbm_index_secrets();
-	if (!opt.vm)
+	if (!opt.vm && !opt.step)
 		measure_syscalls();
 	bench_memory();
 	bench_hold();

@@ -14,6 +14,7 @@
 #define WINDOWS_MIN	15
 #define WINDOWS_MAX	4000
 #define COUNTED		64		/* calls under callgrind */
+#define STEPPED		128		/* blocks: some machines step slowly */
 
 struct options opt = { .seconds = 0.5 };
 
@@ -131,6 +132,24 @@ static void count(const struct figure *f, const struct work *w)
 	CALLGRIND_DUMP_STATS_AT(name);
 }
 
+/* The same, at full speed but for the operation. */
+static void count_steps(const struct figure *f, const struct work *w)
+{
+	u32 i, rounds = max(1U, STEPPED / w->n);
+	u64 sum = 0, not;
+
+	for (i = 0; i < 4; i++)
+		once(w, &not);
+	for (i = 0; i < rounds; i++) {
+		if (w->prepare)
+			w->prepare(w->arg);
+		sum += step_count(w->op, w->arg);
+		if (w->finish)
+			w->finish(w->arg);
+	}
+	report_value(f, "instructions_per_block", (double)sum / rounds / w->n);
+}
+
 struct timing measure(const struct figure *f, const struct work *w)
 {
 	static double ns[WINDOWS_MAX];
@@ -140,6 +159,10 @@ struct timing measure(const struct figure *f, const struct work *w)
 
 	if (opt.count) {
 		count(f, w);
+		return t;
+	}
+	if (opt.step) {
+		count_steps(f, w);
 		return t;
 	}
 	begin = now_ns();
@@ -216,7 +239,7 @@ double run(const struct figure *f, const struct work *w)
 	if (!wanted(f->name))
 		return 0;
 	t = measure(f, w);
-	if (opt.count)
+	if (opt.count || opt.step)
 		return 0;
 	report(f, &t);
 	return t.low + f->calls * syscall_ns / f->n;

@@ -28,7 +28,7 @@ void bench_memory(void)
 {
 	u32 i;
 
-	if (!wanted("memory") || opt.count)
+	if (!wanted("memory") || opt.count || opt.step)
 		return;
 	for (i = 0; i < NR_POLICIES; i++) {
 		one(policies[i], 1U << 20);

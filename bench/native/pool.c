@@ -17,6 +17,15 @@ struct kvbm_session *session_new(struct kvbm_store *st)
 	return ses;
 }
 
+/* All of its hold table, which otherwise grows as it holds. */
+void session_pages(struct kvbm_session *ses)
+{
+	u32 id;
+
+	for (id = 0; id < ses->store->cfg.total; id += KVBM_PAGE_COUNTS)
+		CHECK(!kvbm_holds_prepare(ses, id));
+}
+
 void session_end(struct kvbm_session *ses)
 {
 	kvbm_session_exit(ses);

@@ -130,7 +130,7 @@ void bench_reclaim(void)
 {
 	u32 i;
 
-	if (opt.count || !wanted("reclaim"))
+	if (opt.count || opt.step || !wanted("reclaim"))
 		return;
 	one("lru", false);
 	for (i = 0; i < NR_POLICIES; i++)

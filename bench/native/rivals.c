@@ -189,14 +189,6 @@ static void work_daemon(void *arg, u32 nr, u32 ops)
 
 /* --- all of them --------------------------------------------------------- */
 
-static void session_pages(struct kvbm_session *ses)
-{
-	u32 id;
-
-	for (id = 0; id < ses->store->cfg.total; id += KVBM_PAGE_COUNTS)
-		CHECK(!kvbm_holds_prepare(ses, id));
-}
-
 static double one(struct pool *p, const char *mode, const char *what, u32 n,
 		  u32 workers, void (*work)(void *, u32, u32), u32 ops)
 {
@@ -217,7 +209,8 @@ static double one(struct pool *p, const char *mode, const char *what, u32 n,
 	return ns;
 }
 
-static void sharing(enum fill fill, const char *what)
+/* @own: all clients use one prompt, and hold it already, as a worker does. */
+static void sharing(enum fill fill, const char *what, bool own)
 {
 	static const u32 sizes[] = { 32, 1, 128 };
 	struct kvbm_session *holder;
@@ -233,7 +226,10 @@ static void sharing(enum fill fill, const char *what)
 		clients[i].ses = i ? p->other : p->own;
 		session_pages(clients[i].ses);
 		/* Prompts of two families. */
-		prompt_keys(1 + 16 * i, clients[i].keys);
+		prompt_keys(own ? 1 : 1 + 16 * i, clients[i].keys);
+		if (own)
+			CHECK(call_match(clients[i].ses, clients[i].keys,
+					 PROMPT, clients[i].ids) == PROMPT);
 	}
 	shared_on = false;
 
@@ -268,8 +264,10 @@ static void sharing(enum fill fill, const char *what)
 
 void bench_rivals(void)
 {
-	if (opt.count || !wanted("sharing"))
+	if (opt.count || opt.step || !wanted("sharing"))
 		return;
-	sharing(FILL_HELD, "others,hot");
-	sharing(FILL_IDLE, "idle,hot");
+	sharing(FILL_HELD, "others,hot", false);
+	sharing(FILL_IDLE, "idle,hot", false);
+	if (!opt.vm)
+		sharing(FILL_HELD, "own,hot,same", true);
 }

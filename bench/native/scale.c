@@ -100,7 +100,7 @@ static void pool(bool tracked)
 
 void bench_scale(void)
 {
-	if (opt.count || !wanted("scale"))
+	if (opt.count || opt.step || !wanted("scale"))
 		return;
 	separate();
 	pool(false);

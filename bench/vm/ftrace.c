@@ -272,14 +272,11 @@ void ftrace_forget(void)
 
 struct task {
 	int pid;
-	struct {
-		struct traced *t;	/* NULL: a lock */
-		bool ticked;
-	} stack[DEPTHS];
+	struct traced *stack[DEPTHS];	/* NULL: a lock */
 	int locks;
 	uint64_t locked_at;
-	bool section_ticked;
 	int aside;			/* its depth + 1, or 0 */
+	uint64_t interrupted_at;	/* last */
 };
 
 static struct task tasks[TASKS];
@@ -311,32 +308,38 @@ static const struct aside *aside_of(uint64_t func)
 
 static void on_entry(struct task *t, uint64_t func, int depth)
 {
-	const struct aside *a = aside_of(func);
 	unsigned int i;
 
 	CHECK(depth >= 0 && depth < DEPTHS);
 	if (t->aside)
 		return;
-	if (a) {
+	if (aside_of(func)) {
 		t->aside = depth + 1;
-		if (!a->interrupt)
-			return;
-		t->section_ticked = true;
-		while (depth--)
-			t->stack[depth].ticked = true;
 		return;
 	}
-	t->stack[depth].t = NULL;
-	t->stack[depth].ticked = false;
+	t->stack[depth] = NULL;
 	for (i = 0; i < nr_traced; i++)
 		if (traced[i].addr == func)
-			t->stack[depth].t = &traced[i];
+			t->stack[depth] = &traced[i];
+}
+
+/*
+ * By times, not by the order of events: an interrupt may come while the tracer
+ * is at work.
+ */
+static bool interrupted(const struct task *t, uint64_t from, uint64_t to)
+{
+	return t->interrupted_at >= from && t->interrupted_at <= to;
 }
 
 static void on_exit_of(struct task *t, uint64_t func, int depth,
 		       uint64_t call, uint64_t ret)
 {
+	const struct aside *a = aside_of(func);
+
 	CHECK(depth >= 0 && depth < DEPTHS);
+	if (a && a->interrupt)
+		t->interrupted_at = call;
 	if (t->aside) {
 		if (t->aside == depth + 1)
 			t->aside = 0;
@@ -346,22 +349,20 @@ static void on_exit_of(struct task *t, uint64_t func, int depth,
 	if (!depth && (func == lock_addr || func == unlock_addr))
 		return;
 	if (func == lock_addr) {
-		if (!t->locks++) {
+		if (!t->locks++)
 			t->locked_at = ret;
-			t->section_ticked = false;
-		}
 	} else if (func == unlock_addr) {
 		CHECK(t->locks > 0);
 		if (--t->locks)
 			return;
-		while (depth && !t->stack[depth].t)
+		while (depth && !t->stack[depth])
 			depth--;
-		if (t->stack[depth].t)
-			add(&t->stack[depth].t->sections, call - t->locked_at,
-			    t->section_ticked);
-	} else if (t->stack[depth].t) {
-		add(&t->stack[depth].t->calls, ret - call,
-		    t->stack[depth].ticked);
+		if (t->stack[depth])
+			add(&t->stack[depth]->sections, call - t->locked_at,
+			    interrupted(t, t->locked_at, call));
+	} else if (t->stack[depth]) {
+		add(&t->stack[depth]->calls, ret - call,
+		    interrupted(t, call, ret));
 	}
 }
 
