@@ -64,7 +64,7 @@
 struct lineage {
 	u32 *heads;		/* family table: chains of entries */
 	u32 nr_heads;
-	u64 secret[3];
+	u64 secret[2];
 	u32 fading;		/* a placeholder without children, or NIL */
 	struct kvbm_order order;	/* leaves are marked */
 };
@@ -129,7 +129,6 @@ static u32 *head_of(struct lineage *ln, u64 key)
 {
 	u64 h = (ln->secret[0] + (u32)key) * (ln->secret[1] + (key >> 32));
 
-	h += key * ln->secret[2];
 	return &ln->heads[(h >> 32) * ln->nr_heads >> 32];
 }
 
