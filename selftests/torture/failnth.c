@@ -584,7 +584,7 @@ static int once(const struct op *o, uint32_t n, bool by_ring, unsigned int nth,
 	if (kt_counts(watcher).reset != TOTAL ||
 	    kt_stats(watcher).sessions != 1 || stores() != had_stores ||
 	    next_fd() != fd) {
-		printf("# %s, fault %u: left over: %u of %u blocks, %llu sessions, %u stores (%u before), next descriptor %d (%d)\n",
+		printf("# %s, fault %u: left over: %u of %d blocks, %llu sessions, %u stores (%u before), next descriptor %d (%d)\n",
 		       o->name, nth, kt_counts(watcher).reset, TOTAL,
 		       (unsigned long long)kt_stats(watcher).sessions,
 		       stores(), had_stores, next_fd(), fd);

@@ -682,18 +682,16 @@ static bool prepare(struct rng *r)
 	unsigned int i;
 
 	for (i = 0; i < STORES; i++) {
-		if (chance(r, 4)) {
-			close(home[i]);
-			home[i] = -1;
-			if (i < NAMED)
-				kt_destroy(store_name(i), KVBM_DESTROY_FORCE);
-		}
-		if (store_there(i))
+		bool anew = chance(r, 4);
+
+		if (anew && i < NAMED)
+			kt_destroy(store_name(i), KVBM_DESTROY_FORCE);
+		if (!anew && store_there(i))
 			continue;
 		close(home[i]);
 		home[i] = i < NAMED ? kvbm_open(store_name(i)) :
 				      make_store(r, NULL);
-		if (home[i] < 0 && i < NAMED) {
+		if (i < NAMED && home[i] < 0) {
 			make_store(r, store_name(i));
 			home[i] = kvbm_open(store_name(i));
 		}
@@ -772,7 +770,7 @@ int main(int argc, char **argv)
 	if (flag(argc, argv, "help") || !procs || procs > MAX_PROCS ||
 	    !threads || threads > MAX_THREADS || !round_ms) {
 		fprintf(stderr,
-			"usage: torture [--seed S] [--seconds T] [--procs 1-%u] [--threads 1-%u] [--round-ms MS]\n",
+			"usage: torture [--seed S] [--seconds T] [--procs 1-%d] [--threads 1-%d] [--round-ms MS]\n",
 			MAX_PROCS, MAX_THREADS);
 		return 2;
 	}

@@ -123,25 +123,6 @@ static int put_file(const char *path, const char *text)
 	return err;
 }
 
-/* Reads a whole file of a virtual file system; the caller frees it. */
-static char *get_file(const char *path)
-{
-	size_t size = 1 << 16, len = 0;
-	char *text = malloc(size);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	while (fd >= 0 && (n = read(fd, text + len, size - len - 1)) > 0) {
-		len += n;
-		if (size - len < 4096)
-			text = realloc(text, size *= 2);
-	}
-	if (fd >= 0)
-		close(fd);
-	text[len] = '\0';
-	return text;
-}
-
 static void console(const char *text)
 {
 	put_file("/dev/kmsg", text);
@@ -170,6 +151,33 @@ static void give_up(const char *fmt, ...)
 	va_end(ap);
 	send_text(VM_BAD, "%s", text);
 	power_off();
+}
+
+static void *resized(void *p, size_t size)
+{
+	p = realloc(p, size);
+	if (!p)
+		give_up("no memory: %zu bytes", size);
+	return p;
+}
+
+/* Reads a whole file of a virtual file system; the caller frees it. */
+static char *get_file(const char *path)
+{
+	size_t size = 1 << 16, len = 0;
+	char *text = resized(NULL, size);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	while (fd >= 0 && (n = read(fd, text + len, size - len - 1)) > 0) {
+		len += n;
+		if (size - len < 4096)
+			text = resized(text, size *= 2);
+	}
+	if (fd >= 0)
+		close(fd);
+	text[len] = '\0';
+	return text;
 }
 
 static void try_mount(const char *type, const char *dir, unsigned long flags,
@@ -353,7 +361,7 @@ static void keep_symbols(void)
 		if (sscanf(line, "%lx %*c %59s %79s", &s.at, s.name,
 			   owner) != 3 || strcmp(owner, want))
 			continue;
-		symbols = realloc(symbols, (nsymbols + 1) * sizeof(s));
+		symbols = resized(symbols, (nsymbols + 1) * sizeof(s));
 		symbols[nsymbols++] = s;
 	}
 	free(text);
