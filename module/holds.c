@@ -93,7 +93,7 @@ u32 kvbm_holds_collect(struct kvbm_session *ses, u32 *from, bool owned,
 		       u32 *ids, u32 max)
 {
 	u32 total = ses->store->cfg.total;
-	u32 looks = 4 * KVBM_PAGE_COUNTS;
+	u32 looks = KVBM_PAGE_COUNTS;
 	u32 id = *from, n = 0;
 
 	lockdep_assert_held(&ses->lock);
