@@ -57,6 +57,8 @@ def table(lines, columns):
             rows.append([label(line), str(line.get("pool", "")),
                          str(line.get("n", ""))] +
                         [number(line.get(c, "")) for c in columns])
+    if len(rows) == 1:
+        return
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     for row in rows:
         print("  ".join(c.ljust(w) if i == 0 else c.rjust(w)
