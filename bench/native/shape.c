@@ -204,6 +204,7 @@ static void hostile(const struct family *family)
 		call_alloc(h.p->other, N, h.ids, NULL);
 		call_register(h.p->other, h.keys, N, h.ids, out);
 	}
+	session_pages(h.p->own);
 	run(&f, &w);
 	pool_free(h.p);
 }
