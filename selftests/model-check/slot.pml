@@ -7,7 +7,8 @@
  * statement outside of d_step is one step, between any two of which others may
  * run; memory is sequentially consistent here (order.pml is about the rest).
  *
- * Each client does OPS operations, chosen freely, and holds one block at most.
+ * Each client does OPS operations (the first one: FIRST), chosen freely, and
+ * holds one block at most.
  * The hash table is a bit for each slot: a look-up meets any slot that is in the
  * table and carries the key at that moment, or none if none does.
  *
@@ -19,6 +20,9 @@
 #endif
 #ifndef OPS
 #define OPS	3
+#endif
+#ifndef FIRST
+#define FIRST	OPS
 #endif
 #define SLOTS	2
 #define KEYS	2
@@ -306,20 +310,21 @@ inline clear()
 		 have_key = have_key * (have != NONE) }
 }
 
-proctype client()
+/* @ops: operations left */
+proctype client(byte ops)
 {
-	byte s, have = NONE, have_key, mine = NONE, ops = 0;
+	byte s, have = NONE, have_key, mine = NONE;
 	short w, tag, have_gen;
 	bit ok, same;
 
 	do
-	:: ops < OPS && have == NONE -> ops++; hold(0); clear()
-	:: ops < OPS && have == NONE -> ops++; hold(1); clear()
-	:: ops < OPS && have == NONE -> ops++; write_block(0); clear()
-	:: ops < OPS && have == NONE -> ops++; write_block(1); clear()
-	:: ops < OPS && have != NONE -> ops++; set_flag(have)
+	:: ops && have == NONE -> ops--; hold(0); clear()
+	:: ops && have == NONE -> ops--; hold(1); clear()
+	:: ops && have == NONE -> ops--; write_block(0); clear()
+	:: ops && have == NONE -> ops--; write_block(1); clear()
+	:: ops && have != NONE -> ops--; set_flag(have)
 	:: have != NONE -> s = have; put(s); clear()
-	:: ops == OPS && have == NONE -> break
+	:: !ops && have == NONE -> break
 	od;
 	finished++
 }
@@ -353,7 +358,7 @@ init {
 		idle[0] = 1;
 		is_free[0] = 0;
 		for (i : 1 .. CLIENTS) {
-			run client()
+			run client((i == 1 -> FIRST : OPS))
 		}
 	}
 }
