@@ -25,7 +25,7 @@ static unsigned char *alias[N_REGIONS];		/* where we can write */
 static bool stop_disturbing;
 static struct rng r;
 static uint64_t session_ids[8];			/* who could be revoked */
-static const char *store_names[] = { "a", "b", "sysfuzz" };
+static const char *const store_names[] = { "a", "b", "sysfuzz" };
 
 /* Each with a second mapping, amid a desert. */
 static void make_regions(void)
