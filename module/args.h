@@ -33,7 +33,6 @@ fault:
 static __always_inline int kvbm_fetch(void *args, size_t ksize, size_t min,
 				      const void __user *uarg, u32 usize)
 {
-	BUILD_BUG_ON(ksize % sizeof(u64));
 	if (likely(usize == ksize))
 		return kvbm_fetch_words(args, (unsigned long)uarg, ksize);
 	if (usize < min)
@@ -110,7 +109,8 @@ fault:
 }
 
 /* Every structure of the first release is its own minimum. */
-#define kvbm_fetch_args(args, uarg, usize) \
-	kvbm_fetch(args, sizeof(*(args)), sizeof(*(args)), uarg, usize)
+#define kvbm_fetch_args(args, uarg, usize)				\
+	(BUILD_BUG_ON_ZERO(sizeof(*(args)) % sizeof(u64)) +		\
+	 kvbm_fetch(args, sizeof(*(args)), sizeof(*(args)), uarg, usize))
 
 #endif /* KVBM_ARGS_H */

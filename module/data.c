@@ -41,6 +41,11 @@ static inline int check_batch(u32 flags, u32 known, u32 count, u64 reserved)
 	return unlikely(count > KVBM_MAX_BATCH) ? -EINVAL : 0;
 }
 
+/* Most operations are such. */
+#define fetch_batch(args, uarg, usize, known)				\
+	(kvbm_fetch_args(args, uarg, usize) ?:				\
+	 check_batch((args)->flags, known, (args)->count, (args)->reserved))
+
 /* After a chunk: fewer elements than asked for, and no reason to stop? */
 static inline int after_chunk(struct kvbm_session *ses, bool partial,
 			      struct kvbm_step *step)
@@ -63,10 +68,7 @@ op_match(struct kvbm_session *ses, void __user *uarg, u32 usize)
 	u32 done = 0, asked;	/* by the query, counted once */
 	int err;
 
-	err = kvbm_fetch_args(&args, uarg, usize);
-	if (err)
-		return err;
-	err = check_batch(args.flags, 0, args.count, args.reserved);
+	err = fetch_batch(&args, uarg, usize, 0);
 	if (err)
 		return err;
 	uhashes = u64_to_user_ptr(args.hashes);
@@ -108,11 +110,7 @@ op_scan(struct kvbm_session *ses, void __user *uarg, u32 usize)
 	u32 done = 0, hits = 0, asked;	/* by the query, counted once */
 	int err;
 
-	err = kvbm_fetch_args(&args, uarg, usize);
-	if (err)
-		return err;
-	err = check_batch(args.flags, KVBM_SCAN_TOUCH, args.count,
-			  args.reserved);
+	err = fetch_batch(&args, uarg, usize, KVBM_SCAN_TOUCH);
 	if (err)
 		return err;
 	uhashes = u64_to_user_ptr(args.hashes);
@@ -159,10 +157,7 @@ op_upgrade(struct kvbm_session *ses, void __user *uarg, u32 usize)
 	u32 done = 0, hits = 0;
 	int err;
 
-	err = kvbm_fetch_args(&args, uarg, usize);
-	if (err)
-		return err;
-	err = check_batch(args.flags, 0, args.count, args.reserved);
+	err = fetch_batch(&args, uarg, usize, 0);
 	if (err)
 		return err;
 	uweaks = u64_to_user_ptr(args.weaks);
@@ -218,10 +213,7 @@ static noinline_for_stack int op_ids(struct kvbm_session *ses, unsigned int op,
 	u32 done = 0;
 	int err;
 
-	err = kvbm_fetch_args(&args, uarg, usize);
-	if (err)
-		return err;
-	err = check_batch(args.flags, known, args.count, args.reserved);
+	err = fetch_batch(&args, uarg, usize, known);
 	if (err)
 		return err;
 	uids = u64_to_user_ptr(args.ids);
@@ -251,10 +243,7 @@ op_stage(struct kvbm_session *ses, void __user *uarg, u32 usize)
 	u32 done = 0;
 	int err;
 
-	err = kvbm_fetch_args(&args, uarg, usize);
-	if (err)
-		return err;
-	err = check_batch(args.flags, 0, args.count, args.reserved);
+	err = fetch_batch(&args, uarg, usize, 0);
 	if (err)
 		return err;
 
