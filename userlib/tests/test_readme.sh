@@ -10,6 +10,7 @@
 . "${0%/*}/tap.sh"
 
 readme=$TOP/README.md
+# shellcheck disable=SC2016
 sed -n '/^```c$/,/^```$/{/^```/!p}' "$readme" >"$work/worker.c"
 ok "the example is there" grep -q kvbm_match "$work/worker.c"
 ok "it compiles without a warning" silent "$CC" -Wall -Wextra -Werror \
