@@ -77,16 +77,13 @@ static void grant(struct kvbm_store *st)
 	}
 }
 
-/**
- * kvbm_room_made() - blocks came back, or somebody stopped waiting for some
- * @st: the store, locked
- */
-void kvbm_room_made(struct kvbm_store *st)
+/* Somebody waits or polls: grant, or tell who polls. */
+void kvbm_room_told(struct kvbm_store *st)
 {
 	lockdep_assert_held(&st->lock);
-	if (unlikely(!list_empty(&st->waiters)))
+	if (!list_empty(&st->waiters))
 		grant(st);
-	if (unlikely(st->poll_armed) && !st->nr_waiters &&
+	if (st->poll_armed && !st->nr_waiters &&
 	    kvbm_room(st) >= st->poll_mark) {
 		st->poll_armed = false;
 		st->room(st);

@@ -347,7 +347,7 @@ int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c, u32 *evicted);
 int kvbm_alloc_commit(struct kvbm_taking *t);
 void kvbm_alloc_abort(struct kvbm_taking *t);
 void kvbm_free_add(struct kvbm_store *st, u32 id);
-void kvbm_room_made(struct kvbm_store *st);
+void kvbm_room_told(struct kvbm_store *st);
 void kvbm_waiters_wake(struct kvbm_session *ses);
 void kvbm_grant_work(struct work_struct *work);
 bool kvbm_poll_room(struct kvbm_session *ses);
@@ -439,6 +439,17 @@ static inline u32 kvbm_room(const struct kvbm_store *st)
 static inline bool kvbm_doomed(const struct kvbm_store *st)
 {
 	return !kvbm_room(st);
+}
+
+/**
+ * kvbm_room_made() - blocks came back, or somebody stopped waiting for some
+ * @st: the store, locked
+ */
+static inline void kvbm_room_made(struct kvbm_store *st)
+{
+	lockdep_assert_held(&st->lock);
+	if (unlikely(st->nr_waiters || st->poll_armed))
+		kvbm_room_told(st);
 }
 
 /*
