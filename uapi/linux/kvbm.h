@@ -138,7 +138,8 @@ struct kvbm_features {
  * @total_blocks: blocks in the pool, 1 to KVBM_MAX_BLOCKS
  * @block_size: tokens in a block, a power of two, 1 to 1024; 0 means 16
  * @policy: eviction index: "fifo", "lru", "multi_lru", "lineage_tick" or
- *	"lineage_fifo"; empty means "lineage_tick"
+ *	"lineage_fifo"; empty means "lineage_tick"; "multi_lru" needs
+ *	@freq_capacity
  * @thresholds: of multi_lru: strictly ascending, first >= 1, last <= 15; all
  *	0 means 3, 8, 15; must be 0 for other policies
  * @mode: permissions of the node, within 0660; 0 means 0600
@@ -240,6 +241,8 @@ struct kvbm_store_entry {
  * @entries: pointer to struct kvbm_store_entry[@count]
  *
  * Anonymous stores are listed for CAP_SYS_ADMIN only.
+ *
+ * Errnos: ENOMEM.
  */
 struct kvbm_store_list {
 	__u32 size;
@@ -362,7 +365,7 @@ struct kvbm_session_entry {
  *
  * Needs the store's owner (an anonymous store's creator) or CAP_SYS_ADMIN.
  *
- * Errnos: EPERM.
+ * Errnos: EPERM, ENOMEM.
  */
 struct kvbm_session_list {
 	__u32 size;
