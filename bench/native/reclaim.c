@@ -53,6 +53,24 @@ static void percentiles(const struct figure *f, struct watcher *w)
 	w->n = 0;
 }
 
+#ifdef HOST_LOCK_TIMES
+/* Below what power of two a share of the lock holds was. */
+static double hist_quantile(const struct host_lock_times *t, double share)
+{
+	u64 sum = 0, all = 0;
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(t->hist); i++)
+		all += t->hist[i];
+	for (i = 0; i < ARRAY_SIZE(t->hist) - 1; i++) {
+		sum += t->hist[i];
+		if (sum >= share * all)
+			break;
+	}
+	return 1ULL << i;
+}
+#endif
+
 static void lock_times(const struct figure *f, struct kvbm_store *st)
 {
 #ifdef HOST_LOCK_TIMES
@@ -61,6 +79,8 @@ static void lock_times(const struct figure *f, struct kvbm_store *st)
 	host_lock_times(&st->lock, &t);
 	tell(f, "lock_holds", t.count);
 	tell(f, "lock_mean_ns", t.count ? (double)t.total_ns / t.count : 0);
+	tell(f, "lock_p99_ns", hist_quantile(&t, 0.99));
+	tell(f, "lock_p999_ns", hist_quantile(&t, 0.999));
 	tell(f, "lock_max_ns", t.max_ns);
 	tell(f, "lock_preempted", t.preempted);
 #endif
