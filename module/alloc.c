@@ -48,6 +48,7 @@ static u32 chain_pop(struct kvbm_store *st, struct kvbm_chain *c)
 void kvbm_free_add(struct kvbm_store *st, u32 id)
 {
 	lockdep_assert_held(&st->lock);
+	kvbm_slot_poison(&st->slots[id]);
 	chain_add(st, &st->free, id);
 }
 
@@ -233,6 +234,7 @@ static u32 take_one(struct kvbm_taking *t, struct kvbm_hash *key, u32 *evicted)
 	lockdep_assert_held(&st->lock);
 	if (st->free.len) {
 		id = chain_pop(st, &st->free);
+		kvbm_slot_check_free(&st->slots[id]);
 		gen = kvbm_w_gen(kvbm_slot_word(&st->slots[id]));
 		t->from_reset++;
 	} else {

@@ -231,7 +231,8 @@ static int register_one(struct kvbm_session *ses, u32 id,
 	ses->owned--;
 	ses->holds++;
 	ses->counters.registrations++;
-	trace_kvbm_register(st, out->block, &s->key, out->kind);
+	trace_kvbm_register(st, out->block, &st->slots[out->block].key,
+			    out->kind);
 	return 0;
 }
 

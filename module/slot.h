@@ -26,6 +26,7 @@
 
 #include <linux/atomic.h>
 #include <linux/bits.h>
+#include <linux/bug.h>
 #include <linux/rhashtable-types.h>
 #include <linux/types.h>
 #include <linux/kvbm.h>
@@ -153,6 +154,35 @@ static inline void kvbm_slot_set_key(struct kvbm_slot *s,
 {
 	WRITE_ONCE(s->key.hi, key->hi);
 	WRITE_ONCE(s->key.lo, key->lo);
+}
+
+/*
+ * Slots are type-stable: KASAN cannot see that one is used after it was freed.
+ * So kernels with KASAN mark the key of a free slot with something that is no
+ * hash and with the generation, and look at it before the slot is used again.
+ */
+#define KVBM_SLOT_POISON	0xf6b6b6b6b6b6b6b6ULL
+
+static inline void kvbm_slot_poison(struct kvbm_slot *s)
+{
+	const struct kvbm_hash free = {
+		.hi = KVBM_SLOT_POISON,
+		.lo = kvbm_w_gen(kvbm_slot_word(s)),
+	};
+
+	if (IS_ENABLED(CONFIG_KASAN))
+		kvbm_slot_set_key(s, &free);
+}
+
+static inline void kvbm_slot_check_free(const struct kvbm_slot *s)
+{
+	u64 w = kvbm_slot_word(s);
+
+	if (IS_ENABLED(CONFIG_KASAN))
+		WARN_ON_ONCE(kvbm_w_state(w) != KVBM_STATE_RESET ||
+			     kvbm_w_refs(w) ||
+			     s->key.hi != KVBM_SLOT_POISON ||
+			     s->key.lo != kvbm_w_gen(w));
 }
 
 /* The 128 bits of a sequence hash, see struct kvbm_hash. */

@@ -90,6 +90,7 @@ static int init_slots(struct kvbm_store *st)
 	for (id = 0; id < st->cfg.total; id++) {
 		atomic64_set(&st->slots[id].word,
 			     kvbm_w_make(0, KVBM_STATE_RESET, false, 0));
+		kvbm_slot_poison(&st->slots[id]);
 		st->slots[id].next = id + 1;
 		if (id % 4096)
 			continue;

@@ -14,6 +14,7 @@
 /* Variants with checks are told so by the Makefile, with -DHOST_DEBUG. */
 #ifdef HOST_DEBUG
 #define CONFIG_DEBUG_SPINLOCK 1
+#define CONFIG_KASAN 1
 #endif
 
 #define __ARG_PLACEHOLDER_1 0,
