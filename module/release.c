@@ -13,12 +13,16 @@
 #include "locked.h"
 #include "trace.h"
 
-/* Leave PRIMARY or DUPLICATE for good; false when somebody moved the word. */
+/*
+ * Leave PRIMARY or DUPLICATE for good; false when somebody moved the word.
+ * Fully ordered: all that others did under their references comes before what
+ * becomes of the slot; pairs with the release in put_unlocked().
+ */
 static bool slot_end(struct kvbm_slot *s, u64 *w)
 {
 	u64 next = kvbm_w_make(kvbm_w_gen(*w) + 1, KVBM_STATE_RESET, false, 0);
 
-	return atomic64_try_cmpxchg_release(&s->word, w, next);
+	return atomic64_try_cmpxchg(&s->word, w, next);
 }
 
 /* Drop one reference of a PRIMARY slot. */
@@ -30,7 +34,8 @@ static void put_primary(struct kvbm_store *st, u32 id)
 	lockdep_assert_held(&st->lock);
 	for (;;) {
 		if (kvbm_w_refs(w) > 1 || !(w & KVBM_W_RESET)) {
-			if (!atomic64_try_cmpxchg_release(&s->word, &w, w - 1))
+			/* Maybe the last: ordered as in slot_end(). */
+			if (!atomic64_try_cmpxchg(&s->word, &w, w - 1))
 				continue;
 			if (kvbm_w_refs(w) > 1)
 				return;
@@ -76,7 +81,10 @@ static void put_locked(struct kvbm_store *st, u32 id)
 	put_primary(st, primary);
 }
 
-/* Drop a reference that is not the last one; pairs with get_unlocked. */
+/*
+ * Drop a reference that is not the last one; pairs with get_unlocked(), and with
+ * who drops the last one.
+ */
 static __always_inline bool put_unlocked(struct kvbm_slot *s)
 {
 	u64 w = kvbm_slot_word(s);

@@ -158,20 +158,21 @@ static inline void kvbm_slot_set_key(struct kvbm_slot *s,
 
 /*
  * Slots are type-stable: KASAN cannot see that one is used after it was freed.
- * So kernels with KASAN mark the key of a free slot with something that is no
- * hash and with the generation, and look at it before the slot is used again.
+ * So kernels with KASAN put the generation into the key of a free slot, and look
+ * at it before the slot is used again.  No valid hash is of mode 3, as this is:
+ * whoever still compares the key finds that it is another, however torn.
  */
-#define KVBM_SLOT_POISON	0xf6b6b6b6b6b6b6b6ULL
+#define KVBM_SLOT_POISON	0xf6b6b6b6ULL
+
+static inline u64 kvbm_slot_poison_of(u64 w)
+{
+	return KVBM_SLOT_POISON << 32 | kvbm_w_gen(w);
+}
 
 static inline void kvbm_slot_poison(struct kvbm_slot *s)
 {
-	const struct kvbm_hash free = {
-		.hi = KVBM_SLOT_POISON,
-		.lo = kvbm_w_gen(kvbm_slot_word(s)),
-	};
-
 	if (IS_ENABLED(CONFIG_KASAN))
-		kvbm_slot_set_key(s, &free);
+		WRITE_ONCE(s->key.hi, kvbm_slot_poison_of(kvbm_slot_word(s)));
 }
 
 static inline void kvbm_slot_check_free(const struct kvbm_slot *s)
@@ -181,8 +182,7 @@ static inline void kvbm_slot_check_free(const struct kvbm_slot *s)
 	if (IS_ENABLED(CONFIG_KASAN))
 		WARN_ON_ONCE(kvbm_w_state(w) != KVBM_STATE_RESET ||
 			     kvbm_w_refs(w) ||
-			     s->key.hi != KVBM_SLOT_POISON ||
-			     s->key.lo != kvbm_w_gen(w));
+			     s->key.hi != kvbm_slot_poison_of(w));
 }
 
 /* The 128 bits of a sequence hash, see struct kvbm_hash. */

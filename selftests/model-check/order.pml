@@ -12,6 +12,9 @@
  * -DHOLD	publication and recycling of a slot against find_chunk() and
  *		get_unlocked()
  *		mistakes: NO_ACQUIRE, NO_RELEASE, NO_TAG, RETRY_BLIND
+ * -DLAST	a look at a held block without the store's lock, put_unlocked(), and
+ *		what becomes of the slot after the last reference
+ *		mistake: NO_RELEASE
  * -DPAGE	a page of counts: kvbm_holds_add_page() against kvbm_count()
  *		mistake: NO_RELEASE
  * -DSLEEP	a waiter's granted flag against its sleep
@@ -127,6 +130,41 @@ init {
 		/* Another hold and release, so that swaps fail. */
 		run reader(0)
 	}
+}
+
+#endif
+#ifdef LAST
+
+byte word = MAKE(0, 1, 2);	/* two sessions hold it */
+byte key = 0;
+
+/* kvbm_register_chunk() counts the key that it registered, then a release. */
+proctype first()
+{
+	byte seen;
+	bit looked, put;
+
+	do
+	:: d_step { !looked -> seen = key; looked = 1 }
+#ifdef NO_RELEASE
+	:: d_step { !put && REFS(word) > 1 -> word--; put = 1 }
+#else
+	:: d_step { !put && looked && REFS(word) > 1 -> word--; put = 1 }
+#endif
+	:: looked && put -> break
+	od;
+	assert(seen == 0)
+}
+
+/* The last reference; the key is written after the branch on its success. */
+proctype last()
+{
+	d_step { REFS(word) == 1 -> word = MAKE(1, 0, 0) };
+	key = 1
+}
+
+init {
+	atomic { run first(); run last() }
 }
 
 #endif
