@@ -72,6 +72,7 @@ static __always_inline u32 find_chunk(struct kvbm_session *ses,
 				      const bool scan)
 {
 	struct kvbm_store *st = ses->store;
+	struct kvbm_slot *slots = st->slots;
 	u32 **table = ses->table;
 	u32 i;
 
@@ -80,13 +81,14 @@ static __always_inline u32 find_chunk(struct kvbm_session *ses,
 		u64 w;
 		u32 id;
 
-		if (unlikely(!kvbm_index_find_at(st, tbl, c, i, &id, &w))) {
+		if (unlikely(!kvbm_index_find_at(st, slots, tbl, c, i,
+						 &id, &w))) {
 			if (!scan)
 				break;
 			c->ids[i] = KVBM_NO_BLOCK;
 			continue;
 		}
-		kvbm_count_prefetch(table, id);
+		prefetchw(&table[id / KVBM_PAGE_COUNTS][id % KVBM_PAGE_COUNTS]);
 		c->tag[i] = kvbm_w_tag(w);
 		c->ids[i] = id;
 	}
@@ -221,16 +223,21 @@ static __always_inline u32 hold_chunk(struct kvbm_session *ses,
 			break;
 		}
 		count = counts[id % KVBM_PAGE_COUNTS];
-		/* Held, so registered, and the key was compared since. */
-		if (count - 1 < KVBM_MAX_HOLDS - 1) {
-			counts[id % KVBM_PAGE_COUNTS] = count + 1;
+		if (!count) {
+			if (unlikely(!get_unlocked(&slots[id], c->tag[i]))) {
+				slow = true;
+				break;
+			}
+			counts[id % KVBM_PAGE_COUNTS] = 1;
+			fresh++;
 			continue;
 		}
-		slow = count || !get_unlocked(&slots[id], c->tag[i]);
-		if (unlikely(slow))
+		/* Held, so registered, and the key was compared since. */
+		if (unlikely(count >= KVBM_MAX_HOLDS)) {
+			slow = true;
 			break;
-		counts[id % KVBM_PAGE_COUNTS] = 1;
-		fresh++;
+		}
+		counts[id % KVBM_PAGE_COUNTS] = count + 1;
 	}
 	if (slow) {
 		struct holding h = { i, fresh, missed };
@@ -503,7 +510,7 @@ void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out)
 		u64 w;
 
 		out[i] = KVBM_ABSENT;
-		if (!kvbm_index_find_at(st, tbl, c, i, &id, &w))
+		if (!kvbm_index_find_at(st, st->slots, tbl, c, i, &id, &w))
 			continue;
 		if (kvbm_w_state(w) != KVBM_STATE_PRIMARY)
 			out[i] = presence_locked(st, &c->keys[i]);

@@ -103,7 +103,12 @@ static inline void kvbm_index_prepare(struct kvbm_store *st,
 	/* Copies: the compiler cannot know that nobody changes them. */
 	const struct kvbm_index_secret secret = kvbm_index_secret;
 	u32 seed = tbl->hash_rnd, mask = tbl->size - 1;
+	struct kvbm_slot *slots = st->slots;
 	u32 i;
+
+	/* Of a node, c->first is where its slot is; of an end marker, odd. */
+	BUILD_BUG_ON(offsetof(struct kvbm_slot, node));
+	BUILD_BUG_ON((u64)KVBM_MAX_BLOCKS * sizeof(*slots) > U32_MAX);
 
 	for (i = 0; i < n; i++) {
 		u32 h = kvbm_index_hash(&c->keys[i], secret, seed);
@@ -113,21 +118,15 @@ static inline void kvbm_index_prepare(struct kvbm_store *st,
 	}
 	/* Only a table made when memory was short is nested. */
 	if (unlikely(tbl->nest)) {
-		memset32(c->first, KVBM_NIL, n);
+		memset32(c->first, 1, n);
 		return;
 	}
 	for (i = 0; i < n; i++) {
 		struct rhash_head *he;
-		struct kvbm_slot *s;
 
 		he = rht_ptr_rcu(&tbl->buckets[c->bucket[i]]);
-		if (rht_is_a_nulls(he)) {
-			c->first[i] = KVBM_NIL;
-			continue;
-		}
-		s = container_of(he, struct kvbm_slot, node);
-		prefetch(s);
-		c->first[i] = kvbm_slot_id(st, s);
+		prefetch(he);
+		c->first[i] = (unsigned long)he - (unsigned long)slots;
 	}
 }
 
@@ -142,32 +141,35 @@ struct kvbm_slot *kvbm_index_find(struct kvbm_store *st,
  * from there, the block is the one looked for.
  */
 static __always_inline bool
-kvbm_index_find_at(struct kvbm_store *st, struct bucket_table *tbl,
-		   const struct kvbm_chunk *c, u32 i, u32 *id, u64 *w)
+kvbm_index_find_at(struct kvbm_store *st, struct kvbm_slot *slots,
+		   struct bucket_table *tbl, const struct kvbm_chunk *c, u32 i,
+		   u32 *id, u64 *w)
 {
-	struct kvbm_slot *slots = st->slots, *s;
-	const u32 bucket = c->bucket[i];
+	const struct kvbm_hash *key = &c->keys[i];
+	u32 first = c->first[i];
 	struct rhash_head *he;
+	struct kvbm_slot *s;
 
-	*id = c->first[i];
-	if (likely(*id != KVBM_NIL)) {
-		s = &slots[*id];
+	if (likely(!(first & 1))) {
+		s = (void *)slots + first;
 		*w = atomic64_read_acquire(&s->word);
-		if (likely(kvbm_slot_is(s, &c->keys[i])))
+		if (likely(kvbm_slot_is(s, key))) {
+			*id = first / sizeof(*s);
 			return true;
+		}
 		for (;;) {
 			he = rcu_dereference(s->node.next);
 			if (rht_is_a_nulls(he))
 				break;
 			s = container_of(he, struct kvbm_slot, node);
 			*w = atomic64_read_acquire(&s->word);
-			if (likely(kvbm_slot_is(s, &c->keys[i]))) {
+			if (likely(kvbm_slot_is(s, key))) {
 				*id = s - slots;
 				return true;
 			}
 		}
 		/* A slot that moved to another chain ends in its marker. */
-		if (unlikely(he != RHT_NULLS_MARKER(&tbl->buckets[bucket])))
+		if (unlikely(he != RHT_NULLS_MARKER(&tbl->buckets[c->bucket[i]])))
 			goto again;
 	} else if (unlikely(tbl->nest)) {
 		goto again;
@@ -177,12 +179,12 @@ kvbm_index_find_at(struct kvbm_store *st, struct bucket_table *tbl,
 	if (likely(!rcu_access_pointer(tbl->future_tbl)))
 		return false;
 again:
-	s = kvbm_index_find(st, tbl, &c->keys[i], bucket);
+	s = kvbm_index_find(st, tbl, key, c->bucket[i]);
 	if (!s)
 		return false;
 	*id = s - slots;
 	*w = atomic64_read_acquire(&s->word);
-	if (!kvbm_slot_is(s, &c->keys[i]))
+	if (!kvbm_slot_is(s, key))
 		*w = 0;
 	return true;
 }

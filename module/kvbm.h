@@ -242,7 +242,8 @@ struct kvbm_session {
  * @bucket: hash table buckets
  * @tag: kvbm_w_tag() of the slots found there
  * @tokens: tokens in each block (stage)
- * @first: first slots of the buckets, while ids are not known yet
+ * @first: while ids are not known yet: where the first slots of the buckets
+ *	are, in bytes from the first of all; odd: a bucket is empty
  */
 struct kvbm_chunk {
 	struct kvbm_hash keys[KVBM_CHUNK];

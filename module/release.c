@@ -147,12 +147,15 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 		       u32 kinds, struct kvbm_step *step)
 {
 	const bool registered = !kinds || kinds & KVBM_RELEASE_REGISTERED;
-	const u32 max = registered ? KVBM_MAX_HOLDS : 0;
+	/* Counts that are a hold that may go, the last one and others. */
+	const u32 one = registered ? 1 : KVBM_NIL;
+	const u32 more = registered ? KVBM_MAX_HOLDS - 1 : 0;
 	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
 	struct kvbm_store *st = ses->store;
 	u32 *cnts[KVBM_CHUNK] __uninitialized;
 	u32 i, known, dropped = 0, last = 0;
 	struct kvbm_slot *slots = st->slots;
+	u32 **table = ses->table;
 
 	spin_lock(&ses->lock);
 	if (unlikely(ses->dead)) {
@@ -165,22 +168,19 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 
 		if (unlikely(id >= st->cfg.total))
 			break;
-		counts = ses->table[id / KVBM_PAGE_COUNTS];
+		counts = table[id / KVBM_PAGE_COUNTS];
 		if (unlikely(!counts))
 			break;
-		cnts[known] = &counts[id % KVBM_PAGE_COUNTS];
+		counts += id % KVBM_PAGE_COUNTS;
+		cnts[known] = counts;
 		/* Not for writing: others may share it, and it may stay so. */
-		if (*cnts[known] == 1)
+		if (*counts == 1)
 			prefetch(&slots[id]);
 	}
 	for (i = 0; i < known; i++) {
 		u32 *cnt = cnts[i], count = *cnt;
 
-		if (likely(count - 1 < max)) {
-			if (count > 1) {
-				*cnt = count - 1;
-				continue;
-			}
+		if (count == one) {
 			if (!put_unlocked(&slots[ids[i]])) {
 				if (!(l.held ? kvbm_lock_store(&l) :
 				      lock_to_put(st, &ids[i], known - i, &l)))
@@ -189,6 +189,10 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 			}
 			*cnt = 0;
 			last++;
+			continue;
+		}
+		if (likely(count - 2 < more)) {
+			*cnt = count - 1;
 			continue;
 		}
 		if (count != KVBM_COUNT_OWNED ||
