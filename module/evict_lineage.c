@@ -65,6 +65,8 @@ struct lineage {
 	u32 *heads;		/* family table: chains of entries */
 	u32 nr_heads;
 	u64 secret[2];
+	u64 last_key;		/* of the PARENT entry that was added last, */
+	u32 *last_link;		/* and where it hangs; NULL: maybe elsewhere */
 	u32 fading;		/* a placeholder without children, or NIL */
 	struct kvbm_order order;	/* leaves are marked */
 };
@@ -172,12 +174,18 @@ static void family_add(struct kvbm_store *st, u32 *link, u32 entry)
 
 static void family_del(struct kvbm_store *st, u32 *link)
 {
+	struct lineage *ln = st->evict;
+
+	ln->last_link = NULL;
 	*link = *chain_link(st, *link);
 }
 
 /* Another entry takes the place of one of the same key. */
 static void family_replace(struct kvbm_store *st, u32 *link, u32 by)
 {
+	struct lineage *ln = st->evict;
+
+	ln->last_link = NULL;
 	*chain_link(st, by) = *chain_link(st, *link);
 	*link = by;
 }
@@ -283,6 +291,7 @@ static void link_up(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id], *p;
 	u64 key = parent_key(&s->key);
+	struct lineage *ln = st->evict;
 	u32 *link, parent;
 
 	s->flags |= LIN_LINKED;
@@ -296,6 +305,8 @@ static void link_up(struct kvbm_store *st, u32 id)
 		if (*link == KVBM_NIL) {
 			s->flags |= LIN_FIRST | LIN_ANCHOR;
 			family_add(st, link, ENTRY_PARENT(id));
+			ln->last_key = key;
+			ln->last_link = link;
 			return;
 		}
 		if (ENTRY_IS_PARENT(*link)) {
@@ -396,8 +407,15 @@ static void leave(struct kvbm_store *st, u32 id)
 static void enter(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id], *other;
-	u32 *link = family_find(st, own_key(&s->key));
+	u64 key = own_key(&s->key);
+	struct lineage *ln = st->evict;
+	u32 *link;
 
+	/* Released tail first, a block comes right after its child. */
+	if (ln->last_link && ln->last_key == key)
+		link = ln->last_link;
+	else
+		link = family_find(st, key);
 	s->flags = LIN_IN;
 	s->child = KVBM_NIL_CHILD;
 	s->twin = KVBM_NIL;
@@ -601,6 +619,8 @@ static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 {
 	const u32 *link[2 * WARM_GROUP] __uninitialized;
 	struct lineage *ln = st->evict;
+	/* No key: mode 3. */
+	u64 last = U64_MAX;
 	u32 i, nr = 0;
 
 	if (what != KVBM_WARM_INSERT)
@@ -616,10 +636,13 @@ static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 		if (in)
 			warm_relatives(st, s, what != KVBM_WARM_INSERT);
 		/* Who leaves has an entry; who enters will get one. */
-		if (what == KVBM_WARM_POP || !in)
+		if (what == KVBM_WARM_POP ||
+		    (!in && (what != KVBM_WARM_INSERT || own_key(&key) != last)))
 			warm_key(ln, own_key(&key), link, &nr);
-		if (what == KVBM_WARM_INSERT ? !in : anchor)
-			warm_key(ln, parent_key(&key), link, &nr);
+		if (what == KVBM_WARM_INSERT ? !in : anchor) {
+			last = parent_key(&key);
+			warm_key(ln, last, link, &nr);
+		}
 		if (nr > 2 * WARM_GROUP - 2 || i + 1 == n) {
 			warm_chains(st, link, nr);
 			nr = 0;
