@@ -165,11 +165,16 @@ static void free_active_timer(void)
 	kfree(timer);
 }
 
+/* Several: what is left of a pointer in some stack hides one of them. */
 static void leak(void)
 {
-	char *p = kmalloc(1000, GFP_KERNEL);
+	int i;
 
-	OPTIMIZER_HIDE_VAR(p);
+	for (i = 0; i < 16; i++) {
+		char *p = kmalloc(1000, GFP_KERNEL);
+
+		OPTIMIZER_HIDE_VAR(p);
+	}
 }
 
 static void warn(void)
