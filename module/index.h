@@ -34,10 +34,13 @@ static __always_inline u32
 kvbm_index_hash(const struct kvbm_hash *k, struct kvbm_index_secret secret,
 		u32 seed)
 {
-	return ((secret.add[0] + seed + (k->hi >> 32)) *
-		(secret.add[1] + (u32)k->hi) +
-		(secret.add[2] + seed + (k->lo >> 32)) *
-		(secret.add[3] + (u32)k->lo)) >> 32;
+	/* Halves are read as such: cheaper than to take words apart. */
+	const u32 *half = (const u32 *)k;
+
+	BUILD_BUG_ON(sizeof(*k) != 4 * sizeof(*half));
+	return ((secret.add[0] + seed + half[1]) * (secret.add[1] + half[0]) +
+		(secret.add[2] + seed + half[3]) * (secret.add[3] + half[2])) >>
+	       32;
 }
 
 static __always_inline u32 kvbm_index_hashfn(const void *data, u32 len, u32 seed)
