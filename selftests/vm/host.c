@@ -191,26 +191,37 @@ static void show(const char *line)
 
 /*
  * A KCSAN kernel finds races all over the kernel, which are not ours to mend:
- * a report is kept back until it is whole, and counts if the module is in it.
- * Returns false for lines that belong to no such report.
+ * a report is kept back until it is whole, and counts if the module is in it,
+ * other than as what an interrupt came upon. Returns false for lines that belong
+ * to no such report.
  */
 static bool race_line(const char *line)
 {
+	static bool ours, interrupted;
 	static FILE *f;
 
 	if (!f) {
 		if (!opt.own[0] || !strstr(line, "BUG: KCSAN: "))
 			return false;
 		f = open_memstream(&con.race, &con.race_len);
+		ours = false;
 	}
 	if (!strstr(line, "==========")) {
+		/* A stack begins; where an interrupt does; a frame. */
+		if (strstr(line, " on cpu "))
+			interrupted = false;
+		else if (strstr(line, " asm_sysvec_") ||
+			 strstr(line, " asm_common_interrupt"))
+			interrupted = true;
+		else if (!interrupted && strstr(line, opt.own))
+			ours = true;
 		fprintf(f, "%s\n", line);
 		return true;
 	}
 	fclose(f);
 	f = NULL;
 	/* 6.1 clears non_rcu of credentials that threads share, each time. */
-	if (strstr(con.race, opt.own) &&
+	if (ours &&
 	    !strstr(con.race, " in __alloc_file / __alloc_file")) {
 		splat();
 		for (char *p = strtok(con.race, "\n"); p;
