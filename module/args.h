@@ -9,9 +9,9 @@
 #include "kvbm.h"
 
 /*
- * What follows reads element by element: at these sizes as fast as a string
- * copy, which takes as long to begin as a few elements take.  But that has no
- * points where faults are injected: kernels that do so copy.
+ * What follows reads and writes element by element: at these sizes as fast as a
+ * string copy, which takes as long to begin as a few elements take.  That has no
+ * points where faults are injected; kernels built to inject them copy.
  */
 #define KVBM_COPY	IS_ENABLED(CONFIG_FAULT_INJECTION_USERCOPY)
 

@@ -619,7 +619,7 @@ static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 {
 	const u32 *link[2 * WARM_GROUP] __uninitialized;
 	struct lineage *ln = st->evict;
-	/* No key: mode 3. */
+	/* The parent key asked for last; at first none: mode 3. */
 	u64 last = U64_MAX;
 	u32 i, nr = 0;
 

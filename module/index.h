@@ -139,7 +139,8 @@ struct kvbm_slot *kvbm_index_find(struct kvbm_store *st,
 
 /*
  * Element @i of a prepared chunk, in the same RCU read section: is its key
- * there?  On from the slot that was first in the bucket then.  @id: where;
+ * there?  On from the slot that was first in the bucket then.  @slots: the
+ * store's, which the compiler would read again for each.  @id: where;
  * @w: the slot's word as it was before the key was compared: if it can be moved
  * from there, the block is the one looked for.
  */

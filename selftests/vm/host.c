@@ -205,6 +205,7 @@ static bool race_line(const char *line)
 			return false;
 		f = open_memstream(&con.race, &con.race_len);
 		ours = false;
+		interrupted = false;
 	}
 	if (!strstr(line, "==========")) {
 		/* A stack begins; where an interrupt does; a frame. */
