@@ -533,6 +533,12 @@ static void lineage_exit(struct kvbm_store *st)
 	kfree(ln);
 }
 
+static u64 lineage_need(const struct kvbm_config *cfg)
+{
+	return sizeof(struct lineage) + kvbm_order_need(cfg->total, 1) +
+	       kvbm_array_need(cfg->total, sizeof(u32));
+}
+
 static int lineage_init(struct kvbm_store *st)
 {
 	struct lineage *ln = kzalloc(sizeof(*ln), GFP_KERNEL_ACCOUNT);
@@ -652,6 +658,7 @@ static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 
 const struct kvbm_evict_ops kvbm_evict_lineage_tick = {
 	.name = "lineage_tick",
+	.need = lineage_need,
 	.init = lineage_init,
 	.exit = lineage_exit,
 	.insert = lineage_insert,
@@ -665,6 +672,7 @@ const struct kvbm_evict_ops kvbm_evict_lineage_tick = {
 
 const struct kvbm_evict_ops kvbm_evict_lineage_fifo = {
 	.name = "lineage_fifo",
+	.need = lineage_need,
 	.init = lineage_init,
 	.exit = lineage_exit,
 	.insert = lineage_insert,

@@ -33,6 +33,17 @@ static int order_policy_init(struct kvbm_store *st, u32 ranks)
 	return 0;
 }
 
+static u64 lru_need(const struct kvbm_config *cfg)
+{
+	return sizeof(struct kvbm_order) + kvbm_order_need(cfg->total, 1);
+}
+
+static u64 multi_lru_need(const struct kvbm_config *cfg)
+{
+	return sizeof(struct kvbm_order) +
+	       kvbm_order_need(cfg->total, ARRAY_SIZE(cfg->thresholds) + 1);
+}
+
 static int lru_init(struct kvbm_store *st)
 {
 	return order_policy_init(st, 1);
@@ -131,6 +142,7 @@ static void multi_lru_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 
 const struct kvbm_evict_ops kvbm_evict_fifo = {
 	.name = "fifo",
+	.need = lru_need,
 	.init = lru_init,
 	.exit = lru_exit,
 	.insert = lru_insert,
@@ -142,6 +154,7 @@ const struct kvbm_evict_ops kvbm_evict_fifo = {
 
 const struct kvbm_evict_ops kvbm_evict_lru = {
 	.name = "lru",
+	.need = lru_need,
 	.init = lru_init,
 	.exit = lru_exit,
 	.insert = lru_insert,
@@ -155,6 +168,7 @@ const struct kvbm_evict_ops kvbm_evict_multi_lru = {
 	.name = "multi_lru",
 	.needs_frequency = true,
 	.has_thresholds = true,
+	.need = multi_lru_need,
 	.init = multi_lru_init,
 	.exit = lru_exit,
 	.insert = multi_lru_insert,

@@ -29,6 +29,17 @@ static u32 index_size(struct kvbm_store *st)
 	return size;
 }
 
+static u32 index_buckets(u32 total)
+{
+	return roundup_pow_of_two(max(total, 64U));
+}
+
+/* Bytes that kvbm_index_init() allocates at most; nobody is charged for them. */
+u64 kvbm_index_need(const struct kvbm_config *cfg)
+{
+	return kvbm_array_need(index_buckets(cfg->total), sizeof(void *));
+}
+
 /*
  * rhashtable takes a 16-bit size hint only and grows in the background, which
  * must not happen on the hot path.  So grow it here: as long as it believes to
@@ -38,7 +49,7 @@ static u32 index_size(struct kvbm_store *st)
 int kvbm_index_init(struct kvbm_store *st)
 {
 	struct rhashtable_params params = kvbm_index_params;
-	u32 size = roundup_pow_of_two(max(st->cfg.total, 64U));
+	u32 size = index_buckets(st->cfg.total);
 	u32 now, before = 0, tries = 0;
 	int err;
 

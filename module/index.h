@@ -62,6 +62,7 @@ static const struct rhashtable_params kvbm_index_params = {
 	.obj_cmpfn = kvbm_index_cmpfn,
 };
 
+u64 kvbm_index_need(const struct kvbm_config *cfg);
 int kvbm_index_init(struct kvbm_store *st);
 void kvbm_index_exit(struct kvbm_store *st);
 struct kvbm_slot *kvbm_index_insert(struct kvbm_store *st,

@@ -28,6 +28,7 @@
 #include <linux/workqueue.h>
 #include "slot.h"
 
+struct kvbm_config;
 struct kvbm_store;
 struct kvbm_session;
 struct kvbm_sketch;
@@ -40,6 +41,7 @@ enum kvbm_warm { KVBM_WARM_INSERT, KVBM_WARM_REMOVE, KVBM_WARM_POP };
  * @name: as users choose it
  * @needs_frequency: creation without tracking is refused
  * @has_thresholds: takes thresholds
+ * @need: bytes that @init allocates at most
  * @init: build the index; 0 or -errno
  * @exit: free it
  * @insert: a block became inactive; must not fail
@@ -59,6 +61,7 @@ struct kvbm_evict_ops {
 	const char *name;
 	bool needs_frequency;
 	bool has_thresholds;
+	u64 (*need)(const struct kvbm_config *cfg);
 	int (*init)(struct kvbm_store *st);
 	void (*exit)(struct kvbm_store *st);
 	void (*insert)(struct kvbm_store *st, u32 id);
@@ -259,6 +262,7 @@ struct kvbm_chunk {
 };
 
 /* store.c: life, snapshots */
+u64 kvbm_store_need(const struct kvbm_config *cfg);
 int kvbm_store_init(struct kvbm_store *st, const struct kvbm_config *cfg);
 void kvbm_store_exit(struct kvbm_store *st);
 void kvbm_store_settle(struct kvbm_store *st);
@@ -270,6 +274,7 @@ u32 kvbm_reset_inactive_chunk(struct kvbm_store *st, u32 max);
 bool kvbm_store_is_reset(struct kvbm_store *st);
 int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st);
 void kvbm_session_exit(struct kvbm_session *ses);
+u64 kvbm_array_need(u64 n, u64 size);
 void *kvbm_array_alloc(struct kvbm_store *st, size_t n, size_t size);
 void kvbm_array_free(void *p);
 

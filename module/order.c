@@ -24,16 +24,39 @@ static u32 slide_start(struct kvbm_store *st, struct kvbm_order *o)
 	return o->places - st->cfg.total / 2 - 16;
 }
 
-static int marks_init(struct kvbm_store *st, struct kvbm_order *o, u32 rank)
+static u32 places_of(u32 total)
+{
+	return 3 * total + 64;
+}
+
+/* Words that the marks of one rank take, in how many levels. */
+static u64 mark_words(u32 places, u32 *levels)
 {
 	u64 words, all = 0;
-	u32 l;
 
-	o->levels = 0;
-	for (words = o->places; words > 1; o->levels++) {
+	*levels = 0;
+	for (words = places; words > 1; ++*levels) {
 		words = DIV_ROUND_UP_ULL(words, 64);
 		all += words;
 	}
+	return all;
+}
+
+/* Bytes that kvbm_order_init() allocates at most. */
+u64 kvbm_order_need(u32 total, u32 ranks)
+{
+	u32 levels, places = places_of(total);
+
+	return kvbm_array_need(places, sizeof(u32)) +
+	       ranks * kvbm_array_need(mark_words(places, &levels),
+				       sizeof(u64));
+}
+
+static int marks_init(struct kvbm_store *st, struct kvbm_order *o, u32 rank)
+{
+	u64 words, all = mark_words(o->places, &o->levels);
+	u32 l;
+
 	o->marks[rank][0] = kvbm_array_alloc(st, all, sizeof(u64));
 	if (!o->marks[rank][0])
 		return -ENOMEM;
@@ -57,7 +80,7 @@ int kvbm_order_init(struct kvbm_store *st, struct kvbm_order *o, u32 ranks)
 {
 	u32 rank;
 
-	o->places = 3 * st->cfg.total + 64;
+	o->places = places_of(st->cfg.total);
 	o->slide_at = slide_start(st, o);
 	o->ranks = ranks;
 	o->line = kvbm_array_alloc(st, o->places, sizeof(*o->line));

@@ -44,6 +44,7 @@ struct kvbm_order {
 	u64 *marks[KVBM_ORDER_RANKS][KVBM_ORDER_LEVELS];
 };
 
+u64 kvbm_order_need(u32 total, u32 ranks);
 int kvbm_order_init(struct kvbm_store *st, struct kvbm_order *o, u32 ranks);
 void kvbm_order_exit(struct kvbm_order *o);
 void kvbm_order_slide(struct kvbm_store *st, struct kvbm_order *o);

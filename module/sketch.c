@@ -263,6 +263,30 @@ u32 kvbm_sketch_read(const struct kvbm_sketch *sk, const struct kvbm_hash *key)
 	return least_of(sk, place);
 }
 
+static u32 words_of(u32 capacity)
+{
+	return max(capacity / 4, 1U);
+}
+
+/* Words of the bitmap that says which lines are up to date. */
+static u32 parity_words(u32 nr_words)
+{
+	return DIV_ROUND_UP(DIV_ROUND_UP(nr_words, LINE_WORDS), 32);
+}
+
+/**
+ * kvbm_sketch_need() - bytes that kvbm_sketch_create() allocates at most
+ * @capacity: how many hashes to tell apart, at least 1
+ */
+u64 kvbm_sketch_need(u32 capacity)
+{
+	u32 nr_words = words_of(capacity);
+
+	return sizeof(struct kvbm_sketch) +
+	       kvbm_array_need(nr_words, sizeof(u64)) +
+	       kvbm_array_need(parity_words(nr_words), sizeof(u32));
+}
+
 /**
  * kvbm_sketch_create() - frequency tracking for a store
  * @st: the store
@@ -283,13 +307,13 @@ int kvbm_sketch_create(struct kvbm_store *st, u32 capacity)
 	get_random_bytes(sk->row, sizeof(sk->row));
 	for (row = 0; row < ROWS; row++)
 		sk->row[row] |= 1;
-	sk->nr_words = max(capacity / 4, 1U);
+	sk->nr_words = words_of(capacity);
 	sk->nr_lines = DIV_ROUND_UP(sk->nr_words, LINE_WORDS);
 	sk->sweep = sk->nr_lines;
 	sk->limit = (u64)SAMPLE * capacity;
 	sk->values[0] = (u64)sk->nr_words * 16;
 	sk->words = kvbm_array_alloc(st, sk->nr_words, sizeof(*sk->words));
-	sk->parity = kvbm_array_alloc(st, DIV_ROUND_UP(sk->nr_lines, 32),
+	sk->parity = kvbm_array_alloc(st, parity_words(sk->nr_words),
 				      sizeof(*sk->parity));
 	if (!sk->words || !sk->parity) {
 		kvbm_sketch_destroy(st);

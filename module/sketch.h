@@ -7,6 +7,7 @@
 
 #include "kvbm.h"
 
+u64 kvbm_sketch_need(u32 capacity);
 int kvbm_sketch_create(struct kvbm_store *st, u32 capacity);
 void kvbm_sketch_destroy(struct kvbm_store *st);
 void kvbm_sketch_touch(struct kvbm_sketch *sk, const struct kvbm_hash *keys,

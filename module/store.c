@@ -10,6 +10,7 @@
  */
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/pgtable.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -54,6 +55,40 @@ int kvbm_config_check(struct kvbm_config *cfg)
 }
 
 /**
+ * kvbm_array_need() - the most that an array of kvbm_array_alloc() takes
+ * @n: elements
+ * @size: bytes of each
+ *
+ * Return: bytes: whole pages, and whole large ones where it may have such.
+ */
+u64 kvbm_array_need(u64 n, u64 size)
+{
+	u64 bytes = n * size;
+
+	return round_up(bytes, bytes < PMD_SIZE ? PAGE_SIZE : PMD_SIZE);
+}
+
+/**
+ * kvbm_store_need() - all that kvbm_store_init() will allocate
+ * @cfg: checked by kvbm_config_check()
+ *
+ * What sessions need for their holds is not in it.
+ *
+ * Return: bytes, an upper bound.
+ */
+u64 kvbm_store_need(const struct kvbm_config *cfg)
+{
+	/* Small objects and what surrounds them: a page. */
+	u64 need = PAGE_SIZE + PAGE_ALIGN(sizeof(struct kvbm_store)) +
+		   kvbm_array_need(cfg->total, sizeof(struct kvbm_slot)) +
+		   kvbm_index_need(cfg) + cfg->policy->need(cfg);
+
+	if (cfg->freq_capacity)
+		need += kvbm_sketch_need(cfg->freq_capacity);
+	return need;
+}
+
+/**
  * kvbm_array_alloc() - zeroed memory for one of a store's arrays
  * @st: the store, whose ->memory grows
  * @n: elements
@@ -73,7 +108,7 @@ void *kvbm_array_alloc(struct kvbm_store *st, size_t n, size_t size)
 	p = vmalloc_huge(bytes, GFP_KERNEL_ACCOUNT | __GFP_ZERO |
 			 __GFP_NOWARN | __GFP_RETRY_MAYFAIL);
 	if (p)
-		st->memory += PAGE_ALIGN(bytes);
+		st->memory += kvbm_array_need(n, size);
 	return p;
 }
 
