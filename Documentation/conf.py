@@ -15,7 +15,8 @@ author = "The kvbm authors"
 copyright = "2026, " + author
 release = version = version_of("../module/main.c")
 
-extensions = []
+extensions = ["sphinx.ext.graphviz"]
+graphviz_output_format = "svg"
 exclude_patterns = []
 smartquotes = False
 highlight_language = "none"
