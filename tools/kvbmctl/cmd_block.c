@@ -54,7 +54,7 @@ int cmd_block(int argc, char **argv)
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	for (int i = 1; i < args.n; i++)
-		if (!parse_size(args.names[i], UINT32_MAX, &id))
+		if (!parse_number(args.names[i], UINT32_MAX, &id))
 			args.n = 0;
 	if (args.n < 2) {
 		fail("block takes the name of a store and numbers of blocks");
@@ -70,7 +70,7 @@ int cmd_block(int argc, char **argv)
 		printf("%-9s %-9s %10s %5s %9s %s\n", "BLOCK", "STATE",
 		       "GENERATION", "RESET", "HOLDS", "HASH");
 	for (int i = 1; i < args.n && !err; i++) {
-		parse_size(args.names[i], UINT32_MAX, &id);
+		parse_number(args.names[i], UINT32_MAX, &id);
 		err = kvbm_block_info(session, id, &info);
 		if (!err)
 			print_block(&info, all);

@@ -55,14 +55,8 @@ static void set_frequency(struct argp_state *state, const char *arg,
 static void set_thresholds(struct argp_state *state, const char *arg,
 			   __u32 thresholds[3])
 {
-	unsigned int t[3];
-	char end;
-
-	if (sscanf(arg, "%2u,%2u,%2u%c", &t[0], &t[1], &t[2], &end) != 3 ||
-	    t[0] < 1 || t[1] <= t[0] || t[2] <= t[1] || t[2] > 15)
+	if (!parse_thresholds(arg, thresholds))
 		argp_error(state, "--thresholds: three ascending numbers from 1 to 15 expected, like 3,8,15");
-	for (int i = 0; i < 3; i++)
-		thresholds[i] = t[i];
 }
 
 static uint32_t user_id(struct argp_state *state, const char *arg)
@@ -72,7 +66,7 @@ static uint32_t user_id(struct argp_state *state, const char *arg)
 
 	if (pw)
 		return pw->pw_uid;
-	if (!parse_size(arg, UINT32_MAX - 1, &id))
+	if (!parse_number(arg, UINT32_MAX - 1, &id))
 		argp_error(state, "--owner: no user '%s'", arg);
 	return id;
 }
@@ -84,17 +78,16 @@ static uint32_t group_id(struct argp_state *state, const char *arg)
 
 	if (gr)
 		return gr->gr_gid;
-	if (!parse_size(arg, UINT32_MAX - 1, &id))
+	if (!parse_number(arg, UINT32_MAX - 1, &id))
 		argp_error(state, "--group: no group '%s'", arg);
 	return id;
 }
 
 static uint32_t mode_bits(struct argp_state *state, const char *arg)
 {
-	char *end;
-	unsigned long mode = strtoul(arg, &end, 8);
+	uint64_t mode = 0;
 
-	if (*end || end == arg || !mode || mode & ~0660UL)
+	if (!parse_octal(arg, 0660, &mode) || !mode || mode & ~UINT64_C(0660))
 		argp_error(state, "--mode: an octal number within 0660 expected");
 	return mode;
 }
@@ -150,9 +143,13 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 	case KEY_MAX_SESSIONS:
 		c->max_sessions = need_u32(state, "--max-sessions", arg,
 					   UINT32_MAX);
+		if (!c->max_sessions)
+			argp_error(state, "--max-sessions: at least 1 expected");
 		return 0;
 	case KEY_MAX_HELD:
 		c->max_held = need_u32(state, "--max-held", arg, UINT32_MAX);
+		if (!c->max_held)
+			argp_error(state, "--max-held: at least 1 expected");
 		return 0;
 	case KEY_JSON:
 		args->json = true;

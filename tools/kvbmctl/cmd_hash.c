@@ -8,13 +8,37 @@
 
 enum {
 	KEY_SALT_HASH = 256,
+	KEY_DIGEST,
+	KEY_GROUP,
 };
 
 struct hash_args {
 	struct common common;	/* first, as parse_common() wants it */
 	uint64_t block_size;
+	const char *lora, *salt;
 	uint64_t salt_hash;
+	bool has_salt_hash;
+	unsigned char digest[KVBM_DIGEST_LEN];
+	uint64_t group;
 };
+
+/* Pairs of digits, at most @room of them; how many, or -1. */
+static ssize_t parse_octets(const char *s, unsigned char *octets, size_t room)
+{
+	size_t len = strlen(s), n = len / 2;
+	char digits[3] = "";
+	uint64_t value;
+
+	if (len % 2 || n > room)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		memcpy(digits, s + 2 * i, 2);
+		if (!parse_hex64(digits, &value))
+			return -1;
+		octets[i] = value;
+	}
+	return n;
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -23,17 +47,42 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 's':
 		if (!parse_size(arg, KVBM_MAX_BLOCK_SIZE, &args->block_size) ||
-		    !args->block_size ||
-		    args->block_size & (args->block_size - 1))
-			argp_error(state, "--block-size: a power of two up to %u expected",
+		    !args->block_size)
+			argp_error(state, "--block-size: a number from 1 to %u expected",
 				   KVBM_MAX_BLOCK_SIZE);
 		return 0;
+	case 'L':
+		args->lora = arg;
+		return 0;
 	case 'S':
-		args->salt_hash = kvbm_salt_hash(arg, strlen(arg));
+		args->salt = arg;
 		return 0;
 	case KEY_SALT_HASH:
 		if (!parse_hex64(arg, &args->salt_hash))
 			argp_error(state, "--salt-hash: up to 16 hexadecimal digits expected");
+		args->has_salt_hash = true;
+		return 0;
+	case KEY_DIGEST:
+		if (parse_octets(arg, args->digest, KVBM_DIGEST_LEN) !=
+		    KVBM_DIGEST_LEN)
+			argp_error(state, "--digest: %u hexadecimal digits expected",
+				   2 * KVBM_DIGEST_LEN);
+		return 0;
+	case KEY_GROUP:
+		if (!parse_number(arg, UINT32_MAX, &args->group))
+			argp_error(state, "--group: a number below 2^32 expected");
+		return 0;
+	case ARGP_KEY_END:
+		if (args->has_salt_hash && (args->lora || args->salt))
+			argp_error(state, "--salt-hash is instead of --lora and --salt");
+		if (!args->has_salt_hash)
+			args->salt_hash =
+				kvbm_salt_hash(args->lora,
+					       args->lora ? strlen(args->lora) :
+							    0,
+					       args->salt,
+					       args->salt ? strlen(args->salt) :
+							    0);
 		return 0;
 	}
 	return parse_common(key, arg, state);
@@ -54,7 +103,7 @@ static int pack(const struct hash_args *args)
 
 	if (args->common.n != 4 || !parse_hex64(words[0], &current) ||
 	    (strcmp(words[1], "-") && !parse_hex64(words[1], &parent)) ||
-	    !parse_size(words[2], UINT32_MAX, &position))
+	    !parse_number(words[2], UINT32_MAX, &position))
 		return usage("pack takes CURRENT, PARENT or -, and POSITION");
 	if (kvbm_hash_pack(current, parent, position, &hash))
 		return fail("position %s is too large: %u is the largest",
@@ -119,40 +168,49 @@ struct tokens {
 	size_t n, cap;
 };
 
-static bool add_token(struct tokens *t, const char *s)
+/* These return 0, or an exit status and have told why. */
+static int add_token(struct tokens *t, const char *s)
 {
 	uint64_t value;
 
-	if (!parse_size(s, UINT32_MAX, &value))
-		return false;
+	if (!parse_number(s, UINT32_MAX, &value)) {
+		fail("'%s' is not a token: a number below 2^32 expected", s);
+		return STATUS_USAGE;
+	}
 	if (t->n == t->cap) {
 		size_t cap = t->cap ? 2 * t->cap : 1024;
 		void *p = reallocarray(t->tokens, cap, sizeof(*t->tokens));
 
 		if (!p)
-			return false;
+			return fail("%s", strerror(ENOMEM));
 		t->tokens = p;
 		t->cap = cap;
 	}
 	t->tokens[t->n++] = value;
-	return true;
+	return 0;
 }
 
-static bool read_tokens(const struct hash_args *args, struct tokens *t)
+static int read_tokens(FILE *in, struct tokens *t)
 {
-	char *word = NULL;
-	bool good = true;
+	char *line = NULL, *rest, *word;
+	size_t room = 0;
+	ssize_t len;
+	int status = 0;
 
-	for (int i = 1; good && i < args->common.n; i++)
-		good = add_token(t, args->common.names[i]);
-	if (args->common.n == 1) {
-		while (good && scanf("%*[ \t\r\n,]") != EOF &&
-		       scanf("%m[^ \t\r\n,]", &word) == 1) {
-			good = add_token(t, word);
-			free(word);
+	while (!status && (len = getline(&line, &room, in)) >= 0) {
+		if (strlen(line) != (size_t)len) {
+			status = fail("a NUL byte among the tokens");
+			break;
 		}
+		rest = line;
+		while (!status && (word = strsep(&rest, " \t\r\n,")))
+			if (*word)
+				status = add_token(t, word);
 	}
-	return good;
+	if (!status && ferror(in))
+		status = fail("cannot read standard input");
+	free(line);
+	return status;
 }
 
 static int chain(const struct hash_args *args)
@@ -160,16 +218,27 @@ static int chain(const struct hash_args *args)
 	struct json_object *all = NULL;
 	struct kvbm_hash *hashes;
 	struct tokens t = { 0 };
+	int n, status = 0;
 	char text[34];
-	int n;
 
-	if (!read_tokens(args, &t)) {
+	for (int i = 1; !status && i < args->common.n; i++)
+		status = add_token(&t, args->common.names[i]);
+	if (args->common.n == 1)
+		status = read_tokens(stdin, &t);
+	if (status) {
 		free(t.tokens);
-		return usage("chain takes tokens: numbers below 2^32");
+		return status;
 	}
 	hashes = calloc(t.n / args->block_size + 1, sizeof(*hashes));
 	n = hashes ? kvbm_chain(t.tokens, t.n, args->block_size,
 				args->salt_hash, hashes) : -ENOMEM;
+	if (n < 0) {
+		free(hashes);
+		free(t.tokens);
+		return n == -EINVAL ? fail("a chain has at most %u blocks",
+					   KVBM_MAX_POSITIONS) :
+				      fail("%s", strerror(-n));
+	}
 	if (args->common.json)
 		all = json_object_new_array();
 	for (int i = 0; i < n; i++) {
@@ -184,7 +253,24 @@ static int chain(const struct hash_args *args)
 		print_json(all);
 	free(hashes);
 	free(t.tokens);
-	return n < 0 ? fail("%s", strerror(-n)) : STATUS_OK;
+	return STATUS_OK;
+}
+
+static int opaque(const struct hash_args *args)
+{
+	unsigned char key[1024];
+	struct kvbm_hash hash;
+	char text[34];
+	ssize_t n = 0;
+
+	if (args->common.n == 2)
+		n = parse_octets(args->common.names[1], key, sizeof(key));
+	if (n <= 0)
+		return usage("opaque takes a KEY of 1 to 1024 bytes in hexadecimal");
+	kvbm_hash_opaque(args->digest, key, n, args->group, &hash);
+	format_hash(&hash, text);
+	puts(text);
+	return STATUS_OK;
 }
 
 int cmd_hash(int argc, char **argv)
@@ -192,10 +278,17 @@ int cmd_hash(int argc, char **argv)
 	static const struct argp_option options[] = {
 		{ "block-size", 's', "N", 0,
 		  "chain: tokens in a block (default: 16)", 0 },
+		{ "lora", 'L', "NAME", 0,
+		  "chain: name of the LoRA adapter (default: none)", 0 },
 		{ "salt", 'S', "TEXT", 0,
-		  "chain: the salt's bytes (default: none)", 0 },
+		  "chain: a salt, such as a tenant's (default: none)", 0 },
 		{ "salt-hash", KEY_SALT_HASH, "HEX", 0,
-		  "chain: the salt's hash", 0 },
+		  "chain: the number that adapter and salt come to", 0 },
+		{ "digest", KEY_DIGEST, "HEX", 0,
+		  "opaque: 32 bytes that stand for what the key leaves out (default: zeroes)",
+		  0 },
+		{ "group", KEY_GROUP, "N", 0,
+		  "opaque: number of the key's group (default: 0)", 0 },
 		OPTION_JSON,
 		OPTION_NO_HEADER,
 		{ 0 }
@@ -203,16 +296,15 @@ int cmd_hash(int argc, char **argv)
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
-		.args_doc = "pack CURRENT PARENT|- POSITION\nunpack HASH...\nchain [TOKEN...]",
-		.doc = "Make sequence hashes and take them apart. \"chain\" prints one for each full block of a prompt, whose tokens may come from standard input.",
+		.args_doc = "pack CURRENT PARENT|- POSITION\nunpack HASH...\nchain [TOKEN...]\nopaque KEY",
+		.doc = "Make sequence hashes and take them apart. \"chain\" prints one for each full block of a prompt, whose tokens may come from standard input; \"opaque\" makes one of a key that an engine has already.",
 	};
 	struct hash_args args = { .block_size = 16 };
 	const char *what;
 
-	args.salt_hash = kvbm_salt_hash(NULL, 0);
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	if (!args.common.n)
-		return usage("pack, unpack or chain expected");
+		return usage("pack, unpack, chain or opaque expected");
 	what = args.common.names[0];
 	if (!strcmp(what, "pack"))
 		return pack(&args);
@@ -220,5 +312,7 @@ int cmd_hash(int argc, char **argv)
 		return unpack(&args);
 	if (!strcmp(what, "chain"))
 		return chain(&args);
-	return usage("pack, unpack or chain expected");
+	if (!strcmp(what, "opaque"))
+		return opaque(&args);
+	return usage("pack, unpack, chain or opaque expected");
 }

@@ -128,7 +128,7 @@ int cmd_revoke(int argc, char **argv)
 	int session, err;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
-	if (args.n != 2 || !parse_size(args.names[1], UINT64_MAX, &id)) {
+	if (args.n != 2 || !parse_number(args.names[1], UINT64_MAX, &id)) {
 		fail("revoke takes the name of a store and the number of a session (see kvbmctl sessions)");
 		return STATUS_USAGE;
 	}

@@ -279,13 +279,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'b':
-		if (!parse_size(arg, UINT32_MAX, &top->samples) ||
+		if (!parse_number(arg, UINT32_MAX, &top->samples) ||
 		    !top->samples)
 			argp_error(state, "--batch: how many times?");
 		return 0;
 	case 'd':
+		/* strtod() would take blanks, signs, "nan" and "0x1p3", too. */
 		top->delay = strtod(arg, &end);
-		if (*end || !(top->delay >= 0.1 && top->delay <= 3600))
+		if (arg[strspn(arg, "0123456789.")] || *end || !(top->delay >= 0.1 && top->delay <= 3600))
 			argp_error(state, "--delay: 0.1 to 3600 seconds expected");
 		return 0;
 	case ARGP_KEY_ARGS:

@@ -115,33 +115,84 @@ int open_store(const char *name)
 	return -1;
 }
 
+/* The digits of a number that begins at @s; what follows them, or NULL. */
+static const char *read_digits(const char *s, unsigned int base,
+			       uint64_t *value)
+{
+	uint64_t v = 0;
+
+	if (!(*s >= '0' && (unsigned int)(*s - '0') < base))
+		return NULL;
+	for (; *s >= '0' && (unsigned int)(*s - '0') < base; s++)
+		if (__builtin_mul_overflow(v, base, &v) ||
+		    __builtin_add_overflow(v, *s - '0', &v))
+			return NULL;
+	*value = v;
+	return s;
+}
+
+bool parse_number(const char *s, uint64_t max, uint64_t *value)
+{
+	uint64_t v;
+
+	s = read_digits(s, 10, &v);
+	if (!s || *s || v > max)
+		return false;
+	*value = v;
+	return true;
+}
+
+bool parse_octal(const char *s, uint64_t max, uint64_t *value)
+{
+	uint64_t v;
+
+	s = read_digits(s, 8, &v);
+	if (!s || *s || v > max)
+		return false;
+	*value = v;
+	return true;
+}
+
 bool parse_size(const char *s, uint64_t max, uint64_t *value)
 {
-	unsigned long long v;
 	int shift = 0;
-	char *end;
+	uint64_t v;
 
-	if (!isdigit((unsigned char)*s))
+	s = read_digits(s, 10, &v);
+	if (!s)
 		return false;
-	errno = 0;
-	v = strtoull(s, &end, 10);
-	if (errno)
-		return false;
-	switch (*end) {
+	switch (*s) {
 	case 'G':
+	case 'g':
 		shift += 10;
 		/* fall through */
 	case 'M':
+	case 'm':
 		shift += 10;
 		/* fall through */
 	case 'K':
 	case 'k':
 		shift += 10;
-		end++;
+		s++;
 	}
-	if (*end || v > max >> shift)
+	if (*s || v > max >> shift)
 		return false;
 	*value = v << shift;
+	return true;
+}
+
+bool parse_thresholds(const char *s, __u32 thresholds[3])
+{
+	uint64_t t[3];
+
+	for (int i = 0; i < 3; i++) {
+		s = read_digits(s, 10, &t[i]);
+		if (!s || *s++ != (i < 2 ? ',' : '\0') || t[i] > 15 ||
+		    t[i] <= (i ? t[i - 1] : 0))
+			return false;
+	}
+	for (int i = 0; i < 3; i++)
+		thresholds[i] = t[i];
 	return true;
 }
 

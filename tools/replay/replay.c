@@ -144,7 +144,7 @@ static uint64_t hash_id(uint64_t id)
 {
 	const uint32_t words[2] = { id, id >> 32 };
 
-	return kvbm_block_hash(words, 2, 0);
+	return kvbm_block_hash(words, 2, KVBM_NO_SALT);
 }
 
 static struct kvbm_hash *hash_trace(const struct trace *trace)

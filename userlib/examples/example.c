@@ -10,7 +10,7 @@ int main(int argc, char **argv)
 	struct kvbm_registered now[4];
 	struct kvbm_hash chain[4];
 
-	n = kvbm_chain(tokens, 64, 16, kvbm_salt_hash("model", 5), chain);
+	n = kvbm_chain(tokens, 64, 16, KVBM_NO_SALT, chain);
 	hit = kvbm_match(s, n, chain, ids, NULL);
 	if (hit < 0 || kvbm_alloc(s, n - hit, ids + hit, NULL, NULL) < 0)
 		return 1;

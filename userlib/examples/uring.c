@@ -89,8 +89,7 @@ int main(int argc, char **argv)
 
 	for (i = 0; i < BLOCKS * BLOCK; i++)
 		tokens[i] = i;
-	ret = kvbm_chain(tokens, BLOCKS * BLOCK, BLOCK,
-			 kvbm_salt_hash("uring", 5), chain);
+	ret = kvbm_chain(tokens, BLOCKS * BLOCK, BLOCK, KVBM_NO_SALT, chain);
 	if (ret < 0)
 		return fail("chain", ret);
 

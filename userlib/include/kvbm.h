@@ -74,6 +74,12 @@ extern "C" {
 /* A sequence hash has room for positions below this one. */
 #define KVBM_MAX_POSITIONS	(1U << 24)
 
+/* The salt hash of a prompt without adapter and salt, see kvbm_salt_hash(). */
+#define KVBM_NO_SALT		UINT64_C(1337)
+
+/* Bytes of the digest that kvbm_hash_opaque() takes. */
+#define KVBM_DIGEST_LEN		32
+
 /*
  * Descriptors
  */
@@ -606,19 +612,48 @@ int kvbm_hash_unpack(const struct kvbm_hash *hash,
 bool kvbm_hash_valid(const struct kvbm_hash *hash);
 
 /**
- * kvbm_salt_hash() - hash of a salt (model, adapter, tenant, ...)
- * @salt: the salt's bytes; may be NULL when @len is 0
- * @len: length in bytes
+ * kvbm_hash_opaque() - the hash of a block that an engine names by its own key
+ * @digest: KVBM_DIGEST_LEN bytes that stand for all that the key leaves out and
+ *	that must be equal for blocks to be shared (weights, data type, layout);
+ *	NULL: zeroes
+ * @key: the key's bytes, such as a SHA-256
+ * @key_len: how many, at least 1
+ * @group: number of the key's group of layers, 0 when there is one only
+ * @out: out: a hash of mode 0, for stores made with KVBM_CREATE_OPAQUE
  *
- * Return: XXH3-64 of the bytes, seed 0.
+ * The field current is the key's last 8 bytes as a big-endian number, which is
+ * what vLLM and llm-d tell routers of a key: who learns that a hash was evicted
+ * finds that number with kvbm_hash_unpack().  The position (8 bits) and parent
+ * (54 bits) are the upper 62 bits of XXH3-64 of the key, whose seed is XXH3-64
+ * of the digest and the group (a little-endian 32-bit word), seed 1337.  An
+ * opaque hash has no lineage.
+ *
+ * Return: 0, or -EINVAL: the key is empty.
  */
-uint64_t kvbm_salt_hash(const void *salt, size_t len);
+int kvbm_hash_opaque(const void *digest, const void *key, size_t key_len,
+		     uint32_t group, struct kvbm_hash *out);
+
+/**
+ * kvbm_salt_hash() - hash of what keeps equal tokens apart
+ * @lora: name of the LoRA adapter, UTF-8; may be NULL when @lora_len is 0
+ * @lora_len: its length in bytes; 0: no adapter
+ * @salt: a salt, such as a tenant's; may be NULL when @salt_len is 0
+ * @salt_len: its length in bytes; 0: no salt
+ *
+ * Neither is needed when all prompts of a store are of one model and may share:
+ * KVBM_NO_SALT is what this function returns then.
+ *
+ * Return: KVBM_NO_SALT, plus XXH3-64 of the adapter's name, seed 0, when there
+ * is one, plus XXH3-64 of the salt, seed 1, when there is one; modulo 2^64.
+ */
+uint64_t kvbm_salt_hash(const void *lora, size_t lora_len, const void *salt,
+			size_t salt_len);
 
 /**
  * kvbm_block_hash() - hash of one block's tokens alone
  * @tokens: the tokens
  * @n: how many
- * @salt_hash: from kvbm_salt_hash()
+ * @salt_hash: from kvbm_salt_hash(), or KVBM_NO_SALT
  *
  * Return: XXH3-64 of the tokens as little-endian 32-bit words, seed @salt_hash.
  */
@@ -631,7 +666,8 @@ uint64_t kvbm_block_hash(const uint32_t *tokens, size_t n, uint64_t salt_hash);
  *
  * A prompt's first block has no parent: its sequence hash is its block hash.
  *
- * Return: XXH3-64 of the two as little-endian 64-bit words, seed 0.
+ * Return: XXH3-64 of the two as little-endian 64-bit words, seed 1337, whatever
+ * the salt is.
  */
 uint64_t kvbm_sequence_hash(uint64_t parent, uint64_t block_hash);
 
@@ -639,11 +675,19 @@ uint64_t kvbm_sequence_hash(uint64_t parent, uint64_t block_hash);
  * kvbm_chain() - the sequence hashes of a prompt
  * @tokens: the prompt
  * @n_tokens: its length
- * @block_size: tokens in a block: a power of two, 1 to KVBM_MAX_BLOCK_SIZE
- * @salt_hash: from kvbm_salt_hash()
+ * @block_size: tokens in a block: 1 to KVBM_MAX_BLOCK_SIZE
+ * @salt_hash: from kvbm_salt_hash(), or KVBM_NO_SALT
  * @out: out: room for @n_tokens / @block_size hashes
  *
  * Only full blocks have a hash; the rest of the prompt is left out.
+ *
+ * These are the hashes that Dynamo computes (the crates dynamo-tokens since 1.4
+ * and dynamo-kv-hashing since 1.3) for a prompt of tokens alone.  Where a block
+ * has slots of images, hash its content as Dynamo does and pass the hashes to
+ * kvbm_chain_blocks().
+ *
+ * Neither the model nor the layout of its blocks is in these hashes: what would
+ * be wrong to share belongs in different stores, or in the salt.
  *
  * Return: how many hashes, or -EINVAL: a bad @block_size, or more than
  * KVBM_MAX_POSITIONS blocks.

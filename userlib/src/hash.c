@@ -15,7 +15,18 @@
 
 #include "internal.h"
 
+#if __BYTE_ORDER != __LITTLE_ENDIAN
+#error "tokens are hashed where they are, as little-endian words"
+#endif
+
 #define MODES	3
+
+/* Of every step of a chain; what is salted are the hashes of the blocks. */
+#define CHAIN_SEED	1337
+
+#define OPAQUE_SEED	1337
+#define OPAQUE_POSITION_BITS	8
+#define OPAQUE_PARENT_BITS	54
 
 static unsigned int position_bits(unsigned int mode)
 {
@@ -72,35 +83,63 @@ bool kvbm_hash_valid(const struct kvbm_hash *hash)
 	return !kvbm_hash_unpack(hash, &fields);
 }
 
-uint64_t kvbm_salt_hash(const void *salt, size_t len)
+/* The last 8 bytes of @key, or all of a shorter one, as a big-endian number. */
+static uint64_t low_bits(const unsigned char *key, size_t len)
 {
-	return XXH3_64bits(len ? salt : "", len);
+	uint64_t low = 0;
+	size_t i;
+
+	for (i = len > sizeof(low) ? len - sizeof(low) : 0; i < len; i++)
+		low = low << 8 | key[i];
+	return low;
+}
+
+int kvbm_hash_opaque(const void *digest, const void *key, size_t key_len,
+		     uint32_t group, struct kvbm_hash *out)
+{
+	unsigned char scope[KVBM_DIGEST_LEN + sizeof(group)] = { 0 };
+	uint64_t rest;
+
+	if (!key_len)
+		return -EINVAL;
+
+	if (digest)
+		memcpy(scope, digest, KVBM_DIGEST_LEN);
+	group = htole32(group);
+	memcpy(scope + KVBM_DIGEST_LEN, &group, sizeof(group));
+	rest = XXH3_64bits_withSeed(scope, sizeof(scope), OPAQUE_SEED);
+	rest = XXH3_64bits_withSeed(key, key_len, rest);
+
+	/* Its upper 62 bits fill the fields that a lineage would have. */
+	rest >>= 64 - OPAQUE_POSITION_BITS - OPAQUE_PARENT_BITS;
+	return kvbm_hash_pack(low_bits(key, key_len), rest,
+			      rest >> OPAQUE_PARENT_BITS, out);
+}
+
+uint64_t kvbm_salt_hash(const void *lora, size_t lora_len, const void *salt,
+			size_t salt_len)
+{
+	uint64_t hash = KVBM_NO_SALT;
+
+	/* The seeds keep an adapter and a salt of the same name apart. */
+	if (lora_len)
+		hash += XXH3_64bits_withSeed(lora, lora_len, 0);
+	if (salt_len)
+		hash += XXH3_64bits_withSeed(salt, salt_len, 1);
+	return hash;
 }
 
 uint64_t kvbm_block_hash(const uint32_t *tokens, size_t n, uint64_t salt_hash)
 {
-#if __BYTE_ORDER == __LITTLE_ENDIAN
 	return XXH3_64bits_withSeed(n ? (const void *)tokens : "",
 				    n * sizeof(*tokens), salt_hash);
-#else
-	XXH3_state_t state;
-	size_t i;
-
-	XXH3_64bits_reset_withSeed(&state, salt_hash);
-	for (i = 0; i < n; i++) {
-		uint32_t le = htole32(tokens[i]);
-
-		XXH3_64bits_update(&state, &le, sizeof(le));
-	}
-	return XXH3_64bits_digest(&state);
-#endif
 }
 
 uint64_t kvbm_sequence_hash(uint64_t parent, uint64_t block_hash)
 {
 	uint64_t le[2] = { htole64(parent), htole64(block_hash) };
 
-	return XXH3_64bits(le, sizeof(le));
+	return XXH3_64bits_withSeed(le, sizeof(le), CHAIN_SEED);
 }
 
 /* Where a chain has got to. */
@@ -157,8 +196,7 @@ int kvbm_chain_append(const struct kvbm_hash *parent, const uint32_t *tokens,
 	struct chain c;
 	size_t i, n;
 
-	if (!block_size || block_size > KVBM_MAX_BLOCK_SIZE ||
-	    (block_size & (block_size - 1)))
+	if (!block_size || block_size > KVBM_MAX_BLOCK_SIZE)
 		return -EINVAL;
 	n = n_tokens / block_size;
 	if (chain_start(&c, parent, n))
