@@ -50,7 +50,15 @@ struct kvbm_dev {
  * struct kvbm_file - an open file description
  * @ses: its session
  * @kd: the store
- * @ref: the file's, and a revocation's
+ * @companion: a second file, in nobody's table of descriptors, whose ->release
+ *	ends the session.  The session's own ->release only drops it.  fput()
+ *	queues the release as work of the task, and the task takes the whole
+ *	queue before it looks for what was queued meanwhile: so the end comes
+ *	after the ->release of all files of the same exit, exec or close_range,
+ *	whatever their descriptors, and before the task returns to user space or
+ *	can be reaped.  A kernel thread that drops the last reference ends it a
+ *	little later, as it does any file.
+ * @ref: the companion's, and a revocation's
  * @pid: who opened it
  * @uid: that process's user
  * @opened_ns: CLOCK_BOOTTIME
@@ -59,6 +67,7 @@ struct kvbm_dev {
 struct kvbm_file {
 	struct kvbm_session ses;
 	struct kvbm_dev *kd;
+	struct file *companion;
 	struct kref ref;
 	struct pid *pid;
 	kuid_t uid;

@@ -2,9 +2,13 @@
 /*
  * session.c - open files: a session's beginning, its end, and its revocation
  *
- * The last reference to the file ends the session: ->release() gives back all
- * that it holds before close(2) returns or the process can be reaped.  No call
- * of the session can be under way then.  A revocation may come at any time: it
+ * The last reference to the file ends the session, before close(2) returns or
+ * the process can be reaped.  No call of the session can be under way then.  Its
+ * blocks must not be handed on while a device of the same process still writes
+ * into them, so the end comes after the ->release of every file that the same
+ * exit, exec or close_range closes: see struct kvbm_file's companion.
+ *
+ * A revocation may come at any time: it
  * marks the session dead under the session's lock, which every chunk of every
  * call looks at, takes everything, and waits for allocations under way, whose
  * blocks are in no hold table yet.
@@ -35,6 +39,20 @@ static void file_put(struct kvbm_file *f)
 	kref_put(&f->ref, file_free);
 }
 
+static int companion_release(struct inode *inode, struct file *file)
+{
+	struct kvbm_file *f = file->private_data;
+
+	kvbm_session_exit(&f->ses);
+	file_put(f);
+	return 0;
+}
+
+static const struct file_operations companion_fops = {
+	.owner = THIS_MODULE,
+	.release = companion_release,
+};
+
 static struct kvbm_file *file_new(struct kvbm_dev *kd)
 {
 	struct kvbm_file *f;
@@ -51,11 +69,20 @@ static struct kvbm_file *file_new(struct kvbm_dev *kd)
 	kref_get(&kd->ref);
 	f->kd = kd;
 	err = kvbm_session_init(&f->ses, &kd->store);
-	if (err) {
-		file_put(f);
-		return ERR_PTR(err);
+	if (err)
+		goto put;
+	f->companion = anon_inode_getfile("[kvbm-end]", &companion_fops, f,
+					  O_RDONLY);
+	if (IS_ERR(f->companion)) {
+		err = PTR_ERR(f->companion);
+		kvbm_session_exit(&f->ses);
+		goto put;
 	}
 	return f;
+
+put:
+	file_put(f);
+	return ERR_PTR(err);
 }
 
 /**
@@ -63,7 +90,7 @@ static struct kvbm_file *file_new(struct kvbm_dev *kd)
  * @kd: the store
  * @file: the new file; takes its session into private_data
  *
- * Return: 0, -ENOMEM, -EUSERS, -ENODEV.
+ * Return: 0, -ENOMEM, -ENFILE, -EUSERS, -ENODEV.
  */
 int kvbm_session_open(struct kvbm_dev *kd, struct file *file)
 {
@@ -101,8 +128,7 @@ int kvbm_session_open_fd(struct kvbm_dev *kd, struct file **file)
 	*file = anon_inode_getfile("[kvbm]", &kvbm_session_fops, f,
 				   O_RDWR | O_CLOEXEC);
 	if (IS_ERR(*file)) {
-		kvbm_session_exit(&f->ses);
-		file_put(f);
+		fput(f->companion);
 		put_unused_fd(fd);
 		return PTR_ERR(*file);
 	}
@@ -113,8 +139,7 @@ static int session_release(struct inode *inode, struct file *file)
 {
 	struct kvbm_file *f = file->private_data;
 
-	kvbm_session_exit(&f->ses);
-	file_put(f);
+	fput(f->companion);
 	return 0;
 }
 
