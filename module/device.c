@@ -2,25 +2,28 @@
 /*
  * device.c - the directory of stores, and their nodes
  *
- * One character device carries all minors: 0 is the control device, each named
- * store has another.  Minors are given out in a ring, so that one is not soon
- * given to another store while somebody is on the way through an old node.
+ * Each named store has a device number that no other store ever had or will have
+ * (number.c).  A node says no more than that number, and anybody who may make
+ * nodes can make one: who may open a store is decided by the store's own record
+ * of owner, group and mode, besides the node's.
  *
  * directory_lock guards the list and the names.  A name is free again only
  * when its device is gone, because two devices of one name make the driver core
  * complain.
  */
-#include <linux/cdev.h>
+#include <linux/device.h>
 #include <linux/module.h>
 #include <linux/random.h>
 #include <linux/slab.h>
+#include <linux/sysfs.h>
 #include <linux/user_namespace.h>
 #include <linux/xarray.h>
 #include "compat.h"
 #include "file.h"
 
 #define CONTROL_NAME	"control"
-#define MINORS		65536U
+/* In sysfs; rules of others that match devices by name know none that begins so. */
+#define DEVICE_PREFIX	"kvbm-"
 
 unsigned int kvbm_max_stores = 64;
 module_param_named(max_stores, kvbm_max_stores, uint, 0644);
@@ -38,13 +41,9 @@ MODULE_PARM_DESC(max_sessions,
 
 static DEFINE_MUTEX(directory_lock);
 static LIST_HEAD(directory);
-static DEFINE_XARRAY_ALLOC1(minors);
-static u32 next_minor;
+static DEFINE_XARRAY(numbers);		/* device number -> store */
 static u32 nr_stores;
 static u64 nr_blocks;
-static u64 next_id;
-static dev_t first_devt;
-static struct cdev directory_cdev;
 static struct class *kvbm_class;
 static struct device *control_node;
 
@@ -60,7 +59,8 @@ static char *node_name(kvbm_devnode_device *dev, umode_t *mode, kuid_t *uid,
 		*uid = kd->uid;
 	if (kd && gid)
 		*gid = kd->gid;
-	return kasprintf(GFP_KERNEL, "kvbm/%s", dev_name(dev));
+	return kasprintf(GFP_KERNEL, "kvbm/%s",
+			 dev_name(dev) + strlen(DEVICE_PREFIX));
 }
 
 static const struct device_type store_type = {
@@ -80,7 +80,7 @@ static void node_release(struct device *dev)
 	kfree(dev);
 }
 
-static struct device *node_add(const char *name, u32 minor,
+static struct device *node_add(const char *name, dev_t devt,
 			       const struct device_type *type, void *data)
 {
 	struct device *dev;
@@ -92,15 +92,22 @@ static struct device *node_add(const char *name, u32 minor,
 	device_initialize(dev);
 	dev->class = kvbm_class;
 	dev->type = type;
-	dev->devt = MKDEV(MAJOR(first_devt), minor);
+	dev->devt = devt;
 	dev->release = node_release;
 	dev_set_drvdata(dev, data);
-	err = dev_set_name(dev, "%s", name) ?: device_add(dev);
+	err = dev_set_name(dev, DEVICE_PREFIX "%s", name) ?: device_add(dev);
 	if (err) {
 		put_device(dev);
 		return ERR_PTR(err);
 	}
 	return dev;
+}
+
+/* Attributes are root's at first, and 0440: only now may the owner read them. */
+static int node_give(struct kvbm_dev *kd)
+{
+	return sysfs_groups_change_owner(&kd->node->kobj, kvbm_store_groups,
+					 kd->uid, kd->gid);
 }
 
 static void dev_free(struct kref *ref)
@@ -224,6 +231,23 @@ static void unaccount(u32 total)
 	mutex_unlock(&directory_lock);
 }
 
+/* Random: says nothing of other stores, and does not come twice. */
+static u64 new_id(void)
+{
+	struct kvbm_dev *kd;
+	u64 id;
+
+	lockdep_assert_held(&directory_lock);
+again:
+	id = get_random_u64();
+	if (!id)
+		goto again;
+	list_for_each_entry(kd, &directory, link)
+		if (kd->store.id == id)
+			goto again;
+	return id;
+}
+
 static struct kvbm_dev *find_named(const char *name)
 {
 	struct kvbm_dev *kd;
@@ -243,26 +267,35 @@ static int publish(struct kvbm_dev *kd)
 	lockdep_assert_held(&directory_lock);
 	if (find_named(kd->name))
 		return -EEXIST;
-	err = xa_alloc_cyclic(&minors, &kd->minor, kd,
-			      XA_LIMIT(1, MINORS - 1), &next_minor, GFP_KERNEL);
-	if (err < 0)
-		return err == -EBUSY ? -ENFILE : err;
-	kd->node = node_add(kd->name, kd->minor, &store_type, kd);
-	if (IS_ERR(kd->node)) {
-		err = PTR_ERR(kd->node);
-		kd->node = NULL;
-		xa_erase(&minors, kd->minor);
+	err = kvbm_number_new(&kd->devt);
+	if (err)
 		return err;
-	}
+	err = xa_insert(&numbers, kd->devt, kd, GFP_KERNEL);
+	if (err)
+		return err;
+	kd->node = node_add(kd->name, kd->devt, &store_type, kd);
+	err = PTR_ERR_OR_ZERO(kd->node);
+	if (err)
+		goto erase;
+	err = node_give(kd);
+	if (err)
+		goto del;
 	kref_get(&kd->ref);
 	return 0;
+
+del:
+	device_unregister(kd->node);
+erase:
+	kd->node = NULL;
+	xa_erase(&numbers, kd->devt);
+	return err;
 }
 
 /* Take a named store's node away; the caller then drops the reference. */
 static void unpublish(struct kvbm_dev *kd)
 {
 	lockdep_assert_held(&directory_lock);
-	xa_erase(&minors, kd->minor);
+	xa_erase(&numbers, kd->devt);
 	/* Waits for readers of attributes, which take no lock of ours here. */
 	device_del(kd->node);
 	put_device(kd->node);
@@ -315,9 +348,7 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 	}
 
 	mutex_lock(&directory_lock);
-	do {
-		kd->store.id = next_id++;
-	} while (!kd->store.id);
+	kd->store.id = new_id();
 	err = kd->name[0] ? publish(kd) : 0;
 	if (!err) {
 		list_add_tail(&kd->link, &directory);
@@ -439,29 +470,61 @@ static const struct file_operations control_fops = {
 	.llseek = noop_llseek,
 };
 
+/*
+ * As inode_permission() would decide by the store's record.  A descriptor that can
+ * be neither read nor written still takes requests; open(2) wants both
+ * permissions of the node for it, and so does this.
+ */
+static bool may_open(const struct kvbm_dev *kd, fmode_t f_mode)
+{
+	umode_t mode = kd->mode, want;
+
+	lockdep_assert_held(&directory_lock);
+	want = (f_mode & FMODE_READ ? 4 : 0) | (f_mode & FMODE_WRITE ? 2 : 0);
+	if (!want)
+		want = 6;
+	if (uid_eq(current_fsuid(), kd->uid))
+		mode >>= 6;
+	else if (in_group_p(kd->gid))
+		mode >>= 3;
+	return !(want & ~mode) || capable(CAP_DAC_OVERRIDE) ||
+	       capable(CAP_SYS_ADMIN);
+}
+
+static int open_store(struct inode *inode, struct file *file)
+{
+	struct kvbm_dev *kd;
+	int err = 0;
+
+	mutex_lock(&directory_lock);
+	kd = xa_load(&numbers, inode->i_rdev);
+	if (!kd)
+		err = -ENXIO;
+	else if (!may_open(kd, file->f_mode))
+		err = -EACCES;
+	else
+		kref_get(&kd->ref);
+	mutex_unlock(&directory_lock);
+	if (err)
+		return err;
+	err = kvbm_session_open(kd, file);
+	kvbm_dev_put(kd);
+	return err;
+}
+
 static int directory_open(struct inode *inode, struct file *file)
 {
 	const struct file_operations *fops;
-	struct kvbm_dev *kd;
 	int err;
 
 	fops = iminor(inode) ? &kvbm_session_fops : &control_fops;
 	fops = fops_get(fops);
 	if (!fops)
 		return -ENXIO;
-	if (iminor(inode)) {
-		mutex_lock(&directory_lock);
-		kd = xa_load(&minors, iminor(inode));
-		if (kd)
-			kref_get(&kd->ref);
-		mutex_unlock(&directory_lock);
-		err = kd ? kvbm_session_open(kd, file) : -ENXIO;
-		if (kd)
-			kvbm_dev_put(kd);
-		if (err) {
-			fops_put(fops);
-			return err;
-		}
+	err = iminor(inode) ? open_store(inode, file) : 0;
+	if (err) {
+		fops_put(fops);
+		return err;
 	}
 	replace_fops(file, fops);
 	return 0;
@@ -480,36 +543,26 @@ static const struct file_operations directory_fops = {
  */
 int __init kvbm_directory_init(void)
 {
+	dev_t devt;
 	int err;
 
-	/* Never reused: not by this module, nor by its next incarnation. */
-	next_id = get_random_u64();
-	err = alloc_chrdev_region(&first_devt, 0, MINORS, "kvbm");
-	if (err)
-		return err;
 	kvbm_class = kvbm_class_create("kvbm");
-	if (IS_ERR(kvbm_class)) {
-		err = PTR_ERR(kvbm_class);
-		goto free_region;
-	}
-	cdev_init(&directory_cdev, &directory_fops);
-	directory_cdev.owner = THIS_MODULE;
-	err = cdev_add(&directory_cdev, first_devt, MINORS);
+	if (IS_ERR(kvbm_class))
+		return PTR_ERR(kvbm_class);
+	err = kvbm_number_init(&directory_fops, &devt);
 	if (err)
 		goto free_class;
-	control_node = node_add(CONTROL_NAME, 0, &control_type, NULL);
+	control_node = node_add(CONTROL_NAME, devt, &control_type, NULL);
 	if (IS_ERR(control_node)) {
 		err = PTR_ERR(control_node);
-		goto free_cdev;
+		goto free_numbers;
 	}
 	return 0;
 
-free_cdev:
-	cdev_del(&directory_cdev);
+free_numbers:
+	kvbm_number_exit();
 free_class:
 	class_destroy(kvbm_class);
-free_region:
-	unregister_chrdev_region(first_devt, MINORS);
 	return err;
 }
 
@@ -521,7 +574,6 @@ void kvbm_directory_exit(void)
 	struct kvbm_dev *kd;
 
 	device_unregister(control_node);
-	cdev_del(&directory_cdev);
 	mutex_lock(&directory_lock);
 	while (!list_empty(&directory)) {
 		kd = list_first_entry(&directory, struct kvbm_dev, link);
@@ -531,7 +583,7 @@ void kvbm_directory_exit(void)
 		mutex_lock(&directory_lock);
 	}
 	mutex_unlock(&directory_lock);
-	xa_destroy(&minors);
+	kvbm_number_exit();
+	xa_destroy(&numbers);
 	class_destroy(kvbm_class);
-	unregister_chrdev_region(first_devt, MINORS);
 }

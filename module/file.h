@@ -25,7 +25,7 @@
  * @link: in the directory, under directory_lock
  * @listed: it is there
  * @node: device of a named store, until it is destroyed
- * @minor: of the node
+ * @devt: device number of the node
  * @name: name, NUL-padded; empty for an anonymous store
  * @uid: owner of the node, or creator of an anonymous store
  * @gid: group
@@ -38,7 +38,7 @@ struct kvbm_dev {
 	struct list_head link;
 	bool listed;
 	struct device *node;
-	u32 minor;
+	dev_t devt;
 	char name[KVBM_NAME_LEN];
 	kuid_t uid;
 	kgid_t gid;
@@ -92,6 +92,11 @@ int kvbm_dev_destroy(const char *name, bool force);
 void kvbm_dev_put(struct kvbm_dev *kd);
 u32 kvbm_dev_list(u32 skip, struct kvbm_store_entry *out, u32 max, u32 *total);
 bool kvbm_dev_may_admin(struct kvbm_dev *kd);
+
+/* number.c: device numbers, under directory_lock */
+int kvbm_number_init(const struct file_operations *fops, dev_t *control);
+int kvbm_number_new(dev_t *devt);
+void kvbm_number_exit(void);
 
 /* sysfs.c */
 extern const struct attribute_group *kvbm_store_groups[];

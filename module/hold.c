@@ -329,7 +329,7 @@ static struct kvbm_slot *weak_target(struct kvbm_store *st,
 {
 	lockdep_assert_held(&st->lock);
 	if (weak->block < st->cfg.total) {
-		struct kvbm_slot *s = &st->slots[weak->block];
+		struct kvbm_slot *s = kvbm_slot_at(st, weak->block);
 		u64 w = kvbm_slot_word(s);
 
 		if (kvbm_w_gen(w) == weak->generation &&
@@ -461,7 +461,7 @@ u32 kvbm_set_reset_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 			break;
 		}
 		/* The session's reference keeps state and generation. */
-		s = &ses->store->slots[ids[i]];
+		s = kvbm_slot_at(ses->store, ids[i]);
 		if (on)
 			atomic64_or(KVBM_W_RESET, &s->word);
 		else

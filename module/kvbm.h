@@ -21,6 +21,7 @@
 
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/nospec.h>
 #include <linux/prefetch.h>
 #include <linux/rhashtable.h>
 #include <linux/spinlock.h>
@@ -406,6 +407,22 @@ static inline void kvbm_count_last(struct kvbm_session *ses, u32 *cnt)
 	ses->held--;
 }
 
+/*
+ * A caller's block id that was compared with the total: also what the processor
+ * does before it knows the outcome stays inside of the arrays.
+ */
+static inline u32 kvbm_id_nospec(const struct kvbm_store *st, u32 id)
+{
+	return array_index_nospec(id, st->cfg.total);
+}
+
+/* The slot of such an id. */
+static inline struct kvbm_slot *kvbm_slot_at(const struct kvbm_store *st,
+					     u32 id)
+{
+	return &st->slots[kvbm_id_nospec(st, id)];
+}
+
 /* The count of a block that the session owns (Mutable or Staged), or NULL. */
 static inline u32 *kvbm_count_owned(const struct kvbm_session *ses, u32 id)
 {
@@ -413,7 +430,7 @@ static inline u32 *kvbm_count_owned(const struct kvbm_session *ses, u32 id)
 
 	if (unlikely(id >= ses->store->cfg.total))
 		return NULL;
-	cnt = kvbm_count(ses, id);
+	cnt = kvbm_count(ses, kvbm_id_nospec(ses->store, id));
 	return cnt && *cnt == KVBM_COUNT_OWNED ? cnt : NULL;
 }
 
@@ -424,7 +441,7 @@ static inline u32 *kvbm_count_held(const struct kvbm_session *ses, u32 id)
 
 	if (unlikely(id >= ses->store->cfg.total))
 		return NULL;
-	cnt = kvbm_count(ses, id);
+	cnt = kvbm_count(ses, kvbm_id_nospec(ses->store, id));
 	return cnt && *cnt && *cnt != KVBM_COUNT_OWNED ? cnt : NULL;
 }
 

@@ -22,7 +22,7 @@ static struct kvbm_slot *owned_slot(struct kvbm_session *ses, u32 id,
 	*cnt = kvbm_count_owned(ses, id);
 	if (!*cnt)
 		return NULL;
-	s = &ses->store->slots[id];
+	s = kvbm_slot_at(ses->store, id);
 	return kvbm_w_state(kvbm_slot_word(s)) == state ? s : NULL;
 }
 
@@ -142,7 +142,7 @@ static int register_present(struct kvbm_session *ses, u32 id, u32 *cnt,
 			    struct kvbm_registered *out, struct kvbm_step *step)
 {
 	struct kvbm_store *st = ses->store;
-	struct kvbm_slot *s = &st->slots[id];
+	struct kvbm_slot *s = kvbm_slot_at(st, id);
 	u32 old_id = kvbm_slot_id(st, old);
 	u32 *old_cnt;
 
@@ -246,9 +246,12 @@ static void warm_register(struct kvbm_session *ses, const u32 *ids,
 	u32 i;
 
 	for (i = 0; i < n; i++) {
-		if (ids[i] < st->cfg.total) {
-			prefetchw(&st->slots[ids[i]]);
-			kvbm_count_prefetch(ses->table, ids[i]);
+		u32 id = ids[i];
+
+		if (id < st->cfg.total) {
+			id = kvbm_id_nospec(st, id);
+			prefetchw(&st->slots[id]);
+			kvbm_count_prefetch(ses->table, id);
 		}
 	}
 	if (!keys)

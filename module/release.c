@@ -168,6 +168,7 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 
 		if (unlikely(id >= st->cfg.total))
 			break;
+		id = kvbm_id_nospec(st, id);
 		counts = table[id / KVBM_PAGE_COUNTS];
 		if (unlikely(!counts))
 			break;
@@ -179,13 +180,14 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 	}
 	for (i = 0; i < known; i++) {
 		u32 *cnt = cnts[i], count = *cnt;
+		u32 id = kvbm_id_nospec(st, ids[i]);
 
 		if (count == one) {
-			if (!put_unlocked(&slots[ids[i]])) {
+			if (!put_unlocked(&slots[id])) {
 				if (!(l.held ? kvbm_lock_store(&l) :
 				      lock_to_put(st, &ids[i], known - i, &l)))
 					break;
-				put_locked(st, ids[i]);
+				put_locked(st, id);
 			}
 			*cnt = 0;
 			last++;
@@ -196,13 +198,13 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 			continue;
 		}
 		if (count != KVBM_COUNT_OWNED ||
-		    (kinds && !(kinds & owned_kind(ses, ids[i])))) {
+		    (kinds && !(kinds & owned_kind(ses, id)))) {
 			step->err = -EPERM;
 			break;
 		}
 		if (!kvbm_lock_store(&l))
 			break;
-		drop_owned(ses, ids[i], cnt);
+		drop_owned(ses, id, cnt);
 		dropped++;
 	}
 	if (unlikely(known < n && i == known))

@@ -428,6 +428,7 @@ int kvbm_block_info(struct kvbm_session *ses, u32 id,
 
 	if (id >= st->cfg.total)
 		return -EINVAL;
+	id = kvbm_id_nospec(st, id);
 	s = &st->slots[id];
 	mutex_lock(&st->sessions_lock);
 	do {

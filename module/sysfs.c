@@ -15,6 +15,11 @@ static struct kvbm_dev *to_kd(struct device *dev)
 	return dev_get_drvdata(dev);
 }
 
+/* Counters tell what others ask for: to the store's owner and group only. */
+#define KVBM_ATTR(_name)						\
+	struct device_attribute dev_attr_##_name =			\
+		__ATTR(_name, 0440, _name##_show, NULL)
+
 #define STORE_ATTR(_name, _format, _value)				\
 static ssize_t _name##_show(struct device *dev,				\
 			    struct device_attribute *attr, char *buf)	\
@@ -23,7 +28,7 @@ static ssize_t _name##_show(struct device *dev,				\
 									\
 	return sysfs_emit(buf, _format "\n", _value);			\
 }									\
-static DEVICE_ATTR_RO(_name)
+static KVBM_ATTR(_name)
 
 STORE_ATTR(store_id, "%016llx", kd->store.id);
 STORE_ATTR(total_blocks, "%u", kd->store.cfg.total);
@@ -43,7 +48,7 @@ static ssize_t thresholds_show(struct device *dev,
 
 	return sysfs_emit(buf, "%u %u %u\n", t[0], t[1], t[2]);
 }
-static DEVICE_ATTR_RO(thresholds);
+static KVBM_ATTR(thresholds);
 
 static struct attribute *store_attrs[] = {
 	&dev_attr_store_id.attr,
@@ -73,7 +78,7 @@ static ssize_t _name##_show(struct device *dev,				\
 	kvbm_store_stats(&to_kd(dev)->store, &stats);			\
 	return sysfs_emit(buf, "%llu\n", stats._name);			\
 }									\
-static DEVICE_ATTR_RO(_name)
+static KVBM_ATTR(_name)
 
 STAT_ATTR(allocations);
 STAT_ATTR(allocations_from_reset);

@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include "kvbm_test.h"
 
 #define USER	1000
@@ -319,6 +320,176 @@ TEST_F(control, who_may_open)
 				   "/dev/kvbm/control"));
 }
 
+#define NODE	"/tmp/kvbm-node"
+
+/* Who may make nodes gets no further than the store's record lets him. */
+TEST_F(control, nodes_of_others)
+{
+	struct stat st;
+	int fd;
+
+	ASSERT_EQ(-1, named("guarded", 4));
+	ASSERT_EQ(0, stat("/dev/kvbm/guarded", &st));
+	unlink(NODE);
+	ASSERT_EQ(0, mknod(NODE, S_IFCHR, st.st_rdev));
+	ASSERT_EQ(0, chmod(NODE, 0666));
+	EXPECT_EQ(-EACCES, as_user(USER, USER, try_open, NODE));
+	ASSERT_EQ(0, chown(NODE, USER, USER));
+	EXPECT_EQ(-EACCES, as_user(USER, USER, try_open, NODE));
+	/* Nor by wider permissions of the store's own node. */
+	ASSERT_EQ(0, chmod("/dev/kvbm/guarded", 0666));
+	EXPECT_EQ(-EACCES, as_user(USER, USER, try_open, "guarded"));
+	/* Narrower ones count. */
+	EXPECT_EQ(0, kt_destroy("guarded", 0));
+	ASSERT_GE(kt_store(4, .name = "guarded", .uid = USER, .gid = USER), -1);
+	EXPECT_EQ(0, as_user(USER, USER, try_open, "guarded"));
+	ASSERT_EQ(0, chmod("/dev/kvbm/guarded", 0));
+	EXPECT_EQ(-EACCES, as_user(USER, USER, try_open, "guarded"));
+	/* Root gets in, through any node of it. */
+	ASSERT_EQ(0, stat("/dev/kvbm/guarded", &st));
+	unlink(NODE);
+	ASSERT_EQ(0, mknod(NODE, S_IFCHR | 0600, st.st_rdev));
+	fd = kvbm_open(NODE);
+	EXPECT_GE(fd, 0);
+	close(fd);
+	unlink(NODE);
+	EXPECT_EQ(0, kt_destroy("guarded", 0));
+}
+
+static int try_open_only(void *name)
+{
+	/* Neither to read nor to write: for requests. */
+	int fd = open(name, O_ACCMODE);
+
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? -errno : 0;
+}
+
+TEST_F(control, record_has_modes)
+{
+	static const struct {
+		uint32_t mode;
+		int want[3];		/* O_RDONLY, O_WRONLY, O_RDWR */
+		int neither;
+	} cases[] = {
+		{ 0640, { 0, -EACCES, -EACCES }, -EACCES },
+		{ 0620, { -EACCES, 0, -EACCES }, -EACCES },
+		{ 0660, { 0, 0, 0 }, 0 },
+		{ 0600, { -EACCES, -EACCES, -EACCES }, -EACCES },
+	};
+	struct stat st;
+	unsigned int i;
+	int how;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		ASSERT_EQ(-1, kt_store(4, .name = "modes", .gid = OTHER,
+				       .mode = cases[i].mode));
+		ASSERT_EQ(0, stat("/dev/kvbm/modes", &st));
+		unlink(NODE);
+		ASSERT_EQ(0, mknod(NODE, S_IFCHR, st.st_rdev));
+		ASSERT_EQ(0, chmod(NODE, 0666));
+		for (how = O_RDONLY; how <= O_RDWR; how++) {
+			pid_t pid = kt_fork();
+			int ret;
+
+			if (!pid) {
+				if (setgroups(0, NULL) ||
+				    setresgid(OTHER, OTHER, OTHER) ||
+				    setresuid(OTHER, OTHER, OTHER))
+					_exit(125);
+				_exit(open(NODE, how) < 0 ? errno : 0);
+			}
+			ret = kt_reap(pid);
+			EXPECT_EQ(cases[i].want[how], -ret) {
+				TH_LOG("mode %o, flags %d", cases[i].mode, how);
+			}
+		}
+		EXPECT_EQ(cases[i].neither, as_user(OTHER, OTHER,
+						    try_open_only, NODE)) {
+			TH_LOG("mode %o", cases[i].mode);
+		}
+		unlink(NODE);
+		EXPECT_EQ(0, kt_destroy("modes", 0));
+	}
+}
+
+/* A device number leads to one store, ever. */
+TEST_F(control, numbers_once)
+{
+	static dev_t seen[300];
+	struct stat st;
+	int i, k;
+
+	for (i = 0; i < 300; i++) {
+		ASSERT_EQ(-1, named("again", 1));
+		ASSERT_EQ(0, stat("/dev/kvbm/again", &st));
+		seen[i] = st.st_rdev;
+		for (k = 0; k < i; k++)
+			ASSERT_NE(seen[k], seen[i]);
+		ASSERT_EQ(0, kt_destroy("again", 0));
+		unlink(NODE);
+		ASSERT_EQ(0, mknod(NODE, S_IFCHR | 0600, st.st_rdev));
+		EXPECT_EQ(-ENXIO, kvbm_open(NODE));
+	}
+	unlink(NODE);
+}
+
+/* Nobody can tell from one how many others there are. */
+TEST_F(control, ids_at_random)
+{
+	struct kvbm_store_create c = {
+		.size = sizeof(c), .total_blocks = 1, .uid = -1, .gid = -1,
+	};
+	uint64_t last = 0, bits = 0;
+	int i;
+
+	for (i = 0; i < 64; i++) {
+		ASSERT_GE(kt_store_make(&c), 0);
+		close(c.fd);
+		EXPECT_NE(0, c.store_id);
+		EXPECT_GT(c.store_id - last, 1000);
+		EXPECT_GT(last - c.store_id, 1000);
+		bits |= c.store_id ^ last;
+		last = c.store_id;
+	}
+	EXPECT_EQ(~0ULL, bits);
+}
+
+static int read_attr(void *path)
+{
+	char text[64];
+	int ret = read_text(path, text, sizeof(text));
+
+	return ret < 0 ? ret : 0;
+}
+
+/* Counters are the owner's and the group's to read. */
+TEST_F(control, attributes_of_others)
+{
+	static const char *const paths[] = {
+		"/sys/class/kvbm/kvbm-quiet/stats/match_hashes_requested",
+		"/sys/class/kvbm/kvbm-quiet/store_id",
+		"/sys/class/kvbm/kvbm-quiet/memory_bytes",
+	};
+	unsigned int i;
+
+	ASSERT_EQ(-1, kt_store(4, .name = "quiet", .uid = USER, .gid = OTHER));
+	for (i = 0; i < ARRAY_SIZE(paths); i++) {
+		void *path = (void *)paths[i];
+
+		EXPECT_EQ(0, as_user(USER, USER, read_attr, path));
+		EXPECT_EQ(0, as_user(OTHER, OTHER, read_attr, path));
+		EXPECT_EQ(-EACCES, as_user(65534, 65534, read_attr, path)) {
+			TH_LOG("%s", paths[i]);
+		}
+	}
+	/* Nothing else there became the owner's. */
+	EXPECT_EQ(-EACCES, as_user(USER, USER, try_open_only,
+				   "/sys/class/kvbm/kvbm-quiet/uevent"));
+	EXPECT_EQ(0, kt_destroy("quiet", 0));
+}
+
 /* What an ordinary process may do that was given the control device. */
 static int control_fd;
 
@@ -551,7 +722,7 @@ TEST_F(control, destroy_forced)
 	EXPECT_EQ(-EBUSY, kt_destroy("doomed", 0));
 	ASSERT_EQ(0, kt_destroy("doomed", KVBM_DESTROY_FORCE));
 	EXPECT_EQ(-ENOENT, kvbm_open("doomed"));
-	EXPECT_EQ(-1, access("/sys/class/kvbm/doomed", F_OK));
+	EXPECT_EQ(-1, access("/sys/class/kvbm/kvbm-doomed", F_OK));
 	/* Every call of theirs says so. */
 	EXPECT_EQ(-ENODEV, kvbm_alloc(a, 1, &got, NULL, NULL));
 	EXPECT_EQ(-ENODEV, kvbm_alloc_wait(a, 1, &got, NULL, NULL,
@@ -594,7 +765,7 @@ TEST_F(control, names_and_nodes_again_and_again)
 		EXPECT_EQ(1 + i, info.total_blocks);
 		EXPECT_NE(last, info.store_id);
 		last = info.store_id;
-		snprintf(path, sizeof(path), "/sys/class/kvbm/again/store_id");
+		snprintf(path, sizeof(path), "/sys/class/kvbm/kvbm-again/store_id");
 		EXPECT_EQ(0, access(path, R_OK));
 		ASSERT_EQ(0, kt_destroy("again", KVBM_DESTROY_FORCE));
 		close(fd);
@@ -607,7 +778,7 @@ static uint64_t attr(const char *name)
 {
 	char path[128], text[64];
 
-	snprintf(path, sizeof(path), "/sys/class/kvbm/attrs/%s", name);
+	snprintf(path, sizeof(path), "/sys/class/kvbm/kvbm-attrs/%s", name);
 	if (read_text(path, text, sizeof(text)) < 0)
 		return ~0ULL;
 	return strtoull(text, NULL, 10);
@@ -648,13 +819,13 @@ TEST_F(control, attributes)
 	EXPECT_EQ(20, attr("max_held"));
 	EXPECT_EQ(1, attr("reset_on_release"));
 	EXPECT_EQ(info.memory, attr("memory_bytes"));
-	read_text("/sys/class/kvbm/attrs/policy", text, sizeof(text));
+	read_text("/sys/class/kvbm/kvbm-attrs/policy", text, sizeof(text));
 	EXPECT_STREQ("multi_lru", text);
-	read_text("/sys/class/kvbm/attrs/thresholds", text, sizeof(text));
+	read_text("/sys/class/kvbm/kvbm-attrs/thresholds", text, sizeof(text));
 	EXPECT_STREQ("2 4 6", text);
-	read_text("/sys/class/kvbm/attrs/duplicates", text, sizeof(text));
+	read_text("/sys/class/kvbm/kvbm-attrs/duplicates", text, sizeof(text));
 	EXPECT_STREQ("reject", text);
-	read_text("/sys/class/kvbm/attrs/store_id", text, sizeof(text));
+	read_text("/sys/class/kvbm/kvbm-attrs/store_id", text, sizeof(text));
 	EXPECT_EQ(info.store_id, strtoull(text, NULL, 16));
 
 #define STAT(name)	EXPECT_EQ(s.name, attr("stats/" #name))
@@ -684,19 +855,19 @@ TEST_F(control, attributes)
 	EXPECT_EQ(3, attr("stats/inflight_mutable"));
 	EXPECT_EQ(8, attr("stats/allocations"));
 
-	/* All of them can be read, by everybody, and none written. */
-	dir = opendir("/sys/class/kvbm/attrs/stats");
+	/* All of them can be read, by owner and group, and none written. */
+	dir = opendir("/sys/class/kvbm/kvbm-attrs/stats");
 	ASSERT_NE(NULL, dir);
 	while ((d = readdir(dir))) {
 		struct stat st;
 
 		if (d->d_name[0] == '.')
 			continue;
-		snprintf(path, sizeof(path), "/sys/class/kvbm/attrs/stats/%s",
+		snprintf(path, sizeof(path), "/sys/class/kvbm/kvbm-attrs/stats/%s",
 			 d->d_name);
 		EXPECT_GT(read_text(path, text, sizeof(text)), 0);
 		ASSERT_EQ(0, stat(path, &st));
-		EXPECT_EQ(0444, st.st_mode & 0777);
+		EXPECT_EQ(0440, st.st_mode & 0777);
 		/* No address of the kernel's. */
 		EXPECT_EQ(NULL, strstr(text, "ffff"));
 		seen++;
@@ -744,6 +915,7 @@ static bool in_file(const char *path, const char *word)
 TEST(module_removal)
 {
 	struct kvbm_store_info before, after;
+	struct stat st, now;
 	int control, fd, i;
 
 	if (access(getenv("KVBM_MODULE") ?: "/vm/kvbm.ko", R_OK))
@@ -762,14 +934,20 @@ TEST(module_removal)
 	fd = kvbm_open("kept");
 	EXPECT_EQ(-EAGAIN, unload());
 	close(fd);
+	ASSERT_EQ(0, stat("/dev/kvbm/kept", &st));
+	unlink(NODE);
+	ASSERT_EQ(0, mknod(NODE, S_IFCHR | 0600, st.st_rdev));
 
 	/* A store that nobody has open goes with the module. */
 	ASSERT_EQ(0, unload());
 	EXPECT_EQ(-1, access("/dev/kvbm", F_OK));
 	EXPECT_EQ(-1, access("/sys/class/kvbm", F_OK));
 	EXPECT_EQ(-1, access("/sys/module/kvbm", F_OK));
-	EXPECT_FALSE(in_file("/proc/devices", "kvbm"));
+	/* Numbers that nodes may still name stay taken, nothing else. */
+	EXPECT_FALSE(in_file("/proc/devices", "kvbm\n"));
+	EXPECT_TRUE(in_file("/proc/devices", "kvbm-stores\n"));
 	EXPECT_FALSE(in_file("/proc/modules", "kvbm"));
+	EXPECT_EQ(-ENXIO, kvbm_open(NODE));
 
 	/* Loaded again: nothing old, no identity twice. */
 	for (i = 0; i < 4; i++) {
@@ -783,6 +961,12 @@ TEST(module_removal)
 		before = after;
 		EXPECT_EQ(-EAGAIN, unload());
 		close(fd);
+		/* The old store's node leads to no new store. */
+		ASSERT_EQ(-1, named("kept", 16));
+		ASSERT_EQ(0, stat("/dev/kvbm/kept", &now));
+		EXPECT_EQ(major(st.st_rdev), major(now.st_rdev));
+		EXPECT_NE(st.st_rdev, now.st_rdev);
+		EXPECT_EQ(-ENXIO, kvbm_open(NODE));
 		ASSERT_EQ(0, unload());
 	}
 	/* Parameters at load time. */

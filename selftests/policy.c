@@ -666,7 +666,7 @@ TEST(policy_names)
 	memset(c.policy, 'l', sizeof(c.policy));
 	EXPECT_EQ(-EINVAL, kt_store_make(&c));
 
-	fd = open("/sys/class/kvbm/control/policies", O_RDONLY);
+	fd = open("/sys/class/kvbm/kvbm-control/policies", O_RDONLY);
 	ASSERT_GE(fd, 0);
 	EXPECT_GT(read(fd, all, sizeof(all) - 1), 0);
 	for (i = 0; i < ARRAY_SIZE(names); i++)

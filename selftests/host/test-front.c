@@ -12,6 +12,7 @@
 #include <linux/slab.h>
 #include "host.h"
 #include "host_vfs.h"
+#include "file.h"
 
 #include "host_harness.h"
 
@@ -185,9 +186,9 @@ TEST_F(front, round_trip)
 	EXPECT_EQ(8, match(self->fd, 9, self->h, self->ids));
 	EXPECT_EQ(-EBUSY, destroy("a", 0));
 	EXPECT_EQ(-EBUSY, host_rmmod());
-	EXPECT_GT(host_sysfs_read("a", NULL, "policy", page), 0);
+	EXPECT_GT(host_sysfs_read("kvbm-a", NULL, "policy", page), 0);
 	EXPECT_STREQ(page, "lru\n");
-	EXPECT_GT(host_sysfs_read("a", "stats", "match_blocks_returned", page),
+	EXPECT_GT(host_sysfs_read("kvbm-a", "stats", "match_blocks_returned", page),
 		  0);
 	EXPECT_STREQ(page, "8\n");
 	/* Held blocks come back at close: the fixture looks. */
@@ -589,7 +590,7 @@ static void *administrator(void *arg)
 			}
 			host_close(fd);
 		}
-		host_sysfs_read("a", "stats", "evictions", page);
+		host_sysfs_read("kvbm-a", "stats", "evictions", page);
 		usleep(1000);
 		if (i % 16 == 15) {
 			destroy("a", KVBM_DESTROY_FORCE);
@@ -655,6 +656,46 @@ TEST_F(front, waiting)
 	host_set_signal(true, true);
 	EXPECT_EQ(-EINTR, alloc(self->fd, 10, more, KVBM_ALLOC_WAIT, ~0ULL));
 	host_set_signal(false, false);
+}
+
+/* More stores than a major has minors, and one incarnation after another. */
+TEST(device_numbers)
+{
+	const u32 rows = 2, per_major = (1U << MINORBITS) - 1;
+	dev_t first, last = 0, devt;
+	u32 i;
+
+	host_forget_numbers();
+	ASSERT_EQ(0, host_insmod());
+	ASSERT_EQ(0, kvbm_number_new(&first));
+	EXPECT_EQ(MKDEV(384, 1), first);
+	last = first;
+	for (i = 1; i < per_major * rows; i++) {
+		ASSERT_EQ(0, kvbm_number_new(&devt));
+		ASSERT_GT(devt, last);
+		ASSERT_NE(0, MINOR(devt));
+		last = devt;
+	}
+	EXPECT_EQ(MKDEV(385, per_major), last);
+	ASSERT_EQ(0, host_rmmod());
+	/* Both are used up. */
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, host_insmod());
+		ASSERT_EQ(0, kvbm_number_new(&devt));
+		EXPECT_EQ(386, MAJOR(devt));
+		EXPECT_EQ(i ? i * 4096 : 1, MINOR(devt));
+		ASSERT_EQ(0, host_rmmod());
+	}
+	/* Nothing given, nothing taken. */
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, host_insmod());
+		ASSERT_EQ(0, host_rmmod());
+	}
+	ASSERT_EQ(0, host_insmod());
+	ASSERT_EQ(0, kvbm_number_new(&devt));
+	EXPECT_EQ(MKDEV(386, 3 * 4096), devt);
+	ASSERT_EQ(0, host_rmmod());
+	host_forget_numbers();
 }
 
 TEST_HARNESS_MAIN

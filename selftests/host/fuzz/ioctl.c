@@ -611,6 +611,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	destroy_rest(&w);
 	host_close(w.fd[0]);
 	WALK_CHECK(!host_rmmod(), "module is in use");
+	host_forget_numbers();
 	host_mem_limit(0);
 	host_fault_clear();
 	host_drain();

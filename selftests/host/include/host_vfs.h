@@ -15,7 +15,10 @@
 int host_insmod(void);
 int host_rmmod(void);
 
-/* Opens the device @name. Permissions are not looked at. */
+/* What insmod would never meet: forgets device numbers that were claimed. */
+void host_forget_numbers(void);
+
+/* Opens /dev/kvbm/@name, to read and write. The node's permissions are not looked at. */
 int host_open(const char *name);
 /* close(2), dup(2): the last close of a file releases it. */
 int host_close(int fd);

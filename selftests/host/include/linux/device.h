@@ -23,6 +23,8 @@ struct device {
 	struct kref ref;
 	struct list_head list;
 	char *name;
+	char *node;
+	struct kobject kobj;
 	struct class *class;
 	const struct device_type *type;
 	dev_t devt;
@@ -39,6 +41,12 @@ struct device_attribute {
 			 const char *buf, size_t count);
 };
 
+#define __ATTR(_name, _mode, _show, _store)                            \
+	{                                                              \
+		.attr = { .name = #_name, .mode = (_mode) },           \
+		.show = _show,                                         \
+		.store = _store,                                       \
+	}
 #define DEVICE_ATTR_RO(_name)                                          \
 	struct device_attribute dev_attr_##_name = {                   \
 		.attr = { .name = #_name, .mode = 0444 },              \

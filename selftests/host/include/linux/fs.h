@@ -19,6 +19,9 @@
 #include <linux/string.h>
 #include <linux/sched.h>
 
+#define FMODE_READ	1U
+#define FMODE_WRITE	2U
+
 struct file;
 struct inode;
 struct io_uring_cmd;
@@ -70,8 +73,10 @@ struct file {
 loff_t noop_llseek(struct file *file, loff_t off, int whence);
 long compat_ptr_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
-int alloc_chrdev_region(dev_t *dev, unsigned int first, unsigned int count,
-			const char *name);
+/* Dynamic majors, from above. */
+#define CHRDEV_MAJOR_DYN_EXT_START	511
+#define CHRDEV_MAJOR_DYN_EXT_END	384
+int register_chrdev_region(dev_t from, unsigned int count, const char *name);
 void unregister_chrdev_region(dev_t dev, unsigned int count);
 
 #endif

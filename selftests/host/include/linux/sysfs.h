@@ -3,18 +3,30 @@
 #define HOST_LINUX_SYSFS_H
 
 #include <linux/kernel.h>
+#include <linux/uidgid.h>
 struct attribute {
 	const char *name;
 	umode_t mode;
 };
 
-struct kobject;
+struct kobject {
+	kuid_t uid;
+	kgid_t gid;
+};
+
+static inline void kobject_put(struct kobject *kobj)
+{
+}
+
 struct attribute_group {
 	const char *name;
 	umode_t (*is_visible)(struct kobject *kobj, struct attribute *a, int n);
 	struct attribute **attrs;
 };
 
+int sysfs_groups_change_owner(struct kobject *kobj,
+			      const struct attribute_group **groups,
+			      kuid_t uid, kgid_t gid);
 int sysfs_emit(char *buf, const char *fmt, ...) __printf(2, 3);
 int sysfs_emit_at(char *buf, int at, const char *fmt, ...) __printf(3, 4);
 

@@ -19,12 +19,14 @@ struct xa_limit {
 #define xa_limit_32b XA_LIMIT(0, UINT_MAX)
 #define DEFINE_XARRAY_ALLOC1(name) \
 	struct xarray name = { .entries = LIST_HEAD_INIT(name.entries) }
+#define DEFINE_XARRAY(name) DEFINE_XARRAY_ALLOC1(name)
 #define DEFINE_XARRAY_ALLOC(name) DEFINE_XARRAY_ALLOC1(name)
 
 int xa_alloc_cyclic(struct xarray *xa, u32 *id, void *entry,
 		    struct xa_limit limit, u32 *next, gfp_t gfp);
 int xa_alloc(struct xarray *xa, u32 *id, void *entry, struct xa_limit limit,
 	     gfp_t gfp);
+int xa_insert(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp);
 void *xa_load(struct xarray *xa, unsigned long index);
 void *xa_erase(struct xarray *xa, unsigned long index);
 void xa_destroy(struct xarray *xa);

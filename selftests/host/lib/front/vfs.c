@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Character devices, open files and attributes in one process; host_vfs.h. */
 #include <stdarg.h>
+#include <stdlib.h>
 
 #include <linux/anon_inodes.h>
 #include <linux/cdev.h>
@@ -87,6 +88,8 @@ struct file *anon_inode_getfile(const char *name,
 	if (!file)
 		return ERR_PTR(-ENOMEM);
 	file->f_flags = flags;
+	file->f_mode = ((flags & O_ACCMODE) != O_WRONLY ? FMODE_READ : 0) |
+		       ((flags & O_ACCMODE) != O_RDONLY ? FMODE_WRITE : 0);
 	file->private_data = priv;
 	return file;
 }
@@ -128,26 +131,65 @@ static DEFINE_MUTEX(devices_lock);
 static LIST_HEAD(devices);
 static LIST_HEAD(cdevs);
 
-int alloc_chrdev_region(dev_t *dev, unsigned int first, unsigned int count,
-			const char *name)
+/* Claimed numbers of one major; they outlive the module. */
+struct region {
+	struct list_head link;
+	dev_t from;
+	unsigned int count;
+};
+
+static LIST_HEAD(regions);
+
+int register_chrdev_region(dev_t from, unsigned int count, const char *name)
 {
-	/* The kernel allocates here too. */
-	void *p = kmalloc(64, GFP_KERNEL);
+	struct region *new, *r;
+	void *p = kmalloc(sizeof(*new), GFP_KERNEL);
 
 	if (!p)
 		return -ENOMEM;
+	/* What stays when the module goes is not its memory. */
 	kfree(p);
-	*dev = MKDEV(240, first);
+	new = malloc(sizeof(*new));
+	mutex_lock(&devices_lock);
+	list_for_each_entry(r, &regions, link)
+		if (from < r->from + r->count && r->from < from + count) {
+			mutex_unlock(&devices_lock);
+			free(new);
+			return -EBUSY;
+		}
+	*new = (struct region){ .from = from, .count = count };
+	list_add(&new->link, &regions);
+	mutex_unlock(&devices_lock);
 	return 0;
 }
 
-void unregister_chrdev_region(dev_t dev, unsigned int count)
+void unregister_chrdev_region(dev_t from, unsigned int count)
 {
+	struct region *r;
+
+	mutex_lock(&devices_lock);
+	list_for_each_entry(r, &regions, link)
+		if (r->from == from && r->count == count) {
+			list_del(&r->link);
+			free(r);
+			break;
+		}
+	mutex_unlock(&devices_lock);
 }
 
-void cdev_init(struct cdev *cdev, const struct file_operations *fops)
+void host_forget_numbers(void)
 {
-	*cdev = (struct cdev){ .ops = fops };
+	struct region *r, *next;
+
+	list_for_each_entry_safe(r, next, &regions, link) {
+		list_del(&r->link);
+		free(r);
+	}
+}
+
+struct cdev *cdev_alloc(void)
+{
+	return kzalloc(sizeof(struct cdev), GFP_KERNEL);
 }
 
 int cdev_add(struct cdev *cdev, dev_t dev, unsigned int count)
@@ -165,6 +207,7 @@ void cdev_del(struct cdev *cdev)
 	mutex_lock(&devices_lock);
 	list_del(&cdev->list);
 	mutex_unlock(&devices_lock);
+	kfree(cdev);
 }
 
 static const struct file_operations *fops_of(dev_t devt)
@@ -222,6 +265,7 @@ static void device_gone(struct kref *ref)
 
 	WARN_ON(dev->added);
 	kfree(dev->name);
+	kfree(dev->node);
 	dev->release(dev);
 }
 
@@ -262,7 +306,7 @@ int device_add(struct device *dev)
 			goto out;
 		}
 	}
-	kfree(node);
+	dev->node = node;
 	list_add_tail(&dev->list, &devices);
 	dev->added = true;
 	get_device(dev);
@@ -278,6 +322,15 @@ void device_del(struct device *dev)
 	dev->added = false;
 	mutex_unlock(&devices_lock);
 	put_device(dev);
+}
+
+int sysfs_groups_change_owner(struct kobject *kobj,
+			      const struct attribute_group **groups,
+			      kuid_t uid, kgid_t gid)
+{
+	kobj->uid = uid;
+	kobj->gid = gid;
+	return 0;
 }
 
 int sysfs_emit_at(char *buf, int at, const char *fmt, ...)
@@ -369,6 +422,7 @@ int host_rmmod(void)
 
 int host_open(const char *name)
 {
+	char path[64];
 	const struct file_operations *fops = NULL;
 	struct device *dev;
 	struct file *file;
@@ -378,12 +432,13 @@ int host_open(const char *name)
 	fd = get_unused_fd_flags(0);
 	if (fd < 0)
 		return fd;
+	snprintf(path, sizeof(path), "kvbm/%s", name);
 	mutex_lock(&devices_lock);
-	dev = find_device(name);
-	if (dev) {
-		devt = dev->devt;
-		fops = fops_of(devt);
-	}
+	list_for_each_entry(dev, &devices, list)
+		if (dev->node && !strcmp(dev->node, path)) {
+			devt = dev->devt;
+			fops = fops_of(devt);
+		}
 	mutex_unlock(&devices_lock);
 	if (!fops) {
 		err = -ENOENT;
@@ -394,6 +449,7 @@ int host_open(const char *name)
 		err = -ENFILE;
 		goto put_fd;
 	}
+	file->f_mode = FMODE_READ | FMODE_WRITE;
 	err = fops->open ? fops->open(file_inode(file), file) : 0;
 	if (err) {
 		/* One that was not opened is not released. */

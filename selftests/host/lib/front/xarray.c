@@ -5,7 +5,7 @@
 
 struct entry {
 	struct list_head link;
-	u32 index;
+	unsigned long index;
 	void *value;
 };
 
@@ -62,6 +62,26 @@ int xa_alloc(struct xarray *xa, u32 *id, void *entry, struct xa_limit limit,
 	int err = alloc_from(xa, id, entry, limit, limit.min, gfp);
 
 	return err < 0 ? err : 0;
+}
+
+int xa_insert(struct xarray *xa, unsigned long index, void *value, gfp_t gfp)
+{
+	struct entry *e = kmalloc(sizeof(*e), gfp);
+	int err = -EBUSY;
+
+	if (!e)
+		return -ENOMEM;
+	spin_lock(&xa->xa_lock);
+	if (!find(xa, index)) {
+		e->index = index;
+		e->value = value;
+		list_add_tail(&e->link, &xa->entries);
+		e = NULL;
+		err = 0;
+	}
+	spin_unlock(&xa->xa_lock);
+	kfree(e);
+	return err;
 }
 
 void *xa_load(struct xarray *xa, unsigned long index)
