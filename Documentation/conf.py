@@ -13,7 +13,7 @@ def version_of(path):
 project = "kvbm"
 author = "The kvbm authors"
 copyright = "2026, " + author
-release = version = version_of("../module/main.c")
+release = version = version_of("../module/user/main.c")
 
 extensions = ["sphinx.ext.graphviz"]
 graphviz_output_format = "svg"

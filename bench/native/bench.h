@@ -12,7 +12,7 @@
 #include <linux/kernel.h>
 #include <linux/sched.h>
 #include "host.h"
-#include "kvbm.h"
+#include "core.h"
 #include "keys.h"
 
 #define BATCH_MAX	1024

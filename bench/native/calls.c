@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Operations as module/data.c does them for a system call: chunk by chunk, the
+ * Operations as module/user/data.c does them for a system call: chunk by chunk, the
  * arguments copied to the stack and the results copied out, with the string
  * instruction that the kernel copies user memory with on CPUs of today. What
  * this leaves out is the way into the kernel and back, and finding the driver:
@@ -115,7 +115,7 @@ void call_alloc(struct kvbm_session *ses, u32 n, u32 *ids,
 	CHECK(!kvbm_alloc_commit(&t));
 }
 
-#define REGISTER_CHUNK	(KVBM_CHUNK / 2)	/* as in module/data.c */
+#define REGISTER_CHUNK	(KVBM_CHUNK / 2)	/* as in module/user/data.c */
 
 void call_register(struct kvbm_session *ses, const struct kvbm_hash *hashes,
 		   u32 n, const u32 *uids, struct kvbm_registered *uout)

@@ -5,7 +5,7 @@
 #include <linux/mm.h>
 #include "evict.h"
 #include "host.h"
-#include "kvbm.h"
+#include "core.h"
 
 #include "host_harness.h"
 

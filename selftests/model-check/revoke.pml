@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * revoke.pml - a session's end against its calls: module/alloc.c, hold.c,
+ * revoke.pml - a session's end against its calls: module/core/alloc.c, match.c,
  * release.c, session.c
  *
  * One session, used by a thread that allocates and a thread that holds and

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slot.pml - the slot protocol of module/slot.h: holds without the store's lock
+ * slot.pml - the slot protocol of module/core/slot.h: holds without the store's lock
  * against release, eviction, registration and recycling
  *
  * A word is {generation, state, reset, refs}, changed by compare-and-swap. Each

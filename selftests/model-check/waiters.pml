@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * waiters.pml - the queue of allocations that wait: module/alloc.c, wait.c
+ * waiters.pml - the queue of allocations that wait: module/core/alloc.c, module/user/wait.c
  *
  * Three callers that wait, for 1 or 2 of 2 blocks, each give back what they got;
  * one caller that does not wait. A sleeper may time out or be killed at any

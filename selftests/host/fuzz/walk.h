@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <linux/kernel.h>
 #include "index.h"
-#include "evict_lineage.c"
+#include "lineage.c"
 #include "host.h"
 
 #define WALK_CHECK(cond, fmt, ...) do {					\

@@ -9,7 +9,7 @@
 #include <linux/string.h>
 #include "index.h"
 #include "sketch.h"
-#include "kvbm.h"
+#include "core.h"
 #include "host.h"
 
 #include "drive.h"

@@ -5,7 +5,7 @@
 #ifndef KVBM_EVICT_H
 #define KVBM_EVICT_H
 
-#include "kvbm.h"
+#include "core.h"
 
 extern const struct kvbm_evict_ops kvbm_evict_fifo;
 extern const struct kvbm_evict_ops kvbm_evict_lru;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * holds.c - a session's hold table: block id -> count
+ * hold_table.c - a session's hold table: block id -> count
  *
  * A row of pages, 512 counts each.  Pages are added before a count is needed and
  * freed when the session ends, so giving back never allocates.
@@ -13,7 +13,7 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
-#include "kvbm.h"
+#include "core.h"
 
 static u32 nr_pages(const struct kvbm_session *ses)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * hold.c - references to registered blocks: match, scan, upgrade, retain
+ * match.c - references to registered blocks: match, scan, upgrade, retain
  *
  * A session refers to a block once, however many holds it has: its second hold
  * moves a count in its own table.  The first takes a reference on the slot:

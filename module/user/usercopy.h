@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * args.h - how arguments travel: extensible structures, checked bit by bit
+ * usercopy.h - how arguments travel: extensible structures, checked bit by bit
  */
 #ifndef KVBM_ARGS_H
 #define KVBM_ARGS_H
 
 #include <linux/uaccess.h>
-#include "kvbm.h"
+#include "core.h"
 
 /*
  * What follows reads and writes element by element: at these sizes as fast as a

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * order.c - slots in order of arrival, some of them marked; first marked, O(1)
+ * queue.c - slots in order of arrival, some of them marked; first marked, O(1)
  *
  * Arrivals take the next place of a line of 3 * total + 64.  Long before its
  * end is reached, holes are closed by sliding: each arrival moves up to
@@ -13,7 +13,7 @@
  */
 #include <linux/bitops.h>
 #include <linux/prefetch.h>
-#include "order.h"
+#include "queue.h"
 
 #define SLIDE_STEPS	8
 #define SLIDE_AHEAD	24	/* entries to bring in before their turn */

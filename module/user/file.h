@@ -16,7 +16,7 @@
 #include <linux/kref.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
-#include "kvbm.h"
+#include "core.h"
 
 /**
  * struct kvbm_dev - a store as users know it

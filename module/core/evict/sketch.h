@@ -5,7 +5,7 @@
 #ifndef KVBM_SKETCH_H
 #define KVBM_SKETCH_H
 
-#include "kvbm.h"
+#include "core.h"
 
 u64 kvbm_sketch_need(u32 capacity);
 int kvbm_sketch_create(struct kvbm_store *st, u32 capacity);

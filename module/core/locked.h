@@ -6,7 +6,7 @@
 #ifndef KVBM_LOCKED_H
 #define KVBM_LOCKED_H
 
-#include "kvbm.h"
+#include "core.h"
 
 /**
  * struct kvbm_locked - does this chunk have the store's lock?

@@ -10,7 +10,7 @@
 #include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include "args.h"
+#include "usercopy.h"
 #include "file.h"
 
 /**

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * evict_lineage.c - only leaves are evicted: lineage, in tick or fifo order
+ * lineage.c - only leaves are evicted: lineage, in tick or fifo order
  *
  * Idle blocks form a forest by their lineage.  A block's node key is what its
  * children call it: its position and the low bits of its own hash.  Blocks
@@ -47,7 +47,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include "evict.h"
-#include "order.h"
+#include "queue.h"
 
 #define LIN_IN		BIT(0)	/* in the forest */
 #define LIN_IDLE	BIT(1)	/* inactive */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * order.h - slots in order of arrival, some of them marked; first marked, O(1)
+ * queue.h - slots in order of arrival, some of them marked; first marked, O(1)
  */
 #ifndef KVBM_ORDER_H
 #define KVBM_ORDER_H
 
 #include <linux/prefetch.h>
-#include "kvbm.h"
+#include "core.h"
 
 #define KVBM_ORDER_LEVELS	5
 #define KVBM_ORDER_RANKS	4

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * device.c - the directory of stores, and their nodes
+ * dev.c - the directory of stores, and their nodes
  *
  * Each named store has a device number that no other store ever had or will have
  * (number.c).  A node says no more than that number, and anybody who may make

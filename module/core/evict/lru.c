@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * evict_lru.c - fifo, lru and multi_lru: in order of becoming inactive
+ * lru.c - fifo, lru and multi_lru: in order of becoming inactive
  *
  * fifo and lru are the same order here: a block becomes inactive when its last
  * hold goes, so the first to become inactive is the least recently used.  Both
@@ -13,7 +13,7 @@
  */
 #include <linux/slab.h>
 #include "evict.h"
-#include "order.h"
+#include "queue.h"
 #include "sketch.h"
 
 static int order_policy_init(struct kvbm_store *st, u32 ranks)

@@ -9,7 +9,7 @@
 #define KVBM_TRACE_H
 
 #include <linux/tracepoint.h>
-#include "kvbm.h"
+#include "core.h"
 
 DECLARE_EVENT_CLASS(kvbm_block,
 	TP_PROTO(const struct kvbm_store *st, u32 block,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * kvbm.h - the core: stores, sessions and the operations on them
+ * core.h - the core: stores, sessions and the operations on them
  *
  * The core sees kernel pointers only: no __user, no struct file.  It builds in
  * user space too (selftests/host).
@@ -193,7 +193,7 @@ struct kvbm_store {
 	struct kvbm_reclaimed reclaimed;
 };
 
-/* The hold table: pages of counts, by block id; see holds.c. */
+/* The hold table: pages of counts, by block id; see hold_table.c. */
 #define KVBM_PAGE_COUNTS	512
 
 /* In a count: the block is this session's Mutable or Staged one. */
@@ -299,7 +299,7 @@ struct kvbm_step {
 
 int kvbm_session_ready(struct kvbm_session *ses, struct kvbm_step *step);
 
-/* hold.c: references to registered blocks */
+/* match.c: references to registered blocks */
 u32 kvbm_match_chunk(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n,
 		     u32 requested, struct kvbm_step *step);
 u32 kvbm_scan_chunk(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n,
@@ -359,7 +359,7 @@ void kvbm_waiters_wake(struct kvbm_session *ses);
 void kvbm_grant_work(struct work_struct *work);
 bool kvbm_poll_room(struct kvbm_session *ses);
 
-/* holds.c: the hold table */
+/* hold_table.c: the hold table */
 int kvbm_holds_init(struct kvbm_session *ses);
 int kvbm_holds_add_page(struct kvbm_session *ses, u32 id);
 void kvbm_holds_free(struct kvbm_session *ses);

@@ -13,7 +13,7 @@
 #include <linux/rcupdate.h>
 #include <linux/rhashtable.h>
 #include <linux/string.h>
-#include "kvbm.h"
+#include "core.h"
 
 /**
  * struct kvbm_index_secret - secrets of the hash function, drawn at module load

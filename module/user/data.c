@@ -15,7 +15,7 @@
  */
 #include <linux/sched/signal.h>
 #include <linux/wait_bit.h>
-#include "args.h"
+#include "usercopy.h"
 #include "file.h"
 #include "sketch.h"
 
