@@ -18,7 +18,7 @@ struct create_args {
 	struct kvbm_store_create c;
 	const char *name, *policy;
 	uint64_t blocks;
-	bool json;
+	bool has_frequency, json;
 };
 
 static void need_size(struct argp_state *state, const char *what,
@@ -38,11 +38,23 @@ static uint32_t need_u32(struct argp_state *state, const char *what,
 	return value;
 }
 
+static void set_policy(struct argp_state *state, const char *arg)
+{
+	const char *like = policy_like(arg);
+
+	if (!policy_known(arg))
+		argp_error(state, "--policy: no policy '%s'%s%s%s: there are %s",
+			   arg, like ? " (" : "", like ? like : "",
+			   like ? "?)" : "", policy_list());
+}
+
 static void set_frequency(struct argp_state *state, const char *arg,
 			  uint32_t *capacity)
 {
 	if (!arg || !strcmp(arg, "default"))
 		*capacity = KVBM_FREQ_DEFAULT;
+	else if (!strcmp(arg, "none"))
+		*capacity = 0;
 	else if (!strcmp(arg, "small"))
 		*capacity = KVBM_FREQ_SMALL;
 	else if (!strcmp(arg, "large"))
@@ -92,6 +104,18 @@ static uint32_t mode_bits(struct argp_state *state, const char *arg)
 	return mode;
 }
 
+/* What only the whole command line tells. */
+static void check_policy(struct argp_state *state,
+			 const struct create_args *args)
+{
+	bool multi_lru = args->policy && !strcmp(args->policy, "multi_lru");
+
+	if (args->c.thresholds[0] && !multi_lru)
+		argp_error(state, "only policy multi_lru has thresholds");
+	if (multi_lru && args->has_frequency && !args->c.freq_capacity)
+		argp_error(state, "policy multi_lru needs frequency tracking");
+}
+
 static error_t parse_create(int key, char *arg, struct argp_state *state)
 {
 	struct create_args *args = state->input;
@@ -112,6 +136,7 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 				   KVBM_MAX_BLOCK_SIZE);
 		return 0;
 	case 'p':
+		set_policy(state, arg);
 		args->policy = arg;
 		return 0;
 	case 'd':
@@ -127,6 +152,7 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'f':
 		set_frequency(state, arg, &c->freq_capacity);
+		args->has_frequency = true;
 		return 0;
 	case 't':
 		set_thresholds(state, arg, c->thresholds);
@@ -164,6 +190,7 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 			argp_error(state, "the store's name is missing");
 		if (!args->blocks)
 			argp_error(state, "--blocks is missing");
+		check_policy(state, args);
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -184,7 +211,7 @@ static const struct argp_option create_options[] = {
 	  "Blocks do not stay idle after their last release, by default of the store",
 	  0 },
 	{ "frequency", 'f', "CAPACITY", OPTION_ARG_OPTIONAL,
-	  "Track how often hashes are used: small (2^18), default (2^21), large (2^24) or a number; multi_lru always does",
+	  "Track how often hashes are used: none, small (2^18), default (2^21), large (2^24) or a number; multi_lru always does",
 	  0 },
 	{ "thresholds", 't', "A,B,C", 0,
 	  "Frequencies that divide multi_lru's lists (default: 3,8,15)", 0 },
@@ -198,16 +225,6 @@ static const struct argp_option create_options[] = {
 	OPTION_JSON,
 	{ 0 }
 };
-
-static bool policy_known(const char *policy)
-{
-	const char *known;
-
-	for (unsigned int i = 0; policy && (known = kvbm_policy_name(i)); i++)
-		if (!strcmp(policy, known))
-			return true;
-	return !policy;
-}
 
 static int create_failed(const struct create_args *args, int err)
 {
@@ -224,14 +241,8 @@ static int create_failed(const struct create_args *args, int err)
 		return fail("cannot create store '%s': the module's limit on blocks is reached",
 			    args->name);
 	case EINVAL:
-		if (args->c.thresholds[0] && strcmp(args->c.policy, "multi_lru"))
-			return fail("only policy multi_lru has thresholds");
-		return fail("cannot create store '%s': the module refuses %s '%s'",
-			    args->name,
-			    policy_known(args->policy) ? "the name" :
-							 "the policy",
-			    policy_known(args->policy) ? args->name :
-							 args->policy);
+		return fail("cannot create store '%s': the module refuses this name or these options",
+			    args->name);
 	default:
 		return fail_request(args->name, err, "cannot create store '%s'",
 				    args->name);

@@ -275,7 +275,6 @@ static int interactive(struct top *top, int control)
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct top *top = state->input;
-	char *end;
 
 	switch (key) {
 	case 'b':
@@ -284,9 +283,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--batch: how many times?");
 		return 0;
 	case 'd':
-		/* strtod() would take blanks, signs, "nan" and "0x1p3", too. */
-		top->delay = strtod(arg, &end);
-		if (arg[strspn(arg, "0123456789.")] || *end || !(top->delay >= 0.1 && top->delay <= 3600))
+		if (!parse_real(arg, &top->delay) || top->delay < 0.1 ||
+		    top->delay > 3600)
 			argp_error(state, "--delay: 0.1 to 3600 seconds expected");
 		return 0;
 	case ARGP_KEY_ARGS:

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* Opening things, telling why it failed, reading arguments. */
-#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -113,97 +112,6 @@ int open_store(const char *name)
 	else
 		fail_request(name, fd, "cannot open store '%s'", name);
 	return -1;
-}
-
-/* The digits of a number that begins at @s; what follows them, or NULL. */
-static const char *read_digits(const char *s, unsigned int base,
-			       uint64_t *value)
-{
-	uint64_t v = 0;
-
-	if (!(*s >= '0' && (unsigned int)(*s - '0') < base))
-		return NULL;
-	for (; *s >= '0' && (unsigned int)(*s - '0') < base; s++)
-		if (__builtin_mul_overflow(v, base, &v) ||
-		    __builtin_add_overflow(v, *s - '0', &v))
-			return NULL;
-	*value = v;
-	return s;
-}
-
-bool parse_number(const char *s, uint64_t max, uint64_t *value)
-{
-	uint64_t v;
-
-	s = read_digits(s, 10, &v);
-	if (!s || *s || v > max)
-		return false;
-	*value = v;
-	return true;
-}
-
-bool parse_octal(const char *s, uint64_t max, uint64_t *value)
-{
-	uint64_t v;
-
-	s = read_digits(s, 8, &v);
-	if (!s || *s || v > max)
-		return false;
-	*value = v;
-	return true;
-}
-
-bool parse_size(const char *s, uint64_t max, uint64_t *value)
-{
-	int shift = 0;
-	uint64_t v;
-
-	s = read_digits(s, 10, &v);
-	if (!s)
-		return false;
-	switch (*s) {
-	case 'G':
-	case 'g':
-		shift += 10;
-		/* fall through */
-	case 'M':
-	case 'm':
-		shift += 10;
-		/* fall through */
-	case 'K':
-	case 'k':
-		shift += 10;
-		s++;
-	}
-	if (*s || v > max >> shift)
-		return false;
-	*value = v << shift;
-	return true;
-}
-
-bool parse_thresholds(const char *s, __u32 thresholds[3])
-{
-	uint64_t t[3];
-
-	for (int i = 0; i < 3; i++) {
-		s = read_digits(s, 10, &t[i]);
-		if (!s || *s++ != (i < 2 ? ',' : '\0') || t[i] > 15 ||
-		    t[i] <= (i ? t[i - 1] : 0))
-			return false;
-	}
-	for (int i = 0; i < 3; i++)
-		thresholds[i] = t[i];
-	return true;
-}
-
-bool parse_hex64(const char *s, uint64_t *value)
-{
-	size_t len = strlen(s);
-
-	if (!len || len > 16 || strspn(s, "0123456789abcdefABCDEF") != len)
-		return false;
-	*value = strtoull(s, NULL, 16);
-	return true;
 }
 
 bool parse_hash(const char *s, struct kvbm_hash *hash)

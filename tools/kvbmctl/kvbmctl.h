@@ -11,6 +11,8 @@
 #include <json-c/json.h>
 #include <kvbm.h>
 
+#include "../common/parse.h"
+
 /* Exit statuses, as the man page tells them. */
 enum {
 	STATUS_OK = 0,
@@ -43,21 +45,8 @@ int open_store(const char *name);
  * Arguments.
  */
 
-/*
- * Each is the whole word, without sign, blanks or prefix, or it is refused; so
- * is what exceeds @max.
- */
-
-/* A decimal number. */
-bool parse_number(const char *s, uint64_t max, uint64_t *value);
-/* A decimal number; K, M, G or k, m, g (1024) may follow. */
-bool parse_size(const char *s, uint64_t max, uint64_t *value);
-bool parse_octal(const char *s, uint64_t max, uint64_t *value);
-/* Three ascending numbers from 1 to 15, joined by commas. */
-bool parse_thresholds(const char *s, __u32 thresholds[3]);
 /* HI:LO */
 bool parse_hash(const char *s, struct kvbm_hash *hash);
-bool parse_hex64(const char *s, uint64_t *value);
 
 /* Hashes among @argc words: HI:LO, or HI and LO, or with commas. */
 struct hash_list {

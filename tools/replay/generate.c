@@ -33,6 +33,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
 #include "trace.h"
 
 #define MAX_INPUT	126000U		/* tokens of one prompt [M] */
@@ -40,6 +41,7 @@
 #define DOCUMENTS	100U
 #define DOCUMENT_SHARE	0.06		/* of conversations [M] */
 #define MEAN_TURNS	1.49		/* of a conversation [M] */
+#define MEAN_BLOCKS	26U		/* of a request that comes of all this */
 
 /* xoshiro256** by Blackman and Vigna, seeded by splitmix64. */
 struct random {
@@ -337,6 +339,11 @@ int trace_generate(struct trace *trace, const struct generator *gen)
 	    !(gen->zipf >= 0))
 		return -EINVAL;
 
+	/* Known beforehand, nearly: better now than after minutes. */
+	if (enough_memory("the trace",
+			  gen->requests * (sizeof(struct request) +
+					   MEAN_BLOCKS * sizeof(uint64_t))))
+		return -ENOMEM;
 	seed_random(&m.random, gen->seed);
 	m.prompts = calloc(gen->prompts, sizeof(*m.prompts));
 	m.heap = calloc(gen->requests + 1, sizeof(*m.heap));

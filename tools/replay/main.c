@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* kvbm-replay: options. */
 #include <argp.h>
-#include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/parse.h"
 #include "replay.h"
 
 #define DEFAULT_BLOCKS	10000U
@@ -37,13 +36,13 @@ enum key {
 
 static const struct argp_option option_list[] = {
 	{ NULL, 0, NULL, 0, "Store", 1 },
-	{ "blocks", KEY_BLOCKS, "N", 0, "blocks of all pools together (default 10000)", 0 },
+	{ "blocks", KEY_BLOCKS, "N", 0, "blocks of all pools together, up to 16M (default 10000)", 0 },
 	{ "policy", KEY_POLICY, "NAME", 0, "fifo, lru, multi_lru, lineage_tick (default) or lineage_fifo", 0 },
 	{ "thresholds", KEY_THRESHOLDS, "A,B,C", 0, "of multi_lru (default 3,8,15)", 0 },
 	{ "frequency", KEY_FREQUENCY, "SIZE", 0, "frequency tracking: none, small, default, large, or a capacity (default: only for multi_lru)", 0 },
 	{ "duplicates", KEY_DUPLICATES, "HOW", 0, "allow, or reject (default): what a registration of a hash comes to that another worker registered meanwhile", 0 },
 	{ "private-pools", KEY_PRIVATE, NULL, 0, "each worker has a pool of its own, of N / workers blocks", 0 },
-	{ "store", KEY_STORE, "NAME", 0, "use an existing store instead", 0 },
+	{ "store", KEY_STORE, "NAME", 0, "use an existing store, which must be as the other options say", 0 },
 	{ NULL, 0, NULL, 0, "Replay", 2 },
 	{ "workers", KEY_WORKERS, "N", 0, "processes, each with its own session (default 1)", 0 },
 	{ "inflight", KEY_INFLIGHT, "N", 0, "requests whose blocks a worker keeps held (default 1)", 0 },
@@ -69,12 +68,9 @@ static const struct argp_option option_list[] = {
 static uint64_t whole(struct argp_state *state, const char *arg,
 		      const char *what, uint64_t min, uint64_t max)
 {
-	unsigned long long n;
-	char *end;
+	uint64_t n = 0;
 
-	errno = 0;
-	n = strtoull(arg, &end, 10);
-	if (errno || end == arg || *end || strchr(arg, '-') || n < min || n > max)
+	if (!parse_number(arg, max, &n) || n < min)
 		argp_error(state, "%s: '%s' is not a number from %llu to %llu",
 			   what, arg, (unsigned long long)min,
 			   (unsigned long long)max);
@@ -84,12 +80,9 @@ static uint64_t whole(struct argp_state *state, const char *arg,
 static double real(struct argp_state *state, const char *arg, const char *what,
 		   double min)
 {
-	char *end;
-	double x;
+	double x = 0;
 
-	errno = 0;
-	x = strtod(arg, &end);
-	if (errno || end == arg || *end || !isfinite(x) || x < min)
+	if (!parse_real(arg, &x) || x < min)
 		argp_error(state, "%s: '%s' is not a number from %g", what, arg,
 			   min);
 	return x;
@@ -117,26 +110,44 @@ static void kill_when(struct argp_state *state, char *arg, struct options *o)
 		o->kill_percent = real(state, arg, "--kill-worker-at", 0);
 		if (o->kill_percent > 100)
 			argp_error(state, "--kill-worker-at: above 100 %%");
-		o->kill_at = 1;		/* until the trace is there */
+		o->kill_at = 0;
 	} else {
+		o->kill_percent = -1;
 		o->kill_at = whole(state, arg, "--kill-worker-at", 1,
 				   SIZE_MAX / 2);
 	}
 }
 
-static void thresholds(struct argp_state *state, const char *arg,
-		       struct options *o)
+static void policy(struct argp_state *state, const char *arg, struct options *o)
 {
-	uint32_t *t = o->create.thresholds;
-	char rest;
+	const char *like = policy_like(arg);
+	uint32_t size;
 
-	if (sscanf(arg, "%u,%u,%u%c", &t[0], &t[1], &t[2], &rest) != 3)
-		argp_error(state, "--thresholds: '%s' is not A,B,C", arg);
+	if (!policy_known(arg))
+		argp_error(state, "--policy: no policy '%s'%s%s%s: there are %s",
+			   arg, like ? " (" : "", like ? like : "",
+			   like ? "?)" : "", policy_list());
+	size = o->create.freq_capacity;
+	kvbm_store_create_policy(&o->create, arg);
+	/* What the user says of it counts, also before this. */
+	if (o->asked & ASKED_FREQUENCY)
+		o->create.freq_capacity = size;
+	o->asked |= ASKED_POLICY;
 }
 
 static error_t parse_generator(int key, char *arg, struct argp_state *state,
-			       struct generator *g)
+			       struct options *o)
 {
+	struct generator *g = &o->generator;
+
+	switch (key) {
+	case KEY_SEED:
+	case KEY_REQUESTS:
+	case KEY_RATE:
+	case KEY_PROMPTS:
+	case KEY_ZIPF:
+		o->making = true;
+	}
 	switch (key) {
 	case KEY_SEED:
 		g->seed = whole(state, arg, "--seed", 0, UINT64_MAX);
@@ -160,34 +171,56 @@ static error_t parse_generator(int key, char *arg, struct argp_state *state,
 
 static void check(struct argp_state *state, const struct options *o)
 {
+	bool multi_lru = !strcmp(o->create.policy, "multi_lru");
+	bool kills = o->kill_at || o->kill_percent >= 0;
+
+	if (o->show_wakeup && (o->store || o->trace || o->making ||
+			       o->private_pools || o->emit_trace || kills))
+		argp_error(state, "--show-wakeup makes a store of its own and replays nothing");
+	if (o->trace && o->making)
+		argp_error(state, "--seed, --requests, --rate, --prompts and --zipf are of a trace that is made, and exclude TRACE");
+	if (o->json && o->brief)
+		argp_error(state, "--json and --brief exclude each other");
+	if (o->asked & ASKED_THRESHOLDS && !multi_lru &&
+	    (!o->store || o->asked & ASKED_POLICY))
+		argp_error(state, "only policy multi_lru has thresholds");
+	if (o->asked & ASKED_FREQUENCY && multi_lru && !o->create.freq_capacity)
+		argp_error(state, "policy multi_lru needs frequency tracking");
 	if (o->store && o->private_pools)
 		argp_error(state, "--store and --private-pools exclude each other");
 	if (o->private_pools && o->create.total_blocks < o->workers)
 		argp_error(state, "fewer blocks than private pools");
-	if (o->kill_at && o->private_pools)
+	if (kills && o->private_pools)
 		argp_error(state, "--kill-worker-at wants one pool: a private one dies with its worker");
-	if (o->kill_at && o->workers < 2)
+	if (kills && o->workers < 2)
 		argp_error(state, "--kill-worker-at wants --workers of 2 or more");
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct options *o = state->input;
+	uint64_t size = 0;
 
 	switch (key) {
 	case KEY_BLOCKS:
-		o->create.total_blocks = whole(state, arg, "--blocks", 1,
-					       KVBM_MAX_BLOCKS);
+		if (!parse_size(arg, KVBM_MAX_BLOCKS, &size) || !size)
+			argp_error(state, "--blocks: '%s' is not a number from 1 to %u",
+				   arg, KVBM_MAX_BLOCKS);
+		o->create.total_blocks = size;
+		o->asked |= ASKED_BLOCKS;
 		break;
 	case KEY_POLICY:
-		if (kvbm_store_create_policy(&o->create, arg))
-			argp_error(state, "--policy: '%s' is too long", arg);
+		policy(state, arg, o);
 		break;
 	case KEY_THRESHOLDS:
-		thresholds(state, arg, o);
+		if (!parse_thresholds(arg, o->create.thresholds))
+			argp_error(state, "--thresholds: '%s' is not three ascending numbers from 1 to 15, like 3,8,15",
+				   arg);
+		o->asked |= ASKED_THRESHOLDS;
 		break;
 	case KEY_FREQUENCY:
 		o->create.freq_capacity = frequency(state, arg);
+		o->asked |= ASKED_FREQUENCY;
 		break;
 	case KEY_DUPLICATES:
 		if (strcmp(arg, "allow") == 0)
@@ -243,21 +276,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		check(state, o);
 		break;
 	default:
-		return parse_generator(key, arg, state, &o->generator);
+		return parse_generator(key, arg, state, o);
 	}
 	return 0;
-}
-
-static int get_trace(struct options *o, struct trace *trace)
-{
-	int ret;
-
-	if (o->trace)
-		return trace_load(trace, o->trace, o->limit);
-	if (o->limit && o->limit < o->generator.requests)
-		o->generator.requests = o->limit;
-	ret = trace_generate(trace, &o->generator);
-	return ret ? complain("cannot make a trace", ret) : 0;
 }
 
 int main(int argc, char **argv)
@@ -274,6 +295,7 @@ int main(int argc, char **argv)
 		.register_flags = KVBM_REGISTER_REJECT,
 		.workers = 1,
 		.inflight = 1,
+		.kill_percent = -1,
 	};
 	struct trace trace;
 	char version[64];
@@ -288,22 +310,13 @@ int main(int argc, char **argv)
 
 	if (options.show_wakeup)
 		return show_wakeup(&options);
+	if (!options.emit_trace)
+		return replay_run(&options);
 	if (get_trace(&options, &trace))
 		return 1;
-	if (options.kill_percent > 0) {
-		options.kill_at = trace.nr_requests * options.kill_percent / 100;
-		if (!options.kill_at)
-			options.kill_at = 1;
-	}
-	if (options.kill_at > trace.nr_requests) {
-		fprintf(stderr, "kvbm-replay: --kill-worker-at: the trace has only %zu requests\n",
-			trace.nr_requests);
-		ret = 1;
-	} else if (options.emit_trace) {
-		ret = trace_write(&trace, stdout) ? 1 : 0;
-	} else {
-		ret = replay_run(&options, &trace);
-	}
+	ret = trace_write(&trace, stdout);
+	if (ret)
+		complain("cannot write the trace", ret);
 	trace_free(&trace);
-	return ret;
+	return ret ? 1 : 0;
 }

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,14 +25,6 @@ struct crew {
 	uint32_t running;
 	bool failed;
 };
-
-void *shared_memory(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
 
 int complain(const char *what, int ret)
 {
@@ -60,28 +51,63 @@ int create_store(const struct kvbm_store_create *create)
 	return ret < 0 ? complain("cannot create the store", ret) : copy.fd;
 }
 
+/* A store that is there is what the user said it is, or nothing begins. */
+static bool as_asked(const struct options *o, const struct kvbm_store_info *info)
+{
+	const struct kvbm_store_create *c = &o->create;
+
+	if (o->asked & ASKED_POLICY &&
+	    strncmp(c->policy, info->policy, sizeof(info->policy)))
+		fprintf(stderr, "kvbm-replay: store %s has policy %.*s, not %s\n",
+			o->store, (int)sizeof(info->policy), info->policy,
+			c->policy);
+	else if (o->asked & ASKED_BLOCKS &&
+		 c->total_blocks != info->total_blocks)
+		fprintf(stderr, "kvbm-replay: store %s has %u blocks, not %u\n",
+			o->store, info->total_blocks, c->total_blocks);
+	else if (o->asked & ASKED_THRESHOLDS &&
+		 memcmp(c->thresholds, info->thresholds, sizeof(c->thresholds)))
+		fprintf(stderr, "kvbm-replay: store %s has other thresholds\n",
+			o->store);
+	else if (o->asked & ASKED_FREQUENCY &&
+		 c->freq_capacity != info->freq_capacity)
+		fprintf(stderr, "kvbm-replay: store %s tracks frequencies with a capacity of %u, not %u\n",
+			o->store, info->freq_capacity, c->freq_capacity);
+	else
+		return true;
+	return false;
+}
+
+static int open_store(struct replay *r)
+{
+	struct kvbm_store_info info;
+	int fd, ret;
+
+	fd = kvbm_open(r->options->store);
+	if (fd < 0) {
+		fprintf(stderr, "kvbm-replay: store %s: %s\n",
+			r->options->store, strerror(-fd));
+		return fd;
+	}
+	ret = kvbm_store_info(fd, &info);
+	if (ret < 0)
+		return complain("store info", ret);
+	if (!as_asked(r->options, &info))
+		return -EINVAL;
+	r->nr_pools = 1;
+	r->pools[0] = fd;
+	r->pool_blocks[0] = info.total_blocks;
+	return 0;
+}
+
 static int open_pools(struct replay *r)
 {
 	const struct options *options = r->options;
-	struct kvbm_store_info info;
 	uint32_t i;
-	int fd, ret;
+	int fd;
 
-	if (options->store) {
-		fd = kvbm_open(options->store);
-		if (fd < 0) {
-			fprintf(stderr, "kvbm-replay: store %s: %s\n",
-				options->store, strerror(-fd));
-			return fd;
-		}
-		ret = kvbm_store_info(fd, &info);
-		if (ret < 0)
-			return complain("store info", ret);
-		r->nr_pools = 1;
-		r->pools[0] = fd;
-		r->pool_blocks[0] = info.total_blocks;
-		return 0;
-	}
+	if (options->store)
+		return open_store(r);
 
 	r->nr_pools = options->private_pools ? options->workers : 1;
 	for (i = 0; i < r->nr_pools; i++) {
@@ -166,6 +192,19 @@ static struct kvbm_hash *hash_trace(const struct trace *trace)
 		}
 	}
 	return hashes;
+}
+
+int get_trace(const struct options *o, struct trace *trace)
+{
+	struct generator g = o->generator;
+	int ret;
+
+	if (o->trace)
+		return trace_load(trace, o->trace, o->limit);
+	if (o->limit && o->limit < g.requests)
+		g.requests = o->limit;
+	ret = trace_generate(trace, &g);
+	return ret ? complain("cannot make a trace", ret) : 0;
 }
 
 static pid_t start_worker(const struct replay *r, uint32_t number)
@@ -316,7 +355,7 @@ static void reap(struct crew *crew, uint32_t workers, int flags)
 static int supervise(struct replay *r, struct crew *crew, struct killed *killed)
 {
 	bool show = isatty(STDERR_FILENO) && !r->options->quiet;
-	bool wanted = r->options->kill_at;
+	bool wanted = r->kill_at;
 	struct pollfd pipe = { .fd = r->kill_pipe[0], .events = POLLIN };
 	int ret = 0;
 	char byte;
@@ -354,7 +393,7 @@ static int run_workers(struct replay *r, struct killed *killed)
 
 	if (pipe2(r->kill_pipe, O_CLOEXEC))
 		return complain("pipe", -errno);
-	atomic_store(&r->shared->kill_pending, r->options->kill_at != 0);
+	atomic_store(&r->shared->kill_pending, r->kill_at != 0);
 	r->shared->start_ns = now_ns();
 	for (i = 0; i < r->options->workers; i++) {
 		crew.pid[i] = start_worker(r, i);
@@ -427,23 +466,62 @@ static int settle(const struct replay *r, const struct result *result)
 	return 0;
 }
 
-int replay_run(const struct options *options, const struct trace *trace)
+/*
+ * What the replay of a trace that is in memory needs besides.  No id is in
+ * flight twice, so those are bounded by the trace.
+ */
+static uint64_t memory_needed(const struct options *o, const struct trace *t)
 {
-	struct replay r = { .options = options, .trace = trace };
-	struct result *result;
+	uint64_t flying = (uint64_t)o->workers * o->inflight * t->max_blocks;
+
+	if (flying > t->nr_ids)
+		flying = t->nr_ids;
+	return t->nr_ids * sizeof(struct kvbm_hash) +
+	       t->nr_requests * sizeof(struct outcome) +
+	       flying * sizeof(uint32_t) +
+	       o->workers * worker_memory(o, t->max_blocks);
+}
+
+/* When to kill, now that it is known how many requests there are. */
+static int set_kill(struct replay *r)
+{
+	const struct options *o = r->options;
+	size_t nr = r->trace->nr_requests;
+
+	r->kill_at = o->kill_at;
+	if (o->kill_percent >= 0) {
+		r->kill_at = nr * o->kill_percent / 100;
+		if (!r->kill_at)
+			r->kill_at = 1;
+	}
+	if (r->kill_at <= nr)
+		return 0;
+	fprintf(stderr, "kvbm-replay: --kill-worker-at: the trace has only %zu requests\n",
+		nr);
+	return -EINVAL;
+}
+
+/* The store comes first: it is there at once, and a trace may be long. */
+int replay_run(const struct options *options)
+{
+	struct trace trace = { .nr_requests = 0 };
+	struct replay r = { .options = options, .trace = &trace };
+	struct result *result = calloc(1, sizeof(*result));
 	int ret = 1;
 
-	r.hashes = hash_trace(trace);
-	r.outcomes = shared_memory((trace->nr_requests + 1) *
+	if (open_pools(&r) || get_trace(options, &trace) || set_kill(&r) ||
+	    enough_memory("this replay", memory_needed(options, &trace)))
+		goto out;
+	r.hashes = hash_trace(&trace);
+	r.outcomes = shared_memory((trace.nr_requests + 1) *
 				   sizeof(*r.outcomes));
 	r.shared = shared_memory(sizeof(*r.shared));
-	result = calloc(1, sizeof(*result));
 	if (!r.hashes || !r.outcomes || !r.shared || !result) {
 		complain("replay", -ENOMEM);
-		return 1;
+		goto out;
 	}
 
-	if (open_pools(&r) || take_stock(&r, &result->before) ||
+	if (take_stock(&r, &result->before) ||
 	    run_workers(&r, &result->killed) || take_stock(&r, &result->after))
 		goto out;
 	sum_up(&r, result);
@@ -457,5 +535,6 @@ int replay_run(const struct options *options, const struct trace *trace)
 out:
 	free(result);
 	free((void *)r.hashes);
+	trace_free(&trace);
 	return ret;
 }

@@ -7,7 +7,7 @@
  *   replay.c	the parent: stores, workers, the kill, the final accounts
  *   worker.c	one worker: what an engine does with each request
  *   report.c	the summary		hist.c			latencies
- *   wakeup.c	--show-wakeup
+ *   wakeup.c	--show-wakeup		memory.c	is there enough of it
  */
 #ifndef REPLAY_H
 #define REPLAY_H
@@ -21,9 +21,16 @@
 #include <kvbm.h>
 
 #include "hist.h"
+#include "memory.h"
 #include "trace.h"
 
 #define MAX_WORKERS	64U
+
+/* What the user asked of a store; an existing one must be so. */
+#define ASKED_BLOCKS		0x1U
+#define ASKED_POLICY		0x2U
+#define ASKED_THRESHOLDS	0x4U
+#define ASKED_FREQUENCY		0x8U
 
 /**
  * struct options - what the user asked for
@@ -31,17 +38,19 @@
  * @store: name of an existing store, NULL to create an anonymous one
  * @generator: the trace to make
  * @create: the store to create; @create.total_blocks for all pools together
+ * @asked: ASKED_*: what of @create the user gave
  * @limit: requests to replay, 0 for all
  * @workers: processes
  * @inflight: requests whose blocks a worker keeps held
  * @register_flags: KVBM_REGISTER_ALLOW or KVBM_REGISTER_REJECT
  * @speed: 1 for the trace's own, 10 for ten times as fast, 0 for no pauses
- * @kill_at: kill a worker at this request (from 1), 0 for no kill
- * @kill_percent: the same in percent of the trace, or 0
+ * @kill_at: kill a worker at this request (from 1), 0 for no kill or a percentage
+ * @kill_percent: the same in percent of the trace, or negative
  * @private_pools: give each worker a pool of its own
  * @json: summary as JSON
  * @brief: summary in one line
  * @quiet: no progress
+ * @making: an option of the trace to make was given
  * @emit_trace: write the trace and stop
  * @show_wakeup: show a waiting allocation and stop
  */
@@ -50,6 +59,7 @@ struct options {
 	const char *store;
 	struct generator generator;
 	struct kvbm_store_create create;
+	uint32_t asked;
 	size_t limit;
 	uint32_t workers;
 	uint32_t inflight;
@@ -61,6 +71,7 @@ struct options {
 	bool json;
 	bool brief;
 	bool quiet;
+	bool making;
 	bool emit_trace;
 	bool show_wakeup;
 };
@@ -136,6 +147,7 @@ struct shared {
  * @nr_pools: 1, or one for each worker
  * @pools: a session of each pool, the parent's
  * @pool_blocks: blocks of each pool
+ * @kill_at: kill a worker at this request (from 1), 0 for no kill
  * @kill_pipe: written to when it is time to kill a worker
  */
 struct replay {
@@ -147,6 +159,7 @@ struct replay {
 	uint32_t nr_pools;
 	int pools[MAX_WORKERS];
 	uint32_t pool_blocks[MAX_WORKERS];
+	size_t kill_at;
 	int kill_pipe[2];
 };
 
@@ -230,17 +243,20 @@ static inline uint64_t now_ns(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
-/* Anonymous memory that forked processes share; NULL when there is none. */
-void *shared_memory(size_t size);
-
 /* Says on stderr what failed and what to do about it; returns @ret. */
 int complain(const char *what, int ret);
 
 /* Creates the anonymous store @create; its first session, or -errno, told. */
 int create_store(const struct kvbm_store_create *create);
 
+/* Reads or makes the trace; 0, or -errno and has told why. */
+int get_trace(const struct options *options, struct trace *trace);
+
+/* Bytes that a worker allocates before it begins, for requests of up to @max. */
+uint64_t worker_memory(const struct options *options, uint32_t max);
+
 /* Each returns an exit status. */
-int replay_run(const struct options *options, const struct trace *trace);
+int replay_run(const struct options *options);
 int worker_main(const struct replay *replay, uint32_t worker);
 int show_wakeup(const struct options *options);
 

@@ -145,7 +145,7 @@ void report_text(const struct replay *r, const struct result *result)
 
 static void add(struct json_object *object, const char *key, uint64_t n)
 {
-	json_object_object_add(object, key, json_object_new_int64(n));
+	json_object_object_add(object, key, json_object_new_uint64(n));
 }
 
 static void add_real(struct json_object *object, const char *key, double x)
@@ -268,7 +268,7 @@ void report_json(const struct replay *r, const struct result *result)
 	add_real(o, "blocks_per_second", result->accesses / result->seconds);
 	for (w = 0; w < r->options->workers; w++)
 		json_object_array_add(workers,
-				      json_object_new_int64(result->by_worker[w]));
+				      json_object_new_uint64(result->by_worker[w]));
 	json_object_object_add(o, "requests_by_worker", workers);
 	json_object_object_add(o, "calls", json_calls(result));
 	if (result->killed.done)

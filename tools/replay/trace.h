@@ -15,7 +15,7 @@
 
 /**
  * struct request - one request of a trace
- * @timestamp: arrival in ms since the trace began
+ * @timestamp: arrival in ms, from a beginning of the trace's own
  * @first: index of its first id in the trace's @ids
  * @blocks: how many ids
  * @input_length: tokens

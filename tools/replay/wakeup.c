@@ -139,20 +139,20 @@ static void print_json(uint32_t blocks, uint32_t wanted,
 {
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "blocks", json_object_new_int64(blocks));
-	json_object_object_add(o, "wanted", json_object_new_int64(wanted));
+	json_object_object_add(o, "blocks", json_object_new_uint64(blocks));
+	json_object_object_add(o, "wanted", json_object_new_uint64(wanted));
 	json_object_object_add(o, "slept_ns",
-			       json_object_new_int64(killed_ns -
+			       json_object_new_uint64(killed_ns -
 						     scene->asked_ns));
 	json_object_object_add(o, "kill_to_granted_ns",
-			       json_object_new_int64(scene->granted_ns -
+			       json_object_new_uint64(scene->granted_ns -
 						     killed_ns));
 	json_object_object_add(o, "kill_to_reaped_ns",
-			       json_object_new_int64(reaped_ns - killed_ns));
-	json_object_object_add(o, "reset", json_object_new_int64(counts->reset));
+			       json_object_new_uint64(reaped_ns - killed_ns));
+	json_object_object_add(o, "reset", json_object_new_uint64(counts->reset));
 	json_object_object_add(o, "inactive",
-			       json_object_new_int64(counts->inactive));
-	json_object_object_add(o, "total", json_object_new_int64(counts->total));
+			       json_object_new_uint64(counts->inactive));
+	json_object_object_add(o, "total", json_object_new_uint64(counts->total));
 	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
 	json_object_put(o);
 }

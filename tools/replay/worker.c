@@ -16,10 +16,13 @@
 /* How long to wait for blocks before a request is given up. */
 #define GIVE_UP_NS	(10ULL * 1000 * 1000 * 1000)
 
+/* Nobody waits longer for the next request: 30 years. */
+#define FOREVER_NS	1000000000000000000ULL
+
 /**
  * struct flight - a request whose blocks are held
  * @n: blocks
- * @ids: block ids, in the order of the chain
+ * @ids: block ids, in the order of the chain; NULL when nothing flies here
  */
 struct flight {
 	uint32_t n;
@@ -70,6 +73,16 @@ struct worker {
 	ret_;								\
 })
 
+uint64_t worker_memory(const struct options *options, uint32_t max)
+{
+	const struct worker *w = NULL;
+
+	return (uint64_t)options->inflight * sizeof(*w->flights) +
+	       (uint64_t)max * (sizeof(*w->where) + sizeof(*w->missing) +
+				sizeof(*w->fresh) + sizeof(*w->registered) +
+				sizeof(*w->reversed) + sizeof(*w->evicted));
+}
+
 static int worker_init(struct worker *w, const struct replay *r, uint32_t number)
 {
 	uint32_t pool = r->nr_pools > 1 ? number : 0;
@@ -95,11 +108,6 @@ static int worker_init(struct worker *w, const struct replay *r, uint32_t number
 	if (!w->flights || !w->where || !w->missing || !w->fresh ||
 	    !w->registered || !w->reversed || !w->evicted)
 		return complain("worker", -ENOMEM);
-	for (i = 0; i < r->options->inflight; i++) {
-		w->flights[i].ids = calloc(max, sizeof(*w->flights[i].ids));
-		if (!w->flights[i].ids)
-			return complain("worker", -ENOMEM);
-	}
 
 	w->session = kvbm_session_open(r->pools[pool]);
 	if (w->session < 0)
@@ -130,10 +138,14 @@ static int release_chain(struct worker *w, struct flight *f)
 static int release_oldest(struct worker *w)
 {
 	struct flight *f = &w->flights[w->oldest];
+	int ret;
 
 	w->oldest = (w->oldest + 1) % w->replay->options->inflight;
 	w->flying--;
-	return release_chain(w, f);
+	ret = release_chain(w, f);
+	free(f->ids);
+	f->ids = NULL;
+	return ret;
 }
 
 /*
@@ -297,15 +309,20 @@ static int serve(struct worker *w, size_t request)
 
 	/* The ring has room: what flies are the w->flying before this one. */
 	f = &w->flights[(w->oldest + w->flying) % r->options->inflight];
+	f->ids = calloc(n + !n, sizeof(*f->ids));
+	if (!f->ids)
+		return complain("worker", -ENOMEM);
 	ret = acquire(w, chain, n, f, &o);
 	if (ret > 0)
 		ret = publish(w, chain, ret, f, &o);
-	if (ret == -ETIMEDOUT || shortage(ret)) {
+	if (ret >= 0) {
+		w->flying++;
+	} else if (ret == -ETIMEDOUT || shortage(ret)) {
+		free(f->ids);
+		f->ids = NULL;
 		o.hits = 0;
 		o.reused = 0;
 		o.skipped = 1;
-	} else if (ret >= 0) {
-		w->flying++;
 	} else {
 		return ret;
 	}
@@ -368,15 +385,20 @@ static bool take(struct worker *w, size_t *request)
 static void pace(const struct worker *w, size_t request)
 {
 	const struct replay *r = w->replay;
+	uint64_t first = r->trace->requests[0].timestamp;
+	uint64_t own = r->trace->requests[request].timestamp;
 	double speed = r->options->speed;
-	uint64_t when;
+	uint64_t when = FOREVER_NS;
 	struct timespec ts;
+	double ns;
 
-	if (speed <= 0)
+	/* One that came before the first is late already. */
+	if (speed <= 0 || own <= first)
 		return;
-	when = r->shared->start_ns + (r->trace->requests[request].timestamp -
-				      r->trace->requests[0].timestamp) *
-				     (1e6 / speed);
+	ns = (own - first) * (1e6 / speed);
+	if (ns < FOREVER_NS)
+		when = ns;
+	when += r->shared->start_ns;
 	ts.tv_sec = when / 1000000000;
 	ts.tv_nsec = when % 1000000000;
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) ==
@@ -392,7 +414,7 @@ int worker_main(const struct replay *replay, uint32_t number)
 
 	ret = worker_init(&w, replay, number);
 	while (!ret && take(&w, &request)) {
-		if (request + 1 == replay->options->kill_at &&
+		if (request + 1 == replay->kill_at &&
 		    write(replay->kill_pipe[1], "", 1) != 1)
 			ret = complain("kill pipe", -errno);
 		pace(&w, request);
