@@ -15,8 +15,9 @@
 
 /*
  * Each holds its locks for a bounded chunk; those that go through a whole
- * batch (commit, give_back, settle, presence) do it again and again, so that
- * of these only the sections say something.
+ * batch (commit, give_back, presence) do it again and again, so that of these
+ * only the sections say something.  So do those that end with a long prune,
+ * each step of which is a call of its own: such calls are passed over.
  */
 static const char * const wanted[] = {
 	"kvbm_match_chunk", "kvbm_scan_chunk", "kvbm_upgrade_chunk",
@@ -24,7 +25,7 @@ static const char * const wanted[] = {
 	"kvbm_release_chunk", "reclaim_chunk",
 	"kvbm_stage_chunk", "kvbm_unstage_chunk", "kvbm_register_chunk",
 	"kvbm_alloc_begin", "kvbm_alloc_chunk", "kvbm_alloc_commit",
-	"give_back", "kvbm_store_settle", "kvbm_reset_inactive_chunk",
+	"give_back", "prune_some", "kvbm_reset_inactive_chunk",
 };
 
 #define NR_WANTED (sizeof(wanted) / sizeof(wanted[0]))
@@ -277,6 +278,7 @@ struct task {
 	uint64_t locked_at;
 	int aside;			/* its depth + 1, or 0 */
 	uint64_t interrupted_at;	/* last */
+	uint64_t pruned_at;		/* last */
 };
 
 static struct task tasks[TASKS];
@@ -361,6 +363,10 @@ static void on_exit_of(struct task *t, uint64_t func, int depth,
 			add(&t->stack[depth]->sections, call - t->locked_at,
 			    interrupted(t, t->locked_at, call));
 	} else if (t->stack[depth]) {
+		if (is_called(t->stack[depth]->name, "prune_some"))
+			t->pruned_at = call;
+		else if (t->pruned_at >= call)
+			return;
 		add(&t->stack[depth]->calls, ret - call,
 		    interrupted(t, call, ret));
 	}

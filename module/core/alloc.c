@@ -225,8 +225,12 @@ int kvbm_alloc_end_wait(struct kvbm_taking *t, struct kvbm_waiter *w, int err,
 	return err;
 }
 
-/* The next block of the free list, or an evicted one. */
-static u32 take_one(struct kvbm_taking *t, struct kvbm_hash *key, u32 *evicted)
+/*
+ * The next block of the free list, or an evicted one.  KVBM_NIL: who is evicted
+ * next depends on prunes that take longer than one hold of the lock.
+ */
+static u32 take_one(struct kvbm_taking *t, struct kvbm_hash *key, u32 *evicted,
+		    u32 *budget)
 {
 	struct kvbm_store *st = t->ses->store;
 	u32 gen, id;
@@ -238,7 +242,9 @@ static u32 take_one(struct kvbm_taking *t, struct kvbm_hash *key, u32 *evicted)
 		gen = kvbm_w_gen(kvbm_slot_word(&st->slots[id]));
 		t->from_reset++;
 	} else {
-		id = st->cfg.policy->pop(st);
+		id = st->cfg.policy->pop(st, budget);
+		if (unlikely(id == KVBM_NIL))
+			return id;
 		st->nr_inactive--;
 		gen = kvbm_w_gen(kvbm_slot_word(&st->slots[id])) + 1;
 		key[(*evicted)++] = st->slots[id].key;
@@ -291,8 +297,8 @@ static void warm_evictions(struct kvbm_store *st, u32 n)
  * @c: out: ids, and the hashes of the evicted ones
  * @evicted: out: how many those are
  *
- * Return: blocks taken, 0 when there are none to take; -ENOMEM: the hold table
- * has no room for them; abort.
+ * Return: blocks taken, maybe none: go on while t->left is not 0; -ENOMEM: the
+ * hold table has no room for them; abort.
  */
 int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c, u32 *evicted)
 {
@@ -305,9 +311,8 @@ int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c, u32 *evicted)
 	if (!t->reset_only)
 		warm_evictions(st, t->left);
 	while (n < KVBM_CHUNK && t->left && kvbm_lock_store(&l)) {
-		if (!t->reset_only) {
-			st->reserved--;
-		} else if (st->nr_waiters || !st->free.len || !kvbm_room(st)) {
+		if (t->reset_only &&
+		    (st->nr_waiters || !st->free.len || !kvbm_room(st))) {
 			spin_unlock(&st->lock);
 			spin_lock(&t->ses->lock);
 			WRITE_ONCE(t->ses->taking, t->ses->taking - t->left);
@@ -316,19 +321,22 @@ int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c, u32 *evicted)
 			l.held = false;
 			break;
 		}
-		c->ids[n] = take_one(t, c->keys, evicted);
+		c->ids[n] = take_one(t, c->keys, evicted, &l.budget);
+		if (unlikely(c->ids[n] == KVBM_NIL))
+			break;
+		if (!t->reset_only)
+			st->reserved--;
 		chain_add(st, &t->chain, c->ids[n++]);
 		t->left--;
 	}
 	kvbm_unlock_store(&l);
+	kvbm_prune_end(st, l.prune);
 	for (i = 0; i < n; i++) {
 		err = kvbm_holds_prepare(t->ses, c->ids[i]);
 		if (err)
 			return err;
 		kvbm_count_prefetch(t->ses->table, c->ids[i]);
 	}
-	if (t->left)
-		kvbm_store_settle(st);
 	return n;
 }
 

@@ -47,16 +47,26 @@ enum kvbm_warm { KVBM_WARM_INSERT, KVBM_WARM_REMOVE, KVBM_WARM_POP };
  * @exit: free it
  * @insert: a block became inactive; must not fail
  * @remove: an inactive block was taken out by name
- * @pop: take out the next block to evict; there is one
+ * @pop: take out the next block to evict; one is inactive.  KVBM_NIL: which
+ *	one is not known before more prunes have gone on, of which this call did
+ *	up to @budget steps; call again, after others had the lock
  * @forget: optional: a registered, held block's hash leaves the store
- * @settle: optional: do up to @budget steps of work that a remove, pop or
- *	forget left behind; true when none is left.  No other call of the index
- *	comes before that.
+ * @prune: optional: up to @budget steps of a prune that has got to @from;
+ *	KVBM_NIL: of any. Returns where it has got to, KVBM_NIL when it is over
  * @ahead: who will probably be popped next; a hint, for prefetching
  * @warm: optional: bring in what slots, at most KVBM_CHUNK, will need besides
  *	themselves; a hint
  *
- * All but @warm are called with the store's lock held.
+ * All but @warm are called with the store's lock held.  Each does a bounded
+ * amount of work.  What a remove, pop or forget would have to do beyond that is
+ * a prune: the call leaves in st->pruning where it begins.  An index with prunes
+ * that are not over is whole: every call may come between two steps of one, and
+ * only the order of eviction depends on how far it has got.  Who made a prune
+ * necessary sees it through (locked.h): some steps at once, the rest after its
+ * chunk, 64 for each hold of the lock; if a fatal signal ends that, a work item
+ * does the rest.  Nobody else waits for it, but a pop that finds nothing to take
+ * before it has got further.  So whoever is alone sees the order that an
+ * unbounded prune would give.
  */
 struct kvbm_evict_ops {
 	const char *name;
@@ -67,9 +77,9 @@ struct kvbm_evict_ops {
 	void (*exit)(struct kvbm_store *st);
 	void (*insert)(struct kvbm_store *st, u32 id);
 	void (*remove)(struct kvbm_store *st, u32 id);
-	u32 (*pop)(struct kvbm_store *st);
+	u32 (*pop)(struct kvbm_store *st, u32 *budget);
 	void (*forget)(struct kvbm_store *st, u32 id);
-	bool (*settle)(struct kvbm_store *st, u32 *budget);
+	u32 (*prune)(struct kvbm_store *st, u32 from, u32 *budget);
 	u32 (*ahead)(struct kvbm_store *st, u32 *ids, u32 max);
 	void (*warm)(struct kvbm_store *st, const u32 *ids, u32 n,
 		     enum kvbm_warm what);
@@ -171,7 +181,7 @@ struct kvbm_store {
 	u32 nr_inactive;
 	u32 nr_registered;
 	u32 reserved;			/* of free + inactive */
-	bool unsettled;			/* the policy has work left */
+	u32 pruning;			/* NIL unless a chunk has the lock */
 	bool poll_armed;		/* somebody polls for room */
 	u32 poll_mark;			/* wake them at this much */
 	struct kvbm_chain free;
@@ -182,6 +192,7 @@ struct kvbm_store {
 	u64 wait_grants;
 	u64 wait_wakeups;
 	struct work_struct grant_work;
+	struct work_struct prune_work;	/* prunes of who was killed */
 	void (*room)(struct kvbm_store *st);	/* poll_mark was reached */
 
 	struct mutex sessions_lock ____cacheline_aligned_in_smp;
@@ -266,7 +277,6 @@ struct kvbm_chunk {
 u64 kvbm_store_need(const struct kvbm_config *cfg);
 int kvbm_store_init(struct kvbm_store *st, const struct kvbm_config *cfg);
 void kvbm_store_exit(struct kvbm_store *st);
-void kvbm_store_settle(struct kvbm_store *st);
 void kvbm_store_counts(struct kvbm_store *st, struct kvbm_counts *out);
 void kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out);
 int kvbm_block_info(struct kvbm_session *ses, u32 id,
@@ -284,6 +294,7 @@ void kvbm_array_free(void *p);
  * @err: errno of the element after the last one done; 0: none
  * @stop: the batch ends here, without error
  * @page_of: the hold table lacks a page for this id; KVBM_NIL: it does not
+ * @prune: the chunk's own: what it has to see through when it has no lock
  *
  * A chunk operation does up to n (<= KVBM_CHUNK) elements and returns how many
  * it did.  Fewer than n with neither @err nor @stop: call
@@ -293,11 +304,16 @@ struct kvbm_step {
 	int err;
 	bool stop;
 	u32 page_of;
+	u32 prune;
 };
 
-#define KVBM_STEP_INIT	{ .page_of = KVBM_NIL }
+#define KVBM_STEP_INIT	{ .page_of = KVBM_NIL, .prune = KVBM_NIL }
 
 int kvbm_session_ready(struct kvbm_session *ses, struct kvbm_step *step);
+
+/* prune.c: prunes that take longer than a chunk may */
+void kvbm_prune_rest(struct kvbm_store *st, u32 from);
+void kvbm_prune_work(struct work_struct *work);
 
 /* match.c: references to registered blocks */
 u32 kvbm_match_chunk(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n,
@@ -473,18 +489,6 @@ static inline void kvbm_room_made(struct kvbm_store *st)
 	lockdep_assert_held(&st->lock);
 	if (unlikely(st->nr_waiters || st->poll_armed))
 		kvbm_room_told(st);
-}
-
-/*
- * Work that the policy left behind; true when the chunk may go on.  Every user
- * of the policy asks before its first call and after each.
- */
-static inline bool kvbm_settled(struct kvbm_store *st, u32 *budget)
-{
-	lockdep_assert_held(&st->lock);
-	if (likely(!st->unsettled))
-		return true;
-	return st->cfg.policy->settle(st, budget);
 }
 
 #endif /* KVBM_CORE_H */

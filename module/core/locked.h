@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
  * locked.h - a chunk takes the store's lock when it first needs it, and keeps
- * it to its end
+ * it to its end; the prunes that it caused
  */
 #ifndef KVBM_LOCKED_H
 #define KVBM_LOCKED_H
@@ -12,34 +12,61 @@
  * struct kvbm_locked - does this chunk have the store's lock?
  * @st: the store
  * @held: it does
- * @budget: steps of the policy's left-over work that the chunk may do
+ * @budget: steps of prunes that the chunk may do under it
+ * @prune: a prune that it leaves to kvbm_prune_end(), or KVBM_NIL
  */
 struct kvbm_locked {
 	struct kvbm_store *st;
 	bool held;
 	u32 budget;
+	u32 prune;
 };
 
-#define KVBM_LOCKED_INIT(store) { .st = (store), .budget = KVBM_CHUNK }
+#define KVBM_LOCKED_INIT(store)						\
+	{ .st = (store), .budget = KVBM_CHUNK, .prune = KVBM_NIL }
+
+/* The prune that the chunk's last operation began: is it over? */
+static inline bool kvbm_pruned(struct kvbm_locked *l)
+{
+	struct kvbm_store *st = l->st;
+
+	lockdep_assert_held(&st->lock);
+	if (likely(st->pruning == KVBM_NIL))
+		return true;
+	st->pruning = st->cfg.policy->prune(st, st->pruning, &l->budget);
+	return st->pruning == KVBM_NIL;
+}
 
 /*
- * Take the lock if it is not held yet.  False: the policy has so much work
- * left that the chunk must end here (kvbm_session_ready() does the work).
+ * Take the lock if it is not held yet.  False: what the chunk did last began a
+ * prune so long that the chunk must end here.
  */
 static inline bool kvbm_lock_store(struct kvbm_locked *l)
 {
-	if (!l->held) {
-		spin_lock(&l->st->lock);
-		l->held = true;
-	}
-	return kvbm_settled(l->st, &l->budget);
+	if (l->held)
+		return kvbm_pruned(l);
+	spin_lock(&l->st->lock);
+	l->held = true;
+	return true;
 }
 
 static inline void kvbm_unlock_store(struct kvbm_locked *l)
 {
-	if (l->held)
-		spin_unlock(&l->st->lock);
+	if (!l->held)
+		return;
+	if (unlikely(!kvbm_pruned(l))) {
+		l->prune = l->st->pruning;
+		l->st->pruning = KVBM_NIL;
+	}
+	spin_unlock(&l->st->lock);
 	l->held = false;
+}
+
+/* The last of a chunk, which has no lock any more. */
+static inline void kvbm_prune_end(struct kvbm_store *st, u32 from)
+{
+	if (unlikely(from != KVBM_NIL))
+		kvbm_prune_rest(st, from);
 }
 
 #endif /* KVBM_LOCKED_H */

@@ -189,6 +189,7 @@ miss:
 		h->missed++;
 	}
 	kvbm_unlock_store(&l);
+	step->prune = l.prune;
 }
 
 static __always_inline u32 hold_chunk(struct kvbm_session *ses,
@@ -281,6 +282,7 @@ u32 kvbm_match_chunk(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n,
 	ses->counters.match_hashes_requested += requested;
 	ses->counters.match_blocks_returned += done;
 	spin_unlock(&ses->lock);
+	kvbm_prune_end(ses->store, step->prune);
 	if (ses->store->sketch)
 		kvbm_sketch_touch(ses->store->sketch, c->keys, done);
 	return done;
@@ -316,6 +318,7 @@ u32 kvbm_scan_chunk(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n,
 	ses->counters.scan_hashes_requested += requested;
 	ses->counters.scan_blocks_returned += *hits;
 	spin_unlock(&ses->lock);
+	kvbm_prune_end(ses->store, step->prune);
 	if (touch && sk)
 		for (i = 0; i < done; i++)
 			if (c->ids[i] != KVBM_NO_BLOCK)
@@ -400,6 +403,7 @@ u32 kvbm_upgrade_chunk(struct kvbm_session *ses, const struct kvbm_weak *weak,
 	}
 	kvbm_unlock_store(&l);
 	spin_unlock(&ses->lock);
+	kvbm_prune_end(st, l.prune);
 	return i;
 }
 

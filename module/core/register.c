@@ -207,8 +207,6 @@ static int register_one(struct kvbm_session *ses, u32 id,
 	if (!IS_ERR_OR_NULL(old) && !kvbm_w_refs(kvbm_slot_word(old)) &&
 	    kvbm_doomed(st)) {
 		evict_doomed(st, old);
-		if (st->unsettled)
-			return -EAGAIN;
 		old = kvbm_index_insert(st, s);
 	}
 	if (IS_ERR(old))
@@ -326,5 +324,6 @@ u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
 	if (st->sketch)
 		touch_registered(ses, out, i);
 	spin_unlock(&ses->lock);
+	kvbm_prune_end(st, l.prune);
 	return i;
 }

@@ -54,7 +54,7 @@ static void put_primary(struct kvbm_store *st, u32 id)
 	kvbm_free_add(st, id);
 }
 
-/* Drop one reference of a PRIMARY or DUPLICATE slot; the policy is settled. */
+/* Drop one reference of a PRIMARY or DUPLICATE slot. */
 static void put_locked(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
@@ -215,6 +215,7 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 		kvbm_room_made(st);
 	kvbm_unlock_store(&l);
 	spin_unlock(&ses->lock);
+	kvbm_prune_end(st, l.prune);
 	return i;
 }
 
@@ -241,8 +242,6 @@ void kvbm_unhold(struct kvbm_session *ses, const u32 *ids, u32 n)
 					KVBM_RELEASE_REGISTERED, &step);
 		if (step.err)
 			i++;
-		else
-			kvbm_store_settle(ses->store);
 	}
 }
 
@@ -291,6 +290,7 @@ static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 		kvbm_room_made(st);
 	kvbm_unlock_store(&l);
 	spin_unlock(&ses->lock);
+	kvbm_prune_end(st, l.prune);
 	return more && *from < st->cfg.total;
 }
 
@@ -317,11 +317,10 @@ u64 kvbm_session_kill(struct kvbm_session *ses, int err)
 	spin_unlock(&ses->lock);
 	kvbm_waiters_wake(ses);
 
-	for (from = 0; reclaim_chunk(ses, &from, true, &owned); cond_resched())
-		kvbm_store_settle(st);
-	for (from = 0; reclaim_chunk(ses, &from, false, &holds); cond_resched())
-		kvbm_store_settle(st);
-	kvbm_store_settle(st);
+	for (from = 0; reclaim_chunk(ses, &from, true, &owned);)
+		cond_resched();
+	for (from = 0; reclaim_chunk(ses, &from, false, &holds);)
+		cond_resched();
 
 	if (owned || holds) {
 		u64 ns = ktime_get_ns() - begin;

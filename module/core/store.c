@@ -155,6 +155,8 @@ int kvbm_store_init(struct kvbm_store *st, const struct kvbm_config *cfg)
 	spin_lock_init(&st->lock);
 	INIT_LIST_HEAD(&st->waiters);
 	INIT_WORK(&st->grant_work, kvbm_grant_work);
+	INIT_WORK(&st->prune_work, kvbm_prune_work);
+	st->pruning = KVBM_NIL;
 	mutex_init(&st->sessions_lock);
 	INIT_LIST_HEAD(&st->sessions);
 
@@ -193,6 +195,7 @@ free_slots:
 void kvbm_store_exit(struct kvbm_store *st)
 {
 	cancel_work_sync(&st->grant_work);
+	cancel_work_sync(&st->prune_work);
 	WARN_ON_ONCE(!list_empty(&st->sessions));
 	WARN_ON_ONCE(st->reserved || st->nr_waiters);
 	WARN_ON_ONCE(st->free.len + st->nr_inactive != st->cfg.total);
@@ -204,27 +207,6 @@ void kvbm_store_exit(struct kvbm_store *st)
 }
 
 /**
- * kvbm_store_settle() - finish what the policy left behind
- * @st: the store, not locked
- */
-void kvbm_store_settle(struct kvbm_store *st)
-{
-	bool done;
-
-	/* A hint: whoever needs it settled looks again under the lock. */
-	while (data_race(st->unsettled)) {
-		u32 budget = KVBM_CHUNK;
-
-		spin_lock(&st->lock);
-		done = kvbm_settled(st, &budget);
-		spin_unlock(&st->lock);
-		if (done)
-			break;
-		cond_resched();
-	}
-}
-
-/**
  * kvbm_session_ready() - do what a chunk operation could not under its locks
  * @ses: the session
  * @step: as the chunk left it
@@ -233,7 +215,6 @@ void kvbm_store_settle(struct kvbm_store *st)
  */
 int kvbm_session_ready(struct kvbm_session *ses, struct kvbm_step *step)
 {
-	kvbm_store_settle(ses->store);
 	if (fatal_signal_pending(current))
 		return -EINTR;
 	cond_resched();
@@ -456,35 +437,23 @@ int kvbm_block_info(struct kvbm_session *ses, u32 id,
 	return 0;
 }
 
-/**
- * kvbm_reset_inactive_chunk() - idle blocks to Reset, in eviction order
- * @st: the store
- * @max: at most this many
- *
- * Return: how many; 0 when none is idle.
- */
-u32 kvbm_reset_inactive_chunk(struct kvbm_store *st, u32 max)
+/* One hold of the lock; @more: some are idle still. */
+static u32 reset_some(struct kvbm_store *st, u32 max, bool *more)
 {
 	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
 	u32 n = 0;
 
-	max = min(max, KVBM_CHUNK);
-	while (n < max) {
+	*more = true;
+	while (n < max && kvbm_lock_store(&l)) {
 		struct kvbm_slot *s;
 		u32 id;
 
-		if (!kvbm_lock_store(&l)) {
-			if (n)
-				break;
-			kvbm_unlock_store(&l);
-			kvbm_store_settle(st);
-			l.budget = KVBM_CHUNK;
-			continue;
-		}
-		if (!st->nr_inactive)
+		*more = st->nr_inactive;
+		if (!*more)
 			break;
-
-		id = st->cfg.policy->pop(st);
+		id = st->cfg.policy->pop(st, &l.budget);
+		if (unlikely(id == KVBM_NIL))
+			break;
 		s = &st->slots[id];
 		st->nr_inactive--;
 		kvbm_index_remove(st, s);
@@ -498,6 +467,26 @@ u32 kvbm_reset_inactive_chunk(struct kvbm_store *st, u32 max)
 	if (l.held)
 		kvbm_room_made(st);
 	kvbm_unlock_store(&l);
+	kvbm_prune_end(st, l.prune);
+	return n;
+}
+
+/**
+ * kvbm_reset_inactive_chunk() - idle blocks to Reset, in eviction order
+ * @st: the store
+ * @max: at most this many
+ *
+ * Return: how many; 0 when none is idle, or after a fatal signal.
+ */
+u32 kvbm_reset_inactive_chunk(struct kvbm_store *st, u32 max)
+{
+	bool more;
+	u32 n;
+
+	do {
+		n = reset_some(st, min(max, KVBM_CHUNK), &more);
+		cond_resched();
+	} while (!n && more && max && !fatal_signal_pending(current));
 	return n;
 }
 

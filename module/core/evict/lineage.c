@@ -33,8 +33,16 @@
  * that is not LINKED has no twins: an idle one takes its place at once.
  *
  * When the last child of a placeholder goes, its upward link goes, and so on
- * up.  That may be a long way: it is done in steps (settle), and no other call
- * comes between.
+ * up: a prune.  That may be a long way, so it is done in steps, and anything may
+ * come between two of them: the forest is whole after each.  Where a prune has
+ * got to, a placeholder is *fading*: held, LINKED, nothing under it.  Fading
+ * slots are on a list.  Whatever else happens to one ends that prune: its block
+ * becomes idle, another hangs under it, or its hash leaves the store, which cuts
+ * the link at once.  A step ends one, and makes at most one other, the parent.
+ *
+ * So there is a leaf when a block is idle and nothing fades; while something
+ * fades, the only idle ones may be above it.  Nothing else depends on prunes
+ * but the moment at which an idle block becomes a leaf.
  *
  * tick order: a block takes its place when it becomes inactive; leaves are
  * marked.  fifo order: it takes its place when it becomes a leaf.
@@ -67,7 +75,7 @@ struct lineage {
 	u64 secret[2];
 	u64 last_key;		/* of the PARENT entry that was added last, */
 	u32 *last_link;		/* and where it hangs; NULL: maybe elsewhere */
-	u32 fading;		/* a placeholder without children, or NIL */
+	u32 fading;		/* list of placeholders without children */
 	struct kvbm_order order;	/* leaves are marked */
 };
 
@@ -209,6 +217,44 @@ static void leaf_del(struct kvbm_store *st, u32 id)
 		kvbm_order_del(st, &ln->order, id);
 }
 
+/* Held, and nothing is under it any more, but it is LINKED still. */
+static bool is_fading(const struct kvbm_slot *s)
+{
+	const u32 mask = LIN_IN | LIN_IDLE | LIN_LINKED | LIN_TWIN;
+
+	return (s->flags & mask) == (LIN_IN | LIN_LINKED) && !has_child(s);
+}
+
+/*
+ * The list goes through ->next and back through ->place: a held block is in no
+ * list of free ones, and has no place in the order.
+ */
+static void fading_add(struct kvbm_store *st, u32 id)
+{
+	struct kvbm_slot *s = &st->slots[id];
+	struct lineage *ln = st->evict;
+
+	s->next = ln->fading;
+	WRITE_ONCE(s->place, KVBM_NIL);
+	if (s->next != KVBM_NIL)
+		WRITE_ONCE(st->slots[s->next].place, id);
+	ln->fading = id;
+	st->pruning = id;
+}
+
+static void fading_del(struct kvbm_store *st, u32 id)
+{
+	struct kvbm_slot *s = &st->slots[id];
+	struct lineage *ln = st->evict;
+
+	if (s->place != KVBM_NIL)
+		st->slots[s->place].next = s->next;
+	else
+		ln->fading = s->next;
+	if (s->next != KVBM_NIL)
+		WRITE_ONCE(st->slots[s->next].place, s->place);
+}
+
 static void ring_add(struct kvbm_store *st, u32 first, u32 id)
 {
 	u32 last = st->slots[first].sib_prev;
@@ -323,6 +369,8 @@ static void link_up(struct kvbm_store *st, u32 id)
 	}
 	if (p->flags & LIN_IDLE)
 		leaf_del(st, parent);
+	else if (p->flags & LIN_LINKED)
+		fading_del(st, parent);
 	p->child = id;
 	s->flags |= LIN_FIRST;
 }
@@ -332,7 +380,6 @@ static void replace_first(struct kvbm_store *st, u32 id, u32 next)
 {
 	struct kvbm_slot *s = &st->slots[id], *p;
 	u64 key = parent_key(&s->key);
-	struct lineage *ln = st->evict;
 	u32 parent, *link;
 
 	if (next != id)
@@ -354,12 +401,10 @@ static void replace_first(struct kvbm_store *st, u32 id, u32 next)
 		return;
 	}
 	p->child = KVBM_NIL_CHILD;
-	if (p->flags & LIN_IDLE) {
+	if (p->flags & LIN_IDLE)
 		leaf_add(st, parent);
-	} else if (p->flags & LIN_LINKED) {
-		ln->fading = parent;
-		st->unsettled = true;
-	}
+	else if (p->flags & LIN_LINKED)
+		fading_add(st, parent);
 }
 
 /* Undo link_up(). */
@@ -445,6 +490,9 @@ static void lineage_insert(struct kvbm_store *st, u32 id)
 	struct lineage *ln = st->evict;
 
 	lockdep_assert_held(&st->lock);
+	/* Before it has a place again. */
+	if (unlikely(is_fading(s)))
+		fading_del(st, id);
 	if (tick_order(st))
 		kvbm_order_add(st, &ln->order, id);
 	if (!(s->flags & LIN_IN))
@@ -489,11 +537,50 @@ static void lineage_remove(struct kvbm_store *st, u32 id)
 		vanish(st, id);
 }
 
-static u32 lineage_pop(struct kvbm_store *st)
+/* A step of a prune: where it goes on, or NIL when that was the last. */
+static u32 prune_step(struct kvbm_store *st, u32 id)
+{
+	u32 next;
+
+	fading_del(st, id);
+	st->pruning = KVBM_NIL;
+	vanish(st, id);
+	next = st->pruning;
+	st->pruning = KVBM_NIL;
+	return next;
+}
+
+static u32 lineage_prune(struct kvbm_store *st, u32 from, u32 *budget)
 {
 	struct lineage *ln = st->evict;
-	u32 id = kvbm_order_first(&ln->order, 0);
+	const bool any = from == KVBM_NIL;
 
+	lockdep_assert_held(&st->lock);
+	for (;;) {
+		if (any)
+			from = ln->fading;
+		if (from == KVBM_NIL || !is_fading(&st->slots[from]))
+			return KVBM_NIL;
+		if (!*budget)
+			return from;
+		--*budget;
+		from = prune_step(st, from);
+	}
+}
+
+static u32 lineage_pop(struct kvbm_store *st, u32 *budget)
+{
+	struct lineage *ln = st->evict;
+	u32 id;
+
+	/* All that is idle is above what fades: up there. */
+	while (unlikely(kvbm_order_none(&ln->order, 0))) {
+		if (!*budget || ln->fading == KVBM_NIL)
+			return KVBM_NIL;
+		--*budget;
+		prune_step(st, ln->fading);
+	}
+	id = kvbm_order_first(&ln->order, 0);
 	no_longer_idle(st, id);
 	leave(st, id);
 	return id;
@@ -502,26 +589,10 @@ static u32 lineage_pop(struct kvbm_store *st)
 static void lineage_forget(struct kvbm_store *st, u32 id)
 {
 	lockdep_assert_held(&st->lock);
+	if (is_fading(&st->slots[id]))
+		fading_del(st, id);
 	if (st->slots[id].flags & LIN_IN)
 		leave(st, id);
-}
-
-static bool lineage_settle(struct kvbm_store *st, u32 *budget)
-{
-	struct lineage *ln = st->evict;
-
-	lockdep_assert_held(&st->lock);
-	while (ln->fading != KVBM_NIL) {
-		u32 id = ln->fading;
-
-		if (!*budget)
-			return false;
-		--*budget;
-		ln->fading = KVBM_NIL;
-		vanish(st, id);
-	}
-	st->unsettled = false;
-	return true;
 }
 
 static void lineage_exit(struct kvbm_store *st)
@@ -665,7 +736,7 @@ const struct kvbm_evict_ops kvbm_evict_lineage_tick = {
 	.remove = lineage_remove,
 	.pop = lineage_pop,
 	.forget = lineage_forget,
-	.settle = lineage_settle,
+	.prune = lineage_prune,
 	.ahead = lineage_ahead,
 	.warm = lineage_warm,
 };
@@ -679,7 +750,7 @@ const struct kvbm_evict_ops kvbm_evict_lineage_fifo = {
 	.remove = lineage_remove,
 	.pop = lineage_pop,
 	.forget = lineage_forget,
-	.settle = lineage_settle,
+	.prune = lineage_prune,
 	.ahead = lineage_ahead,
 	.warm = lineage_warm,
 };

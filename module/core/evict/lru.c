@@ -102,7 +102,7 @@ static u32 lowest_rank(const struct kvbm_order *o)
 	return rank;
 }
 
-static u32 lru_pop(struct kvbm_store *st)
+static u32 lru_pop(struct kvbm_store *st, u32 *budget)
 {
 	struct kvbm_order *o = st->evict;
 	u32 id = kvbm_order_first(o, lowest_rank(o));

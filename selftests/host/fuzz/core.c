@@ -140,6 +140,7 @@ static void check_held(struct world *w, struct kvbm_session *ses, u32 id,
 static void maybe_ready(struct world *w, struct kvbm_session *ses,
 			struct kvbm_step *step, u8 how)
 {
+	host_set_signal(false, false);
 	if (how & 64 || step->page_of != KVBM_NIL)
 		WALK_CHECK(!kvbm_session_ready(ses, step), "not ready");
 }
@@ -410,6 +411,7 @@ static void do_cycle(struct world *w, u32 s, u8 how)
 	WALK_CHECK(at == n && !kvbm_alloc_commit(&t), "%u of %u", at, n);
 	for (i = 0; i < n; i++)
 		keys[i] = walk_nth_hash((first + i) % w->nr_keys);
+	host_set_signal(false, false);
 	for (at = 0; at < n;) {
 		struct kvbm_step step = KVBM_STEP_INIT;
 
@@ -428,7 +430,6 @@ static void do_cycle(struct world *w, u32 s, u8 how)
 		kvbm_release_chunk(ses, &out[at].block, 1,
 				   KVBM_RELEASE_REGISTERED, &step);
 		check_step(ses, 0, 1, &step, 0);
-		kvbm_store_settle(w->st);
 	}
 }
 
@@ -524,6 +525,9 @@ static void one_op(struct world *w)
 	u32 s = how / 8 % SESSIONS;
 	struct kvbm_session *ses = w->ses[s];
 
+	/* Of a killed one, prunes are left over. */
+	host_set_signal(what >= 160, what >= 160);
+
 	switch (what % 20) {
 	case 0:
 	case 1:
@@ -607,7 +611,9 @@ static void run(struct world *w)
 
 	while (w->left && ops++ < 2000) {
 		one_op(w);
-		host_run_work();
+		host_set_signal(false, false);
+		if (next(w) & 3)
+			host_run_work();
 		check_queue(w);
 		if (quiet(w))
 			walk_store(w->st, &counts);

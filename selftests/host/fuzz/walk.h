@@ -266,8 +266,8 @@ static void walk_members(struct kvbm_store *st)
 			WALK_CHECK(!s->flags ||
 				   ((s->flags & LIN_IN) &&
 				    !(s->flags & (LIN_IDLE | LIN_TWIN)) &&
-				    (!(s->flags & LIN_LINKED) ||
-				     has_child(s))),
+				    !(s->flags & LIN_FIRST &&
+				      !(s->flags & LIN_LINKED))),
 				   "held block %u has flags %x", id, s->flags);
 			break;
 		default:
@@ -402,13 +402,33 @@ static void walk_twins(struct kvbm_store *st, u32 id)
 		   ring);
 }
 
+/* Placeholders without children are on the list, and no others. */
+static void walk_fading(struct kvbm_store *st)
+{
+	struct lineage *ln = st->evict;
+	u32 id, prev = KVBM_NIL, listed = 0, all = 0;
+
+	for (id = ln->fading; id != KVBM_NIL; id = st->slots[id].next) {
+		WALK_CHECK(id < st->cfg.total && listed++ < st->cfg.total,
+			   "%u fades", id);
+		WALK_CHECK(is_fading(&st->slots[id]), "%u fades, flags %x", id,
+			   st->slots[id].flags);
+		WALK_CHECK(st->slots[id].place == prev, "%u fades after %u, not %u",
+			   id, prev, st->slots[id].place);
+		prev = id;
+	}
+	for (id = 0; id < st->cfg.total; id++)
+		all += is_fading(&st->slots[id]);
+	WALK_CHECK(listed == all, "%u fade, %u listed", all, listed);
+	WALK_CHECK(st->pruning == KVBM_NIL, "%u is nobody's", st->pruning);
+}
+
 static void walk_lineage(struct kvbm_store *st)
 {
 	struct lineage *ln = st->evict;
 	u32 id;
 
-	WALK_CHECK(ln->fading == KVBM_NIL && !st->unsettled, "%u fades",
-		   ln->fading);
+	walk_fading(st);
 	walk_members(st);
 	walk_families(st);
 	for (id = 0; id < st->cfg.total; id++) {
@@ -429,6 +449,9 @@ static void walk_lineage(struct kvbm_store *st)
 		}
 	}
 	walk_order(st, &ln->order);
+	WALK_CHECK(!st->nr_inactive || ln->fading != KVBM_NIL ||
+		   !kvbm_order_none(&ln->order, 0), "%u idle, no leaf",
+		   st->nr_inactive);
 }
 
 /* All of it. Nobody else may touch the store meanwhile. */
@@ -437,7 +460,6 @@ static inline void walk_store(struct kvbm_store *st, struct walk_counts *c)
 	struct kvbm_session *ses;
 	u32 id, sessions = 0;
 
-	kvbm_store_settle(st);
 	memset(c, 0, sizeof(*c));
 	for (id = 0; id < st->cfg.total; id++) {
 		u64 w = kvbm_slot_word(&st->slots[id]);
