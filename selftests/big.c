@@ -287,7 +287,8 @@ TEST_F_TIMEOUT(big, largest_pool, BIG_TIMEOUT)
 TEST(one_block)
 {
 	static const char * const policies[] = {
-		"fifo", "lru", "multi_lru", "lineage_tick", "lineage_fifo",
+#define KVBM_POLICY(name)	#name,
+#include "policies.def"
 	};
 	struct kvbm_hash h[3], gone;
 	uint32_t id, n, got;
@@ -327,7 +328,8 @@ TEST(one_block)
 TEST_F_TIMEOUT(big, memory, BIG_TIMEOUT)
 {
 	static const char * const policies[] = {
-		"fifo", "lru", "multi_lru", "lineage_tick", "lineage_fifo",
+#define KVBM_POLICY(name)	#name,
+#include "policies.def"
 	};
 	enum { BLOCKS = 1 << 18 };
 	struct kvbm_store_info info;

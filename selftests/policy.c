@@ -638,7 +638,8 @@ TEST_F(lineage, reset_inactive)
 TEST(policy_names)
 {
 	static const char * const names[] = {
-		"fifo", "lru", "multi_lru", "lineage_tick", "lineage_fifo",
+#define KVBM_POLICY(name)	#name,
+#include "policies.def"
 	};
 	struct kvbm_store_create c;
 	struct kvbm_store_info info;

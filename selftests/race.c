@@ -231,10 +231,8 @@ FIXTURE_VARIANT(churn) {
 	const char *policy;
 };
 
-FIXTURE_VARIANT_ADD(churn, lru) { "lru" };
-FIXTURE_VARIANT_ADD(churn, multi_lru) { "multi_lru" };
-FIXTURE_VARIANT_ADD(churn, lineage_tick) { "lineage_tick" };
-FIXTURE_VARIANT_ADD(churn, lineage_fifo) { "lineage_fifo" };
+#define KVBM_POLICY(name)	FIXTURE_VARIANT_ADD(churn, name) { #name };
+#include "policies.def"
 
 FIXTURE_SETUP(churn)
 {

@@ -13,6 +13,7 @@
 #include <linux/sched.h>
 #include "host.h"
 #include "core.h"
+#include "evict.h"
 #include "keys.h"
 
 #define BATCH_MAX	1024
@@ -128,7 +129,7 @@ struct pool *pool_new(u32 total, const char *policy, bool frequency,
 void pool_free(struct pool *p);
 
 extern const char *const policies[];
-#define NR_POLICIES 5
+#define NR_POLICIES	KVBM_NR_POLICIES
 
 /* --- crowd.c ------------------------------------------------------------ */
 

@@ -287,8 +287,11 @@ void bench_hold(void)
 	}
 	held(total);
 	tracked(total);
-	for (i = 0; i < (opt.quick && !opt.count ? 3 : NR_POLICIES); i++)
-		idle(policies[i], total);
+	for (i = 0; i < NR_POLICIES; i++)
+		/* These two differ little from others. */
+		if (!opt.quick || opt.count ||
+		    (i != KVBM_POLICY_fifo && i != KVBM_POLICY_lineage_fifo))
+			idle(policies[i], total);
 	if (!opt.quick && !opt.count)
 		all_sizes();
 }

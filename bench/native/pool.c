@@ -5,7 +5,8 @@
 #include "bench.h"
 
 const char *const policies[NR_POLICIES] = {
-	"lru", "lineage_tick", "multi_lru", "fifo", "lineage_fifo"
+#define KVBM_POLICY(name)	#name,
+#include "policies.def"
 };
 
 struct kvbm_session *session_new(struct kvbm_store *st)

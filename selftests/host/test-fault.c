@@ -8,6 +8,7 @@
 #include <linux/kernel.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include "evict.h"
 #include "fuzz/walk.h"
 #include "kselftest.h"
 
@@ -588,7 +589,7 @@ int main(void)
 {
 	const struct kvbm_evict_ops *policy;
 	size_t before;
-	u32 i, p, n, survived, policies = 5;
+	u32 i, p, n, survived, policies = KVBM_NR_POLICIES;
 
 	host_work_manual(true);
 	host_seed(1);

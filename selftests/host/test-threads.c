@@ -19,6 +19,7 @@
 #include <linux/kernel.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include "evict.h"
 #include "fuzz/walk.h"
 #include "sketch.h"
 #include "kselftest.h"
@@ -813,9 +814,9 @@ int main(int argc, char **argv)
 		nr_steps = min(nr_steps, 1000U);
 #endif
 	ksft_print_header();
-	ksft_set_plan(only ? 1 : 5);
+	ksft_set_plan(only ? 1 : KVBM_NR_POLICIES);
 	for (i = 0; (policy = kvbm_evict_nth(i)); i++) {
-		u64 end = ktime_get_ns() + seconds * NSEC_PER_SEC / 5;
+		u64 end = ktime_get_ns() + seconds * NSEC_PER_SEC / KVBM_NR_POLICIES;
 
 		if (only && strcmp(only, policy->name))
 			continue;

@@ -489,21 +489,10 @@ static const struct op {
 	{ "open-control", with_nothing, op_open_control },
 	{ "destroy", with_named, op_destroy, CREATED },
 	{ "destroy-forced", with_named_open, op_destroy, CREATED },
-	{ "create-fifo", with_create, op_create, CREATED, "fifo" },
-	{ "create-lru", with_create, op_create, CREATED, "lru" },
-	{ "create-multi_lru", with_create, op_create, CREATED, "multi_lru" },
-	{ "create-lineage_tick", with_create, op_create, CREATED,
-	  "lineage_tick" },
-	{ "create-lineage_fifo", with_create, op_create, CREATED,
-	  "lineage_fifo" },
-	{ "create-anonymous-fifo", with_create_anon, op_create, 0, "fifo" },
-	{ "create-anonymous-lru", with_create_anon, op_create, 0, "lru" },
-	{ "create-anonymous-multi_lru", with_create_anon, op_create, 0,
-	  "multi_lru" },
-	{ "create-anonymous-lineage_tick", with_create_anon, op_create, 0,
-	  "lineage_tick" },
-	{ "create-anonymous-lineage_fifo", with_create_anon, op_create, 0,
-	  "lineage_fifo" },
+#define KVBM_POLICY(p)							\
+	{ "create-" #p, with_create, op_create, CREATED, #p },		\
+	{ "create-anonymous-" #p, with_create_anon, op_create, 0, #p },
+#include "policies.def"
 };
 
 #define N_OPS	(sizeof(ops) / sizeof(ops[0]))

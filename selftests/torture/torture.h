@@ -11,7 +11,8 @@
 #include "../kvbm_test.h"
 
 static const char *const policies[] = {
-	"fifo", "lru", "multi_lru", "lineage_tick", "lineage_fifo",
+#define KVBM_POLICY(name)	#name,
+#include "policies.def"
 };
 
 #define N_POLICIES	(sizeof(policies) / sizeof(policies[0]))

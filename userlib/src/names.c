@@ -5,7 +5,8 @@
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 static const char *const policies[] = {
-	"fifo", "lru", "multi_lru", "lineage_tick", "lineage_fifo",
+#define KVBM_POLICY(name)	#name,
+#include "policies.def"
 };
 
 static const char *const states[] = {

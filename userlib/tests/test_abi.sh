@@ -65,7 +65,7 @@ int main()
 }
 END
 
-flags=(-I"$TOP/uapi" -I"$SRC/include" -Wall -Wextra -Wshadow -Werror)
+flags=(-I"$TOP/uapi" -I"$SRC/include" -I"$TOP/module/core/evict" -Wall -Wextra -Wshadow -Werror)
 try() {
 	local cc=$1 std=$2 file=$3
 

@@ -23,7 +23,7 @@ if [[ -z $python ]]; then
 fi
 ok "the cases' program compiles" silent "$CC" -std=gnu11 -O1 -g -Wall -Wextra \
 	-fsanitize=address,undefined -fno-sanitize-recover=all \
-	-I"$TOP/uapi" -I"$SRC/include" -I"$SRC/src" \
+	-I"$TOP/uapi" -I"$SRC/include" -I"$SRC/src" -I"$TOP/module/core/evict" \
 	-o "$work/hash_cases" "$SRC/tests/hash_cases.c" "$SRC/src/hash.c" \
 	-lxxhash
 "$python" "$oracle" cases "$seed" "$cases" >"$work/cases"

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * evict.c - the eviction indexes there are
+ * evict.c - the eviction policies there are
  *
- * A new one is a file with a struct kvbm_evict_ops and a line here.
+ * A new one is a file with a struct kvbm_evict_ops and a line in policies.def.
  */
 #include <linux/string.h>
 #include "evict.h"
 
 static const struct kvbm_evict_ops * const policies[] = {
-	&kvbm_evict_lineage_tick,	/* the default */
-	&kvbm_evict_lineage_fifo,
-	&kvbm_evict_lru,
-	&kvbm_evict_multi_lru,
-	&kvbm_evict_fifo,
+#define KVBM_POLICY(name)	&kvbm_evict_##name,
+#include "policies.def"
 };
 
 /**

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * evict.h - the eviction indexes
+ * evict.h - the eviction policies
  */
 #ifndef KVBM_EVICT_H
 #define KVBM_EVICT_H
 
 #include "core.h"
 
-extern const struct kvbm_evict_ops kvbm_evict_fifo;
-extern const struct kvbm_evict_ops kvbm_evict_lru;
-extern const struct kvbm_evict_ops kvbm_evict_multi_lru;
-extern const struct kvbm_evict_ops kvbm_evict_lineage_tick;
-extern const struct kvbm_evict_ops kvbm_evict_lineage_fifo;
+enum {
+#define KVBM_POLICY(name)	KVBM_POLICY_##name,
+#include "policies.def"
+	KVBM_NR_POLICIES
+};
+
+#define KVBM_POLICY(name)	extern const struct kvbm_evict_ops kvbm_evict_##name;
+#include "policies.def"
 
 #endif /* KVBM_EVICT_H */

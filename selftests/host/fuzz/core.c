@@ -12,6 +12,7 @@
 #include <linux/kernel.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include "evict.h"
 #include "walk.h"
 #include "sketch.h"
 
@@ -589,7 +590,7 @@ static void run(struct world *w)
 {
 	u8 a = next(w), b = next(w), c = next(w), d = next(w);
 	struct kvbm_config cfg = {
-		.policy = kvbm_evict_nth(a % 5),
+		.policy = kvbm_evict_nth(a % KVBM_NR_POLICIES),
 		.total = 1 + b % 48,
 		.reject = c & 1,
 		.reset = (c & 6) == 6,

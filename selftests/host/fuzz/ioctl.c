@@ -18,6 +18,7 @@
 #include <linux/slab.h>
 #include "host.h"
 #include "host_vfs.h"
+#include "evict.h"
 #include "index.h"
 #include "file.h"
 #include "walk.h"
@@ -185,9 +186,10 @@ static void fill(struct world *w, u32 op, void *args)
 		u.create.uid = -1;
 		u.create.gid = -1;
 		u.create.flags = at & 3;
-		strscpy(u.create.policy, kvbm_evict_nth(at % 5)->name,
+		strscpy(u.create.policy, kvbm_evict_nth(at % KVBM_NR_POLICIES)->name,
 			KVBM_POLICY_LEN);
-		u.create.freq_capacity = at % 5 == 3 || at & 4 ? 64 : 0;
+		u.create.freq_capacity = at % KVBM_NR_POLICIES == KVBM_POLICY_multi_lru || at & 4 ?
+					 64 : 0;
 		u.create.max_held = at & 8 ? 20 : 0;
 		u.create.max_sessions = at & 16 ? 2 : 0;
 		u.create.name[0] = at & 32 ? 'a' + (at >> 6) : 0;

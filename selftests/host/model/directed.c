@@ -10,7 +10,7 @@
 bool hold_limit_test(void)
 {
 	const struct m_config cfg = { .total = 4, .block_size = 16,
-				      .policy = M_LINEAGE_TICK };
+				      .policy = M_lineage_tick };
 	struct g_op op = { .kind = G_OPEN, .tokens = M_TOKENS_NONE };
 	const struct m_hash h = m_hash_pack(1, 0, 0);
 	static const enum g_kind over[] = { G_RETAIN, G_MATCH, G_SCAN,
@@ -65,7 +65,7 @@ bool hold_limit_test(void)
 bool halving_test(void)
 {
 	struct m_config cfg = { .total = 1, .block_size = 16,
-				.policy = M_LRU };
+				.policy = M_lru };
 	struct g_op op = { .kind = G_OPEN };
 	struct pair p;
 	bool good = true;
@@ -106,7 +106,7 @@ bool config_test(void)
 		/* 0 stands for 16 in the module only. */
 		if (!cfg.block_size)
 			continue;
-		if (cfg.policy == M_MULTI_LRU && g_once_in(&r, 2)) {
+		if (cfg.policy == M_multi_lru && g_once_in(&r, 2)) {
 			for (int k = 0; k < 3; k++)
 				cfg.thresholds[k] = g_below(&r, 5) + 5 * k;
 		}

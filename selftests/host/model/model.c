@@ -27,7 +27,7 @@ static bool config_good(const struct m_config *c)
 		return false;
 	if (c->policy >= M_POLICIES)
 		return false;
-	if (c->policy != M_MULTI_LRU)
+	if (c->policy != M_multi_lru)
 		return true;
 	return c->frequency && t[0] >= 1 && t[0] < t[1] && t[1] < t[2] &&
 	       t[2] <= 15;

@@ -65,11 +65,8 @@ unsigned int m_sketch_read(const struct m_sketch *k, struct m_hash h);
 /* ---- eviction indexes (model_evict.c) ---- */
 
 enum m_policy {
-	M_FIFO,
-	M_LRU,
-	M_MULTI_LRU,
-	M_LINEAGE_TICK,
-	M_LINEAGE_FIFO,
+#define KVBM_POLICY(name)	M_##name,
+#include "policies.def"
 	M_POLICIES
 };
 

@@ -18,12 +18,26 @@
 #include "model.h"
 
 const char *const m_policy_name[M_POLICIES] = {
-	"fifo", "lru", "multi_lru", "lineage_tick", "lineage_fifo"
+#define KVBM_POLICY(name)	#name,
+#include "policies.def"
 };
 
 static bool is_lineage(const struct m_index *x)
 {
-	return x->policy == M_LINEAGE_TICK || x->policy == M_LINEAGE_FIFO;
+	/* No default: a policy that is not here does not compile. */
+	switch (x->policy) {
+	case M_lineage_tick:
+	case M_lineage_fifo:
+		return true;
+	case M_lru:
+	case M_fifo:
+	case M_multi_lru:
+		return false;
+	case M_POLICIES:
+		break;
+	}
+	M_ASSERT(false);
+	return false;
 }
 
 void m_index_init(struct m_index *x, enum m_policy policy, uint32_t total)
@@ -227,7 +241,7 @@ static int tree_first(const struct m_index *x)
 
 	for (int i = 0; i < x->n_nodes; i++) {
 		const struct m_node *n = &x->node[i];
-		uint64_t place = x->policy == M_LINEAGE_TICK ? n->tick :
+		uint64_t place = x->policy == M_lineage_tick ? n->tick :
 							       n->leaf_seq;
 
 		if (n->used && n->leaf && place < least) {
@@ -280,7 +294,7 @@ void m_index_insert(struct m_index *x, uint32_t block, struct m_hash h,
 	else
 		x->idle[block] = (struct m_idle){
 			.in = true,
-			.list = x->policy == M_MULTI_LRU ? list : 0,
+			.list = x->policy == M_multi_lru ? list : 0,
 			.seq = ++x->seq,
 		};
 	x->len++;

@@ -125,56 +125,56 @@ static void scene(enum m_policy policy, const char *text)
 
 static void t_flat(void)
 {
-	scene(M_FIFO, "+ABCR -CARB =A -A !C !R !B !A");
-	scene(M_LRU, "+ABCR -CARB =A -A !C !R !B !A");
+	scene(M_fifo, "+ABCR -CARB =A -A !C !R !B !A");
+	scene(M_lru, "+ABCR -CARB =A -A !C !R !B !A");
 	/* Counts: registered 1, each match one more; thresholds 3, 8, 15. */
-	scene(M_MULTI_LRU, "+ABC -ABC =A -A =A -A !B !C !A");
-	scene(M_MULTI_LRU, "+ABC -ABC =A -A !B !C !A");
-	scene(M_MULTI_LRU, "+ABC =AAA =BBBBBBB -BBBBBBBB -AAAA -C !C !A !B");
+	scene(M_multi_lru, "+ABC -ABC =A -A =A -A !B !C !A");
+	scene(M_multi_lru, "+ABC -ABC =A -A !B !C !A");
+	scene(M_multi_lru, "+ABC =AAA =BBBBBBB -BBBBBBBB -AAAA -C !C !A !B");
 }
 
 static void t_lineage_leaves(void)
 {
-	scene(M_LINEAGE_TICK, "+ABC -ABC =B !C !A -B !B");
-	scene(M_LINEAGE_FIFO, "+ABC -ABC =B !C !A -B !B");
-	scene(M_LINEAGE_TICK, "+ABCR -ABCR !C !B !A !R");
-	scene(M_LINEAGE_FIFO, "+ABCR -ABCR !C !R !B !A");
-	scene(M_LINEAGE_TICK, "+ABCS -CBAS !C !B !S !A");
-	scene(M_LINEAGE_FIFO, "+ABCS -CBAS !C !S !B !A");
-	scene(M_LINEAGE_TICK, "+ABCTX -XTBCA !X !T !C !B !A");
-	scene(M_LINEAGE_FIFO, "+AB -A =A -AB !B !A");
+	scene(M_lineage_tick, "+ABC -ABC =B !C !A -B !B");
+	scene(M_lineage_fifo, "+ABC -ABC =B !C !A -B !B");
+	scene(M_lineage_tick, "+ABCR -ABCR !C !B !A !R");
+	scene(M_lineage_fifo, "+ABCR -ABCR !C !R !B !A");
+	scene(M_lineage_tick, "+ABCS -CBAS !C !B !S !A");
+	scene(M_lineage_fifo, "+ABCS -CBAS !C !S !B !A");
+	scene(M_lineage_tick, "+ABCTX -XTBCA !X !T !C !B !A");
+	scene(M_lineage_fifo, "+AB -A =A -AB !B !A");
 }
 
 static void t_lineage_placeholders(void)
 {
 	/* No upward link under a parent that is not inactive. */
-	scene(M_LINEAGE_TICK, "+ABC -AC !A !C");
+	scene(M_lineage_tick, "+ABC -AC !A !C");
 	/* Its block comes, takes the place and hangs under its own parent. */
-	scene(M_LINEAGE_TICK, "+ABC -AC -B !C !B !A");
-	scene(M_LINEAGE_FIFO, "+ABC -AC -B !C !B !A");
+	scene(M_lineage_tick, "+ABC -AC -B !C !B !A");
+	scene(M_lineage_fifo, "+ABC -AC -B !C !B !A");
 	/* Taken out of the middle: the link stays, one or two deep. */
-	scene(M_LINEAGE_TICK, "+ABCD -ABCD =BC !D !A");
-	scene(M_LINEAGE_TICK, "+ABCD -ABCD =BC -B !D !B !A");
+	scene(M_lineage_tick, "+ABCD -ABCD =BC !D !A");
+	scene(M_lineage_tick, "+ABCD -ABCD =BC -B !D !B !A");
 	/* It comes back as the last in order. */
-	scene(M_LINEAGE_TICK, "+ABCR -ABCR =B -B !C !R !B !A");
-	scene(M_LINEAGE_FIFO, "+ABCR -ABCR =B -B !C !R !B !A");
+	scene(M_lineage_tick, "+ABCR -ABCR =B -B !C !R !B !A");
+	scene(M_lineage_fifo, "+ABCR -ABCR =B -B !C !R !B !A");
 	/* The hash leaves the store: so does the link. */
-	scene(M_LINEAGE_TICK, "+ABC -ABC =B ~B -B !A !C");
-	scene(M_LINEAGE_FIFO, "+ABC -ABC =B ~B -B !C !A");
-	scene(M_LINEAGE_TICK, "+ABC -ABC =B ~B -B +B -B !C !B !A");
-	scene(M_LINEAGE_TICK, "+ABCD -ABCD =BC ~B -B !A !D");
-	scene(M_LINEAGE_TICK, "+ABCD -ABCD =BC ~C -C !A !D");
+	scene(M_lineage_tick, "+ABC -ABC =B ~B -B !A !C");
+	scene(M_lineage_fifo, "+ABC -ABC =B ~B -B !C !A");
+	scene(M_lineage_tick, "+ABC -ABC =B ~B -B +B -B !C !B !A");
+	scene(M_lineage_tick, "+ABCD -ABCD =BC ~B -B !A !D");
+	scene(M_lineage_tick, "+ABCD -ABCD =BC ~C -C !A !D");
 }
 
 static void t_lineage_twins(void)
 {
-	scene(M_LINEAGE_TICK, "+aAbBC -AaBbC !b !a !C !B !A");
-	scene(M_LINEAGE_TICK, "+aAbBC -AaBbC =B !b !a !C !A");
-	scene(M_LINEAGE_TICK, "+aAbBC -AaBbC =B -B !b !a !C !B !A");
-	scene(M_LINEAGE_TICK, "+aAbBC -AaBbC =B ~B -B !A !C !b !a");
-	scene(M_LINEAGE_TICK, "+aAbBqC -AaBbqC =B ~B -B !q !A !C !b !a");
+	scene(M_lineage_tick, "+aAbBC -AaBbC !b !a !C !B !A");
+	scene(M_lineage_tick, "+aAbBC -AaBbC =B !b !a !C !A");
+	scene(M_lineage_tick, "+aAbBC -AaBbC =B -B !b !a !C !B !A");
+	scene(M_lineage_tick, "+aAbBC -AaBbC =B ~B -B !A !C !b !a");
+	scene(M_lineage_tick, "+aAbBqC -AaBbqC =B ~B -B !q !A !C !b !a");
 	/* The carrier leaves with nothing under it, then comes back. */
-	scene(M_LINEAGE_TICK, "+aAbB -AaBb =B +C -CB !C !b !a !B !A");
+	scene(M_lineage_tick, "+aAbB -AaBb =B +C -CB !C !b !a !B !A");
 }
 
 /* ---- the rest, by calls ---- */
@@ -182,7 +182,7 @@ static void t_lineage_twins(void)
 static struct model *fresh(uint32_t total, enum m_dup dup, bool reset)
 {
 	struct m_config cfg = { .total = total, .block_size = 16, .dup = dup,
-				.policy = M_LINEAGE_TICK, .reset = reset,
+				.policy = M_lineage_tick, .reset = reset,
 				.frequency = 1 << 16 };
 	int err;
 	struct model *m = model_new(&cfg, &err);
@@ -272,7 +272,7 @@ static void t_sketch(void)
 static void t_config(void)
 {
 	struct m_config good = { .total = 1, .block_size = 1024,
-				 .policy = M_MULTI_LRU, .frequency = 1,
+				 .policy = M_multi_lru, .frequency = 1,
 				 .thresholds = { 1, 2, 15 } }, bad;
 	int err;
 
