@@ -66,8 +66,31 @@ void host_user_hook(void (*hook)(const void *p, size_t len, int what));
 
 /* signal_pending(), and with @fatal also fatal_signal_pending(), hold. */
 void host_set_signal(bool pending, bool fatal);
-/* A fatal signal arrives before the nth look at it (1 = the next). */
+/*
+ * A fatal signal arrives before the nth look at it (1 = the next), or as soon
+ * as this thread sleeps.
+ */
 void host_fatal_after(unsigned long nth);
+/* A signal to another thread, which it wakes. */
+struct task_struct;
+void host_send_signal(struct task_struct *t, bool fatal);
+
+/* --- who reads early, who comes late ------------------------------------ */
+
+/*
+ * In builds with HOST_WEAK: one in @one_in points at which a thread can meet
+ * another (locks, queues, sleeping) yields the processor or waits some
+ * microseconds, and as often
+ *
+ * - waitqueue_active() answers what it could have answered at any time since
+ *   the thread's last full barrier or acquiring operation;
+ * - the state of __set_current_state() becomes visible at the thread's next
+ *   full barrier only, or when it sleeps.
+ *
+ * Both is what a processor does whose stores wait in a buffer while later
+ * loads are served. 0 switches off.
+ */
+void host_delays(unsigned int one_in);
 
 /* --- privileges --------------------------------------------------------- */
 

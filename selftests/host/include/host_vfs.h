@@ -26,6 +26,20 @@ int host_dup(int fd);
 long host_ioctl(int fd, unsigned int cmd, void *arg);
 /* poll(2)'s events, without waiting. */
 int host_poll(int fd);
+/* poll(2) of one file: sleeps until one of @events is there, or -ETIME. */
+int host_poll_wait(int fd, int events, uint64_t timeout_ns);
+/*
+ * epoll(7): a file that was added is looked at once, and then only when its
+ * wait queue was woken. With EPOLLET what is still true is not told again.
+ * The epoll holds the files: free it first. One thread waits at a time.
+ */
+struct host_epoll;
+struct host_epoll *host_epoll_new(void);
+int host_epoll_add(struct host_epoll *ep, int fd, uint32_t events);
+/* 1 and a file's events, or 0 after @timeout_ns. */
+int host_epoll_wait(struct host_epoll *ep, int *fd, uint32_t *events,
+		    uint64_t timeout_ns);
+void host_epoll_free(struct host_epoll *ep);
 /*
  * An io_uring command with its 16 bytes of payload. What the first attempt,
  * which must not wait, answers with -EAGAIN is tried again as by a worker,

@@ -10,6 +10,9 @@ void host_worker_kick(void);
 bool host_rcu_has_callbacks(void);
 unsigned int host_rcu_run_callbacks(void);
 
+/* A fatal signal is on its way to this thread: host_fatal_after(). */
+bool host_fatal_soon(void);
+
 void host_rcu_fork_lock(void);
 void host_rcu_fork_unlock(bool child);
 void host_alloc_fork_lock(void);

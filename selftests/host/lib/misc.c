@@ -225,7 +225,6 @@ bool in_group_p(kgid_t gid)
 /* --- the current thread ------------------------------------------------- */
 
 static __thread struct task_struct self;
-static __thread bool sig_pending, sig_fatal;
 static __thread unsigned long fatal_in;
 
 struct task_struct *host_current(void)
@@ -242,9 +241,19 @@ struct task_struct *host_current(void)
 
 void host_set_signal(bool pending, bool fatal)
 {
-	sig_pending = pending || fatal;
-	sig_fatal = fatal;
+	struct task_struct *me = host_current();
+
+	WRITE_ONCE(me->sig_pending, pending || fatal);
+	WRITE_ONCE(me->sig_fatal, fatal);
 	fatal_in = 0;
+}
+
+void host_send_signal(struct task_struct *t, bool fatal)
+{
+	if (fatal)
+		WRITE_ONCE(t->sig_fatal, true);
+	WRITE_ONCE(t->sig_pending, true);
+	wake_up_state(t, TASK_INTERRUPTIBLE | (fatal ? TASK_WAKEKILL : 0));
 }
 
 void host_fatal_after(unsigned long nth)
@@ -252,16 +261,25 @@ void host_fatal_after(unsigned long nth)
 	fatal_in = nth;
 }
 
+bool host_fatal_soon(void)
+{
+	return fatal_in;
+}
+
 bool host_fatal_signal(void)
 {
-	if (fatal_in && !--fatal_in)
-		sig_pending = sig_fatal = true;
-	return sig_fatal;
+	struct task_struct *me = host_current();
+
+	if (fatal_in && !--fatal_in) {
+		WRITE_ONCE(me->sig_pending, true);
+		WRITE_ONCE(me->sig_fatal, true);
+	}
+	return READ_ONCE(me->sig_fatal);
 }
 
 bool host_signal(void)
 {
-	return host_fatal_signal() || sig_pending;
+	return host_fatal_signal() || READ_ONCE(host_current()->sig_pending);
 }
 
 void host_spin_wait(unsigned int *spins)
@@ -329,6 +347,9 @@ void host_might_sleep(const char *file, int line)
 		host_bug(file, line, "sleeping in atomic context");
 	if (rcu_read_lock_held())
 		host_bug(file, line, "sleeping in an RCU reader");
+	/* What may sleep changes the state: a wake-up would be lost. */
+	if (READ_ONCE(self.state))
+		host_bug(file, line, "may sleep, about to sleep already");
 }
 #endif
 

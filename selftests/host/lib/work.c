@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: MIT
-/* The worker thread, work items, mutexes, wait queues and completions. */
+/* The worker thread, work items and mutexes. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
 
-#include <linux/completion.h>
 #include <linux/delay.h>
-#include <linux/hrtimer.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
-#include <linux/wait.h>
-#include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 #include "host.h"
 #include "lib.h"
@@ -407,172 +403,4 @@ bool mutex_is_locked(struct mutex *m)
 bool host_mutex_held(const struct mutex *m)
 {
 	return READ_ONCE(m->owner) == SELF;
-}
-
-/* --- wait queues: all sleepers share one condition ---------------------- */
-
-static pthread_mutex_t wait_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t wait_cond;
-
-static void __attribute__((constructor)) wait_setup(void)
-{
-	pthread_condattr_t attr;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&wait_cond, &attr);
-	pthread_condattr_destroy(&attr);
-}
-
-void init_waitqueue_head(wait_queue_head_t *wq)
-{
-	spin_lock_init(&wq->lock);
-	wq->wakeups = 0;
-}
-
-void host_wake(wait_queue_head_t *wq)
-{
-	pthread_mutex_lock(&wait_lock);
-	smp_store_release(&wq->wakeups, wq->wakeups + 1);
-	pthread_cond_broadcast(&wait_cond);
-	pthread_mutex_unlock(&wait_lock);
-}
-
-bool host_wait(wait_queue_head_t *wq, unsigned long seen, u64 until)
-{
-	bool more = true;
-
-	pthread_mutex_lock(&wait_lock);
-	if (wq->wakeups == seen) {
-		/*
-		 * A signal is a flag that nobody announces: look again every
-		 * few milliseconds.
-		 */
-		u64 now = ktime_get_ns();
-		struct timespec ts;
-
-		if (now >= until) {
-			more = false;
-		} else {
-			ts = in_ns(min_t(u64, until - now, 5 * NSEC_PER_MSEC));
-			pthread_cond_timedwait(&wait_cond, &wait_lock, &ts);
-		}
-	}
-	pthread_mutex_unlock(&wait_lock);
-	return more;
-}
-
-wait_queue_head_t host_var_wait;
-
-/* --- sleeping tasks ------------------------------------------------------ */
-
-bool host_schedule(u64 until)
-{
-	struct task_struct *me = host_current();
-	bool woken = true;
-
-	might_sleep();
-	if (!READ_ONCE(me->state)) {
-		sched_yield();
-		return true;
-	}
-	pthread_mutex_lock(&wait_lock);
-	/* Signals are not announced: they wake whoever sleeps for them. */
-	while (READ_ONCE(me->state) &&
-	       !(me->state == TASK_INTERRUPTIBLE && host_signal())) {
-		u64 now = ktime_get_ns();
-		struct timespec ts;
-
-		if (now >= until) {
-			woken = false;
-			break;
-		}
-		ts = in_ns(min_t(u64, until - now, 5 * NSEC_PER_MSEC));
-		pthread_cond_timedwait(&wait_cond, &wait_lock, &ts);
-	}
-	WRITE_ONCE(me->state, TASK_RUNNING);
-	pthread_mutex_unlock(&wait_lock);
-	return woken;
-}
-
-void schedule(void)
-{
-	host_schedule(U64_MAX);
-}
-
-int wake_up_process(struct task_struct *t)
-{
-	unsigned int was;
-
-	pthread_mutex_lock(&wait_lock);
-	was = xchg(&t->state, TASK_RUNNING);
-	pthread_cond_broadcast(&wait_cond);
-	pthread_mutex_unlock(&wait_lock);
-	return was != TASK_RUNNING;
-}
-
-int schedule_hrtimeout_range(ktime_t *expires, u64 delta,
-			     const enum hrtimer_mode mode)
-{
-	u64 until = U64_MAX;
-
-	if (expires)
-		until = mode == HRTIMER_MODE_REL ? ktime_get_ns() + *expires :
-						   *expires;
-	return host_schedule(until) ? -EINTR : 0;
-}
-
-/* --- completions -------------------------------------------------------- */
-
-void init_completion(struct completion *x)
-{
-	x->done = 0;
-	init_waitqueue_head(&x->wait);
-}
-
-void reinit_completion(struct completion *x)
-{
-	x->done = 0;
-}
-
-static void complete_n(struct completion *x, unsigned int n)
-{
-	spin_lock(&x->wait.lock);
-	if (x->done != UINT_MAX)
-		x->done = n == UINT_MAX ? n : x->done + n;
-	/* Still locked: the waiter may free it as soon as it is unlocked. */
-	host_wake(&x->wait);
-	spin_unlock(&x->wait.lock);
-}
-
-void complete(struct completion *x)
-{
-	complete_n(x, 1);
-}
-
-void complete_all(struct completion *x)
-{
-	complete_n(x, UINT_MAX);
-}
-
-bool try_wait_for_completion(struct completion *x)
-{
-	bool done;
-
-	spin_lock(&x->wait.lock);
-	done = x->done;
-	if (done && x->done != UINT_MAX)
-		x->done--;
-	spin_unlock(&x->wait.lock);
-	return done;
-}
-
-bool completion_done(struct completion *x)
-{
-	bool done;
-
-	spin_lock(&x->wait.lock);
-	done = x->done;
-	spin_unlock(&x->wait.lock);
-	return done;
 }

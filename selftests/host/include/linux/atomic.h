@@ -17,8 +17,18 @@
 #define HOST_MO_release __ATOMIC_RELEASE
 #define HOST_MO_relaxed __ATOMIC_RELAXED
 
+/* Tell builds with HOST_WEAK what has just been ordered. */
+#define host_ordered_as(mo)                                           \
+	((mo) == __ATOMIC_SEQ_CST ? host_ordered() :                  \
+	 (mo) == __ATOMIC_ACQUIRE ? host_acquired() : (void)0)
+
+#define HOST_RMW(op, mo) ({                                           \
+	typeof(op) __host_was = (op);                                 \
+	host_ordered_as(mo);                                          \
+	__host_was; })
+
 #define HOST_XCHG(ptr, val, mo) \
-	__atomic_exchange_n((ptr), (typeof(*(ptr)))(val), (mo))
+	HOST_RMW(__atomic_exchange_n((ptr), (typeof(*(ptr)))(val), (mo)), mo)
 #define xchg(ptr, val) HOST_XCHG(ptr, val, HOST_MO_full)
 #define xchg_acquire(ptr, val) HOST_XCHG(ptr, val, HOST_MO_acquire)
 #define xchg_release(ptr, val) HOST_XCHG(ptr, val, HOST_MO_release)
@@ -29,6 +39,7 @@
 	__atomic_compare_exchange_n((ptr), &__host_old,               \
 				    (typeof(*(ptr)))(new), false,     \
 				    (mo), __ATOMIC_RELAXED);          \
+	host_ordered_as(mo);                                          \
 	__host_old; })
 #define cmpxchg(ptr, o, n) HOST_CMPXCHG(ptr, o, n, HOST_MO_full)
 #define cmpxchg_acquire(ptr, o, n) HOST_CMPXCHG(ptr, o, n, HOST_MO_acquire)
@@ -37,9 +48,10 @@
 #define cmpxchg64(ptr, o, n) cmpxchg(ptr, o, n)
 
 #define HOST_TRY_CMPXCHG(ptr, oldp, new, mo)                          \
-	likely(__atomic_compare_exchange_n((ptr), (oldp),             \
+	likely(HOST_RMW(__atomic_compare_exchange_n((ptr), (oldp),    \
 					   (typeof(*(ptr)))(new),     \
-					   false, (mo), __ATOMIC_RELAXED))
+					   false, (mo), __ATOMIC_RELAXED), \
+			mo))
 #define try_cmpxchg(ptr, op, n) HOST_TRY_CMPXCHG(ptr, op, n, HOST_MO_full)
 #define try_cmpxchg_acquire(ptr, op, n) \
 	HOST_TRY_CMPXCHG(ptr, op, n, HOST_MO_acquire)
@@ -51,42 +63,43 @@
 /* One ordering of every operation that returns something. */
 #define HOST_ATOMIC_ORDERED(pfx, T, V, sfx, mo)                              \
 static __always_inline V pfx##_add_return##sfx(V i, T *v)                    \
-{ return __atomic_add_fetch(&v->counter, i, mo); }                           \
+{ return HOST_RMW(__atomic_add_fetch(&v->counter, i, mo), mo); }             \
 static __always_inline V pfx##_sub_return##sfx(V i, T *v)                    \
-{ return __atomic_sub_fetch(&v->counter, i, mo); }                           \
+{ return HOST_RMW(__atomic_sub_fetch(&v->counter, i, mo), mo); }             \
 static __always_inline V pfx##_inc_return##sfx(T *v)                         \
-{ return __atomic_add_fetch(&v->counter, 1, mo); }                           \
+{ return HOST_RMW(__atomic_add_fetch(&v->counter, 1, mo), mo); }             \
 static __always_inline V pfx##_dec_return##sfx(T *v)                         \
-{ return __atomic_sub_fetch(&v->counter, 1, mo); }                           \
+{ return HOST_RMW(__atomic_sub_fetch(&v->counter, 1, mo), mo); }             \
 static __always_inline V pfx##_fetch_add##sfx(V i, T *v)                     \
-{ return __atomic_fetch_add(&v->counter, i, mo); }                           \
+{ return HOST_RMW(__atomic_fetch_add(&v->counter, i, mo), mo); }             \
 static __always_inline V pfx##_fetch_sub##sfx(V i, T *v)                     \
-{ return __atomic_fetch_sub(&v->counter, i, mo); }                           \
+{ return HOST_RMW(__atomic_fetch_sub(&v->counter, i, mo), mo); }             \
 static __always_inline V pfx##_fetch_inc##sfx(T *v)                          \
-{ return __atomic_fetch_add(&v->counter, 1, mo); }                           \
+{ return HOST_RMW(__atomic_fetch_add(&v->counter, 1, mo), mo); }             \
 static __always_inline V pfx##_fetch_dec##sfx(T *v)                          \
-{ return __atomic_fetch_sub(&v->counter, 1, mo); }                           \
+{ return HOST_RMW(__atomic_fetch_sub(&v->counter, 1, mo), mo); }             \
 static __always_inline V pfx##_fetch_and##sfx(V i, T *v)                     \
-{ return __atomic_fetch_and(&v->counter, i, mo); }                           \
+{ return HOST_RMW(__atomic_fetch_and(&v->counter, i, mo), mo); }             \
 static __always_inline V pfx##_fetch_andnot##sfx(V i, T *v)                  \
-{ return __atomic_fetch_and(&v->counter, ~i, mo); }                          \
+{ return HOST_RMW(__atomic_fetch_and(&v->counter, ~i, mo), mo); }            \
 static __always_inline V pfx##_fetch_or##sfx(V i, T *v)                      \
-{ return __atomic_fetch_or(&v->counter, i, mo); }                            \
+{ return HOST_RMW(__atomic_fetch_or(&v->counter, i, mo), mo); }              \
 static __always_inline V pfx##_fetch_xor##sfx(V i, T *v)                     \
-{ return __atomic_fetch_xor(&v->counter, i, mo); }                           \
+{ return HOST_RMW(__atomic_fetch_xor(&v->counter, i, mo), mo); }             \
 static __always_inline V pfx##_xchg##sfx(T *v, V i)                          \
-{ return __atomic_exchange_n(&v->counter, i, mo); }                          \
+{ return HOST_RMW(__atomic_exchange_n(&v->counter, i, mo), mo); }            \
 static __always_inline V pfx##_cmpxchg##sfx(T *v, V old, V new)              \
 {                                                                            \
 	__atomic_compare_exchange_n(&v->counter, &old, new, false, mo,       \
 				    __ATOMIC_RELAXED);                       \
+	host_ordered_as(mo);                                                 \
 	return old;                                                          \
 }                                                                            \
 static __always_inline bool pfx##_try_cmpxchg##sfx(T *v, V *old, V new)      \
 {                                                                            \
-	return likely(__atomic_compare_exchange_n(&v->counter, old, new,     \
-						  false, mo,                 \
-						  __ATOMIC_RELAXED));        \
+	return likely(HOST_RMW(__atomic_compare_exchange_n(&v->counter, old, \
+						  new, false, mo,            \
+						  __ATOMIC_RELAXED), mo));   \
 }
 
 #define HOST_ATOMIC_TYPE(pfx, T, V)                                          \

@@ -13,15 +13,30 @@ struct task_struct {
 	pid_t pid, tgid;
 	char comm[TASK_COMM_LEN];
 	struct task_struct *group_leader;	/* itself */
-	unsigned int state;
+	unsigned int state;		/* what it sleeps on, too: a futex */
+#ifdef HOST_WEAK
+	unsigned int late;		/* a state that nobody sees yet, plus 1 */
+#endif
+	bool sig_pending, sig_fatal;
 };
 
 #define TASK_RUNNING 0
 #define TASK_INTERRUPTIBLE 1
 #define TASK_UNINTERRUPTIBLE 2
-#define TASK_KILLABLE 0x102
+#define TASK_NORMAL (TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE)
+#define TASK_WAKEKILL 0x100
+#define TASK_KILLABLE (TASK_WAKEKILL | TASK_UNINTERRUPTIBLE)
+#ifdef HOST_WEAK
+/* Others see it after this thread's next full barrier only. */
+void __set_current_state(unsigned int state);
+#define set_current_state(s) do {       \
+	__set_current_state(s);         \
+	smp_mb();                       \
+} while (0)
+#else
 #define __set_current_state(s) WRITE_ONCE(host_current()->state, s)
 #define set_current_state(s) smp_store_mb(host_current()->state, s)
+#endif
 
 /* The calling thread. */
 struct task_struct *host_current(void);
@@ -48,9 +63,16 @@ static inline int cond_resched(void)
 #define cond_resched_rcu() do { rcu_read_unlock(); cond_resched(); rcu_read_lock(); } while (0)
 #define need_resched() 0
 void schedule(void);
-int wake_up_process(struct task_struct *t);
-/* Sleeps while the state is not TASK_RUNNING; false at @until. */
+long schedule_timeout(long ticks);
+/* 1 if it slept in one of the states @states. */
+int wake_up_state(struct task_struct *t, unsigned int states);
+#define wake_up_process(t) wake_up_state(t, TASK_NORMAL)
+/*
+ * Sleeps until somebody makes the state TASK_RUNNING again, or a signal comes
+ * that ends a sleep in that state; false at @until.
+ */
 bool host_schedule(u64 until);
+int signal_pending_state(unsigned int state, struct task_struct *t);
 #define raw_smp_processor_id() host_cpu()
 #define smp_processor_id() host_cpu()
 

@@ -75,6 +75,12 @@ static inline void host_spin_check_unlock(spinlock_t *lock)
 #define host_spin_check_unlock(lock) ((void)0)
 #endif
 
+#ifdef HOST_WEAK
+void host_delay(void);
+#else
+#define host_delay() ((void)0)
+#endif
+
 static inline void spin_lock_init(spinlock_t *lock)
 {
 	*lock = (spinlock_t){ 0 };
@@ -145,12 +151,15 @@ static __always_inline void host_spin_give(spinlock_t *lock)
 
 #define spin_lock(l) do {                             \
 	spinlock_t *__l = (l);                        \
+	host_delay();                                 \
 	host_spin_check_lock(__l);                    \
 	host_tsan_pre_lock(__l, 0);                   \
 	host_spin_take(__l);                          \
 	host_tsan_post_lock(__l, 0);                  \
 	host_spin_check_took(__l);                    \
 	host_times_took(__l);                         \
+	host_acquired();                              \
+	host_delay();                                 \
 } while (0)
 
 #define spin_trylock(l) ({                            \
@@ -163,6 +172,7 @@ static __always_inline void host_spin_give(spinlock_t *lock)
 	if (__took) {                                 \
 		host_spin_check_took(__l);            \
 		host_times_took(__l);                 \
+		host_acquired();                      \
 	} else {                                      \
 		host_atomic_leave();                  \
 	}                                             \
@@ -173,9 +183,11 @@ static __always_inline void spin_unlock(spinlock_t *lock)
 	host_times_gives(lock);
 	host_spin_check_unlock(lock);
 	host_tsan_pre_unlock(lock);
+	host_released();
 	host_spin_give(lock);
 	host_tsan_post_unlock(lock);
 	host_atomic_leave();
+	host_delay();
 }
 
 static inline int spin_is_locked(spinlock_t *lock)

@@ -509,6 +509,12 @@ long host_ioctl(int fd, unsigned int cmd, void *arg)
 	return ret;
 }
 
+static int poll_file(struct file *file, poll_table *table)
+{
+	return file->f_op->poll ? file->f_op->poll(file, table) :
+				  EPOLLIN | EPOLLOUT;
+}
+
 int host_poll(int fd)
 {
 	struct file *file = fget(fd);
@@ -517,10 +523,220 @@ int host_poll(int fd)
 
 	if (!file)
 		return -EBADF;
-	events = file->f_op->poll ? file->f_op->poll(file, &table) :
-				    EPOLLIN | EPOLLOUT;
+	events = poll_file(file, &table);
 	fput(file);
 	return events;
+}
+
+/* Somebody who polls, in one queue, which is all that files here have. */
+struct poller {
+	poll_table table;
+	struct wait_queue_entry wqe;
+	wait_queue_head_t *wq;
+	struct task_struct *task;
+	bool triggered;
+};
+
+static int poller_wake(struct wait_queue_entry *wqe, unsigned int mode,
+		       int flags, void *key)
+{
+	struct poller *p = container_of(wqe, struct poller, wqe);
+
+	if (key && !(key_to_poll(key) & p->table._key))
+		return 0;
+	/* As the kernel's pollwake(): ordered by the waking itself. */
+	WRITE_ONCE(p->triggered, true);
+	return wake_up_state(p->task, mode);
+}
+
+static void poller_queue(struct file *file, wait_queue_head_t *wq,
+			 poll_table *table)
+{
+	struct poller *p = container_of(table, struct poller, table);
+
+	BUG_ON(p->wq);
+	p->wq = wq;
+	add_wait_queue(wq, &p->wqe);
+}
+
+int host_poll_wait(int fd, int events, uint64_t timeout_ns)
+{
+	struct poller p = {
+		.table = { ._qproc = poller_queue,
+			   ._key = events | EPOLLERR | EPOLLHUP },
+		.task = current,
+	};
+	u64 until = ktime_get_ns() + timeout_ns;
+	struct file *file = fget(fd);
+	int got;
+
+	if (!file)
+		return -EBADF;
+	init_waitqueue_func_entry(&p.wqe, poller_wake);
+	for (;;) {
+		got = poll_file(file, &p.table) & p.table._key;
+		/* It is in the queue now; from here on it only looks. */
+		p.table._qproc = NULL;
+		if (got)
+			break;
+		if (signal_pending(current)) {
+			got = -EINTR;
+			break;
+		}
+		if (ktime_get_ns() >= until) {
+			got = -ETIME;
+			break;
+		}
+		set_current_state(TASK_INTERRUPTIBLE);
+		if (!READ_ONCE(p.triggered))
+			host_schedule(until);
+		__set_current_state(TASK_RUNNING);
+		WRITE_ONCE(p.triggered, false);
+		/* Before the file is looked at again. */
+		smp_mb();
+	}
+	if (p.wq)
+		remove_wait_queue(p.wq, &p.wqe);
+	fput(file);
+	return got;
+}
+
+struct epitem {
+	poll_table table;
+	struct wait_queue_entry wqe;
+	wait_queue_head_t *wq;
+	struct host_epoll *ep;
+	struct list_head link;		/* in ep->items */
+	struct list_head ready;		/* in ep->ready, or empty */
+	struct file *file;
+	int fd;
+	uint32_t events;
+};
+
+struct host_epoll {
+	spinlock_t lock;
+	struct list_head items;
+	struct list_head ready;
+	wait_queue_head_t wait;
+};
+
+struct host_epoll *host_epoll_new(void)
+{
+	struct host_epoll *ep = kzalloc(sizeof(*ep), GFP_KERNEL);
+
+	if (!ep)
+		return NULL;
+	spin_lock_init(&ep->lock);
+	INIT_LIST_HEAD(&ep->items);
+	INIT_LIST_HEAD(&ep->ready);
+	init_waitqueue_head(&ep->wait);
+	return ep;
+}
+
+static void epitem_ready(struct epitem *i)
+{
+	spin_lock(&i->ep->lock);
+	if (list_empty(&i->ready))
+		list_add_tail(&i->ready, &i->ep->ready);
+	spin_unlock(&i->ep->lock);
+	wake_up(&i->ep->wait);
+}
+
+static int epitem_wake(struct wait_queue_entry *wqe, unsigned int mode,
+		       int flags, void *key)
+{
+	struct epitem *i = container_of(wqe, struct epitem, wqe);
+
+	if (key && !(key_to_poll(key) & i->events))
+		return 0;
+	epitem_ready(i);
+	return 1;
+}
+
+static void epitem_queue(struct file *file, wait_queue_head_t *wq,
+			 poll_table *table)
+{
+	struct epitem *i = container_of(table, struct epitem, table);
+
+	BUG_ON(i->wq);
+	i->wq = wq;
+	add_wait_queue(wq, &i->wqe);
+}
+
+int host_epoll_add(struct host_epoll *ep, int fd, uint32_t events)
+{
+	struct epitem *i = kzalloc(sizeof(*i), GFP_KERNEL);
+
+	if (!i)
+		return -ENOMEM;
+	i->file = fget(fd);
+	if (!i->file) {
+		kfree(i);
+		return -EBADF;
+	}
+	i->fd = fd;
+	i->ep = ep;
+	i->events = events | EPOLLERR | EPOLLHUP;
+	INIT_LIST_HEAD(&i->ready);
+	init_waitqueue_func_entry(&i->wqe, epitem_wake);
+	i->table._qproc = epitem_queue;
+	i->table._key = i->events;
+	list_add_tail(&i->link, &ep->items);
+	if (poll_file(i->file, &i->table) & i->events)
+		epitem_ready(i);
+	i->table._qproc = NULL;
+	return 0;
+}
+
+static bool any_ready(struct host_epoll *ep)
+{
+	bool any;
+
+	spin_lock(&ep->lock);
+	any = !list_empty(&ep->ready);
+	spin_unlock(&ep->lock);
+	return any;
+}
+
+int host_epoll_wait(struct host_epoll *ep, int *fd, uint32_t *events,
+		    uint64_t timeout_ns)
+{
+	u64 until = ktime_get_ns() + timeout_ns;
+	struct epitem *i;
+
+	for (;;) {
+		spin_lock(&ep->lock);
+		i = list_first_entry_or_null(&ep->ready, struct epitem, ready);
+		if (i)
+			list_del_init(&i->ready);
+		spin_unlock(&ep->lock);
+		if (!i) {
+			if (host_wait_event(ep->wait, any_ready(ep),
+					    TASK_INTERRUPTIBLE, until) <= 0)
+				return 0;
+			continue;
+		}
+		*events = poll_file(i->file, &i->table) & i->events;
+		if (!*events)
+			continue;
+		*fd = i->fd;
+		if (!(i->events & EPOLLET))
+			epitem_ready(i);
+		return 1;
+	}
+}
+
+void host_epoll_free(struct host_epoll *ep)
+{
+	struct epitem *i, *next;
+
+	list_for_each_entry_safe(i, next, &ep->items, link) {
+		if (i->wq)
+			remove_wait_queue(i->wq, &i->wqe);
+		fput(i->file);
+		kfree(i);
+	}
+	kfree(ep);
 }
 
 long host_uring(int fd, uint32_t op, const void *payload, bool nonblock)
