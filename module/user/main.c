@@ -25,4 +25,4 @@ module_exit(kvbm_exit);
 MODULE_DESCRIPTION("The books of a host's KV cache, shared by its processes");
 MODULE_AUTHOR("The kvbm authors");
 MODULE_LICENSE("Dual MIT/GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION(KVBM_VERSION);

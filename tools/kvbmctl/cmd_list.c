@@ -3,6 +3,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "kvbmctl.h"
@@ -113,12 +114,32 @@ static const struct {
 
 #define N_FEATURES	(sizeof(feature_names) / sizeof(*feature_names))
 
-static struct json_object *features_json(const struct kvbm_features *f)
+/* The running module's version; NULL when sysfs does not tell. */
+static const char *module_version(void)
+{
+	static char version[64];
+	FILE *f = fopen("/sys/module/kvbm/version", "re");
+	char *told;
+
+	if (!f)
+		return NULL;
+	told = fgets(version, sizeof(version), f);
+	fclose(f);
+	version[strcspn(version, "\n")] = '\0';
+	return told && *version ? version : NULL;
+}
+
+static struct json_object *features_json(const struct kvbm_features *f,
+					 const char *module)
 {
 	struct json_object *object = json_object_new_object();
 	struct json_object *names = json_object_new_array();
 
 	json_str(object, "library", kvbm_version());
+	if (module)
+		json_str(object, "module", module);
+	else
+		json_object_object_add(object, "module", NULL);
 	for (size_t i = 0; i < N_FEATURES; i++)
 		if (f->features & feature_names[i].bit)
 			json_object_array_add(names,
@@ -137,10 +158,11 @@ int cmd_features(int argc, char **argv)
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_common,
-		.doc = "Show what the loaded module can do, and its limits.",
+		.doc = "Show the versions of the library and of the loaded module, what the module can do, and its limits.",
 	};
 	struct common args = { 0 };
 	struct kvbm_features f;
+	const char *module;
 	int control, err;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
@@ -155,10 +177,12 @@ int cmd_features(int argc, char **argv)
 	close(control);
 	if (err)
 		return fail_request(NULL, err, "cannot ask for features");
+	module = module_version();
 	if (args.json)
-		return print_json(features_json(&f));
+		return print_json(features_json(&f, module));
 
-	printf("library     %s\nfeatures   ", kvbm_version());
+	printf("library     %s\nmodule      %s\nfeatures   ", kvbm_version(),
+	       module ? module : "-");
 	for (size_t i = 0; i < N_FEATURES; i++)
 		if (f.features & feature_names[i].bit)
 			printf(" %s", feature_names[i].name);

@@ -60,10 +60,6 @@
 extern "C" {
 #endif
 
-#define KVBM_LIB_VERSION_MAJOR	1
-#define KVBM_LIB_VERSION_MINOR	0
-#define KVBM_LIB_VERSION_PATCH	0
-
 /* Where udev puts the nodes. */
 #define KVBM_DEV_DIR		"/dev/kvbm"
 #define KVBM_CONTROL_PATH	KVBM_DEV_DIR "/control"
@@ -757,6 +753,11 @@ const char *kvbm_kind_name(unsigned int kind);
 
 /**
  * kvbm_version() - the version of the library that is running
+ *
+ * Library, module, tools and packages of one release have one version. The
+ * module's is in /sys/module/kvbm/version; what a program was compiled with,
+ * "pkg-config --modversion libkvbm" tells.  What the running module can do,
+ * kvbm_features() tells.
  *
  * Return: "major.minor.patch".
  */

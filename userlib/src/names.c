@@ -39,11 +39,7 @@ const char *kvbm_kind_name(unsigned int kind)
 	return kind < ARRAY_SIZE(kinds) ? kinds[kind] : "unknown";
 }
 
-#define STR_(x)	#x
-#define STR(x)	STR_(x)
-
 const char *kvbm_version(void)
 {
-	return STR(KVBM_LIB_VERSION_MAJOR) "." STR(KVBM_LIB_VERSION_MINOR) "."
-	       STR(KVBM_LIB_VERSION_PATCH);
+	return KVBM_VERSION;
 }

@@ -18,7 +18,7 @@ lib=$O/libkvbm.so.$VERSION
 sed -n 's/^\t\t\(kvbm_[a-z0-9_]*\);$/\1/p' "$SRC/libkvbm.map" |
 	sort -u >"$work/map"
 nm -D --defined-only "$lib" | awk '$2 == "T" { print $3 }' |
-	sed 's/@@KVBM_1.0$//' | sort -u >"$work/exports"
+	sed 's/@@KVBM_0.1$//' | sort -u >"$work/exports"
 nm -D --defined-only "$lib" | awk '$2 != "T" && $2 != "A"' >"$work/others"
 
 ok "header has functions" test "$(wc -l <"$work/header")" -ge 40
@@ -65,7 +65,8 @@ int main()
 }
 END
 
-flags=(-I"$TOP/uapi" -I"$SRC/include" -I"$TOP/module/core/evict" -Wall -Wextra -Wshadow -Werror)
+flags=(-I"$TOP/uapi" -I"$SRC/include" -I"$TOP/module/core/evict"
+	"-DKVBM_VERSION=\"$VERSION\"" -Wall -Wextra -Wshadow -Werror)
 try() {
 	local cc=$1 std=$2 file=$3
 
