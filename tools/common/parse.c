@@ -146,6 +146,17 @@ const char *policy_list(void)
 	return list;
 }
 
+char *policy_help(int key, const char *text, void *input)
+{
+	char *out;
+
+	(void)input;
+	if (key != 'p' || asprintf(&out, "%s: %s (default: %s)", text,
+				   policy_list(), kvbm_policy_name(0)) < 0)
+		return (char *)text;
+	return out;
+}
+
 /*
  * How many characters have to be put in, left out, replaced or swapped with
  * the next one to make one word of the other. Words longer than the tables

@@ -30,6 +30,8 @@ bool parse_thresholds(const char *s, __u32 thresholds[3]);
 bool policy_known(const char *name);
 /* All policies of the library, joined by commas; static. */
 const char *policy_list(void);
+/* A help filter for argp: the text of option -p gets their names. */
+char *policy_help(int key, const char *text, void *input);
 
 /*
  * The one of @n names, each @stride bytes after the one before, that @word is

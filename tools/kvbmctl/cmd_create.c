@@ -202,7 +202,7 @@ static const struct argp_option create_options[] = {
 	{ "block-size", 's', "N", 0,
 	  "Tokens in a block: a power of two up to 1024 (default: 16)", 0 },
 	{ "policy", 'p', "NAME", 0,
-	  "What to evict first: fifo, lru, multi_lru, lineage_tick (default), lineage_fifo",
+	  "What to evict first",
 	  0 },
 	{ "duplicates", 'd', "allow|reject", 0,
 	  "What a registration of a hash that is present comes to: a copy (default) or the existing block",
@@ -255,6 +255,7 @@ int cmd_create(int argc, char **argv)
 		.options = create_options,
 		.parser = parse_create,
 		.args_doc = "NAME",
+		.help_filter = policy_help,
 		.doc = "Create the named store /dev/kvbm/NAME.",
 	};
 	struct create_args args = { 0 };

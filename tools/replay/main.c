@@ -37,7 +37,7 @@ enum key {
 static const struct argp_option option_list[] = {
 	{ NULL, 0, NULL, 0, "Store", 1 },
 	{ "blocks", KEY_BLOCKS, "N", 0, "blocks of all pools together, up to 16M (default 10000)", 0 },
-	{ "policy", KEY_POLICY, "NAME", 0, "fifo, lru, multi_lru, lineage_tick (default) or lineage_fifo", 0 },
+	{ "policy", KEY_POLICY, "NAME", 0, "what to evict first", 0 },
 	{ "thresholds", KEY_THRESHOLDS, "A,B,C", 0, "of multi_lru (default 3,8,15)", 0 },
 	{ "frequency", KEY_FREQUENCY, "SIZE", 0, "frequency tracking: none, small, default, large, or a capacity (default: only for multi_lru)", 0 },
 	{ "duplicates", KEY_DUPLICATES, "HOW", 0, "allow, or reject (default): what a registration of a hash comes to that another worker registered meanwhile", 0 },
@@ -287,6 +287,7 @@ int main(int argc, char **argv)
 		.options = option_list,
 		.parser = parse,
 		.args_doc = "[TRACE]",
+		.help_filter = policy_help,
 		.doc = "Replay a trace of inference requests against a kvbm store.\v"
 		       "TRACE is a file of JSON lines with timestamp, input_length, output_length and hash_ids; - is standard input.",
 	};
