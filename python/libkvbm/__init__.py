@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""One KV-cache pool for all inference engines of a host.
+
+The kernel keeps the books: which block has what, who holds it, and which idle
+one goes next. Whatever ends a process, the kernel takes back what it held.
+
+    import libkvbm
+
+    with libkvbm.Session("pool") as session:
+        hashes = libkvbm.chain(tokens, 16)
+        with session.match(hashes) as held:
+            rest = hashes[len(held):]
+            with session.alloc(len(rest)) as blocks:
+                ...                       # compute into blocks.view(i)
+                with blocks.register(rest) as registered:
+                    ...
+
+Needs libkvbm.so (kvbm's C library) and, for sessions, the module.
+"""
+
+from .errors import (
+    ClosedSession,
+    Denied,
+    ForkedSession,
+    KvbmError,
+    NoModule,
+    NoSpace,
+    NotHeld,
+    OverQuota,
+    Revoked,
+    StoreGone,
+    TimedOut,
+)
+from .hashes import (
+    DIGEST_LEN,
+    HASH,
+    NO_SALT,
+    Fields,
+    block_hash,
+    chain,
+    chain_blocks,
+    empty,
+    from_ints,
+    opaque,
+    pack,
+    salt_hash,
+    sequence_hash,
+    to_ints,
+    unpack,
+)
+from .payload import Payload, Window
+from .session import (
+    NO_BLOCK,
+    REGISTERED,
+    WEAK,
+    BlockInfo,
+    Blocks,
+    Counts,
+    Holds,
+    Kind,
+    Presence,
+    Session,
+    SessionEntry,
+    State,
+    StoreInfo,
+)
+from .store import (
+    Features,
+    Store,
+    StoreEntry,
+    features,
+    policies,
+    version,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DIGEST_LEN",
+    "HASH",
+    "NO_BLOCK",
+    "NO_SALT",
+    "REGISTERED",
+    "WEAK",
+    "BlockInfo",
+    "Blocks",
+    "ClosedSession",
+    "Counts",
+    "Denied",
+    "Features",
+    "Fields",
+    "ForkedSession",
+    "Holds",
+    "Kind",
+    "KvbmError",
+    "NoModule",
+    "NoSpace",
+    "NotHeld",
+    "OverQuota",
+    "Payload",
+    "Presence",
+    "Revoked",
+    "Session",
+    "SessionEntry",
+    "State",
+    "Store",
+    "StoreEntry",
+    "StoreGone",
+    "StoreInfo",
+    "TimedOut",
+    "Window",
+    "block_hash",
+    "chain",
+    "chain_blocks",
+    "empty",
+    "features",
+    "from_ints",
+    "opaque",
+    "pack",
+    "policies",
+    "salt_hash",
+    "sequence_hash",
+    "to_ints",
+    "unpack",
+    "version",
+]

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: MIT
+"""The part of libkvbm's interface that this package uses, for cffi.
+
+The one place that repeats kvbm.h and linux/kvbm.h. tests/test_header.py
+compares it with the headers: structures field by field, functions, enumerators
+and constants; and wants each exported function to be here or in UNUSED.
+"""
+
+# The soname that has these declarations.
+SONAME = "libkvbm.so.1"
+
+# Exported functions that have no use here, each with the reason.
+UNUSED = {
+    "kvbm_kind_name": "Kind is an IntEnum",
+    "kvbm_state_name": "State is an IntEnum",
+    "kvbm_hash_valid": "kvbm_hash_unpack tells the same",
+}
+
+CDEF = r"""
+#define KVBM_MAX_BLOCKS		16777216
+#define KVBM_MAX_BLOCK_SIZE	1024
+#define KVBM_MAX_BATCH		16777216
+#define KVBM_MAX_HOLDS		1048575
+#define KVBM_CHUNK		64
+#define KVBM_NO_BLOCK		4294967295
+#define KVBM_FREQ_DEFAULT	2097152
+#define KVBM_NO_SALT		1337
+#define KVBM_DIGEST_LEN		32
+
+#define KVBM_FEATURE_STORE	1
+#define KVBM_FEATURE_WAIT	2
+#define KVBM_FEATURE_URING	4
+#define KVBM_FEATURE_REVOKE	8
+
+#define KVBM_CREATE_REJECT	1
+#define KVBM_CREATE_RESET	2
+#define KVBM_DESTROY_FORCE	1
+#define KVBM_SESSION_REVOKED	1
+#define KVBM_RELEASE_MUTABLE	1
+#define KVBM_RELEASE_STAGED	2
+#define KVBM_RELEASE_REGISTERED	4
+#define KVBM_REGISTER_ALLOW	1
+#define KVBM_REGISTER_REJECT	2
+#define KVBM_SCAN_TOUCH		1
+
+enum kvbm_state {
+	KVBM_STATE_RESET = 0,
+	KVBM_STATE_MUTABLE = 1,
+	KVBM_STATE_STAGED = 2,
+	KVBM_STATE_PRIMARY = 3,
+	KVBM_STATE_DUPLICATE = 4,
+	KVBM_STATE_INACTIVE = 5,
+};
+
+enum kvbm_kind {
+	KVBM_KIND_PRIMARY = 0,
+	KVBM_KIND_DUPLICATE = 1,
+	KVBM_KIND_DEDUP = 2,
+};
+
+enum kvbm_presence {
+	KVBM_ABSENT = 0,
+	KVBM_INACTIVE = 1,
+	KVBM_ACTIVE = 2,
+};
+
+struct kvbm_hash {
+	uint64_t hi;
+	uint64_t lo;
+};
+
+struct kvbm_features {
+	uint32_t size;
+	uint32_t flags;
+	uint64_t features;
+	uint32_t max_blocks;
+	uint32_t max_batch;
+	uint32_t max_holds;
+	uint32_t chunk;
+};
+
+struct kvbm_store_create {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t total_blocks;
+	uint32_t block_size;
+	char policy[16];
+	uint32_t thresholds[3];
+	uint32_t mode;
+	uint32_t freq_capacity;
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t max_sessions;
+	uint32_t max_held;
+	int32_t fd;
+	uint64_t store_id;
+	char name[32];
+	uint64_t reserved[4];
+};
+
+struct kvbm_store_entry {
+	uint64_t store_id;
+	uint32_t total_blocks;
+	uint32_t sessions;
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t mode;
+	uint32_t flags;
+	char name[32];
+};
+
+struct kvbm_store_info {
+	uint32_t size;
+	uint32_t flags;
+	uint64_t store_id;
+	uint32_t total_blocks;
+	uint32_t block_size;
+	uint32_t freq_capacity;
+	uint32_t thresholds[3];
+	uint32_t max_sessions;
+	uint32_t max_held;
+	uint32_t sessions;
+	uint32_t chunk;
+	uint64_t memory;
+	uint64_t session_memory;
+	uint64_t session_id;
+	char policy[16];
+	char name[32];
+};
+
+struct kvbm_session_entry {
+	uint64_t session_id;
+	uint64_t opened_ns;
+	uint64_t holds;
+	uint32_t held;
+	uint32_t mutable_blocks;
+	uint32_t staged_blocks;
+	uint32_t pid;
+	uint32_t uid;
+	uint32_t flags;
+	char comm[16];
+};
+
+struct kvbm_counts {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t total;
+	uint32_t reset;
+	uint32_t inactive;
+	uint32_t available;
+	uint32_t registered;
+	uint32_t reserved_blocks;
+	uint32_t waiters;
+	uint32_t reserved;
+};
+
+struct kvbm_stats {
+	uint32_t size;
+	uint32_t flags;
+	uint64_t allocations;
+	uint64_t allocations_from_reset;
+	uint64_t evictions;
+	uint64_t registrations;
+	uint64_t duplicate_blocks;
+	uint64_t registration_dedup;
+	uint64_t stagings;
+	uint64_t match_hashes_requested;
+	uint64_t match_blocks_returned;
+	uint64_t scan_hashes_requested;
+	uint64_t scan_blocks_returned;
+	uint64_t inflight_mutable;
+	uint64_t inflight_immutable;
+	uint64_t reset_pool_size;
+	uint64_t inactive_pool_size;
+	uint64_t staged;
+	uint64_t sessions;
+	uint64_t reclaimed_sessions;
+	uint64_t reclaimed_owned;
+	uint64_t reclaimed_holds;
+	uint64_t reclaim_last_ns;
+	uint64_t reclaim_max_ns;
+	uint64_t waits;
+	uint64_t wait_grants;
+	uint64_t wait_wakeups;
+};
+
+struct kvbm_block_info {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t block;
+	uint32_t state;
+	uint32_t generation;
+	uint32_t reset_on_release;
+	uint64_t holds;
+	uint32_t own_holds;
+	uint32_t reserved;
+	struct kvbm_hash hash;
+};
+
+struct kvbm_registered {
+	uint32_t block;
+	uint32_t kind;
+};
+
+struct kvbm_weak {
+	uint32_t block;
+	uint32_t generation;
+	struct kvbm_hash hash;
+};
+
+struct kvbm_hash_fields {
+	uint64_t current;
+	uint64_t parent;
+	uint32_t position;
+	uint8_t mode;
+	uint8_t parent_bits;
+};
+
+int kvbm_control_open(void);
+int kvbm_open(const char *name);
+int kvbm_session_open(int session);
+int kvbm_features(int fd, struct kvbm_features *features);
+int kvbm_store_create_init(struct kvbm_store_create *create, const char *name,
+	uint32_t total_blocks);
+int kvbm_store_create_policy(struct kvbm_store_create *create, const char
+	*policy);
+int kvbm_store_create(int control, struct kvbm_store_create *create);
+int kvbm_store_destroy(int control, const char *name, uint32_t flags);
+int kvbm_store_list(int control, uint32_t count, struct kvbm_store_entry
+	*entries, uint32_t *total);
+int kvbm_store_info(int session, struct kvbm_store_info *info);
+int kvbm_counts(int session, struct kvbm_counts *counts);
+int kvbm_stats(int session, struct kvbm_stats *stats);
+int kvbm_reset_inactive(int session, bool *whole, uint32_t *done);
+int kvbm_session_config(int session, uint32_t low_watermark);
+int kvbm_session_list(int session, uint32_t count, struct kvbm_session_entry
+	*entries, uint32_t *total);
+int kvbm_session_revoke(int session, uint64_t session_id, uint64_t
+	*reclaimed);
+int kvbm_alloc(int session, uint32_t n, uint32_t *ids, struct kvbm_hash
+	*evicted, uint32_t *nr_evicted);
+int kvbm_alloc_reset(int session, uint32_t n, uint32_t *ids);
+int kvbm_alloc_wait(int session, uint32_t n, uint32_t *ids, struct kvbm_hash
+	*evicted, uint32_t *nr_evicted, uint64_t deadline_ns);
+uint64_t kvbm_deadline(uint64_t timeout_ns);
+int kvbm_stage(int session, uint32_t n, const uint32_t *ids, const struct
+	kvbm_hash *hashes, const uint32_t *tokens, uint32_t *done);
+int kvbm_unstage(int session, uint32_t n, const uint32_t *ids, uint32_t
+	*done);
+int kvbm_register(int session, uint32_t n, const uint32_t *ids, struct
+	kvbm_registered *results, uint32_t flags, uint32_t *done);
+int kvbm_stage_register(int session, uint32_t n, const uint32_t *ids, const
+	struct kvbm_hash *hashes, struct kvbm_registered *results, uint32_t flags,
+	uint32_t *done);
+int kvbm_match(int session, uint32_t n, const struct kvbm_hash *hashes,
+	uint32_t *ids, uint32_t *done);
+int kvbm_scan(int session, uint32_t n, const struct kvbm_hash *hashes,
+	uint32_t *ids, uint32_t flags, uint32_t *hits, uint32_t *done);
+int kvbm_release(int session, uint32_t n, const uint32_t *ids, uint32_t flags,
+	uint32_t *done);
+int kvbm_retain(int session, uint32_t n, const uint32_t *ids, uint32_t *done);
+int kvbm_set_reset(int session, uint32_t n, const uint32_t *ids, bool on,
+	uint32_t *done);
+int kvbm_block_info(int session, uint32_t block, struct kvbm_block_info
+	*info);
+int kvbm_weak(int session, uint32_t block, struct kvbm_weak *weak);
+int kvbm_upgrade(int session, uint32_t n, const struct kvbm_weak *weaks,
+	uint32_t *ids, uint32_t *hits, uint32_t *done);
+int kvbm_presence(int session, uint32_t n, const struct kvbm_hash *hashes,
+	uint8_t *out, uint32_t *done);
+int kvbm_frequency(int session, uint32_t n, const struct kvbm_hash *hashes,
+	uint8_t *out, uint32_t *done);
+int kvbm_touch(int session, uint32_t n, const struct kvbm_hash *hashes,
+	uint32_t *done);
+int kvbm_hash_pack(uint64_t current, uint64_t parent, uint32_t position,
+	struct kvbm_hash *out);
+int kvbm_hash_unpack(const struct kvbm_hash *hash, struct kvbm_hash_fields
+	*out);
+int kvbm_hash_opaque(const void *digest, const void *key, size_t key_len,
+	uint32_t group, struct kvbm_hash *out);
+uint64_t kvbm_salt_hash(const void *lora, size_t lora_len, const void *salt,
+	size_t salt_len);
+uint64_t kvbm_block_hash(const uint32_t *tokens, size_t n, uint64_t
+	salt_hash);
+uint64_t kvbm_sequence_hash(uint64_t parent, uint64_t block_hash);
+int kvbm_chain(const uint32_t *tokens, size_t n_tokens, uint32_t block_size,
+	uint64_t salt_hash, struct kvbm_hash *out);
+int kvbm_chain_append(const struct kvbm_hash *parent, const uint32_t *tokens,
+	size_t n_tokens, uint32_t block_size, uint64_t salt_hash, struct kvbm_hash
+	*out);
+int kvbm_chain_blocks(const struct kvbm_hash *parent, const uint64_t
+	*block_hashes, size_t n, struct kvbm_hash *out);
+const char *kvbm_policy_name(unsigned int i);
+const char *kvbm_version(void);
+
+/* The C library: copies during which other threads of Python run. */
+void *memcpy(void *dst, const void *src, size_t n);
+"""

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""Waiting for blocks in asyncio, by the descriptor's poll(2)."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections import deque
+from typing import TYPE_CHECKING
+
+from .errors import NoSpace, OverQuota, TimedOut
+from .session import Blocks, Session
+
+if TYPE_CHECKING:
+    from .payload import Payload
+
+
+class AsyncSession(Session):
+    """A session whose alloc() is awaited.
+
+    Everything else answers at once and is Session's. Tasks of one AsyncSession
+    get their blocks in the order in which they asked; blocking allocations of
+    any session go first, for the kernel serves its own queue before it says
+    that a descriptor is ready.
+    """
+
+    __slots__ = ("_turns",)
+
+    def __init__(
+        self,
+        store: str | os.PathLike[str] | int,
+        *,
+        inherit: bool = False,
+        payload: Payload | None = None,
+    ) -> None:
+        """Open a session: see Session."""
+        super().__init__(store, inherit=inherit, payload=payload)
+        self._turns: deque[asyncio.Future[None]] = deque()
+
+    async def __aenter__(self) -> AsyncSession:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    async def alloc(  # type: ignore[override]
+        self, n: int, *, timeout: float | None = None, evicted: bool = False
+    ) -> Blocks:
+        """Take n blocks, all or none; wait for them.
+
+        timeout: seconds, None: for ever; then TimedOut. Cancelling the task
+        ends the wait, and takes nothing.
+
+        Raises as Session.alloc(), but for NoSpace. With a limit on held
+        blocks it waits until the session holds few enough.
+        """
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        current = [turn]
+
+        def expire() -> None:
+            if not current[0].done():
+                current[0].set_exception(
+                    TimedOut(errno.ETIMEDOUT, f"alloc {n}")
+                )
+
+        timer = None if timeout is None else loop.call_later(timeout, expire)
+        self._turns.append(turn)
+        if len(self._turns) == 1:
+            turn.set_result(None)
+        try:
+            await turn
+            self.set_low_watermark(max(n, 1))
+            while True:
+                try:
+                    return super().alloc(n, timeout=0, evicted=evicted)
+                except (NoSpace, OverQuota):
+                    pass
+                current[0] = loop.create_future()
+                await self._writable(loop, current[0])
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._turns.remove(turn)
+            for next_turn in self._turns:
+                if not next_turn.done():
+                    next_turn.set_result(None)
+                    break
+
+    async def _writable(
+        self, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None]
+    ) -> None:
+        def wake() -> None:
+            if not ready.done():
+                ready.set_result(None)
+
+        fd = self.fileno()
+        loop.add_writer(fd, wake)
+        try:
+            await ready
+        finally:
+            loop.remove_writer(fd)

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""The memory of a store's blocks: block id is at id x block_bytes."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._native import ffi, libc
+
+_memcpy = libc.memcpy
+_BYTES = ffi.typeof("uint8_t[]")
+
+
+class Payload:
+    """A mapped memory file with room for all blocks of a store.
+
+    Views of it stay valid until close(), whatever becomes of the session and
+    the store. The kernel does not protect a block: who writes to one that it
+    does not own, or reads one that it does not hold, gets what is there.
+    """
+
+    __slots__ = ("_base", "_map", "block_bytes", "blocks")
+
+    def __init__(self, fd: int, block_bytes: int, blocks: int) -> None:
+        """Map a memory file.
+
+        fd: its descriptor, open for reading and writing; it may be closed
+            afterwards
+        block_bytes: bytes of a block
+        blocks: how many
+
+        Raises OSError of mmap(2), ValueError if the file is too small.
+        """
+        if block_bytes < 1 or blocks < 1:
+            raise ValueError("block_bytes and blocks must be positive")
+        size = block_bytes * blocks
+        if os.fstat(fd).st_size < size:
+            raise ValueError(f"the payload has less than {size} bytes")
+        self._map = mmap.mmap(fd, size)
+        self._base = memoryview(self._map)
+        self.block_bytes = block_bytes
+        self.blocks = blocks
+
+    def __enter__(self) -> Payload:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Unmap it: BufferError while views are in use."""
+        self._base.release()
+        self._map.close()
+
+    def block(self, block: int, *, writable: bool = False) -> memoryview:
+        """The bytes of a block: IndexError if there is no such block."""
+        if not 0 <= block < self.blocks:
+            raise IndexError(f"no block {block}")
+        at = block * self.block_bytes
+        view = self._base[at : at + self.block_bytes]
+        return view if writable else view.toreadonly()
+
+    def array(
+        self,
+        block: int,
+        dtype: npt.DTypeLike = np.uint8,
+        *,
+        writable: bool = False,
+    ) -> npt.NDArray[Any]:
+        """The bytes of a block as a numpy array."""
+        return np.frombuffer(self.block(block, writable=writable), dtype)
+
+    def tensor(
+        self, block: int, dtype: Any = None, *, writable: bool = False
+    ) -> Any:
+        """The bytes of a block as a torch tensor, of uint8 by default.
+
+        torch has no read-only tensors: without writable, do not write.
+        """
+        import warnings
+
+        import torch
+
+        with warnings.catch_warnings():
+            # It says of read-only buffers what the line above says.
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.frombuffer(
+                self.block(block, writable=writable),
+                dtype=torch.uint8 if dtype is None else dtype,
+            )
+
+    def address(self) -> int:
+        """Where the first block is, for cudaHostRegister and the like."""
+        return int(ffi.cast("uintptr_t", ffi.from_buffer(self._base)))
+
+
+class Window:
+    """A buffer as an address, to copy from and to while others run.
+
+    Slices of memoryviews and numpy keep other threads of Python from running
+    while they copy; these copies do not. Keeps the buffer exported until
+    close().
+    """
+
+    __slots__ = ("_cdata", "_start", "nbytes")
+
+    def __init__(self, buffer: Any, *, writable: bool = False) -> None:
+        self._cdata = ffi.from_buffer(_BYTES, buffer, writable)
+        self._start = self._cdata + 0
+        self.nbytes = len(self._cdata)
+
+    def close(self) -> None:
+        """Let go of the buffer."""
+        if self._cdata is not None:
+            ffi.release(self._cdata)
+            self._cdata = self._start = None
+            self.nbytes = 0
+
+    def copy_from(self, at: int, source: Window, start: int, n: int) -> None:
+        """Copy n bytes: IndexError if they are not in both."""
+        if (
+            min(at, start, n) < 0
+            or at + n > self.nbytes
+            or start + n > source.nbytes
+        ):
+            raise IndexError("outside of the buffer")
+        _memcpy(self._start + at, source._start + start, n)

@@ -1,0 +1,863 @@
+# SPDX-License-Identifier: MIT
+"""Sessions, and what they hold."""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+import warnings
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _fork
+from ._native import NULL, ffi, lib
+from .errors import (
+    ClosedSession,
+    ForkedSession,
+    KvbmError,
+    Revoked,
+    StoreGone,
+    error,
+)
+from .hashes import HASH, Hashes, empty
+
+if TYPE_CHECKING:
+    from .payload import Payload
+
+Ids = npt.NDArray[np.uint32]
+
+_IDS = ffi.typeof("uint32_t[]")
+_ID = ffi.typeof("uint32_t *")
+_BYTES = ffi.typeof("uint8_t[]")
+_HASHES = ffi.typeof("struct kvbm_hash[]")
+_RESULTS = ffi.typeof("struct kvbm_registered[]")
+_WEAKS = ffi.typeof("struct kvbm_weak[]")
+_from_buffer = ffi.from_buffer
+_new = ffi.new
+
+# No block: what a scan answers for a miss.
+NO_BLOCK: int = lib.KVBM_NO_BLOCK
+
+# The result of a registration, and a weak reference, as arrays have them.
+REGISTERED = np.dtype(
+    {
+        "names": ["block", "kind"],
+        "formats": [np.uint32, np.uint32],
+        "offsets": [
+            ffi.offsetof("struct kvbm_registered", "block"),
+            ffi.offsetof("struct kvbm_registered", "kind"),
+        ],
+        "itemsize": ffi.sizeof("struct kvbm_registered"),
+    }
+)
+WEAK = np.dtype(
+    [("block", np.uint32), ("generation", np.uint32), ("hash", HASH)]
+)
+
+
+class State(enum.IntEnum):
+    """The state of a block."""
+
+    RESET = lib.KVBM_STATE_RESET
+    MUTABLE = lib.KVBM_STATE_MUTABLE
+    STAGED = lib.KVBM_STATE_STAGED
+    PRIMARY = lib.KVBM_STATE_PRIMARY
+    DUPLICATE = lib.KVBM_STATE_DUPLICATE
+    INACTIVE = lib.KVBM_STATE_INACTIVE
+
+
+class Kind(enum.IntEnum):
+    """What became of a block that was registered."""
+
+    PRIMARY = lib.KVBM_KIND_PRIMARY
+    DUPLICATE = lib.KVBM_KIND_DUPLICATE
+    DEDUP = lib.KVBM_KIND_DEDUP
+
+
+class Presence(enum.IntEnum):
+    """Whether a hash is there."""
+
+    ABSENT = lib.KVBM_ABSENT
+    INACTIVE = lib.KVBM_INACTIVE
+    ACTIVE = lib.KVBM_ACTIVE
+
+
+class Counts(NamedTuple):
+    """A snapshot of a store, in blocks.
+
+    total: all
+    reset: free
+    inactive: registered and idle
+    available: reset + inactive
+    registered: registered, held or idle
+    waiters: allocations that wait
+    """
+
+    total: int
+    reset: int
+    inactive: int
+    available: int
+    registered: int
+    waiters: int
+
+
+class BlockInfo(NamedTuple):
+    """All about a block.
+
+    holds: of all sessions; own_holds: of the one that asked
+    hash: an array of one hash; meaningful for registered and staged blocks
+    """
+
+    block: int
+    state: State
+    generation: int
+    reset_on_release: bool
+    holds: int
+    own_holds: int
+    hash: Hashes
+
+
+class StoreInfo(NamedTuple):
+    """What a store is made of.
+
+    block_size: tokens in a block
+    max_held: blocks that one session may hold, 0: no limit
+    memory: bytes of kernel memory, hold tables not counted
+    session_id: the session that asked
+    """
+
+    store_id: int
+    name: str
+    policy: str
+    total_blocks: int
+    block_size: int
+    freq_capacity: int
+    thresholds: tuple[int, int, int]
+    flags: int
+    max_sessions: int
+    max_held: int
+    sessions: int
+    memory: int
+    session_memory: int
+    session_id: int
+
+
+class SessionEntry(NamedTuple):
+    """A session in a listing.
+
+    opened_ns: CLOCK_BOOTTIME
+    holds: on registered blocks; held: blocks held in any state
+    pid: of the opener, 0 if it has no number here
+    """
+
+    session_id: int
+    opened_ns: int
+    holds: int
+    held: int
+    mutable_blocks: int
+    staged_blocks: int
+    pid: int
+    uid: int
+    revoked: bool
+    comm: str
+
+
+_H = TypeVar("_H", bound="_Held")
+
+
+class _Held:
+    """Blocks of a session, given back at the end of a with statement."""
+
+    __slots__ = ("__weakref__", "_session", "ids")
+
+    _session: Session | None
+    ids: Ids
+
+    def __init__(self, session: Session, ids: Ids) -> None:
+        self._session = session
+        self.ids = ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.ids.tolist())
+
+    def __enter__(self: _H) -> _H:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self.release()
+        except (Revoked, StoreGone, ClosedSession):
+            # Nothing is held any more: that is what was asked for. Whoever
+            # wants to know calls release().
+            pass
+
+    def __del__(self) -> None:
+        session = getattr(self, "_session", None)
+        if session is None or session.closed or not len(self.ids):
+            return
+        warnings.warn(
+            f"{len(self.ids)} blocks were not released", ResourceWarning, 2
+        )
+        try:
+            self.release()
+        except KvbmError:
+            pass
+
+    @property
+    def session(self) -> Session:
+        """The session that holds the blocks."""
+        if self._session is None:
+            raise ValueError("released")
+        return self._session
+
+    @property
+    def released(self) -> bool:
+        """Whether this object holds nothing any more."""
+        return self._session is None
+
+    def take(self) -> Ids:
+        """The ids, which from now on the caller releases by Session.release."""
+        self._session = None
+        return self.ids
+
+    def release(self) -> None:
+        """Give all back; does nothing the second time.
+
+        Raises NotHeld if somebody released one of them by its id, Revoked or
+        StoreGone if the holds had ended before, in which case what was read
+        from the payload meanwhile may have been another block's.
+        """
+        session, self._session = self._session, None
+        if session is not None and len(self.ids):
+            session.release(self._to_release())
+
+    def _to_release(self) -> Ids:
+        return self.ids
+
+
+class Holds(_Held):
+    """Registered blocks that are held.
+
+    ``ids`` has their ids in the order of the hashes; after a scan, NO_BLOCK
+    for those that were not there.
+    """
+
+    __slots__ = ()
+
+    def _to_release(self) -> Ids:
+        held: Ids = self.ids[self.ids != NO_BLOCK]
+        return held
+
+    def view(self, i: int) -> memoryview:
+        """The payload of the i-th block, read-only."""
+        return self.session.payload.block(int(self.ids[i]))
+
+    def array(
+        self, i: int, dtype: npt.DTypeLike = np.uint8
+    ) -> npt.NDArray[Any]:
+        """The payload of the i-th block as a read-only numpy array."""
+        return np.frombuffer(self.view(i), dtype)
+
+    def tensor(self, i: int, dtype: Any = None) -> Any:
+        """The payload of the i-th block as a torch tensor: do not write."""
+        return self.session.payload.tensor(int(self.ids[i]), dtype)
+
+    def retain(self) -> Holds:
+        """Another hold on each; EOVERFLOW above KVBM_MAX_HOLDS of a block."""
+        ids = self._to_release().copy()
+        self.session.retain(ids)
+        return Holds(self.session, ids)
+
+
+class Blocks(_Held):
+    """Mutable blocks, the session's own to write and then register.
+
+    evicted: hashes that were evicted for them
+    """
+
+    __slots__ = ("evicted",)
+
+    evicted: Hashes
+
+    def __init__(self, session: Session, ids: Ids, evicted: Hashes) -> None:
+        super().__init__(session, ids)
+        self.evicted = evicted
+
+    def view(self, i: int) -> memoryview:
+        """The payload of the i-th block, writable."""
+        return self.session.payload.block(int(self.ids[i]), writable=True)
+
+    def array(
+        self, i: int, dtype: npt.DTypeLike = np.uint8
+    ) -> npt.NDArray[Any]:
+        """The payload of the i-th block as a writable numpy array."""
+        return np.frombuffer(self.view(i), dtype)
+
+    def tensor(self, i: int, dtype: Any = None) -> Any:
+        """The payload of the i-th block as a writable torch tensor."""
+        return self.session.payload.tensor(
+            int(self.ids[i]), dtype, writable=True
+        )
+
+    def register(self, hashes: Any, *, duplicates: bool | None = None) -> Holds:
+        """Make the blocks visible under their hashes: all, or none is left.
+
+        hashes: as many as there are blocks, or fewer: then the first blocks
+            are registered and the others stay here
+        duplicates: of a hash that is there already: True keeps this block as
+            a second copy, False gives it back and holds the existing one;
+            None: as the store was created
+
+        When it fails half-way, what was registered is released, and what was
+        not stays in this object.
+        """
+        session = self.session
+        n = len(_from_buffer(_HASHES, hashes))
+        if n > len(self.ids):
+            raise ValueError("more hashes than blocks")
+        results = np.empty(n, REGISTERED)
+        try:
+            session.stage_register(
+                self.ids[:n], hashes, results, duplicates=duplicates
+            )
+        except KvbmError as e:
+            done = e.done or 0
+            self.ids = self.ids[done:]
+            if done:
+                session.release(results["block"][:done].copy())
+            raise
+        self.ids = self.ids[n:]
+        return Holds(session, results["block"].copy())
+
+
+class Session:
+    """An open session of a store; it owns the blocks that it holds.
+
+    A context manager: leaving it closes the session, and the kernel takes back
+    all that it holds, as it does when the process ends. May be used by several
+    threads at once; close it when none does any more. Arrays of hashes and ids
+    may be any C-contiguous buffers (numpy arrays, array.array, memoryviews);
+    nothing is copied. A batch has at most 2^24 elements. All calls let other
+    threads of Python run.
+
+    After fork the child's copy is closed and says so (ForkedSession), unless
+    it was opened with ``inherit=True``.
+
+    Every method can raise Revoked, StoreGone, ClosedSession and ForkedSession;
+    each lists what else.
+    """
+
+    __slots__ = ("__weakref__", "_fd", "_inherit", "_payload", "_why")
+
+    def __init__(
+        self,
+        store: str | os.PathLike[str] | int,
+        *,
+        inherit: bool = False,
+        payload: Payload | None = None,
+    ) -> None:
+        """Open a session.
+
+        store: name of a store, path of its node, or a descriptor of a session,
+            which this object then owns
+        inherit: children by fork share this session
+        payload: the memory of the store's blocks
+
+        Raises NoModule (no such store, no module), Denied, OverQuota (the
+        store's limit on sessions), KvbmError EINVAL (not a name), EMFILE.
+        """
+        self._why: type[ClosedSession] | type[ForkedSession] = ClosedSession
+        self._fd = -1
+        self._inherit = inherit
+        self._payload = payload
+        if isinstance(store, int):
+            fd = store
+        else:
+            fd = lib.kvbm_open(os.fsencode(store))
+            if fd < 0:
+                raise error(fd, f"open {os.fspath(store)}")
+        self._fd = fd
+        _fork.watch(self)
+
+    def _after_fork(self) -> None:
+        if self._inherit or self._fd < 0:
+            return
+        fd, self._fd = self._fd, -1
+        self._why = ForkedSession
+        try:
+            os.close(fd)
+        except OSError:
+            pass
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_fd", -1) >= 0:
+            warnings.warn("a session was not closed", ResourceWarning, 2)
+            self.close()
+
+    def __repr__(self) -> str:
+        if self._fd < 0:
+            return f"<{type(self).__name__} {self._why.__name__}>"
+        return f"<{type(self).__name__} fd {self._fd}>"
+
+    def close(self) -> None:
+        """End the session; does nothing the second time."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or belongs to the parent process."""
+        return self._fd < 0
+
+    def fileno(self) -> int:
+        """The descriptor, for poll(2), SCM_RIGHTS and so on."""
+        if self._fd < 0:
+            raise self._why("fileno")
+        return self._fd
+
+    def _error(self, ret: int, what: str, done: int | None = None) -> KvbmError:
+        if self._fd < 0 and ret == -errno.EBADF:
+            return self._why(what)
+        return error(ret, what, done)
+
+    # The store
+
+    def open_session(self, *, inherit: bool = False) -> Session:
+        """Another session of the same store: OverQuota, EMFILE."""
+        fd = lib.kvbm_session_open(self._fd)
+        if fd < 0:
+            raise self._error(fd, "open_session")
+        return Session(fd, inherit=inherit, payload=self._payload)
+
+    @property
+    def payload(self) -> Payload:
+        """The memory of the blocks; ValueError if this session has none."""
+        if self._payload is None:
+            raise ValueError("the session has no payload")
+        return self._payload
+
+    @payload.setter
+    def payload(self, payload: Payload) -> None:
+        self._payload = payload
+
+    def info(self) -> StoreInfo:
+        """What the store is made of."""
+        i = _new("struct kvbm_store_info *")
+        ret = lib.kvbm_store_info(self._fd, i)
+        if ret < 0:
+            raise self._error(ret, "info")
+        return StoreInfo(
+            i.store_id,
+            ffi.string(i.name).decode(),
+            ffi.string(i.policy).decode(),
+            i.total_blocks,
+            i.block_size,
+            i.freq_capacity,
+            tuple(i.thresholds),
+            i.flags,
+            i.max_sessions,
+            i.max_held,
+            i.sessions,
+            i.memory,
+            i.session_memory,
+            i.session_id,
+        )
+
+    def counts(self) -> Counts:
+        """Free, idle and available blocks, at one moment."""
+        c = _new("struct kvbm_counts *")
+        ret = lib.kvbm_counts(self._fd, c)
+        if ret < 0:
+            raise self._error(ret, "counts")
+        return Counts(
+            c.total, c.reset, c.inactive, c.available, c.registered, c.waiters
+        )
+
+    def stats(self) -> dict[str, int]:
+        """Counters since the store's creation, and gauges, by name."""
+        s = _new("struct kvbm_stats *")
+        ret = lib.kvbm_stats(self._fd, s)
+        if ret < 0:
+            raise self._error(ret, "stats")
+        return {
+            name: int(getattr(s, name))
+            for name, field in ffi.typeof("struct kvbm_stats").fields
+            if name not in ("size", "flags") and field.type.kind == "primitive"
+        }
+
+    def block_info(self, block: int) -> BlockInfo:
+        """All about a block; may be slow. EINVAL: no such id."""
+        i = _new("struct kvbm_block_info *")
+        ret = lib.kvbm_block_info(self._fd, block, i)
+        if ret < 0:
+            raise self._error(ret, f"block {block}")
+        h = empty(1)
+        h["hi"], h["lo"] = i.hash.hi, i.hash.lo
+        return BlockInfo(
+            i.block,
+            State(i.state),
+            i.generation,
+            bool(i.reset_on_release),
+            i.holds,
+            i.own_holds,
+            h,
+        )
+
+    def reset_inactive(self) -> tuple[int, bool]:
+        """Forget all idle blocks: how many, and whether all are free now."""
+        whole = _new("bool *")
+        ret = lib.kvbm_reset_inactive(self._fd, whole, NULL)
+        if ret < 0:
+            raise self._error(ret, "reset_inactive")
+        return ret, bool(whole[0])
+
+    def set_low_watermark(self, blocks: int) -> None:
+        """poll(2) says writable when so many could be allocated: EINVAL."""
+        ret = lib.kvbm_session_config(self._fd, blocks)
+        if ret < 0:
+            raise self._error(ret, "set_low_watermark")
+
+    def sessions(self) -> list[SessionEntry]:
+        """The sessions of the store: NotHeld unless owner or root."""
+        room = 16
+        total = _new(_ID)
+        while True:
+            e = _new("struct kvbm_session_entry[]", room)
+            ret = lib.kvbm_session_list(self._fd, room, e, total)
+            if ret < 0:
+                raise self._error(ret, "sessions")
+            if total[0] <= room:
+                break
+            room = total[0] + 16
+        return [
+            SessionEntry(
+                s.session_id,
+                s.opened_ns,
+                s.holds,
+                s.held,
+                s.mutable_blocks,
+                s.staged_blocks,
+                s.pid,
+                s.uid,
+                bool(s.flags & lib.KVBM_SESSION_REVOKED),
+                ffi.string(s.comm).decode(errors="replace"),
+            )
+            for s in e[0:ret]
+        ]
+
+    def revoke(self, session_id: int) -> int:
+        """End another session; how many holds and blocks came back.
+
+        NotHeld unless owner or root, ENOENT (NoModule): no such session,
+        EALREADY.
+        """
+        n = _new("uint64_t *")
+        ret = lib.kvbm_session_revoke(self._fd, session_id, n)
+        if ret < 0:
+            raise self._error(ret, f"revoke {session_id}")
+        return int(n[0])
+
+    # Allocation
+
+    def alloc(
+        self, n: int, *, timeout: float | None = 0, evicted: bool = False
+    ) -> Blocks:
+        """Take n blocks, all or none: free ones, then idle ones evicted.
+
+        timeout: seconds to wait for blocks; 0: do not; None: for ever. Those
+            that wait are served in the order in which they came
+        evicted: tell which hashes were evicted
+
+        Raises NoSpace (timeout 0), TimedOut, OverQuota, EINVAL (more than the
+        store has), ENOMEM.
+        """
+        ids = np.empty(n, np.uint32)
+        gone = empty(n if evicted else 0)
+        count = self.alloc_into(
+            ids, timeout=timeout, evicted=gone if evicted else None
+        )
+        return Blocks(self, ids, gone[:count] if evicted else gone)
+
+    def alloc_into(
+        self, ids: Any, *, timeout: float | None = 0, evicted: Any = None
+    ) -> int:
+        """alloc() of as many as the buffer has room for; returns the evicted.
+
+        ids: out: a writable buffer of uint32
+        evicted: out: a writable buffer for as many hashes, or None
+        """
+        p = _from_buffer(_IDS, ids, True)
+        n = len(p)
+        gone = NULL
+        if evicted is not None:
+            gone = _from_buffer(_HASHES, evicted, True)
+            if len(gone) < n:
+                raise ValueError("too little room for evicted hashes")
+        count = _new(_ID)
+        if timeout == 0:
+            ret = lib.kvbm_alloc(self._fd, n, p, gone, count)
+        else:
+            deadline = lib.kvbm_deadline(
+                (1 << 64) - 1
+                if timeout is None
+                else max(0, min(int(timeout * 1e9), (1 << 63) - 1))
+            )
+            while True:
+                ret = lib.kvbm_alloc_wait(self._fd, n, p, gone, count, deadline)
+                # A handler that raises ends the wait here.
+                if ret != -errno.EINTR:
+                    break
+        if ret < 0:
+            raise self._error(ret, f"alloc {n}")
+        return int(count[0])
+
+    def alloc_free(self, n: int) -> Blocks:
+        """Take up to n free blocks, evict none: OverQuota, ENOMEM."""
+        ids = np.empty(n, np.uint32)
+        ret = lib.kvbm_alloc_reset(self._fd, n, _from_buffer(_IDS, ids, True))
+        if ret < 0:
+            raise self._error(ret, f"alloc_free {n}")
+        return Blocks(self, ids[:ret], empty(0))
+
+    # Look-up
+
+    def match(self, hashes: Any) -> Holds:
+        """Hold the longest prefix of a chain that is there.
+
+        Raises OverQuota (the session's limit on held blocks), EOVERFLOW (more
+        than KVBM_MAX_HOLDS of a block), ENOMEM; nothing is held then.
+        """
+        ids = np.empty(len(_from_buffer(_HASHES, hashes)), np.uint32)
+        return Holds(self, ids[: self.match_into(hashes, ids)])
+
+    def match_into(self, hashes: Any, ids: Any) -> int:
+        """match() into a buffer: returns how many, which the caller releases.
+
+        ids: out: a writable buffer of uint32, room for all hashes
+        """
+        h = _from_buffer(_HASHES, hashes)
+        i = _from_buffer(_IDS, ids, True)
+        n = len(h)
+        if len(i) < n:
+            raise ValueError("too little room for ids")
+        done = _new(_ID)
+        ret: int = lib.kvbm_match(self._fd, n, h, i, done)
+        if ret < 0:
+            self._undo(i, done[0])
+            raise self._error(ret, "match", 0)
+        return ret
+
+    def scan(self, hashes: Any, *, touch: bool = False) -> Holds:
+        """Hold every block that is there; ids has NO_BLOCK for the others.
+
+        touch: count each hit in the frequency sketch
+
+        Raises as match(); nothing is held then.
+        """
+        h = _from_buffer(_HASHES, hashes)
+        ids = np.empty(len(h), np.uint32)
+        i = _from_buffer(_IDS, ids, True)
+        done = _new(_ID)
+        ret = lib.kvbm_scan(
+            self._fd,
+            len(h),
+            h,
+            i,
+            lib.KVBM_SCAN_TOUCH if touch else 0,
+            NULL,
+            done,
+        )
+        if ret < 0:
+            self._undo(i, done[0])
+            raise self._error(ret, "scan", 0)
+        return Holds(self, ids)
+
+    def _undo(self, ids: Any, n: int) -> None:
+        """Give back what a batch took before it failed."""
+        for k in range(n):
+            if ids[k] != NO_BLOCK:
+                lib.kvbm_release(self._fd, 1, ids + k, 0, NULL)
+
+    def presence(self, hashes: Any) -> npt.NDArray[np.uint8]:
+        """Presence of each hash, without holding anything."""
+        h = _from_buffer(_HASHES, hashes)
+        out = np.empty(len(h), np.uint8)
+        ret = lib.kvbm_presence(
+            self._fd, len(h), h, _from_buffer(_BYTES, out, True), NULL
+        )
+        if ret < 0:
+            raise self._error(ret, "presence")
+        return out
+
+    def frequency(self, hashes: Any) -> npt.NDArray[np.uint8]:
+        """How often each was seen, 0 to 15; 0 without tracking."""
+        h = _from_buffer(_HASHES, hashes)
+        out = np.empty(len(h), np.uint8)
+        ret = lib.kvbm_frequency(
+            self._fd, len(h), h, _from_buffer(_BYTES, out, True), NULL
+        )
+        if ret < 0:
+            raise self._error(ret, "frequency")
+        return out
+
+    def touch(self, hashes: Any) -> None:
+        """Count each hash once in the frequency sketch."""
+        h = _from_buffer(_HASHES, hashes)
+        ret = lib.kvbm_touch(self._fd, len(h), h, NULL)
+        if ret < 0:
+            raise self._error(ret, "touch")
+
+    # Blocks by id
+
+    def release(self, ids: Any) -> None:
+        """Give back a hold on each, in this order: NotHeld, with done."""
+        i = _from_buffer(_IDS, ids)
+        done = _new(_ID)
+        ret = lib.kvbm_release(self._fd, len(i), i, 0, done)
+        if ret < 0:
+            raise self._error(ret, "release", done[0])
+
+    def retain(self, ids: Any) -> None:
+        """Another hold on each registered block, all or none.
+
+        NotHeld, EINVAL (Mutable or Staged), EOVERFLOW.
+        """
+        i = _from_buffer(_IDS, ids)
+        done = _new(_ID)
+        ret = lib.kvbm_retain(self._fd, len(i), i, done)
+        if ret < 0:
+            self._undo(i, done[0])
+            raise self._error(ret, "retain", 0)
+
+    def set_reset(self, ids: Any, on: bool) -> None:
+        """Whether blocks are reset at their last release: NotHeld."""
+        i = _from_buffer(_IDS, ids)
+        done = _new(_ID)
+        ret = lib.kvbm_set_reset(self._fd, len(i), i, on, done)
+        if ret < 0:
+            raise self._error(ret, "set_reset", done[0])
+
+    def stage(self, ids: Any, hashes: Any, *, tokens: Any = None) -> None:
+        """Give own Mutable blocks their hashes.
+
+        tokens: a buffer of uint32: what is not the block size is EINVAL
+
+        NotHeld (not Mutable, not own), EINVAL (not a hash), with done.
+        """
+        i = _from_buffer(_IDS, ids)
+        h = _from_buffer(_HASHES, hashes)
+        t = NULL if tokens is None else _from_buffer(_IDS, tokens)
+        if len(h) < len(i) or (tokens is not None and len(t) < len(i)):
+            raise ValueError("fewer hashes or tokens than blocks")
+        done = _new(_ID)
+        ret = lib.kvbm_stage(self._fd, len(i), i, h, t, done)
+        if ret < 0:
+            raise self._error(ret, "stage", done[0])
+
+    def unstage(self, ids: Any) -> None:
+        """Staged blocks become Mutable again: NotHeld, with done."""
+        i = _from_buffer(_IDS, ids)
+        done = _new(_ID)
+        ret = lib.kvbm_unstage(self._fd, len(i), i, done)
+        if ret < 0:
+            raise self._error(ret, "unstage", done[0])
+
+    def register(
+        self, ids: Any, results: Any, *, duplicates: bool | None = None
+    ) -> None:
+        """Make Staged blocks visible.
+
+        results: out: a writable buffer of REGISTERED: the block that is held
+            now, and Kind
+        duplicates: as for Blocks.register()
+
+        NotHeld, OverQuota, EOVERFLOW, ENOMEM, with done.
+        """
+        i = _from_buffer(_IDS, ids)
+        r = _from_buffer(_RESULTS, results, True)
+        if len(r) < len(i):
+            raise ValueError("too little room for results")
+        done = _new(_ID)
+        ret = lib.kvbm_register(
+            self._fd, len(i), i, r, _duplicates(duplicates), done
+        )
+        if ret < 0:
+            raise self._error(ret, "register", done[0])
+
+    def stage_register(
+        self,
+        ids: Any,
+        hashes: Any,
+        results: Any,
+        *,
+        duplicates: bool | None = None,
+    ) -> None:
+        """stage() and register() in one step for each block."""
+        i = _from_buffer(_IDS, ids)
+        h = _from_buffer(_HASHES, hashes)
+        r = _from_buffer(_RESULTS, results, True)
+        if len(h) < len(i) or len(r) < len(i):
+            raise ValueError("fewer hashes or results than blocks")
+        done = _new(_ID)
+        ret = lib.kvbm_stage_register(
+            self._fd, len(i), i, h, r, _duplicates(duplicates), done
+        )
+        if ret < 0:
+            raise self._error(ret, "stage_register", done[0])
+
+    def weak(self, ids: Any) -> npt.NDArray[Any]:
+        """Weak references to held registered blocks, as an array of WEAK.
+
+        They are data: no holds, and cost the store nothing. NotHeld, EINVAL
+        (Mutable or Staged, no such id).
+        """
+        i = _from_buffer(_IDS, ids)
+        out = np.empty(len(i), WEAK)
+        w = _from_buffer(_WEAKS, out, True)
+        for k in range(len(i)):
+            ret = lib.kvbm_weak(self._fd, i[k], w + k)
+            if ret < 0:
+                raise self._error(ret, "weak", k)
+        return out
+
+    def upgrade(self, weaks: Any) -> Holds:
+        """Hold what weak references name; ids has NO_BLOCK for what is gone.
+
+        Raises as match(); nothing is held then.
+        """
+        w = _from_buffer(_WEAKS, weaks)
+        ids = np.empty(len(w), np.uint32)
+        i = _from_buffer(_IDS, ids, True)
+        done = _new(_ID)
+        ret = lib.kvbm_upgrade(self._fd, len(w), w, i, NULL, done)
+        if ret < 0:
+            self._undo(i, done[0])
+            raise self._error(ret, "upgrade", 0)
+        return Holds(self, ids)
+
+
+def _duplicates(duplicates: bool | None) -> int:
+    if duplicates is None:
+        return 0
+    flag = lib.KVBM_REGISTER_ALLOW if duplicates else lib.KVBM_REGISTER_REJECT
+    return int(flag)

@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: MIT
+"""Sessions against the real module."""
+
+import array
+import errno
+import os
+import signal
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+import libkvbm
+from libkvbm import Kind, Presence, State
+
+pytestmark = pytest.mark.module
+
+
+def some_hashes(n, salt="", start=0):
+    tokens = np.arange(start, start + n * 16, dtype=np.uint32)
+    return libkvbm.chain(tokens, 16, libkvbm.salt_hash("", salt))
+
+
+def fill(session, hashes):
+    """Register and let go."""
+    with session.alloc(len(hashes)) as blocks, blocks.register(hashes):
+        pass
+
+
+def test_life_of_blocks(store, session):
+    h = some_hashes(4)
+    assert len(session.match(h)) == 0
+    with session.alloc(4) as blocks:
+        assert sorted(blocks) == list(blocks) and len(blocks) == 4
+        assert session.block_info(blocks.ids[0]).state is State.MUTABLE
+        held = blocks.register(h[:2])
+        assert len(held) == 2 and len(blocks) == 2
+        info = session.block_info(int(held.ids[1]))
+        assert info.state is State.PRIMARY and info.own_holds == 1
+        assert (info.hash == h[1]).all()
+    # The with statement gave back what was not registered.
+    assert store.counts().reset == 14
+    with store.open_session() as other, other.match(h) as found:
+        assert list(found) == list(held)
+        assert session.block_info(int(found.ids[0])).holds == 2
+    held.release()
+    held.release()
+    assert held.released
+    assert session.presence(h).tolist() == [
+        Presence.INACTIVE,
+        Presence.INACTIVE,
+        Presence.ABSENT,
+        Presence.ABSENT,
+    ]
+    assert session.reset_inactive() == (2, True)
+
+
+def test_any_buffer(session):
+    """Hashes and ids travel in whatever buffer there is, without a copy."""
+    h = some_hashes(3)
+    fill(session, h)
+    wide = np.empty((3, 2), np.uint64)
+    wide[:, 0], wide[:, 1] = h["hi"], h["lo"]
+    kinds = (h, wide, memoryview(h), bytearray(h.tobytes()), h.tobytes())
+    for hashes in kinds:
+        for ids in (np.zeros(3, np.uint32), array.array("I", [0] * 3)):
+            assert session.match_into(hashes, ids) == 3
+            session.release(ids)
+    with pytest.raises(ValueError):
+        session.match_into(h, np.zeros(2, np.uint32))
+    with pytest.raises((BufferError, ValueError, TypeError)):
+        session.match_into(h, bytes(12))
+    with pytest.raises((BufferError, ValueError)):
+        session.match(np.zeros((6, 2), np.uint64)[::2])
+
+
+def test_scan_and_weak(session):
+    h = some_hashes(5)
+    fill(session, h[[0, 2, 4]])
+    with session.scan(h, touch=True) as found:
+        missing = (found.ids == libkvbm.NO_BLOCK).tolist()
+        assert missing == [False, True, False, True, False]
+        weak = session.weak(found.ids[[0, 2]])
+        with found.retain() as twice:
+            assert len(twice) == 3
+    with session.upgrade(weak) as again:
+        assert list(again) == weak["block"].tolist()
+    session.reset_inactive()
+    with session.upgrade(weak) as gone:
+        assert (gone.ids == libkvbm.NO_BLOCK).all()
+
+
+def test_duplicates(session):
+    h = some_hashes(1)
+    with session.alloc(3) as blocks:
+        with blocks.register(h) as first:
+            with blocks.register(h, duplicates=True) as second:
+                assert second.ids[0] != first.ids[0]
+            with blocks.register(h, duplicates=False) as third:
+                assert third.ids[0] == first.ids[0]
+    ids = session.alloc(1).take()
+    results = np.empty(1, libkvbm.REGISTERED)
+    session.stage(ids, h, tokens=np.array([16], np.uint32))
+    session.unstage(ids)
+    session.stage(ids, h)
+    session.register(ids, results)
+    # The first one is idle, and there still.
+    assert results["kind"][0] == Kind.DUPLICATE
+    session.set_reset(ids, True)
+    session.release(ids)
+    with session.match(h) as held:
+        session.set_reset(held.ids, True)
+    assert session.presence(h)[0] == Presence.ABSENT
+
+
+def test_evicted(store):
+    with store.open_session() as s:
+        h = some_hashes(16)
+        fill(s, h)
+        with s.alloc(5, evicted=True) as blocks:
+            gone = set(libkvbm.to_ints(blocks.evicted))
+        assert len(gone) == 5 and gone <= set(libkvbm.to_ints(h))
+        with s.alloc_free(16) as free:
+            assert len(free) == 5
+
+
+def test_errors(store, session):
+    """Each failure has its class; nothing is held after it."""
+    with pytest.raises(libkvbm.KvbmError) as e:
+        session.alloc(17)
+    assert e.value.errno == errno.EINVAL
+    with session.alloc(16):
+        with pytest.raises(libkvbm.NoSpace):
+            session.alloc(1)
+        before = time.monotonic()
+        with pytest.raises(libkvbm.TimedOut):
+            session.alloc(1, timeout=0.2)
+        assert 0.19 < time.monotonic() - before < 5
+    with pytest.raises(libkvbm.NotHeld) as e:
+        session.release(np.array([0], np.uint32))
+    assert e.value.done == 0
+    with session.alloc(2) as blocks:
+        bad = libkvbm.from_ints([1 << 20, 3 << 126])
+        with pytest.raises(libkvbm.KvbmError) as e:
+            blocks.register(bad)
+        assert e.value.errno == errno.EINVAL and e.value.done == 1
+        # The one that was registered was let go again, the other is here.
+        assert len(blocks) == 1
+    assert store.counts().inactive == 1
+    session.close()
+    with pytest.raises(libkvbm.ClosedSession):
+        session.match(some_hashes(1))
+    with pytest.raises(libkvbm.ClosedSession):
+        session.fileno()
+
+
+def test_exception_gives_back(store, session):
+    """Whatever flies through a with statement, nothing stays held."""
+    h = some_hashes(4)
+    with pytest.raises(ZeroDivisionError):
+        with session.alloc(4) as blocks, blocks.register(h[:2]):
+            1 / 0
+    with pytest.raises(KeyboardInterrupt):
+        with session.match(h):
+            raise KeyboardInterrupt
+    c = store.counts()
+    assert (c.reset, c.inactive) == (14, 2)
+
+
+def test_forgotten(store, session):
+    """What is forgotten is given back by the garbage collector, loudly."""
+    fill(session, some_hashes(1))
+    with pytest.warns(ResourceWarning):
+        session.match(some_hashes(1))
+        session.alloc(3)
+    assert store.counts().available == 16
+    with pytest.warns(ResourceWarning):
+        store.open_session()
+    assert len(store.sessions()) == 2
+
+
+def test_revoked(store, session):
+    h = some_hashes(2)
+    fill(session, h)
+    held = session.match(h)
+    mine = session.info().session_id
+    assert store.revoke(mine) == 2
+    with pytest.raises(libkvbm.KvbmError) as e:
+        store.revoke(mine)
+    assert e.value.errno in (errno.EALREADY, errno.ENOENT)
+    with pytest.raises(libkvbm.Revoked):
+        session.match(h)
+    with pytest.raises(libkvbm.Revoked):
+        held.release()
+    # Leaving a with statement is no reason to hide what flew through it.
+    with pytest.raises(ZeroDivisionError):
+        with libkvbm.Holds(session, held.ids):
+            1 / 0
+    session.close()
+
+
+def test_named_store():
+    with libkvbm.Store.create("pytest", 32, policy="lru") as named:
+        with pytest.raises(libkvbm.KvbmError) as e:
+            libkvbm.Store.create("pytest", 32)
+        assert e.value.errno == errno.EEXIST
+        with named.open() as s, libkvbm.Session("/dev/kvbm/pytest") as t:
+            i = s.info()
+            assert (i.name, i.policy, i.total_blocks) == ("pytest", "lru", 32)
+            assert t.info().store_id == i.store_id
+            assert i.sessions == 2
+            fill(s, some_hashes(3))
+            assert s.stats()["registrations"] == 3
+            assert [x.name for x in libkvbm.Store.list()] == ["pytest"]
+            with pytest.raises(libkvbm.KvbmError) as e:
+                named.destroy()
+            assert e.value.errno == errno.EBUSY
+            named.destroy(force=True)
+            with pytest.raises(libkvbm.StoreGone):
+                s.counts()
+        libkvbm.Store.create("pytest", 32)
+    with pytest.raises(libkvbm.NoModule):
+        named.destroy()
+
+
+def test_features():
+    f = libkvbm.features()
+    assert f.flags & 1 and f.max_batch >= 1 << 20 and f.chunk == 64
+    assert "lineage_tick" in libkvbm.policies()
+    assert libkvbm.version().count(".") == 2
+
+
+def in_child(work):
+    """Run work in a child by fork: its exit status, or its exception."""
+    r, w = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(r)
+            os.write(w, repr(work()).encode())
+        except BaseException as e:
+            os.write(w, type(e).__name__.encode())
+        os._exit(0)
+    os.close(w)
+    with os.fdopen(r) as f:
+        said = f.read()
+    os.waitpid(pid, 0)
+    return said
+
+
+def test_fork(store, session):
+    """The child's copy is closed, says so, and gives nothing back."""
+    h = some_hashes(2)
+    fill(session, h)
+    with session.match(h) as held:
+        assert in_child(lambda: session.match(h)) == "ForkedSession"
+        assert in_child(lambda: session.fileno()) == "ForkedSession"
+        assert in_child(lambda: held.release()) == "ForkedSession"
+        assert in_child(lambda: session.closed) == "True"
+        # A descriptor that a child kept would keep the session alive.
+        fd = session.fileno()
+        assert in_child(lambda: os.fstat(fd)) == "OSError"
+        assert session.block_info(int(held.ids[0])).own_holds == 1
+
+
+def test_fork_inherit(store):
+    with store.open_session(inherit=True) as s:
+        h = some_hashes(1)
+        fill(s, h)
+        assert in_child(lambda: len(s.match(h).take())) == "1"
+        # The session is one: the parent has what the child took.
+        with s.scan(h) as again:
+            s.release(again.ids)
+
+
+def test_killed():
+    """When a process is reaped, the kernel has taken back what it had."""
+    with libkvbm.Store.create("killed", 8) as named:
+        r, w = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            t = named.open()
+            t.alloc(5)._session = None
+            os.write(w, b"x")
+            signal.pause()
+        os.read(r, 1)
+        os.close(r)
+        os.close(w)
+        with named.open() as t:
+            assert t.counts().available == 3
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            assert t.counts().available == 8
+
+
+def test_threads(store, session):
+    """Threads share a session; waiting lets the others run."""
+    h = some_hashes(8)
+    fill(session, h)
+    errors = []
+
+    def work():
+        try:
+            for _ in range(100):
+                with session.match(h) as held:
+                    assert len(held) == 8
+        except BaseException as e:
+            errors.append(e)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not errors
+    all_of_them = session.alloc(16)
+    threading.Timer(0.2, all_of_them.release).start()
+    with session.alloc(1, timeout=None):
+        pass
+
+
+def test_signal_ends_wait(session):
+    """A handler runs while a thread waits; if it raises, the wait is over."""
+    seen = []
+    old = signal.signal(signal.SIGALRM, lambda *_: seen.append(1))
+    try:
+        with session.alloc(16):
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(libkvbm.TimedOut):
+                session.alloc(1, timeout=0.3)
+            assert seen
+
+            def stop(*_):
+                raise InterruptedError
+
+            signal.signal(signal.SIGALRM, stop)
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(InterruptedError):
+                session.alloc(1, timeout=None)
+    finally:
+        signal.signal(signal.SIGALRM, old)
+
+
+def test_payload(store, session):
+    """Views of blocks: writable where owned, read-only where held."""
+    fd = os.memfd_create("pool")
+    os.ftruncate(fd, 16 * 4096)
+    with libkvbm.Payload(fd, 4096, 16) as payload:
+        os.close(fd)
+        with pytest.raises(ValueError):
+            session.payload  # noqa: B018
+        session.payload = payload
+        h = some_hashes(2)
+        with session.alloc(2) as blocks:
+            ids = blocks.ids.tolist()
+            blocks.view(0)[:5] = b"hello"
+            blocks.array(1, np.uint64)[:] = 7
+            with blocks.register(h):
+                pass
+        with session.open_session() as other, other.match(h) as held:
+            assert list(held) == ids
+            assert bytes(held.view(0)[:5]) == b"hello"
+            assert (held.array(1, np.uint64) == 7).all()
+            with pytest.raises(TypeError):
+                held.view(0)[0] = 1
+            with pytest.raises(ValueError):
+                held.array(1)[0] = 1
+        with pytest.raises(IndexError):
+            payload.block(16)
+        assert payload.address() % 4096 == 0
+    fd = os.memfd_create("small")
+    with pytest.raises(ValueError):
+        libkvbm.Payload(fd, 4096, 1)
+    os.close(fd)
+
+
+def test_copy_lets_others_run():
+    """64 MiB are copied without keeping other threads from running."""
+    n = 64 << 20
+    a, b = bytearray(n), bytearray(n)
+    source = libkvbm.Window(a)
+    target = libkvbm.Window(b, writable=True)
+    stop = threading.Event()
+    ticks = []
+
+    def tick():
+        while not stop.is_set():
+            ticks.append(time.monotonic())
+            time.sleep(0.001)
+
+    t = threading.Thread(target=tick)
+    t.start()
+    time.sleep(0.02)
+    start = time.monotonic()
+    target.copy_from(0, source, 0, n)
+    end = time.monotonic()
+    stop.set()
+    t.join()
+    inside = [x for x in ticks if start < x < end]
+    source.close()
+    target.close()
+    assert len(inside) >= 3, f"{len(inside)} ticks in {end - start:.3f} s"
