@@ -7,7 +7,7 @@ and constants; and wants each exported function to be here or in UNUSED.
 """
 
 # The soname that has these declarations.
-SONAME = "libkvbm.so.1"
+SONAME = "libkvbm.so.0"
 
 # Exported functions that have no use here, each with the reason.
 UNUSED = {

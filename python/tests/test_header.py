@@ -142,6 +142,18 @@ def test_complete(cdef):
     assert exported == ours | set(_cdef.UNUSED)
 
 
+def test_version():
+    """The package is of the tree's version, and loads its library."""
+    import libkvbm
+
+    version = (TREE / "VERSION").read_text().strip()
+    assert libkvbm.__version__ == version
+    assert libkvbm.version() == version
+    assert _cdef.SONAME == f"libkvbm.so.{version.split('.')[0]}"
+    project = (TREE / "python" / "pyproject.toml").read_text()
+    assert f'version = "{version}"' in project
+
+
 def test_layout(cdef):
     """The compiler gives structures the sizes and offsets that cffi does."""
     from libkvbm._native import ffi
