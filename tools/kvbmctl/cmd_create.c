@@ -12,13 +12,15 @@
 enum {
 	KEY_MAX_SESSIONS = 256,
 	KEY_MAX_HELD,
+	KEY_ENSURE,
+	KEY_IF_EXISTS,
 };
 
 struct create_args {
 	struct kvbm_store_create c;
 	const char *name, *policy;
 	uint64_t blocks;
-	bool has_frequency, json;
+	bool has_frequency, ensure, json;
 };
 
 static void need_size(struct argp_state *state, const char *what,
@@ -177,6 +179,9 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 		if (!c->max_held)
 			argp_error(state, "--max-held: at least 1 expected");
 		return 0;
+	case KEY_ENSURE:
+		args->ensure = true;
+		return 0;
 	case KEY_JSON:
 		args->json = true;
 		return 0;
@@ -222,6 +227,9 @@ static const struct argp_option create_options[] = {
 	  "Sessions that may be open at once", 0 },
 	{ "max-held", KEY_MAX_HELD, "N", 0,
 	  "Blocks that one session may hold at once", 0 },
+	{ "ensure", KEY_ENSURE, NULL, 0,
+	  "Be content with a store of this name that is as the options say; make one anew that is not, if it is yours and nobody uses it",
+	  0 },
 	OPTION_JSON,
 	{ 0 }
 };
@@ -277,8 +285,13 @@ int cmd_create(int argc, char **argv)
 	control = open_control();
 	if (control < 0)
 		return STATUS_FAILED;
-	err = kvbm_store_create(control, &args.c);
+	if (args.ensure)
+		err = ensure_store(control, args.name, &args.c);
+	else
+		err = kvbm_store_create(control, &args.c);
 	close(control);
+	if (err > 0)
+		return err;
 	if (err)
 		return create_failed(&args, err);
 	if (!args.json)
@@ -293,7 +306,7 @@ int cmd_create(int argc, char **argv)
 struct destroy_args {
 	char **names;
 	int n;
-	bool force;
+	bool force, if_exists;
 };
 
 static error_t parse_destroy(int key, char *arg, struct argp_state *state)
@@ -303,6 +316,9 @@ static error_t parse_destroy(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'f':
 		args->force = true;
+		return 0;
+	case KEY_IF_EXISTS:
+		args->if_exists = true;
 		return 0;
 	case ARGP_KEY_ARGS:
 		args->names = state->argv + state->next;
@@ -315,10 +331,14 @@ static error_t parse_destroy(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-static int destroy_one(int control, const char *name, bool force)
+static int destroy_one(int control, const char *name,
+		       const struct destroy_args *args)
 {
 	int err = kvbm_store_destroy(control, name,
-				     force ? KVBM_DESTROY_FORCE : 0);
+				     args->force ? KVBM_DESTROY_FORCE : 0);
+
+	if (err == -ENOENT && args->if_exists)
+		err = 0;
 
 	switch (-err) {
 	case 0:
@@ -344,6 +364,8 @@ int cmd_destroy(int argc, char **argv)
 		{ "force", 'f', NULL, 0,
 		  "End the store's sessions first; their calls fail from then on",
 		  0 },
+		{ "if-exists", KEY_IF_EXISTS, NULL, 0,
+		  "A store that is not there is as good as destroyed", 0 },
 		{ 0 }
 	};
 	static const struct argp argp = {
@@ -360,7 +382,7 @@ int cmd_destroy(int argc, char **argv)
 	if (control < 0)
 		return STATUS_FAILED;
 	for (int i = 0; i < args.n; i++)
-		status |= destroy_one(control, args.names[i], args.force);
+		status |= destroy_one(control, args.names[i], &args);
 	close(control);
 	return status;
 }

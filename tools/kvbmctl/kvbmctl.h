@@ -59,6 +59,13 @@ struct hash_list {
 /* False: @s is not a hash, or there is no memory. */
 bool hash_list_add(struct hash_list *list, const char *s);
 
+/*
+ * Creates the store @c of that name, or makes sure that the one that is there
+ * is as @c says. 0 and the store's id in @c, an exit status and has told why,
+ * or -errno.
+ */
+int ensure_store(int control, const char *name, struct kvbm_store_create *c);
+
 /* What most commands take. */
 struct common {
 	char **names;

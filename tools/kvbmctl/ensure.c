@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+/*
+ * kvbmctl create --ensure: a store that is there already.
+ *
+ * One that is what was asked for stays. One that is not, and that nobody uses,
+ * makes room. One of another owner is nobody's to take over: whoever may create
+ * stores can take a name first, and would read what is put there.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kvbmctl.h"
+
+/* What a store is that differs from what was asked for. */
+struct difference {
+	const char *what;
+	bool foreign;		/* whose it is */
+};
+
+static bool differs(struct difference *d, bool is, const char *what)
+{
+	if (is && !d->what)
+		d->what = what;
+	return is;
+}
+
+static void compare_record(const struct kvbm_store_create *c,
+			   const struct kvbm_store_entry *e,
+			   struct difference *d)
+{
+	uint32_t uid = c->uid == (uint32_t)-1 ? geteuid() : c->uid;
+	uint32_t gid = c->gid == (uint32_t)-1 ? getegid() : c->gid;
+
+	d->foreign = differs(d, e->uid != uid, "owner");
+	differs(d, e->gid != gid, "group");
+	differs(d, (e->mode & 0777) != (c->mode ? c->mode : 0600), "mode");
+}
+
+static void compare_info(const struct kvbm_store_create *c,
+			 const struct kvbm_store_info *info,
+			 struct difference *d)
+{
+	const char *policy = *c->policy ? c->policy : kvbm_policy_name(0);
+
+	differs(d, info->total_blocks != c->total_blocks, "number of blocks");
+	differs(d, info->block_size != (c->block_size ? c->block_size : 16),
+		"block size");
+	differs(d, strncmp(info->policy, policy, sizeof(info->policy)),
+		"policy");
+	differs(d, info->flags != c->flags, "set of flags");
+	differs(d, info->freq_capacity != c->freq_capacity,
+		"frequency tracking");
+	differs(d, c->thresholds[0] &&
+		memcmp(info->thresholds, c->thresholds, sizeof(c->thresholds)),
+		"set of thresholds");
+	differs(d, c->max_sessions && info->max_sessions != c->max_sessions,
+		"limit on sessions");
+	differs(d, info->max_held != c->max_held, "limit on held blocks");
+}
+
+/* Fills in @d; 0, or -errno: -ENOENT when the store has gone meanwhile. */
+static int compare(int control, const char *name,
+		   const struct kvbm_store_create *c, struct difference *d,
+		   uint64_t *id)
+{
+	struct kvbm_store_entry *entries;
+	struct kvbm_store_info info;
+	int err, session, found = -1;
+	uint32_t n;
+
+	memset(d, 0, sizeof(*d));
+	err = list_stores(control, &entries, &n);
+	for (uint32_t i = 0; !err && i < n; i++)
+		if (!strncmp(entries[i].name, name, sizeof(entries[i].name)))
+			found = i;
+	if (!err && found < 0)
+		err = -ENOENT;
+	if (!err) {
+		*id = entries[found].store_id;
+		compare_record(c, &entries[found], d);
+	}
+	free(entries);
+	if (err || d->foreign)
+		return err;
+
+	session = kvbm_open(name);
+	if (session < 0)
+		return session;
+	err = kvbm_store_info(session, &info);
+	close(session);
+	if (!err)
+		compare_info(c, &info, d);
+	return err;
+}
+
+int ensure_store(int control, const char *name, struct kvbm_store_create *c)
+{
+	struct kvbm_store_create fresh = *c;
+	struct difference d = { 0 };
+	uint64_t id = 0;
+	int err;
+
+	/* Others may create and destroy meanwhile, but not for ever. */
+	for (int tries = 0; tries < 100; tries++) {
+		*c = fresh;
+		err = kvbm_store_create(control, c);
+		if (err != -EEXIST)
+			return err ? err : STATUS_OK;
+		err = compare(control, name, c, &d, &id);
+		if (err == -ENOENT || err == -ENODEV || err == -ENXIO)
+			continue;
+		if (err)
+			return err;
+		c->store_id = id;
+		if (!d.what)
+			return STATUS_OK;
+		if (d.foreign)
+			return fail("store '%s' is there already and has another owner",
+				    name);
+		err = kvbm_store_destroy(control, name, 0);
+		if (err == -EBUSY)
+			return fail("store '%s' is in use and has another %s",
+				    name, d.what);
+		if (err && err != -ENOENT)
+			return err;
+	}
+	return -EEXIST;
+}
