@@ -6,39 +6,40 @@
 #include <unistd.h>
 
 #include "kvbmctl.h"
+#include "table.h"
 
-static void print_block(const struct kvbm_block_info *b, struct json_object *all)
+/* Of another session's Staged block the kernel tells no hash: zeroes. */
+static bool has_hash(const struct kvbm_block_info *b)
 {
-	bool has_hash = b->hash.hi || b->hash.lo;
-	struct json_object *object;
-	char hash[34];
-
-	format_hash(&b->hash, hash);
-	if (!all) {
-		printf("%-9u %-9s %10u %5u %9llu %s\n", b->block,
-		       kvbm_state_name(b->state), b->generation,
-		       b->reset_on_release, (unsigned long long)b->holds,
-		       has_hash ? hash : "-");
-		return;
+	switch (b->state) {
+	case KVBM_STATE_RESET:
+	case KVBM_STATE_MUTABLE:
+		return false;
+	case KVBM_STATE_STAGED:
+		return b->hash.hi || b->hash.lo;
+	default:
+		return true;
 	}
-	object = json_object_new_object();
-	json_u64(object, "block", b->block);
-	json_str(object, "state", kvbm_state_name(b->state));
-	json_u64(object, "generation", b->generation);
-	json_object_object_add(object, "reset_on_release",
-			       json_object_new_boolean(b->reset_on_release));
-	json_u64(object, "holds", b->holds);
-	if (has_hash)
-		json_str(object, "hash", hash);
+}
+
+static void put_block(struct table *t, const struct kvbm_block_info *b)
+{
+	table_row(t);
+	table_number(t, b->block);
+	table_put(t, "%s", kvbm_state_name(b->state));
+	table_number(t, b->generation);
+	table_bool(t, b->reset_on_release);
+	table_number(t, b->holds);
+	if (has_hash(b))
+		table_hash(t, &b->hash);
 	else
-		json_object_object_add(object, "hash", NULL);
-	json_object_array_add(all, object);
+		table_none(t);
 }
 
 int cmd_block(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		OPTION_JSON, OPTION_NO_HEADER, { 0 }
+		OPTION_JSON, OPTION_NO_HEADINGS, { 0 }
 	};
 	static const struct argp argp = {
 		.options = options,
@@ -46,10 +47,18 @@ int cmd_block(int argc, char **argv)
 		.args_doc = "NAME ID...",
 		.doc = "Show blocks of a store: state, generation, reset-on-release flag, holds and hash.",
 	};
-	struct json_object *all = NULL;
+	static const struct table_column columns[] = {
+		{ "BLOCK", TABLE_NUMBER },
+		{ "STATE", 0 },
+		{ "GENERATION", TABLE_NUMBER },
+		{ "RESET_ON_RELEASE", TABLE_BOOL },
+		{ "HOLDS", TABLE_NUMBER },
+		{ "HASH", 0 },
+	};
 	struct kvbm_block_info info;
 	struct common args = { 0 };
-	int session, err = 0;
+	int session, err = 0, status;
+	struct table *t;
 	uint64_t id;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
@@ -64,16 +73,13 @@ int cmd_block(int argc, char **argv)
 	if (session < 0)
 		return STATUS_FAILED;
 
-	if (args.json)
-		all = json_object_new_array();
-	else if (!args.no_header)
-		printf("%-9s %-9s %10s %5s %9s %s\n", "BLOCK", "STATE",
-		       "GENERATION", "RESET", "HOLDS", "HASH");
+	t = table_new("blocks", columns, sizeof(columns) / sizeof(*columns),
+		      &args);
 	for (int i = 1; i < args.n && !err; i++) {
 		parse_number(args.names[i], UINT32_MAX, &id);
 		err = kvbm_block_info(session, id, &info);
 		if (!err)
-			print_block(&info, all);
+			put_block(t, &info);
 		else if (err == -EINVAL)
 			fail("store '%s' has no block %s", args.names[0],
 			     args.names[i]);
@@ -82,9 +88,8 @@ int cmd_block(int argc, char **argv)
 				     args.names[i]);
 	}
 	close(session);
-	if (all)
-		print_json(all);
-	return err ? STATUS_FAILED : STATUS_OK;
+	status = table_print(t, stdout);
+	return err ? STATUS_FAILED : status;
 }
 
 /* NAME and hashes; says what is wrong with them. */
@@ -109,10 +114,14 @@ static int presence(int session, const struct common *args,
 		    const struct hash_list *list)
 {
 	static const char * const words[] = { "absent", "inactive", "active" };
+	static const struct table_column columns[] = {
+		{ "HASH", 0 },
+		{ "PRESENCE", 0 },
+		{ "FREQUENCY", TABLE_NUMBER },
+	};
 	uint8_t *there = calloc(list->n, 1), *freq = calloc(list->n, 1);
-	struct json_object *all = NULL;
+	struct table *t;
 	int err = -ENOMEM;
-	char text[34];
 
 	if (there && freq)
 		err = kvbm_presence(session, list->n, list->hashes, there,
@@ -120,37 +129,31 @@ static int presence(int session, const struct common *args,
 	if (err >= 0)
 		err = kvbm_frequency(session, list->n, list->hashes, freq,
 				     NULL);
-	if (args->json)
-		all = json_object_new_array();
-	for (size_t i = 0; err >= 0 && i < list->n; i++) {
-		const char *word = there[i] <= KVBM_ACTIVE ? words[there[i]] :
-							     "unknown";
-
-		format_hash(&list->hashes[i], text);
-		if (all) {
-			struct json_object *one = json_object_new_object();
-
-			json_str(one, "hash", text);
-			json_str(one, "presence", word);
-			json_u64(one, "frequency", freq[i]);
-			json_object_array_add(all, one);
-		} else {
-			printf("%s %-8s %u\n", text, word, freq[i]);
+	if (err >= 0) {
+		t = table_new("hashes", columns,
+			      sizeof(columns) / sizeof(*columns), args);
+		for (size_t i = 0; i < list->n; i++) {
+			table_row(t);
+			table_hash(t, &list->hashes[i]);
+			table_put(t, "%s", there[i] <= KVBM_ACTIVE ?
+					   words[there[i]] : "unknown");
+			table_number(t, freq[i]);
 		}
+		err = table_print(t, stdout);
+	} else {
+		err = fail_request(args->names[0], err, "store '%s'",
+				   args->names[0]);
 	}
 	free(there);
 	free(freq);
-	if (all && err >= 0)
-		print_json(all);
-	if (err < 0)
-		return fail_request(args->names[0], err, "store '%s'",
-				    args->names[0]);
-	return STATUS_OK;
+	return err;
 }
 
 int cmd_presence(int argc, char **argv)
 {
-	static const struct argp_option options[] = { OPTION_JSON, { 0 } };
+	static const struct argp_option options[] = {
+		OPTION_JSON, OPTION_NO_HEADINGS, { 0 }
+	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_common,
@@ -175,7 +178,9 @@ int cmd_presence(int argc, char **argv)
 
 int cmd_match(int argc, char **argv)
 {
-	static const struct argp_option options[] = { OPTION_JSON, { 0 } };
+	static const struct argp_option options[] = {
+		OPTION_JSON, OPTION_NO_HEADINGS, { 0 }
+	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_common,
@@ -183,12 +188,15 @@ int cmd_match(int argc, char **argv)
 		.doc = "Match the longest prefix of a chain of hashes, print the blocks and give them back, last one first.\v"
 		       "This is a real match: it is counted, and the blocks become the most recently used. kvbmctl presence only looks.",
 	};
-	struct json_object *all = NULL;
+	static const struct table_column columns[] = {
+		{ "HASH", 0 },
+		{ "BLOCK", TABLE_NUMBER },
+	};
 	struct hash_list list = { 0 };
 	struct common args = { 0 };
 	uint32_t *ids, done = 0;
-	int session, err;
-	char text[34];
+	int session, err, status;
+	struct table *t;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	if (!read_hashes(&args, "match", &list))
@@ -203,29 +211,21 @@ int cmd_match(int argc, char **argv)
 	}
 
 	err = kvbm_match(session, list.n, list.hashes, ids, &done);
-	if (args.json)
-		all = json_object_new_array();
+	t = table_new("blocks", columns, sizeof(columns) / sizeof(*columns),
+		      &args);
 	for (uint32_t i = 0; i < done; i++) {
-		format_hash(&list.hashes[i], text);
-		if (all) {
-			struct json_object *one = json_object_new_object();
-
-			json_str(one, "hash", text);
-			json_u64(one, "block", ids[i]);
-			json_object_array_add(all, one);
-		} else {
-			printf("%s %u\n", text, ids[i]);
-		}
+		table_row(t);
+		table_hash(t, &list.hashes[i]);
+		table_number(t, ids[i]);
 	}
 	while (done--)
 		kvbm_release(session, 1, &ids[done], 0, NULL);
 	close(session);
 	free(ids);
 	free(list.hashes);
-	if (all)
-		print_json(all);
+	status = table_print(t, stdout);
 	return err < 0 ? fail_request(args.names[0], err, "store '%s'",
-				      args.names[0]) : STATUS_OK;
+				      args.names[0]) : status;
 }
 
 int cmd_reset(int argc, char **argv)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kvbmctl.h"
+#include "table.h"
 
 enum {
 	KEY_SALT_HASH = 256,
@@ -115,7 +116,17 @@ static int pack(const struct hash_args *args)
 
 static int unpack(const struct hash_args *args)
 {
-	struct json_object *all = NULL;
+	static const struct table_column columns[] = {
+		{ "HASH", TABLE_JSON },
+		{ "MODE", TABLE_NUMBER },
+		{ "POSITION", TABLE_NUMBER },
+		{ "CURRENT", 0 },
+		{ "PARENT", 0 },
+		{ "PARENT_BITS", TABLE_NUMBER },
+	};
+	struct table *t = table_new("hashes", columns,
+				    sizeof(columns) / sizeof(*columns),
+				    &args->common);
 	struct kvbm_hash_fields f;
 	struct hash_list list = { 0 };
 	int status = STATUS_OK;
@@ -126,41 +137,23 @@ static int unpack(const struct hash_args *args)
 			return usage("unpack takes hashes");
 	if (list.half || !list.n)
 		return usage("unpack takes hashes");
-	if (args->common.json)
-		all = json_object_new_array();
-	else if (!args->common.no_header)
-		printf("%-4s %8s %-16s %-16s %s\n", "MODE", "POSITION",
-		       "CURRENT", "PARENT", "PARENT-BITS");
 	for (size_t i = 0; i < list.n; i++) {
-		format_hash(&list.hashes[i], text);
 		if (kvbm_hash_unpack(&list.hashes[i], &f)) {
+			format_hash(&list.hashes[i], text);
 			status = fail("%s is not a valid hash: its mode is 3, or not the smallest for its position",
 				      text);
-		} else if (all) {
-			struct json_object *one = json_object_new_object();
-			char word[20];
-
-			json_str(one, "hash", text);
-			json_u64(one, "mode", f.mode);
-			json_u64(one, "position", f.position);
-			snprintf(word, sizeof(word), "%016llx",
-				 (unsigned long long)f.current);
-			json_str(one, "current", word);
-			snprintf(word, sizeof(word), "%016llx",
-				 (unsigned long long)f.parent);
-			json_str(one, "parent", word);
-			json_u64(one, "parent_bits", f.parent_bits);
-			json_object_array_add(all, one);
-		} else {
-			printf("%-4u %8u %016llx %016llx %u\n", f.mode,
-			       f.position, (unsigned long long)f.current,
-			       (unsigned long long)f.parent, f.parent_bits);
+			continue;
 		}
+		table_row(t);
+		table_hash(t, &list.hashes[i]);
+		table_number(t, f.mode);
+		table_number(t, f.position);
+		table_put(t, "%016llx", (unsigned long long)f.current);
+		table_put(t, "%016llx", (unsigned long long)f.parent);
+		table_number(t, f.parent_bits);
 	}
 	free(list.hashes);
-	if (all)
-		print_json(all);
-	return status;
+	return table_print(t, stdout) | status;
 }
 
 struct tokens {
@@ -290,7 +283,7 @@ int cmd_hash(int argc, char **argv)
 		{ "group", KEY_GROUP, "N", 0,
 		  "opaque: number of the key's group (default: 0)", 0 },
 		OPTION_JSON,
-		OPTION_NO_HEADER,
+		OPTION_NO_HEADINGS,
 		{ 0 }
 	};
 	static const struct argp argp = {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "kvbmctl.h"
+#include "table.h"
 
 static void user_name(uint32_t id, char *text, size_t size)
 {
@@ -28,45 +29,53 @@ static void group_name(uint32_t id, char *text, size_t size)
 		snprintf(text, size, "%u", id);
 }
 
-static struct json_object *entry_json(const struct kvbm_store_entry *e)
+static int print_stores(const struct kvbm_store_entry *entries, uint32_t n,
+			const struct common *args)
 {
-	struct json_object *object = json_object_new_object();
-	char mode[8];
+	static const struct table_column columns[] = {
+		{ "NAME", 0 },
+		{ "BLOCKS", TABLE_NUMBER },
+		{ "SESSIONS", TABLE_NUMBER },
+		{ "OWNER", 0 },
+		{ "GROUP", 0 },
+		{ "UID", TABLE_NUMBER | TABLE_JSON },
+		{ "GID", TABLE_NUMBER | TABLE_JSON },
+		{ "MODE", 0 },
+		{ "STORE_ID", 0 },
+	};
+	struct table *t = table_new("stores", columns,
+				    sizeof(columns) / sizeof(*columns), args);
+	char name[33];
 
-	json_chars(object, "name", e->name, sizeof(e->name));
-	json_store_id(object, e->store_id);
-	json_u64(object, "total_blocks", e->total_blocks);
-	json_u64(object, "sessions", e->sessions);
-	json_u64(object, "uid", e->uid);
-	json_u64(object, "gid", e->gid);
-	snprintf(mode, sizeof(mode), "%04o", e->mode & 07777);
-	json_str(object, "mode", mode);
-	return object;
-}
+	for (uint32_t i = 0; i < n; i++) {
+		const struct kvbm_store_entry *e = &entries[i];
 
-static void print_entry(const struct kvbm_store_entry *e)
-{
-	char user[33], group[33];
-
-	user_name(e->uid, user, sizeof(user));
-	group_name(e->gid, group, sizeof(group));
-	printf("%-31.*s %9u %8u %-8s %-8s %04o %016llx\n",
-	       (int)sizeof(e->name), *e->name ? e->name : "-", e->total_blocks,
-	       e->sessions, user, group, e->mode & 07777,
-	       (unsigned long long)e->store_id);
+		table_row(t);
+		table_chars(t, e->name, sizeof(e->name));
+		table_number(t, e->total_blocks);
+		table_number(t, e->sessions);
+		user_name(e->uid, name, sizeof(name));
+		table_put(t, "%s", name);
+		group_name(e->gid, name, sizeof(name));
+		table_put(t, "%s", name);
+		table_number(t, e->uid);
+		table_number(t, e->gid);
+		table_put(t, "%04o", e->mode & 07777);
+		table_put(t, "%016llx", (unsigned long long)e->store_id);
+	}
+	return table_print(t, stdout);
 }
 
 int cmd_list(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		OPTION_JSON, OPTION_NO_HEADER, { 0 }
+		OPTION_JSON, OPTION_NO_HEADINGS, { 0 }
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_common,
 		.doc = "List stores. Anonymous ones, named \"-\", are listed for root only.",
 	};
-	struct json_object *array = NULL;
 	struct kvbm_store_entry *entries;
 	struct common args = { 0 };
 	int control, err;
@@ -87,19 +96,9 @@ int cmd_list(int argc, char **argv)
 		return fail_request(NULL, err, "cannot list stores");
 	}
 
-	if (args.json)
-		array = json_object_new_array();
-	else if (!args.no_header)
-		printf("%-31s %9s %8s %-8s %-8s %-4s %s\n", "NAME", "BLOCKS",
-		       "SESSIONS", "OWNER", "GROUP", "MODE", "ID");
-	for (uint32_t i = 0; i < n; i++) {
-		if (args.json)
-			json_object_array_add(array, entry_json(&entries[i]));
-		else
-			print_entry(&entries[i]);
-	}
+	err = print_stores(entries, n, &args);
 	free(entries);
-	return args.json ? print_json(array) : STATUS_OK;
+	return err;
 }
 
 static const struct {

@@ -6,62 +6,68 @@
 #include <unistd.h>
 
 #include "kvbmctl.h"
+#include "table.h"
 
-static struct json_object *entry_json(const struct kvbm_session_entry *e)
-{
-	struct json_object *object = json_object_new_object();
-
-	json_u64(object, "session", e->session_id);
-	json_u64(object, "pid", e->pid);
-	json_u64(object, "uid", e->uid);
-	json_chars(object, "comm", e->comm, sizeof(e->comm));
-	json_u64(object, "opened_ns", e->opened_ns);
-	json_u64(object, "held", e->held);
-	json_u64(object, "holds", e->holds);
-	json_u64(object, "mutable", e->mutable_blocks);
-	json_u64(object, "staged", e->staged_blocks);
-	json_object_object_add(object, "revoked",
-			       json_object_new_boolean(e->flags &
-						       KVBM_SESSION_REVOKED));
-	return object;
-}
-
-/* A process may call itself what it likes: keep it to one printable word. */
-static void plain_comm(const struct kvbm_session_entry *e, char text[17])
+/*
+ * A process may call itself what it likes: it is one printable word in text,
+ * and readers of JSON get the bytes, escaped.
+ */
+static void put_comm(struct table *t, const struct kvbm_session_entry *e,
+		     bool json)
 {
 	size_t len = strnlen(e->comm, sizeof(e->comm));
+	char text[sizeof(e->comm)];
 
 	for (size_t i = 0; i < len; i++)
-		text[i] = e->comm[i] > ' ' && e->comm[i] < 0x7f ? e->comm[i] :
-								  '?';
-	text[len] = '\0';
+		text[i] = json || (e->comm[i] > ' ' && e->comm[i] < 0x7f) ?
+			  e->comm[i] : '?';
+	table_chars(t, text, len);
 }
 
-void print_session(FILE *out, const struct kvbm_session_entry *e)
+int print_sessions(FILE *out, const struct kvbm_session_entry *entries,
+		   uint32_t n, const struct common *args)
 {
-	char comm[17], age[16];
+	static const struct table_column columns[] = {
+		{ "SESSION", TABLE_NUMBER },
+		{ "PID", TABLE_NUMBER },
+		{ "UID", TABLE_NUMBER },
+		{ "COMM", 0 },
+		{ "AGE", TABLE_RIGHT | TABLE_TEXT },
+		{ "OPENED_NS", TABLE_NUMBER | TABLE_JSON },
+		{ "HELD", TABLE_NUMBER },
+		{ "HOLDS", TABLE_NUMBER },
+		{ "MUTABLE", TABLE_NUMBER },
+		{ "STAGED", TABLE_NUMBER },
+		{ "REVOKED", TABLE_BOOL },
+	};
+	struct table *t = table_new("sessions", columns,
+				    sizeof(columns) / sizeof(*columns), args);
+	char age[16];
 
-	plain_comm(e, comm);
-	format_age(e->opened_ns, age);
-	fprintf(out, "%-8llu %7u %6u %-16s %8s %9u %10llu %8u %7u%s",
-		(unsigned long long)e->session_id, e->pid, e->uid,
-		*comm ? comm : "-", age, e->held,
-		(unsigned long long)e->holds, e->mutable_blocks,
-		e->staged_blocks,
-		e->flags & KVBM_SESSION_REVOKED ? " revoked" : "");
-}
+	for (uint32_t i = 0; i < n; i++) {
+		const struct kvbm_session_entry *e = &entries[i];
 
-void print_session_header(FILE *out)
-{
-	fprintf(out, "%-8s %7s %6s %-16s %8s %9s %10s %8s %7s", "SESSION",
-		"PID", "UID", "COMM", "AGE", "HELD", "HOLDS", "MUTABLE",
-		"STAGED");
+		table_row(t);
+		table_number(t, e->session_id);
+		table_number(t, e->pid);
+		table_number(t, e->uid);
+		put_comm(t, e, args->json);
+		format_age(e->opened_ns, age);
+		table_put(t, "%s", age);
+		table_number(t, e->opened_ns);
+		table_number(t, e->held);
+		table_number(t, e->holds);
+		table_number(t, e->mutable_blocks);
+		table_number(t, e->staged_blocks);
+		table_bool(t, e->flags & KVBM_SESSION_REVOKED);
+	}
+	return table_print(t, out);
 }
 
 int cmd_sessions(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		OPTION_JSON, OPTION_NO_HEADER, { 0 }
+		OPTION_JSON, OPTION_NO_HEADINGS, { 0 }
 	};
 	static const struct argp argp = {
 		.options = options,
@@ -70,7 +76,6 @@ int cmd_sessions(int argc, char **argv)
 		.doc = "List a store's sessions: who opened each and what it holds. Only for the store's owner, or root.",
 	};
 	struct kvbm_session_entry *entries;
-	struct json_object *array = NULL;
 	struct common args = { 0 };
 	int session, err;
 	uint32_t n;
@@ -95,22 +100,9 @@ int cmd_sessions(int argc, char **argv)
 				    args.names[0]);
 	}
 
-	if (args.json) {
-		array = json_object_new_array();
-	} else if (!args.no_header) {
-		print_session_header(stdout);
-		putchar('\n');
-	}
-	for (uint32_t i = 0; i < n; i++) {
-		if (args.json) {
-			json_object_array_add(array, entry_json(&entries[i]));
-		} else {
-			print_session(stdout, &entries[i]);
-			putchar('\n');
-		}
-	}
+	err = print_sessions(stdout, entries, n, &args);
 	free(entries);
-	return args.json ? print_json(array) : STATUS_OK;
+	return err;
 }
 
 int cmd_revoke(int argc, char **argv)

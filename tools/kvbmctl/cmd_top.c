@@ -14,6 +14,7 @@
 
 /* curses.h has a timeout() and an ERR; the rest keeps out of its way. */
 #include "kvbmctl.h"
+#include "table.h"
 
 struct store {
 	char name[KVBM_NAME_LEN];
@@ -130,16 +131,16 @@ static double percent(uint64_t part, uint64_t whole)
 	return whole ? 100.0 * part / whole : 0;
 }
 
-static void print_rate(FILE *out, const struct store *s, uint64_t now,
-		       uint64_t before)
+static void put_rate(struct table *t, const struct store *s, uint64_t now,
+		     uint64_t before)
 {
 	if (s->seconds > 0)
-		fprintf(out, " %10.0f", (now - before) / s->seconds);
+		table_put(t, "%.0f", (now - before) / s->seconds);
 	else
-		fprintf(out, " %10s", "-");
+		table_none(t);
 }
 
-static void print_store(FILE *out, const struct store *s)
+static void put_store(struct table *t, const struct store *s)
 {
 	const struct kvbm_counts *c = &s->counts;
 	uint64_t asked = s->now.match_hashes_requested -
@@ -147,46 +148,60 @@ static void print_store(FILE *out, const struct store *s)
 	uint64_t hits = s->now.match_blocks_returned -
 			s->before.match_blocks_returned;
 
-	fprintf(out, "%-20s %9u %6.1f %6.1f %6.1f %5llu", s->name, c->total,
-		percent(c->reset, c->total), percent(c->inactive, c->total),
-		percent(c->total - c->reset - c->inactive, c->total),
-		(unsigned long long)s->now.sessions);
-	print_rate(out, s, s->now.allocations, s->before.allocations);
-	print_rate(out, s, s->now.evictions, s->before.evictions);
-	print_rate(out, s, s->now.match_hashes_requested,
-		   s->before.match_hashes_requested);
+	table_row(t);
+	table_put(t, "%s", s->name);
+	table_number(t, c->total);
+	table_put(t, "%.1f", percent(c->reset, c->total));
+	table_put(t, "%.1f", percent(c->inactive, c->total));
+	table_put(t, "%.1f",
+		  percent(c->total - c->reset - c->inactive, c->total));
+	table_number(t, s->now.sessions);
+	put_rate(t, s, s->now.allocations, s->before.allocations);
+	put_rate(t, s, s->now.evictions, s->before.evictions);
+	put_rate(t, s, s->now.match_hashes_requested,
+		 s->before.match_hashes_requested);
 	if (s->seconds > 0 && asked)
-		fprintf(out, " %6.1f", percent(hits, asked));
+		table_put(t, "%.1f", percent(hits, asked));
 	else
-		fprintf(out, " %6s", "-");
-	fprintf(out, " %7u\n", c->waiters);
+		table_none(t);
+	table_number(t, c->waiters);
 }
 
 static void print_stores(FILE *out, const struct top *top)
 {
+	static const struct table_column columns[] = {
+		{ "NAME", 0 },
+		{ "BLOCKS", TABLE_NUMBER },
+		{ "FREE%", TABLE_NUMBER },
+		{ "IDLE%", TABLE_NUMBER },
+		{ "HELD%", TABLE_NUMBER },
+		{ "SESSIONS", TABLE_NUMBER },
+		{ "ALLOC/S", TABLE_NUMBER },
+		{ "EVICT/S", TABLE_NUMBER },
+		{ "MATCH/S", TABLE_NUMBER },
+		{ "HIT%", TABLE_NUMBER },
+		{ "WAITERS", TABLE_NUMBER },
+	};
+	static const struct common text;
+	struct table *t = table_new("stores", columns,
+				    sizeof(columns) / sizeof(*columns), &text);
+
 	fprintf(out, "%zu store%s\n", top->n, top->n == 1 ? "" : "s");
-	fprintf(out, "%-20s %9s %6s %6s %6s %5s %10s %10s %10s %6s %7s\n",
-		"NAME", "BLOCKS", "FREE%", "IDLE%", "HELD%", "SESS", "ALLOC/S",
-		"EVICT/S", "MATCH/S", "HIT%", "WAITERS");
 	for (size_t i = 0; i < top->n; i++)
-		print_store(out, &top->stores[i]);
+		put_store(t, &top->stores[i]);
+	table_print(t, out);
 }
 
-static void print_sessions(FILE *out, const struct store *s)
+static void print_store_sessions(FILE *out, const struct store *s)
 {
+	static const struct common text;
+
 	fprintf(out, "\n%s: %u session%s", s->name, s->n_sessions,
 		s->n_sessions == 1 ? "" : "s");
 	if (s->sessions_err)
 		fprintf(out, " (not shown: %s)", strerror(-s->sessions_err));
 	fprintf(out, "\n");
-	if (!s->n_sessions)
-		return;
-	print_session_header(out);
-	fprintf(out, "\n");
-	for (uint32_t i = 0; i < s->n_sessions; i++) {
-		print_session(out, &s->sessions[i]);
-		fprintf(out, "\n");
-	}
+	print_sessions(out, s->sessions, s->n_sessions, &text);
 }
 
 static int batch(struct top *top, int control)
@@ -207,7 +222,7 @@ static int batch(struct top *top, int control)
 			return fail_request(NULL, err, "cannot list stores");
 		print_stores(stdout, top);
 		for (size_t k = 0; k < top->n; k++)
-			print_sessions(stdout, &top->stores[k]);
+			print_store_sessions(stdout, &top->stores[k]);
 		fflush(stdout);
 	}
 	return STATUS_OK;
@@ -226,7 +241,7 @@ static void draw(const struct top *top)
 		return;
 	print_stores(out, top);
 	if (top->n)
-		print_sessions(out, &top->stores[top->selected]);
+		print_store_sessions(out, &top->stores[top->selected]);
 	fclose(out);
 
 	erase();

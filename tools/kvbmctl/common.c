@@ -237,8 +237,8 @@ error_t parse_common(int key, char *arg, struct argp_state *state)
 	case KEY_JSON:
 		args->json = true;
 		return 0;
-	case KEY_NO_HEADER:
-		args->no_header = true;
+	case KEY_NO_HEADINGS:
+		args->no_headings = true;
 		return 0;
 	case KEY_PROMETHEUS:
 		args->prometheus = true;

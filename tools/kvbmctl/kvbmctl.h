@@ -70,12 +70,12 @@ int ensure_store(int control, const char *name, struct kvbm_store_create *c);
 struct common {
 	char **names;
 	int n;
-	bool json, no_header, prometheus;
+	bool json, no_headings, prometheus;
 };
 
 enum {
-	KEY_JSON = 'j',
-	KEY_NO_HEADER = 'H',
+	KEY_JSON = 'J',
+	KEY_NO_HEADINGS = 'n',
 	KEY_PROMETHEUS = 'P',
 };
 
@@ -84,8 +84,8 @@ error_t parse_common(int key, char *arg, struct argp_state *state);
 
 #define OPTION_JSON \
 	{ "json", KEY_JSON, NULL, 0, "Print JSON", 0 }
-#define OPTION_NO_HEADER \
-	{ "no-header", KEY_NO_HEADER, NULL, 0, "Print no line of headings", 0 }
+#define OPTION_NO_HEADINGS \
+	{ "noheadings", KEY_NO_HEADINGS, NULL, 0, "Print no line of headings", 0 }
 
 /*
  * Output.
@@ -101,8 +101,9 @@ void json_chars(struct json_object *object, const char *key, const char *value,
 void json_store_id(struct json_object *object, uint64_t id);
 struct json_object *counts_json(const struct kvbm_counts *c);
 void print_stats(const struct kvbm_stats *stats);
-void print_session_header(FILE *out);
-void print_session(FILE *out, const struct kvbm_session_entry *e);
+/* A table of sessions; returns an exit status. */
+int print_sessions(FILE *out, const struct kvbm_session_entry *entries,
+		   uint32_t n, const struct common *args);
 void format_hash(const struct kvbm_hash *hash, char text[34]);
 void format_age(uint64_t since_ns, char text[16]);
 

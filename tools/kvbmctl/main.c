@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 /* kvbmctl: finds the command and hands over to it. */
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kvbmctl.h"
 
-static const struct {
+static command_fn cmd_help;
+
+static const struct command {
 	const char *name;
 	command_fn *run;
 	const char *help;
@@ -25,13 +28,14 @@ static const struct {
 	{ "hash", cmd_hash, "make sequence hashes and take them apart" },
 	{ "features", cmd_features, "show what the module can do" },
 	{ "exec", cmd_exec, "run a script of operations on a store of its own" },
+	{ "help", cmd_help, "tell the options of a command" },
 };
 
 #define N_COMMANDS	(sizeof(commands) / sizeof(*commands))
 
 static const char doc[] =
 	"Manage kvbm stores.\v"
-	"Each command has its own --help. kvbmctl(8) tells the rest.";
+	"\"kvbmctl help COMMAND\" tells the options of a command, kvbmctl(8) the rest.";
 
 static char *filter(int key, const char *text, void *input)
 {
@@ -76,34 +80,81 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
+static const struct argp argp = {
+	.parser = parse,
+	.args_doc = "COMMAND [ARGUMENT...]",
+	.doc = doc,
+	.help_filter = filter,
+};
+
+static const struct command *find_command(const char *name)
+{
+	const char *like;
+
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (!strcmp(name, commands[i].name))
+			return &commands[i];
+	like = most_like(name, &commands[0].name, N_COMMANDS,
+			 sizeof(*commands));
+	if (like)
+		fail("no command '%s': did you mean '%s'? (see kvbmctl --help)",
+		     name, like);
+	else
+		fail("no command '%s' (see kvbmctl --help)", name);
+	return NULL;
+}
+
+/* @argv[0] is the command's. */
+static int run_command(const struct command *command, int argc, char **argv)
+{
+	static char title[64];
+
+	snprintf(title, sizeof(title), "kvbmctl %s", command->name);
+	argv[0] = title;
+	return command->run(argc, argv);
+}
+
+static int cmd_help(int argc, char **argv)
+{
+	static char program[] = "kvbmctl", option[] = "--help";
+	char *words[] = { program, option, NULL };
+	const struct command *command;
+
+	if (argc > 2) {
+		fail("help takes the name of one command");
+		return STATUS_USAGE;
+	}
+	if (argc < 2 || *argv[1] == '-') {
+		argp_parse(&argp, 2, words, ARGP_IN_ORDER, NULL, NULL);
+		return STATUS_OK;
+	}
+	command = find_command(argv[1]);
+	if (!command)
+		return STATUS_USAGE;
+	if (command->run == cmd_help)
+		return cmd_help(1, argv);
+	return run_command(command, 2, words);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct argp argp = {
-		.parser = parse,
-		.args_doc = "COMMAND [ARGUMENT...]",
-		.doc = doc,
-		.help_filter = filter,
-	};
 	struct main_args args = { 0 };
-	static char title[64], version[64];
+	const struct command *command;
+	static char version[64];
 	int status;
 
+	/* What is printable; numbers are the same everywhere. */
+	setlocale(LC_CTYPE, "");
 	argp_err_exit_status = STATUS_USAGE;
 	snprintf(version, sizeof(version), "kvbmctl %s", kvbm_version());
 	argp_program_version = version;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &args);
 
-	for (size_t i = 0; i < N_COMMANDS; i++) {
-		if (strcmp(args.argv[0], commands[i].name))
-			continue;
-		snprintf(title, sizeof(title), "kvbmctl %s", commands[i].name);
-		args.argv[0] = title;
-		status = commands[i].run(args.argc, args.argv);
-		if (fflush(stdout) || ferror(stdout))
-			return fail("cannot write to standard output");
-		return status;
-	}
-	fprintf(stderr, "kvbmctl: no command '%s' (see kvbmctl --help)\n",
-		args.argv[0]);
-	return STATUS_USAGE;
+	command = find_command(args.argv[0]);
+	if (!command)
+		return STATUS_USAGE;
+	status = run_command(command, args.argc, args.argv);
+	if (fflush(stdout) || ferror(stdout))
+		return fail("cannot write to standard output");
+	return status;
 }
