@@ -42,7 +42,6 @@ int main(int argc, char **argv)
 	if (opt.step)
 		step_start();
 	host_seed(1);
-	kvbm_index_secrets();
 	if (!opt.vm && !opt.step)
 		measure_syscalls();
 	bench_memory();

@@ -265,8 +265,6 @@ static u32 take_one(struct kvbm_taking *t, struct kvbm_hash *key, u32 *evicted,
 static void warm_evictions(struct kvbm_store *st, u32 n)
 {
 	u32 ids[KVBM_CHUNK] __uninitialized;
-	u32 bucket[KVBM_CHUNK] __uninitialized;
-	struct bucket_table *tbl;
 	u32 i;
 
 	spin_lock(&st->lock);
@@ -277,18 +275,11 @@ static void warm_evictions(struct kvbm_store *st, u32 n)
 	spin_unlock(&st->lock);
 	for (i = 0; i < n; i++)
 		prefetchw(&st->slots[ids[i]]);
-	rcu_read_lock();
-	tbl = kvbm_index_table(st);
-	for (i = 0; i < n; i++) {
-		struct kvbm_hash key = kvbm_slot_peek_key(&st->slots[ids[i]]);
-
-		bucket[i] = kvbm_index_bucket(tbl, &key);
-	}
+	/* Hints: the slots may be changing. */
+	for (i = 0; i < n; i++)
+		kvbm_index_prefetchw(st, READ_ONCE(st->slots[ids[i]].hash));
 	if (n && st->cfg.policy->warm)
 		st->cfg.policy->warm(st, ids, n, KVBM_WARM_POP);
-	for (i = 0; i < n; i++)
-		kvbm_index_prefetch_slot(tbl, bucket[i]);
-	rcu_read_unlock();
 }
 
 /**

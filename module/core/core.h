@@ -10,10 +10,10 @@
  *	store->sessions_lock (mutex)	list of sessions, sums over them
  *	session->lock (spinlock)	the session's hold table and counters
  *	store->lock (spinlock)		slot states, keys, lists, reservations
- *	hash table bucket, sketch->lock	leaves
+ *	overflow bucket, sketch->lock	leaves
  *
  * Two sessions' locks are never held together.  No lock is held for more than
- * KVBM_CHUNK elements.  Lock-free is only: looking up a block (RCU), and
+ * KVBM_CHUNK elements.  Lock-free is only: looking up a block, and
  * moving a slot's references between non-zero values (slot.h).
  */
 #ifndef KVBM_CORE_H
@@ -23,7 +23,7 @@
 #include <linux/mutex.h>
 #include <linux/nospec.h>
 #include <linux/prefetch.h>
-#include <linux/rhashtable.h>
+#include <linux/siphash.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
@@ -33,6 +33,8 @@ struct kvbm_config;
 struct kvbm_store;
 struct kvbm_session;
 struct kvbm_sketch;
+struct kvbm_over_node;
+struct rhashtable;
 
 /* What an eviction index is asked to make ready for. */
 enum kvbm_warm { KVBM_WARM_INSERT, KVBM_WARM_REMOVE, KVBM_WARM_POP };
@@ -162,6 +164,50 @@ struct kvbm_waiter {
 };
 
 /**
+ * struct kvbm_line - up to twelve entries of the index
+ * @tags: of entries 0 to 7, a byte each, 0 for a free one
+ * @rest: of entries 8 to 11; above them, what overflowed: see index.h
+ * @entry: slot numbers, with more of the tag above them
+ */
+struct kvbm_line {
+	u64 tags;
+	u64 rest;
+	u32 entry[12];
+} __aligned(64);
+
+/**
+ * struct kvbm_index - sequence hash -> registered slot; see index.h
+ * @lines: what most blocks are found through
+ * @nr_lines: how many
+ * @secret: of the hash that chooses lines and tags
+ * @nr_tables: a power of two
+ * @tables: the overflow
+ * @over: their nodes
+ * @over_room: how many there are
+ * @sip_key: of the hash by which they are found
+ */
+struct kvbm_index {
+	struct kvbm_line *lines;
+	u32 nr_lines;
+	u32 nr_tables;
+	u64 secret[4];
+	struct rhashtable *tables;
+	struct kvbm_over_node *over;
+	u32 over_room;
+	siphash_key_t sip_key;
+};
+
+/* The overflow's nodes: free ones, and idle blocks', oldest first. */
+struct kvbm_overflow {
+	u32 free;
+	u32 fresh;			/* from here on never used */
+	u32 used;
+	u32 first;
+	u32 last;
+	u64 evictions;
+};
+
+/**
  * struct kvbm_store - a pool of blocks
  *
  * The upper part does not change after creation; what follows @lock is under
@@ -169,7 +215,7 @@ struct kvbm_waiter {
  */
 struct kvbm_store {
 	struct kvbm_slot *slots;
-	struct rhashtable index;
+	struct kvbm_index index;
 	struct kvbm_config cfg;
 	struct kvbm_sketch *sketch;
 	void *evict;			/* the policy's own */
@@ -188,6 +234,7 @@ struct kvbm_store {
 	struct list_head waiters;
 	u32 nr_waiters;
 	u64 evictions;
+	struct kvbm_overflow overflow;
 	u64 waits;
 	u64 wait_grants;
 	u64 wait_wakeups;
@@ -253,24 +300,17 @@ struct kvbm_session {
  * struct kvbm_chunk - working memory of one atomic stretch, on the caller's
  *	stack
  * @keys: sequence hashes in, or evicted ones out
- * @ids: block ids in or out
- * @bucket: hash table buckets
- * @tag: kvbm_w_tag() of the slots found there
+ * @hash: kvbm_index_hash() of them
  * @tokens: tokens in each block (stage)
- * @first: while ids are not known yet: where the first slots of the buckets
- *	are, in bytes from the first of all; odd: a bucket is empty
+ * @ids: block ids in or out; while they are not known yet, candidates
  */
 struct kvbm_chunk {
 	struct kvbm_hash keys[KVBM_CHUNK];
 	union {
-		u32 bucket[KVBM_CHUNK];
-		u32 tag[KVBM_CHUNK];
+		u32 hash[KVBM_CHUNK];
 		u32 tokens[KVBM_CHUNK];
 	};
-	union {
-		u32 ids[KVBM_CHUNK];
-		u32 first[KVBM_CHUNK];
-	};
+	u32 ids[KVBM_CHUNK];
 };
 
 /* store.c: life, snapshots */

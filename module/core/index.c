@@ -1,148 +1,490 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * index.c - sequence hash -> registered slot: building and changing the table
+ * index.c - sequence hash -> registered slot: lines, and what overflows them
  *
- * All changes are made under the store's lock; rhashtable's own bucket locks
- * come on top and are never contended.
+ * Lines have room for twelve entries and get seven on average.  While blocks
+ * come and go, one registration in 37 meets a full line (Erlang's loss formula);
+ * the overflow table has room for one block in 16.
+ *
+ * When all that room is taken, somebody chose his keys with knowledge of the
+ * line's secrets.  Then a registration that meets a full line evicts an idle
+ * block of the overflow table, the one that has been idle for longest, and fails
+ * only while all of them are held.
+ *
+ * The overflow table is one rhashtable, or several where one would need more
+ * buckets than rhashtable_init() makes at once.  Its nodes are objects of their
+ * own, that are never anything else: a reader who stands on one that moved to
+ * another chain notices it at that chain's end, as rhashtable's own look-up does.
+ * A chain that would make rhashtable rehash takes no further node: that is a
+ * matter of 64-bit SipHashes under a secret key, and does not happen.
  */
+#include <linux/err.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
 #include <linux/random.h>
-#include <linux/sched/signal.h>
+#include <linux/rhashtable.h>
+#include <linux/slab.h>
 #include "index.h"
 
-struct kvbm_index_secret kvbm_index_secret __read_mostly;
+/* Entries a line on average, when all blocks are registered. */
+#define LINE_LOAD		7
+#define LINE_ENTRIES		12
 
-void kvbm_index_secrets(void)
+/* The overflow's share, and what small stores have in any case. */
+#define OVER_SHARE		16
+#define OVER_LEAST		256
+
+/* As many buckets as rhashtable's 16-bit hint can ask for. */
+#define TABLE_BUCKETS		131072U
+#define TABLE_BUCKETS_MIN	64U
+
+/* At 16 nodes in a chain rhashtable rehashes. */
+#define CHAIN_MAX		14
+
+/**
+ * struct kvbm_over_node - a registered block that its line has no room for
+ * @head: in one of the overflow tables
+ * @sip: SipHash of the key
+ * @slot: the block
+ * @prev: among idle ones, by time of becoming idle
+ * @next: likewise; of a free one, the next free one
+ * @idle: it is among them
+ *
+ * Readers see @head, @sip and @slot; all else is under the store's lock.
+ */
+struct kvbm_over_node {
+	struct rhash_head head;
+	u64 sip;
+	u32 slot;
+	u32 prev;
+	u32 next;
+	bool idle;
+};
+
+/* What a look-up compares with; begins with the hashed part. */
+struct over_key {
+	u64 sip;
+	const struct kvbm_hash *key;
+	const struct kvbm_slot *slots;
+};
+
+static __always_inline u32 over_hashfn(const void *data, u32 len, u32 seed)
 {
-	get_random_bytes(&kvbm_index_secret, sizeof(kvbm_index_secret));
+	/* A SipHash: as good as any seed could make it. */
+	return READ_ONCE(*(const u64 *)data);
 }
 
-/* Runs of the table's worker that come to nothing before giving up. */
-#define INDEX_TRIES	10
-
-static u32 index_size(struct kvbm_store *st)
+static inline int over_cmpfn(struct rhashtable_compare_arg *arg,
+			     const void *obj)
 {
-	u32 size;
+	const struct kvbm_over_node *n = obj;
+	const struct over_key *k = arg->key;
 
-	rcu_read_lock();
-	size = kvbm_index_table(st)->size;
-	rcu_read_unlock();
-	return size;
+	return READ_ONCE(n->sip) != k->sip ||
+	       !kvbm_slot_is(&k->slots[READ_ONCE(n->slot)], k->key);
 }
 
-static u32 index_buckets(u32 total)
+static const struct rhashtable_params over_params = {
+	.key_len = sizeof(u64),
+	.key_offset = offsetof(struct kvbm_over_node, sip),
+	.head_offset = offsetof(struct kvbm_over_node, head),
+	.hashfn = over_hashfn,
+	.obj_cmpfn = over_cmpfn,
+};
+
+static u64 over_sip(const struct kvbm_store *st, const struct kvbm_hash *key)
 {
-	return roundup_pow_of_two(max(total, 64U));
+	return siphash_2u64(key->hi, key->lo, &st->index.sip_key);
 }
 
-/* Bytes that kvbm_index_init() allocates at most; nobody is charged for them. */
+/* By other bits than its buckets. */
+static struct rhashtable *over_table(const struct kvbm_store *st, u64 sip)
+{
+	return &st->index.tables[sip >> 32 & (st->index.nr_tables - 1)];
+}
+
+static u32 nr_lines_of(u32 total)
+{
+	return DIV_ROUND_UP(total, LINE_LOAD);
+}
+
+static u32 over_room_of(u32 total)
+{
+	return min(total, max_t(u32, total / OVER_SHARE, OVER_LEAST));
+}
+
+/* Buckets in all tables: at least one a node. */
+static u32 over_buckets_of(u32 total)
+{
+	return max_t(u32, roundup_pow_of_two(over_room_of(total)),
+		     TABLE_BUCKETS_MIN);
+}
+
+/**
+ * kvbm_index_need() - bytes that kvbm_index_init() allocates at most
+ * @cfg: the store's configuration
+ *
+ * rhashtable allocates its buckets itself, charged to nobody, and maybe of twice
+ * the size: a power of two of pages.
+ */
 u64 kvbm_index_need(const struct kvbm_config *cfg)
 {
-	return kvbm_array_need(index_buckets(cfg->total), sizeof(void *));
+	u32 buckets = over_buckets_of(cfg->total);
+
+	return kvbm_array_need(nr_lines_of(cfg->total),
+			       sizeof(struct kvbm_line)) +
+	       kvbm_array_need(over_room_of(cfg->total),
+			       sizeof(struct kvbm_over_node)) +
+	       2 * PAGE_ALIGN((u64)buckets * sizeof(void *)) + PAGE_SIZE;
 }
 
-/*
- * rhashtable takes a 16-bit size hint only and grows in the background, which
- * must not happen on the hot path.  So grow it here: as long as it believes to
- * be full, each run of its worker doubles it.  With max_size given it never
- * grows past that, and stays there.
- */
-int kvbm_index_init(struct kvbm_store *st)
+static int over_table_init(struct rhashtable *ht, u32 size)
 {
-	struct rhashtable_params params = kvbm_index_params;
-	u32 size = index_buckets(st->cfg.total);
-	u32 now, before = 0, tries = 0;
+	struct rhashtable_params params = over_params;
+	bool whole;
 	int err;
 
+	/* Never larger than at first: then it never grows, nor says it should. */
 	params.max_size = size;
-	params.nelem_hint = min(size / 4 * 3, 65535U);
-	err = rhashtable_init(&st->index, &params);
+	params.nelem_hint = min(size / 4 * 3, (u32)U16_MAX);
+	err = rhashtable_init(ht, &params);
 	if (err)
 		return err;
 
-	atomic_set(&st->index.nelems, size);
-	while ((now = index_size(st)) < size) {
-		tries = now == before ? tries + 1 : 0;
-		before = now;
-		if (fatal_signal_pending(current))
-			err = -EINTR;
-		else if (tries == INDEX_TRIES)
-			err = -ENOMEM;
+	/* Without memory, rhashtable begins with a small table. */
+	rcu_read_lock();
+	whole = rht_dereference_rcu(ht->tbl, ht)->size == size;
+	rcu_read_unlock();
+	if (whole)
+		return 0;
+	rhashtable_destroy(ht);
+	return -ENOMEM;
+}
+
+static int over_init(struct kvbm_store *st)
+{
+	u32 buckets = over_buckets_of(st->cfg.total);
+	struct kvbm_index *ix = &st->index;
+	u32 nr, size;
+	int err;
+
+	ix->over_room = over_room_of(st->cfg.total);
+	ix->over = kvbm_array_alloc(st, ix->over_room, sizeof(*ix->over));
+	if (!ix->over)
+		return -ENOMEM;
+	size = min(buckets, TABLE_BUCKETS);
+	nr = buckets / size;
+	ix->tables = kcalloc(nr, sizeof(*ix->tables), GFP_KERNEL_ACCOUNT);
+	if (!ix->tables)
+		return -ENOMEM;
+	for (; ix->nr_tables < nr; ix->nr_tables++) {
+		err = over_table_init(&ix->tables[ix->nr_tables], size);
 		if (err)
-			break;
-		schedule_work(&st->index.run_work);
-		flush_work(&st->index.run_work);
-	}
-	atomic_set(&st->index.nelems, 0);
-	if (err)
-		rhashtable_destroy(&st->index);
-	else
+			return err;
 		st->memory += (u64)size * sizeof(void *);
+	}
+	st->overflow.free = KVBM_NIL;
+	st->overflow.first = KVBM_NIL;
+	st->overflow.last = KVBM_NIL;
+	return 0;
+}
+
+/**
+ * kvbm_index_init() - make a store's index
+ * @st: the store
+ *
+ * Return: 0, or -ENOMEM; nothing is left then.
+ */
+int kvbm_index_init(struct kvbm_store *st)
+{
+	struct kvbm_index *ix = &st->index;
+	int err = -ENOMEM;
+
+	BUILD_BUG_ON(sizeof(struct kvbm_line) != 64);
+	BUILD_BUG_ON(KVBM_MAX_BLOCKS - 1 > KVBM_ENTRY_ID);
+	BUILD_BUG_ON(KVBM_MAX_BLOCKS / OVER_SHARE >>
+		     (64 - KVBM_REST_COUNT_SHIFT));
+
+	get_random_bytes(ix->secret, sizeof(ix->secret));
+	get_random_bytes(&ix->sip_key, sizeof(ix->sip_key));
+	ix->nr_lines = nr_lines_of(st->cfg.total);
+	ix->lines = kvbm_array_alloc(st, ix->nr_lines, sizeof(*ix->lines));
+	if (ix->lines)
+		err = over_init(st);
+	if (err)
+		kvbm_index_exit(st);
 	return err;
 }
 
+/**
+ * kvbm_index_exit() - free a store's index
+ * @st: the store; nobody looks anything up any more
+ */
 void kvbm_index_exit(struct kvbm_store *st)
 {
-	rhashtable_destroy(&st->index);
+	struct kvbm_index *ix = &st->index;
+
+	while (ix->nr_tables)
+		rhashtable_destroy(&ix->tables[--ix->nr_tables]);
+	kfree(ix->tables);
+	kvbm_array_free(ix->over);
+	kvbm_array_free(ix->lines);
+}
+
+static noinline struct kvbm_slot *over_find(const struct kvbm_store *st,
+					    const struct kvbm_hash *key)
+{
+	struct over_key k = {
+		.sip = over_sip(st, key),
+		.key = key,
+		.slots = st->slots,
+	};
+	struct kvbm_over_node *n;
+
+	/* A node is never freed, only used again. */
+	n = rhashtable_lookup_fast(over_table(st, k.sip), &k, over_params);
+	return n ? &st->slots[READ_ONCE(n->slot)] : NULL;
 }
 
 /**
  * kvbm_index_find() - the slot that carries a key
  * @st: the store
- * @tbl: its table, from kvbm_index_table() in the same RCU read section
  * @key: sequence hash
- * @bucket: where it hangs in @tbl
+ * @h: its kvbm_index_key()
+ *
+ * Without the store's lock, the slot may carry another key by the time that it
+ * is returned.
  *
  * Return: the slot, or NULL.
  */
-struct kvbm_slot *kvbm_index_find(struct kvbm_store *st,
-				  struct bucket_table *tbl,
-				  const struct kvbm_hash *key, u32 bucket)
+struct kvbm_slot *kvbm_index_find(const struct kvbm_store *st,
+				  const struct kvbm_hash *key, u32 h)
 {
-	struct rhash_lock_head __rcu *const *bkt = rht_bucket(tbl, bucket);
+	const struct kvbm_line *l;
+	u64 all, m, rest;
+
+	l = kvbm_index_line(st->index.lines, st->index.nr_lines, h);
+	all = kvbm_index_tag(h) * KVBM_TAG_ONES;
+	rest = READ_ONCE(l->rest);
+	m = kvbm_index_equal(READ_ONCE(l->tags), all) |
+	    /* The others' bits are tops of bytes, too: make them distinct. */
+	    kvbm_index_equal_rest(rest, all) >> 1;
+	for (; m; m &= m - 1) {
+		u32 bit = __ffs64(m), id;
+		struct kvbm_slot *s;
+
+		/* Top bits are of the first eight. */
+		id = READ_ONCE(l->entry[bit / 8 + (bit % 8 == 7 ? 0 : 8)]) ^
+		     kvbm_index_entry_tag(h);
+		if (id > KVBM_ENTRY_ID)
+			continue;
+		s = &st->slots[id];
+		if (likely(kvbm_slot_is(s, key)))
+			return s;
+	}
+	if (likely(!(rest & kvbm_index_filter(h))))
+		return NULL;
+	return over_find(st, key);
+}
+
+/* The line says that it overflowed, or no longer. */
+static void over_count(struct kvbm_store *st, u32 h, bool add)
+{
+	struct kvbm_line *l;
+	u64 rest;
+
+	l = kvbm_index_line(st->index.lines, st->index.nr_lines, h);
+	rest = l->rest;
+	if (add) {
+		rest = (rest + KVBM_REST_COUNT) | kvbm_index_filter(h);
+	} else {
+		rest -= KVBM_REST_COUNT;
+		if (!(rest >> KVBM_REST_COUNT_SHIFT))
+			rest &= ~KVBM_REST_FILTER;
+	}
+	WRITE_ONCE(l->rest, rest);
+}
+
+/* Would one more make rhashtable think of attacks, and rehash? */
+static bool chain_full(struct rhashtable *ht, u64 sip)
+{
+	struct bucket_table *tbl;
 	struct rhash_head *he;
+	u32 n = 0, bucket;
 
-	do {
-		rht_for_each_rcu_from(he, rht_ptr_rcu(bkt), tbl, bucket) {
-			struct kvbm_slot *s;
+	rcu_read_lock();
+	tbl = rht_dereference_rcu(ht->tbl, ht);
+	bucket = rht_bucket_index(tbl, over_hashfn(&sip, sizeof(sip), 0));
+	rht_for_each_rcu(he, tbl, bucket)
+		n++;
+	rcu_read_unlock();
+	return n > CHAIN_MAX;
+}
 
-			s = container_of(he, struct kvbm_slot, node);
-			if (likely(kvbm_slot_is(s, key)))
-				return s;
-		}
-		/* A slot that moved to another chain ends in its marker. */
-	} while (he != RHT_NULLS_MARKER(bkt));
+static noinline struct kvbm_slot *over_insert(struct kvbm_store *st,
+					      struct kvbm_slot *s)
+{
+	struct kvbm_overflow *ov = &st->overflow;
+	u64 sip = over_sip(st, &s->key);
+	struct rhashtable *ht = over_table(st, sip);
+	struct kvbm_over_node *n;
+	u32 at = ov->free;
 
-	/* Pairs with the publication of future_tbl in rhashtable's rehash. */
-	smp_rmb();
-	if (unlikely(rcu_access_pointer(tbl->future_tbl)))
-		return rhashtable_lookup(&st->index, key, kvbm_index_params);
+	lockdep_assert_held(&st->lock);
+	if (at == KVBM_NIL)
+		at = ov->fresh;
+	if (at == st->index.over_room || unlikely(chain_full(ht, sip)))
+		return ERR_PTR(-ENOBUFS);
+	n = &st->index.over[at];
+	WRITE_ONCE(n->sip, sip);
+	WRITE_ONCE(n->slot, kvbm_slot_id(st, s));
+	n->idle = false;
+	/* Neither full nor in need of growth: it cannot fail. */
+	if (WARN_ON_ONCE(rhashtable_insert_fast(ht, &n->head, over_params)))
+		return ERR_PTR(-ENOBUFS);
+	if (ov->free == at)
+		ov->free = n->next;
+	else
+		ov->fresh++;
+	ov->used++;
+	s->at = KVBM_AT_OVER | at;
+	over_count(st, s->hash, true);
+	st->nr_registered++;
 	return NULL;
 }
 
-/*
- * Insert, or say who is there already.  ERR_PTR(-ENOMEM): a chain grew so long
- * that rhashtable wants to rehash and cannot now; nothing has changed.
+static noinline void over_remove(struct kvbm_store *st, struct kvbm_slot *s)
+{
+	struct kvbm_overflow *ov = &st->overflow;
+	u32 at = s->at & ~KVBM_AT_OVER;
+	struct kvbm_over_node *n = &st->index.over[at];
+
+	lockdep_assert_held(&st->lock);
+	if (n->idle)
+		kvbm_index_over_busy(st, s);
+	WARN_ON_ONCE(rhashtable_remove_fast(over_table(st, n->sip), &n->head,
+					    over_params));
+	over_count(st, s->hash, false);
+	n->next = ov->free;
+	ov->free = at;
+	ov->used--;
+	s->at = 0;
+}
+
+/* A block in the overflow table became idle: behind those that are. */
+void kvbm_index_over_idle(struct kvbm_store *st, struct kvbm_slot *s)
+{
+	struct kvbm_over_node *nodes = st->index.over;
+	struct kvbm_overflow *ov = &st->overflow;
+	u32 at = s->at & ~KVBM_AT_OVER;
+
+	lockdep_assert_held(&st->lock);
+	nodes[at].idle = true;
+	nodes[at].prev = ov->last;
+	nodes[at].next = KVBM_NIL;
+	if (ov->last == KVBM_NIL)
+		ov->first = at;
+	else
+		nodes[ov->last].next = at;
+	ov->last = at;
+}
+
+/* It is idle no longer. */
+void kvbm_index_over_busy(struct kvbm_store *st, struct kvbm_slot *s)
+{
+	struct kvbm_over_node *nodes = st->index.over;
+	struct kvbm_overflow *ov = &st->overflow;
+	u32 at = s->at & ~KVBM_AT_OVER;
+	u32 prev = nodes[at].prev, next = nodes[at].next;
+
+	lockdep_assert_held(&st->lock);
+	nodes[at].idle = false;
+	if (prev == KVBM_NIL)
+		ov->first = next;
+	else
+		nodes[prev].next = next;
+	if (next == KVBM_NIL)
+		ov->last = prev;
+	else
+		nodes[next].prev = prev;
+}
+
+/* Who makes room in a full overflow table: idle for longest, or KVBM_NIL. */
+u32 kvbm_index_over_victim(const struct kvbm_store *st)
+{
+	u32 first = st->overflow.first;
+
+	lockdep_assert_held(&st->lock);
+	return first == KVBM_NIL ? KVBM_NIL : st->index.over[first].slot;
+}
+
+/**
+ * kvbm_index_insert() - a block becomes registered
+ * @st: the store, locked
+ * @s: its slot, key and hash set
+ *
+ * Return: NULL: it is in; the slot that has the key already; or
+ * ERR_PTR(-ENOBUFS): neither its line nor the overflow table has room. Nothing
+ * has changed in the last two cases.
  */
 struct kvbm_slot *kvbm_index_insert(struct kvbm_store *st, struct kvbm_slot *s)
 {
+	u32 h = s->hash, entry = kvbm_slot_id(st, s) | kvbm_index_entry_tag(h);
+	u64 tag = kvbm_index_tag(h), all = tag * KVBM_TAG_ONES, free;
+	struct kvbm_index *ix = &st->index;
+	struct kvbm_line *l = kvbm_index_line(ix->lines, ix->nr_lines, h);
 	struct kvbm_slot *old;
+	u32 at;
 
 	lockdep_assert_held(&st->lock);
-	old = rhashtable_lookup_get_insert_fast(&st->index, &s->node,
-						kvbm_index_params);
-	if (IS_ERR(old))
-		return ERR_PTR(-ENOMEM);
-	if (!old)
-		st->nr_registered++;
-	return old;
+	/* Any candidate at all? */
+	if (unlikely(kvbm_index_equal(l->tags, all) |
+		     kvbm_index_equal_rest(l->rest, all) |
+		     (l->rest & kvbm_index_filter(h)))) {
+		old = kvbm_index_find(st, &s->key, h);
+		if (old)
+			return old;
+	}
+	/* The entry, then its tag: pairs with kvbm_index_candidate(). */
+	free = kvbm_index_equal(l->tags, 0);
+	if (likely(free)) {
+		at = __ffs64(free) / 8;
+		WRITE_ONCE(l->entry[at], entry);
+		smp_store_release(&l->tags, l->tags | tag << at * 8);
+	} else {
+		free = kvbm_index_equal_rest(l->rest, 0);
+		if (unlikely(!free))
+			return over_insert(st, s);
+		at = __ffs64(free) / 8;
+		WRITE_ONCE(l->entry[8 + at], entry);
+		smp_store_release(&l->rest, l->rest | tag << at * 8);
+		at += 8;
+	}
+	s->at = (l - ix->lines) << 4 | at;
+	st->nr_registered++;
+	return NULL;
 }
 
+/**
+ * kvbm_index_remove() - a block is no longer registered
+ * @st: the store, locked
+ * @s: its slot
+ */
 void kvbm_index_remove(struct kvbm_store *st, struct kvbm_slot *s)
 {
-	int err;
+	u32 at = s->at;
 
 	lockdep_assert_held(&st->lock);
-	err = rhashtable_remove_fast(&st->index, &s->node, kvbm_index_params);
-	WARN_ON_ONCE(err);
 	st->nr_registered--;
+	if (unlikely(at & KVBM_AT_OVER)) {
+		over_remove(st, s);
+	} else {
+		struct kvbm_line *l = &st->index.lines[at >> 4];
+
+		at &= 15;
+		if (at < 8)
+			WRITE_ONCE(l->tags, l->tags & ~(0xffULL << at * 8));
+		else
+			WRITE_ONCE(l->rest, l->rest & ~(0xffULL << (at - 8) * 8));
+	}
 }

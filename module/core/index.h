@@ -1,190 +1,226 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * index.h - sequence hash -> registered slot: one rhashtable a store
+ * index.h - sequence hash -> registered slot: lines first, an rhashtable behind
  *
- * Parameters are static so that lookups inline.  A chunk computes its buckets
- * first and prefetches them, which the plain rhashtable_lookup() cannot; the
- * walk itself is rhashtable's own.
+ * A line is one cache line with twelve entries of {tag, slot number}; a hash of
+ * the key chooses the line and the tag.  What a full line has no room for goes
+ * to the overflow table, an rhashtable whose keys are 64-bit SipHashes; the line
+ * counts it, and keeps a filter of it.  So a look-up is one line, and seldom one
+ * SipHash and one look-up more, whatever keys callers choose: also when they
+ * know the secrets by which lines are chosen.
+ *
+ * All memory is the store's from its creation on.  Nothing grows, shrinks or
+ * rehashes.
+ *
+ * Changes are made under the store's lock; readers take none.  An entry stays
+ * where it is until its block is no longer registered: a reader who passes over
+ * a key did so at a moment when it was not there.  What a reader finds may have
+ * been recycled since: he compares the key, between two looks at the slot's word.
  */
 #ifndef KVBM_INDEX_H
 #define KVBM_INDEX_H
 
+#include <linux/bitops.h>
 #include <linux/prefetch.h>
-#include <linux/rcupdate.h>
-#include <linux/rhashtable.h>
-#include <linux/string.h>
 #include "core.h"
 
-/**
- * struct kvbm_index_secret - secrets of the hash function, drawn at module load
- * @add: added to the four halves of a key
- */
-struct kvbm_index_secret {
-	u64 add[4];
-};
+/* Of the slot's ->at: an overflow node's number, not a line's entry. */
+#define KVBM_AT_OVER		BIT(31)
 
-extern struct kvbm_index_secret kvbm_index_secret;
+/* While a chunk's ids are candidates: not in its line, nor behind it. */
+#define KVBM_FIND_NONE		KVBM_NO_BLOCK
+/* Maybe behind the first candidate. */
+#define KVBM_FIND_MORE		(KVBM_NO_BLOCK - 1)
 
 /*
  * Callers choose the keys, so the hash is a seeded pair-multiply-shift (Thorup,
  * "High Speed Hashing for Integers and Strings", 2015): whoever does not know
- * the secrets cannot make keys collide more often than chance does.
+ * the secrets cannot make keys collide more often than chance does.  Who does
+ * fills lines, and then the overflow table.
+ *
+ * From the top, the bits choose the line; from the bottom, the tag, the tag in
+ * the entry, and the lowest three again the filter's bit.
  */
-static __always_inline u32
-kvbm_index_hash(const struct kvbm_hash *k, struct kvbm_index_secret secret,
-		u32 seed)
+static __always_inline u32 kvbm_index_hash(const struct kvbm_hash *k,
+					   const u64 *secret)
 {
 	/* Halves are read as such: cheaper than to take words apart. */
 	const u32 *half = (const u32 *)k;
 
 	BUILD_BUG_ON(sizeof(*k) != 4 * sizeof(*half));
-	return ((secret.add[0] + seed + half[1]) * (secret.add[1] + half[0]) +
-		(secret.add[2] + seed + half[3]) * (secret.add[3] + half[2])) >>
-	       32;
+	return ((secret[0] + half[1]) * (secret[1] + half[0]) +
+		(secret[2] + half[3]) * (secret[3] + half[2])) >> 32;
 }
 
-static __always_inline u32 kvbm_index_hashfn(const void *data, u32 len, u32 seed)
+#define KVBM_TAG_ONES	0x0101010101010101ULL
+#define KVBM_TAG_TOPS	0x8080808080808080ULL
+#define KVBM_REST_TOPS	0x80808080ULL		/* of the tags in ->rest */
+
+/* 1 to 127: 0 is a free entry's. */
+static __always_inline u64 kvbm_index_tag(u32 h)
 {
-	return kvbm_index_hash(data, kvbm_index_secret, seed);
+	return max(h & 127, 1U);
 }
 
-static inline int kvbm_index_cmpfn(struct rhashtable_compare_arg *arg,
-				   const void *obj)
+/* The top bit of each byte of @tags that equals the byte of which @all is made. */
+static __always_inline u64 kvbm_index_equal(u64 tags, u64 all)
 {
-	return !kvbm_slot_is(obj, arg->key);
+	/* Bytes below 0x80 only, so nothing is borrowed from the next. */
+	return (KVBM_TAG_TOPS - (tags ^ all)) & KVBM_TAG_TOPS;
 }
 
-static const struct rhashtable_params kvbm_index_params = {
-	.key_len = sizeof(struct kvbm_hash),
-	.key_offset = offsetof(struct kvbm_slot, key),
-	.head_offset = offsetof(struct kvbm_slot, node),
-	.hashfn = kvbm_index_hashfn,
-	.obj_cmpfn = kvbm_index_cmpfn,
-};
+/* The same of the four tags in ->rest; borrows only go upwards, from them. */
+static __always_inline u64 kvbm_index_equal_rest(u64 rest, u64 all)
+{
+	return (KVBM_REST_TOPS - ((rest ^ all) & U32_MAX)) & KVBM_REST_TOPS;
+}
+
+/* More of the hash, above a slot number of up to 25 bits. */
+#define KVBM_ENTRY_ID		0x01ffffffU
+
+static __always_inline u32 kvbm_index_entry_tag(u32 h)
+{
+	return h << 18 & ~KVBM_ENTRY_ID;
+}
+
+/* In ->rest, above its tags: a filter of what overflowed, and how much. */
+#define KVBM_REST_COUNT_SHIFT	40
+#define KVBM_REST_COUNT		BIT_ULL(KVBM_REST_COUNT_SHIFT)
+#define KVBM_REST_FILTER	(0xffULL << 32)
+
+static __always_inline u64 kvbm_index_filter(u32 h)
+{
+	return BIT_ULL(32) << (h & 7);
+}
+
+static __always_inline struct kvbm_line *
+kvbm_index_line(struct kvbm_line *lines, u32 nr_lines, u32 h)
+{
+	return &lines[(u64)h * nr_lines >> 32];
+}
 
 u64 kvbm_index_need(const struct kvbm_config *cfg);
 int kvbm_index_init(struct kvbm_store *st);
 void kvbm_index_exit(struct kvbm_store *st);
+struct kvbm_slot *kvbm_index_find(const struct kvbm_store *st,
+				  const struct kvbm_hash *key, u32 h);
 struct kvbm_slot *kvbm_index_insert(struct kvbm_store *st,
 				    struct kvbm_slot *s);
 void kvbm_index_remove(struct kvbm_store *st, struct kvbm_slot *s);
-void kvbm_index_secrets(void);
+void kvbm_index_over_idle(struct kvbm_store *st, struct kvbm_slot *s);
+void kvbm_index_over_busy(struct kvbm_store *st, struct kvbm_slot *s);
+u32 kvbm_index_over_victim(const struct kvbm_store *st);
 
-/* The current table; valid inside one RCU read section. */
-static inline struct bucket_table *kvbm_index_table(struct kvbm_store *st)
+/* A registered block becomes idle, or is held again. */
+static inline void kvbm_index_idle(struct kvbm_store *st, struct kvbm_slot *s)
 {
-	return rht_dereference_rcu(st->index.tbl, &st->index);
+	if (unlikely(s->at & KVBM_AT_OVER))
+		kvbm_index_over_idle(st, s);
 }
 
-/* The bucket of a key, brought in. */
-static inline u32 kvbm_index_bucket(struct bucket_table *tbl,
-				    const struct kvbm_hash *key)
+static inline void kvbm_index_busy(struct kvbm_store *st, struct kvbm_slot *s)
 {
-	u32 h = kvbm_index_hash(key, kvbm_index_secret, tbl->hash_rnd);
-	u32 bucket = rht_bucket_index(tbl, h);
-
-	prefetch(rht_bucket(tbl, bucket));
-	return bucket;
+	if (unlikely(s->at & KVBM_AT_OVER))
+		kvbm_index_over_busy(st, s);
 }
 
-/* The first slot of a bucket that is here by now. */
-static inline void kvbm_index_prefetch_slot(struct bucket_table *tbl,
-					    u32 bucket)
+static inline u32 kvbm_index_key(const struct kvbm_store *st,
+				 const struct kvbm_hash *key)
 {
-	struct rhash_lock_head __rcu *const *bkt = rht_bucket(tbl, bucket);
+	return kvbm_index_hash(key, st->index.secret);
+}
 
-	prefetch(rht_ptr_rcu(bkt));
+/* Bring in the line of a hash, to change it. */
+static __always_inline void kvbm_index_prefetchw(const struct kvbm_store *st,
+						 u32 h)
+{
+	prefetchw(kvbm_index_line(st->index.lines, st->index.nr_lines, h));
+}
+
+/* The first candidate in a line, KVBM_FIND_NONE or KVBM_FIND_MORE. */
+static __always_inline u32 kvbm_index_candidate(const struct kvbm_line *l,
+						u32 h)
+{
+	u64 all = kvbm_index_tag(h) * KVBM_TAG_ONES;
+	u64 m = kvbm_index_equal(READ_ONCE(l->tags), all), rest;
+	u32 at;
+
+	/* Where an entry is read depends on the tags: that orders the reads. */
+	if (likely(m)) {
+		at = __ffs64(m) / 8;
+	} else {
+		rest = READ_ONCE(l->rest);
+		m = kvbm_index_equal_rest(rest, all);
+		if (!m)
+			return likely(!(rest & kvbm_index_filter(h))) ?
+			       KVBM_FIND_NONE : KVBM_FIND_MORE;
+		at = 8 + __ffs64(m) / 8;
+	}
+	at = READ_ONCE(l->entry[at]) ^ kvbm_index_entry_tag(h);
+	return likely(at <= KVBM_ENTRY_ID) ? at : KVBM_FIND_MORE;
 }
 
 /*
- * Fill c->bucket and c->first [0..n-1] and bring in what the look-ups will
- * touch.
+ * For the elements [@from, @to) of a chunk, fill c->hash and, with the first
+ * candidates, c->ids; bring in what the look-ups will touch, with @table the
+ * candidates' counts too.
  */
-static inline void kvbm_index_prepare(struct kvbm_store *st,
-				      struct bucket_table *tbl,
-				      struct kvbm_chunk *c, u32 n)
+static __always_inline void kvbm_index_prepare(const struct kvbm_store *st,
+					       struct kvbm_chunk *c, u32 from,
+					       u32 to, u32 *const *table)
 {
 	/* Copies: the compiler cannot know that nobody changes them. */
-	const struct kvbm_index_secret secret = kvbm_index_secret;
-	u32 seed = tbl->hash_rnd, mask = tbl->size - 1;
+	const u64 secret[4] = { st->index.secret[0], st->index.secret[1],
+				st->index.secret[2], st->index.secret[3] };
+	struct kvbm_line *lines = st->index.lines;
+	u32 nr_lines = st->index.nr_lines;
 	struct kvbm_slot *slots = st->slots;
 	u32 i;
 
-	/* Of a node, c->first is where its slot is; of an end marker, odd. */
-	BUILD_BUG_ON(offsetof(struct kvbm_slot, node));
-	BUILD_BUG_ON((u64)KVBM_MAX_BLOCKS * sizeof(*slots) > U32_MAX);
+	for (i = from; i < to; i++) {
+		u32 h = kvbm_index_hash(&c->keys[i], secret);
 
-	for (i = 0; i < n; i++) {
-		u32 h = kvbm_index_hash(&c->keys[i], secret, seed);
-
-		c->bucket[i] = h & mask;
-		prefetch(&tbl->buckets[h & mask]);
+		c->hash[i] = h;
+		prefetch(kvbm_index_line(lines, nr_lines, h));
 	}
-	/* Only a table made when memory was short is nested. */
-	if (unlikely(tbl->nest)) {
-		memset32(c->first, 1, n);
-		return;
-	}
-	for (i = 0; i < n; i++) {
-		struct rhash_head *he;
+	for (i = from; i < to; i++) {
+		u32 h = c->hash[i], id;
 
-		he = rht_ptr_rcu(&tbl->buckets[c->bucket[i]]);
-		prefetch(he);
-		c->first[i] = (unsigned long)he - (unsigned long)slots;
+		id = kvbm_index_candidate(kvbm_index_line(lines, nr_lines, h),
+					  h);
+		c->ids[i] = id;
+		if (unlikely(id >= KVBM_FIND_MORE))
+			continue;
+		prefetch(&slots[id]);
+		if (table)
+			kvbm_count_prefetch(table, id);
 	}
 }
 
-struct kvbm_slot *kvbm_index_find(struct kvbm_store *st,
-				  struct bucket_table *tbl,
-				  const struct kvbm_hash *key, u32 bucket);
-
 /*
- * Element @i of a prepared chunk, in the same RCU read section: is its key
- * there?  On from the slot that was first in the bucket then.  @slots: the
- * store's, which the compiler would read again for each.  @id: where;
- * @w: the slot's word as it was before the key was compared: if it can be moved
- * from there, the block is the one looked for.
+ * Element @i of a prepared chunk: is its key there?  @again: do not believe
+ * that it has no candidate, look once more.  @id: where; @w: the slot's word as
+ * it was before the key was compared: if it can be moved from there, or is of
+ * the same life afterwards, the block is the one looked for.
  */
 static __always_inline bool
-kvbm_index_find_at(struct kvbm_store *st, struct kvbm_slot *slots,
-		   struct bucket_table *tbl, const struct kvbm_chunk *c, u32 i,
+kvbm_index_find_at(const struct kvbm_store *st, struct kvbm_slot *slots,
+		   const struct kvbm_chunk *c, u32 i, const bool again,
 		   u32 *id, u64 *w)
 {
 	const struct kvbm_hash *key = &c->keys[i];
-	u32 first = c->first[i];
-	struct rhash_head *he;
 	struct kvbm_slot *s;
 
-	if (likely(!(first & 1))) {
-		s = (void *)slots + first;
+	*id = c->ids[i];
+	if (likely(*id < KVBM_FIND_MORE)) {
+		s = &slots[*id];
 		*w = atomic64_read_acquire(&s->word);
-		if (likely(kvbm_slot_is(s, key))) {
-			*id = first / sizeof(*s);
+		if (likely(kvbm_slot_is(s, key)))
 			return true;
-		}
-		for (;;) {
-			he = rcu_dereference(s->node.next);
-			if (rht_is_a_nulls(he))
-				break;
-			s = container_of(he, struct kvbm_slot, node);
-			*w = atomic64_read_acquire(&s->word);
-			if (likely(kvbm_slot_is(s, key))) {
-				*id = s - slots;
-				return true;
-			}
-		}
-		/* A slot that moved to another chain ends in its marker. */
-		if (unlikely(he != RHT_NULLS_MARKER(&tbl->buckets[c->bucket[i]])))
-			goto again;
-	} else if (unlikely(tbl->nest)) {
-		goto again;
-	}
-	/* Pairs with the publication of future_tbl in rhashtable's rehash. */
-	smp_rmb();
-	if (likely(!rcu_access_pointer(tbl->future_tbl)))
+	} else if (*id == KVBM_FIND_NONE && !again) {
 		return false;
-again:
-	s = kvbm_index_find(st, tbl, key, c->bucket[i]);
+	}
+	s = kvbm_index_find(st, key, c->hash[i]);
 	if (!s)
 		return false;
 	*id = s - slots;
@@ -195,10 +231,10 @@ again:
 }
 
 /* One key, outside a chunk. */
-static inline struct kvbm_slot *kvbm_index_lookup(struct kvbm_store *st,
+static inline struct kvbm_slot *kvbm_index_lookup(const struct kvbm_store *st,
 						  const struct kvbm_hash *key)
 {
-	return rhashtable_lookup_fast(&st->index, key, kvbm_index_params);
+	return kvbm_index_find(st, key, kvbm_index_key(st, key));
 }
 
 #endif /* KVBM_INDEX_H */

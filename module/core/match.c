@@ -6,7 +6,7 @@
  * moves a count in its own table.  The first takes a reference on the slot:
  *
  *	without the store's lock, when others hold the block already (PRIMARY,
- *	refs > 0): look up under RCU, read the word, compare the key, move the
+ *	refs > 0): look up, read the word, compare the key, move the
  *	word to refs + 1.  If the move succeeds from the generation that was
  *	read, in state PRIMARY, before the key was compared, the block is the one
  *	looked for: a key of a registered generation does not change.
@@ -41,58 +41,25 @@ bool kvbm_get_locked(struct kvbm_store *st, struct kvbm_slot *s)
 		return false;
 	st->cfg.policy->remove(st, kvbm_slot_id(st, s));
 	st->nr_inactive--;
+	kvbm_index_busy(st, s);
 	/* From 0 only the lock's holder moves it. */
 	atomic64_set(&s->word, w + 1);
 	return true;
 }
 
 /*
- * A reference on an active block without the lock, if it still is in the life
- * that the tag names; pairs with put_unlocked.
+ * A reference on an active block without the lock, if it still is in the life in
+ * which its word was @w; pairs with put_unlocked.
  */
-static __always_inline bool get_unlocked(struct kvbm_slot *s, u32 tag)
+static __always_inline bool get_unlocked(struct kvbm_slot *s, u64 w)
 {
-	u64 w = kvbm_slot_word(s);
+	u32 tag = kvbm_w_tag(w);
 
 	do {
 		if (unlikely(!kvbm_w_active(w) || kvbm_w_tag(w) != tag))
 			return false;
 	} while (unlikely(!atomic64_try_cmpxchg_acquire(&s->word, &w, w + 1)));
 	return true;
-}
-
-/*
- * Look all up before any is held: a held one costs an atomic operation, over
- * which no cache miss of the next overlaps.  For each: c->ids and c->tag, of
- * before the key was compared.
- */
-static __always_inline u32 find_chunk(struct kvbm_session *ses,
-				      struct bucket_table *tbl,
-				      struct kvbm_chunk *c, u32 n,
-				      const bool scan)
-{
-	struct kvbm_store *st = ses->store;
-	struct kvbm_slot *slots = st->slots;
-	u32 **table = ses->table;
-	u32 i;
-
-	kvbm_index_prepare(st, tbl, c, n);
-	for (i = 0; i < n; i++) {
-		u64 w;
-		u32 id;
-
-		if (unlikely(!kvbm_index_find_at(st, slots, tbl, c, i,
-						 &id, &w))) {
-			if (!scan)
-				break;
-			c->ids[i] = KVBM_NO_BLOCK;
-			continue;
-		}
-		prefetchw(&table[id / KVBM_PAGE_COUNTS][id % KVBM_PAGE_COUNTS]);
-		c->tag[i] = kvbm_w_tag(w);
-		c->ids[i] = id;
-	}
-	return i;
 }
 
 /**
@@ -117,47 +84,51 @@ static void warm_idle(struct kvbm_store *st, const struct kvbm_chunk *c, u32 i,
 	if (!st->cfg.policy->warm)
 		return;
 	for (; i < n; i++)
-		if (c->ids[i] != KVBM_NO_BLOCK &&
+		if (c->ids[i] < KVBM_FIND_MORE &&
 		    !kvbm_w_refs(kvbm_slot_word(&st->slots[c->ids[i]])))
 			ids[idle++] = c->ids[i];
 	st->cfg.policy->warm(st, ids, idle, KVBM_WARM_REMOVE);
 }
 
+/* The slot of an element of a prepared chunk; under the lock it is exact. */
+static struct kvbm_slot *find_locked(struct kvbm_store *st,
+				     const struct kvbm_chunk *c, u32 i,
+				     const bool scan)
+{
+	struct kvbm_slot *s;
+
+	lockdep_assert_held(&st->lock);
+	if (likely(c->ids[i] < KVBM_FIND_MORE)) {
+		s = &st->slots[c->ids[i]];
+		if (likely(kvbm_w_state(kvbm_slot_word(s)) ==
+			   KVBM_STATE_PRIMARY && kvbm_slot_is(s, &c->keys[i])))
+			return s;
+	} else if (scan && c->ids[i] == KVBM_FIND_NONE) {
+		return NULL;
+	}
+	return kvbm_index_find(st, &c->keys[i], c->hash[i]);
+}
+
 /*
- * The rest of a chunk, from a block on that is idle, or was recycled since it
- * was looked up.
+ * The rest of a prepared chunk, from a block on that is idle, or was recycled
+ * since it was looked up.
  */
 static noinline_for_stack void
-hold_locked(struct kvbm_session *ses, struct bucket_table *tbl,
-	    struct kvbm_chunk *c, u32 n, u32 room, const bool scan,
-	    struct holding *h, struct kvbm_step *step)
+hold_locked(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n, u32 room,
+	    const bool scan, struct holding *h, struct kvbm_step *step)
 {
 	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
 	struct kvbm_store *st = ses->store;
 
 	warm_idle(st, c, h->i, n);
 	for (; h->i < n && kvbm_lock_store(&l); h->i++) {
-		u32 id = c->ids[h->i], *cnt;
-		struct kvbm_slot *s;
-		u64 w;
+		struct kvbm_slot *s = find_locked(st, c, h->i, scan);
+		u32 id, *cnt;
 
-		if (id == KVBM_NO_BLOCK) {
-			h->missed++;
-			continue;
-		}
-		s = &st->slots[id];
-		w = kvbm_slot_word(s);
-		if (unlikely(kvbm_w_tag(w) != c->tag[h->i] ||
-			     kvbm_w_state(w) != KVBM_STATE_PRIMARY)) {
-			const struct kvbm_hash *key = &c->keys[h->i];
-
-			s = kvbm_index_find(st, tbl, key,
-					    kvbm_index_bucket(tbl, key));
-			if (!s)
-				goto miss;
-			id = kvbm_slot_id(st, s);
-			c->ids[h->i] = id;
-		}
+		if (!s)
+			goto miss;
+		id = kvbm_slot_id(st, s);
+		c->ids[h->i] = id;
 		cnt = kvbm_count(ses, id);
 		if (unlikely(!cnt)) {
 			step->page_of = id;
@@ -192,65 +163,87 @@ miss:
 	step->prune = l.prune;
 }
 
+/* Of a chunk, the first that are looked up; only then the rest. */
+#define FIRST_GROUP	8
+
+/*
+ * Each element is held before the next one is compared with its key, so that
+ * where a match stops, all before are held: it stops at the first miss of one
+ * moment.  That a key had no candidate when the chunk was prepared was before
+ * that, so it is looked for again.
+ */
 static __always_inline u32 hold_chunk(struct kvbm_session *ses,
 				      struct kvbm_chunk *c, u32 n,
 				      const bool scan, u32 *hits,
 				      struct kvbm_step *step)
 {
-	u32 i, found, room, fresh = 0, missed = 0;
 	struct kvbm_store *st = ses->store;
 	struct kvbm_slot *slots = st->slots;
+	struct holding h = {};
 	u32 **table = ses->table;
-	struct bucket_table *tbl;
+	u32 i = 0, end = 0, room, fresh = 0, missed = 0;
 	bool slow;
 
 	lockdep_assert_held(&ses->lock);
 	room = ses->max_held - min(ses->max_held, ses->held + ses->taking);
-	rcu_read_lock();
-	tbl = kvbm_index_table(st);
-	found = find_chunk(ses, tbl, c, n, scan);
 	/* Near the session's limit, each is compared with it there. */
-	slow = room < found;
-	for (i = 0; i < found && !slow; i++) {
-		u32 count, id = c->ids[i], *counts;
+	slow = unlikely(room < n);
+	do {
+		u32 from = end;
 
-		if (scan && id == KVBM_NO_BLOCK) {
-			missed++;
-			continue;
-		}
-		counts = table[id / KVBM_PAGE_COUNTS];
-		if (unlikely(!counts)) {
-			step->page_of = id;
-			break;
-		}
-		count = counts[id % KVBM_PAGE_COUNTS];
-		if (!count) {
-			if (unlikely(!get_unlocked(&slots[id], c->tag[i]))) {
+		/* Who misses at once should not pay for a whole chunk. */
+		end = !from && n > FIRST_GROUP ? FIRST_GROUP : n;
+		kvbm_index_prepare(st, c, from, end, table);
+		for (; i < end && !slow; i++) {
+			u32 count, id, *counts;
+			u64 w;
+
+			if (unlikely(!kvbm_index_find_at(st, slots, c, i,
+							 !scan && i, &id,
+							 &w))) {
+				if (!scan) {
+					step->stop = true;
+					goto out;
+				}
+				c->ids[i] = KVBM_NO_BLOCK;
+				missed++;
+				continue;
+			}
+			counts = table[id / KVBM_PAGE_COUNTS];
+			if (unlikely(!counts)) {
+				step->page_of = id;
+				goto out;
+			}
+			c->ids[i] = id;
+			count = counts[id % KVBM_PAGE_COUNTS];
+			if (!count) {
+				if (unlikely(!get_unlocked(&slots[id], w))) {
+					slow = true;
+					break;
+				}
+				counts[id % KVBM_PAGE_COUNTS] = 1;
+				fresh++;
+				continue;
+			}
+			/*
+			 * Held all along, so registered, and the key was
+			 * compared meanwhile.
+			 */
+			if (unlikely(count >= KVBM_MAX_HOLDS)) {
 				slow = true;
 				break;
 			}
-			counts[id % KVBM_PAGE_COUNTS] = 1;
-			fresh++;
-			continue;
+			counts[id % KVBM_PAGE_COUNTS] = count + 1;
 		}
-		/* Held, so registered, and the key was compared since. */
-		if (unlikely(count >= KVBM_MAX_HOLDS)) {
-			slow = true;
-			break;
-		}
-		counts[id % KVBM_PAGE_COUNTS] = count + 1;
-	}
+	} while (end < n);
 	if (slow) {
-		struct holding h = { i, fresh, missed };
-
-		hold_locked(ses, tbl, c, found, room, scan, &h, step);
+		h = (struct holding) { i, fresh, missed };
+		hold_locked(ses, c, n, room, scan, &h, step);
 		i = h.i;
 		fresh = h.fresh;
 		missed = h.missed;
 	}
-	rcu_read_unlock();
-	if (i == found && found < n)
-		step->stop = true;
+out:
 	ses->held += fresh;
 	ses->holds += i - missed;
 	*hits = i - missed;
@@ -284,7 +277,7 @@ u32 kvbm_match_chunk(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n,
 	spin_unlock(&ses->lock);
 	kvbm_prune_end(ses->store, step->prune);
 	if (ses->store->sketch)
-		kvbm_sketch_touch(ses->store->sketch, c->keys, done);
+		kvbm_sketch_touch_hashes(ses->store->sketch, c->hash, done);
 	return done;
 }
 
@@ -322,7 +315,7 @@ u32 kvbm_scan_chunk(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n,
 	if (touch && sk)
 		for (i = 0; i < done; i++)
 			if (c->ids[i] != KVBM_NO_BLOCK)
-				kvbm_sketch_touch(sk, &c->keys[i], 1);
+				kvbm_sketch_touch_hashes(sk, &c->hash[i], 1);
 	return done;
 }
 
@@ -503,22 +496,26 @@ static u8 presence_locked(struct kvbm_store *st, const struct kvbm_hash *key)
  */
 void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out)
 {
-	struct bucket_table *tbl;
 	u32 i;
 
-	rcu_read_lock();
-	tbl = kvbm_index_table(st);
-	kvbm_index_prepare(st, tbl, c, n);
+	kvbm_index_prepare(st, c, 0, n, NULL);
 	for (i = 0; i < n; i++) {
 		u32 id;
-		u64 w;
+		u64 w, now;
 
 		out[i] = KVBM_ABSENT;
-		if (!kvbm_index_find_at(st, st->slots, tbl, c, i, &id, &w))
+		if (!kvbm_index_find_at(st, st->slots, c, i, false, &id, &w))
 			continue;
-		if (kvbm_w_state(w) != KVBM_STATE_PRIMARY)
+		/*
+		 * In one life before and after the key was compared, it was that
+		 * life's.  Pairs with the release in owned_move().
+		 */
+		smp_rmb();
+		now = kvbm_slot_word(&st->slots[id]);
+		if (kvbm_w_state(w) != KVBM_STATE_PRIMARY ||
+		    kvbm_w_tag(w) != kvbm_w_tag(now))
 			out[i] = presence_locked(st, &c->keys[i]);
-		else if (kvbm_w_refs(w))
+		else if (kvbm_w_refs(now))
 			out[i] = KVBM_ACTIVE;
 		/* Idle now: only if some are promised does it matter. */
 		else if (!data_race(st->reserved))
@@ -526,5 +523,4 @@ void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out)
 		else
 			out[i] = presence_locked(st, &c->keys[i]);
 	}
-	rcu_read_unlock();
 }

@@ -70,7 +70,7 @@ u32 kvbm_stage_chunk(struct kvbm_session *ses, const u32 *ids,
 			step->err = -EINVAL;
 		if (step->err)
 			break;
-		kvbm_slot_set_key(s, &keys[i]);
+		kvbm_slot_set_key(s, &keys[i], kvbm_index_key(st, &keys[i]));
 		owned_move(s, KVBM_STATE_STAGED,
 			   kvbm_slot_word(s) & KVBM_W_RESET, 0);
 	}
@@ -116,8 +116,11 @@ u32 kvbm_unstage_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 	return i;
 }
 
-/* An idle block that is promised to an allocation makes room for its hash. */
-static void evict_doomed(struct kvbm_store *st, struct kvbm_slot *s)
+/*
+ * An idle block goes: it is promised to an allocation and makes room for its
+ * hash, or the index has no other room for somebody's.
+ */
+static void evict_idle(struct kvbm_store *st, struct kvbm_slot *s)
 {
 	u64 w = kvbm_slot_word(s);
 	u32 id = kvbm_slot_id(st, s);
@@ -130,7 +133,45 @@ static void evict_doomed(struct kvbm_store *st, struct kvbm_slot *s)
 	kvbm_index_remove(st, s);
 	atomic64_set(&s->word, kvbm_w_make(kvbm_w_gen(w) + 1, KVBM_STATE_RESET,
 					   false, 0));
+	trace_kvbm_reset(st, id, &s->key);
 	kvbm_free_add(st, id);
+}
+
+/*
+ * Insert a block into the index.  What has to go for it, goes: at most one block
+ * that is promised to an allocation, and at most one of a full overflow table.
+ *
+ * Return: NULL: it is in; who has its key; or ERR_PTR(): -ENOBUFS: there is no
+ * room and all that could make some are held; -EAGAIN: a prune comes first.
+ */
+static struct kvbm_slot *insert_or_evict(struct kvbm_store *st,
+					 struct kvbm_slot *s)
+{
+	struct kvbm_slot *old;
+	u32 victim;
+
+	lockdep_assert_held(&st->lock);
+	old = kvbm_index_insert(st, s);
+	if (likely(!old))
+		return NULL;
+	if (!IS_ERR(old)) {
+		if (kvbm_w_refs(kvbm_slot_word(old)) || !kvbm_doomed(st))
+			return old;
+		evict_idle(st, old);
+		old = kvbm_index_insert(st, s);
+		if (!old)
+			return NULL;
+		/* One eviction more can begin one prune more. */
+		if (st->pruning != KVBM_NIL)
+			return ERR_PTR(-EAGAIN);
+	}
+	/* The overflow table is full, and so is the line. */
+	victim = kvbm_index_over_victim(st);
+	if (victim == KVBM_NIL)
+		return ERR_PTR(-ENOBUFS);
+	evict_idle(st, &st->slots[victim]);
+	st->overflow.evictions++;
+	return kvbm_index_insert(st, s);
 }
 
 /*
@@ -183,7 +224,7 @@ static int register_present(struct kvbm_session *ses, u32 id, u32 *cnt,
 
 /* -EAGAIN: the chunk ends here, not the batch. */
 static int register_one(struct kvbm_session *ses, u32 id,
-			const struct kvbm_hash *key, bool reject,
+			const struct kvbm_hash *key, u32 hash, bool reject,
 			struct kvbm_registered *out, struct kvbm_step *step)
 {
 	enum kvbm_state from = key ? KVBM_STATE_MUTABLE : KVBM_STATE_STAGED;
@@ -199,16 +240,11 @@ static int register_one(struct kvbm_session *ses, u32 id,
 	if (key) {
 		if (!kvbm_hash_valid(key))
 			return -EINVAL;
-		kvbm_slot_set_key(s, key);
+		kvbm_slot_set_key(s, key, hash);
 	}
 
 	/* What can fail comes first: the insertion. */
-	old = kvbm_index_insert(st, s);
-	if (!IS_ERR_OR_NULL(old) && !kvbm_w_refs(kvbm_slot_word(old)) &&
-	    kvbm_doomed(st)) {
-		evict_doomed(st, old);
-		old = kvbm_index_insert(st, s);
-	}
+	old = insert_or_evict(st, s);
 	if (IS_ERR(old))
 		return PTR_ERR(old);
 	if (old) {
@@ -234,13 +270,11 @@ static int register_one(struct kvbm_session *ses, u32 id,
 	return 0;
 }
 
-/* Bring in slots and counts, and what the insertions will walk. */
+/* Hash the keys; bring in slots, counts and the index's lines. */
 static void warm_register(struct kvbm_session *ses, const u32 *ids,
-			  const struct kvbm_hash *keys, u32 n)
+			  const struct kvbm_hash *keys, u32 *hash, u32 n)
 {
-	u32 bucket[KVBM_CHUNK] __uninitialized;
 	struct kvbm_store *st = ses->store;
-	struct bucket_table *tbl;
 	u32 i;
 
 	for (i = 0; i < n; i++) {
@@ -254,32 +288,25 @@ static void warm_register(struct kvbm_session *ses, const u32 *ids,
 	}
 	if (!keys)
 		return;
-	rcu_read_lock();
-	tbl = kvbm_index_table(st);
-	for (i = 0; i < n; i++)
-		bucket[i] = kvbm_index_bucket(tbl, &keys[i]);
-	for (i = 0; i < n; i++)
-		kvbm_index_prefetch_slot(tbl, bucket[i]);
-	rcu_read_unlock();
+	for (i = 0; i < n; i++) {
+		hash[i] = kvbm_index_key(st, &keys[i]);
+		kvbm_index_prefetchw(st, hash[i]);
+	}
 }
 
 /* Count the new hashes; the session's lock keeps the blocks what they are. */
 static void touch_registered(struct kvbm_session *ses,
 			     const struct kvbm_registered *out, u32 n)
 {
-	struct kvbm_hash keys[16] __uninitialized;
+	u32 hash[KVBM_CHUNK] __uninitialized;
 	struct kvbm_store *st = ses->store;
 	u32 i, nr = 0;
 
 	lockdep_assert_held(&ses->lock);
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n; i++)
 		if (out[i].kind == KVBM_KIND_PRIMARY)
-			keys[nr++] = st->slots[out[i].block].key;
-		if (nr == ARRAY_SIZE(keys) || i + 1 == n) {
-			kvbm_sketch_touch(st->sketch, keys, nr);
-			nr = 0;
-		}
-	}
+			hash[nr++] = st->slots[out[i].block].hash;
+	kvbm_sketch_touch_hashes(st->sketch, hash, nr);
 }
 
 /**
@@ -300,17 +327,18 @@ u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
 {
 	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
 	struct kvbm_store *st = ses->store;
+	u32 hash[KVBM_CHUNK] __uninitialized;
 	u32 i = 0;
 	int err;
 
-	warm_register(ses, ids, keys, n);
+	warm_register(ses, ids, keys, hash, n);
 	spin_lock(&ses->lock);
 	step->err = ses->dead;
 	for (; i < n && !step->err; i++) {
 		if (!kvbm_lock_store(&l))
 			break;
-		err = register_one(ses, ids[i], keys ? &keys[i] : NULL, reject,
-				   &out[i], step);
+		err = register_one(ses, ids[i], keys ? &keys[i] : NULL,
+				   keys ? hash[i] : 0, reject, &out[i], step);
 		if (err == -EAGAIN)
 			break;
 		if (err) {

@@ -41,6 +41,7 @@ static void put_primary(struct kvbm_store *st, u32 id)
 				return;
 			/* Nobody takes refs from 0 without the lock. */
 			st->nr_inactive++;
+			kvbm_index_idle(st, s);
 			st->cfg.policy->insert(st, id);
 			return;
 		}

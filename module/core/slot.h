@@ -12,8 +12,8 @@
  *	I2  refs > 0 only in PRIMARY and DUPLICATE.  PRIMARY with refs 0 is
  *	    Inactive.  refs 0 -> 1 and 1 -> 0 only under the store's lock.
  *	I3  generation + 1 on leaving PRIMARY or DUPLICATE.  The key is written
- *	    only while the slot is out of the hash table.
- *	I4  in the hash table <=> PRIMARY, except inside one lock hold.
+ *	    only while the slot is out of the index.
+ *	I4  in the index <=> PRIMARY, except inside one lock hold.
  *	I5  PRIMARY with refs 0 has no reset flag: the last reference would have
  *	    sent it to Reset.
  *
@@ -27,7 +27,6 @@
 #include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/bug.h>
-#include <linux/rhashtable-types.h>
 #include <linux/types.h>
 #include <linux/kvbm.h>
 
@@ -42,7 +41,8 @@
 
 /**
  * struct kvbm_slot - one block's books
- * @node: in the store's hash table while PRIMARY
+ * @hash: of @key, for the index and the sketch; as long as there is a key
+ * @at: index.c: where in the index, while PRIMARY
  * @key: sequence hash
  * @word: generation, state, reset-on-release flag and references
  * @place: in the order of eviction, while inactive
@@ -61,7 +61,8 @@
  * @rank: multi_lru: kind of mark
  */
 struct kvbm_slot {
-	struct rhash_head node;
+	u32 hash;
+	u32 at;
 	struct kvbm_hash key;
 	atomic64_t word;
 	u32 place;
@@ -150,8 +151,9 @@ static inline struct kvbm_hash kvbm_slot_peek_key(const struct kvbm_slot *s)
 }
 
 static inline void kvbm_slot_set_key(struct kvbm_slot *s,
-				     const struct kvbm_hash *key)
+				     const struct kvbm_hash *key, u32 hash)
 {
+	WRITE_ONCE(s->hash, hash);
 	WRITE_ONCE(s->key.hi, key->hi);
 	WRITE_ONCE(s->key.lo, key->lo);
 }

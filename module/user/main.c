@@ -4,14 +4,12 @@
  */
 #include <linux/module.h>
 #include "file.h"
-#include "index.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
 static int __init kvbm_init(void)
 {
-	kvbm_index_secrets();
 	return kvbm_directory_init();
 }
 module_init(kvbm_init);

@@ -535,56 +535,6 @@ static void create_killed(const struct kvbm_evict_ops *policy)
 	}
 }
 
-/* --- a hash table that cannot grow -------------------------------------- */
-
-/*
- * All keys in one bucket: the table wants to rehash, which changes nothing and
- * may find no memory. Registration then fails before it has done anything.
- */
-static u32 table_is_full(const struct kvbm_evict_ops *policy)
-{
-	const struct kvbm_index_secret secret = kvbm_index_secret;
-	struct kvbm_step step = KVBM_STEP_INIT;
-	struct kvbm_registered out;
-	struct kvbm_session *ses;
-	struct walk_counts c;
-	u32 i, n = 0, failed = 0, ids[200];
-	struct kvbm_store *st;
-	int err;
-
-	st = store_new(policy, &err);
-	ses = session_new(st);
-	kvbm_index_secret = (struct kvbm_index_secret){};
-	WALK_CHECK(!alloc_blocks(ses, ARRAY_SIZE(ids), ids), "no blocks");
-	host_fail_rate(1000000);
-	for (i = 0; i < ARRAY_SIZE(ids); i++) {
-		/* Without secrets, low halves of 0 always hash to 0. */
-		struct kvbm_hash key = {
-			.hi = (u64)i << 32, .lo = (u64)i << 32,
-		};
-
-		step = (struct kvbm_step)KVBM_STEP_INIT;
-		if (kvbm_register_chunk(ses, &ids[i], &key, 1, false, &out,
-					&step)) {
-			n++;
-			continue;
-		}
-		WALK_CHECK(step.err == -ENOMEM, "errno %d", step.err);
-		WALK_CHECK(walk_state(&st->slots[ids[i]]) ==
-			   KVBM_STATE_MUTABLE, "block %u in state %u", ids[i],
-			   walk_state(&st->slots[ids[i]]));
-		failed++;
-	}
-	host_fail_rate(0);
-	walk_store(st, &c);
-	WALK_CHECK(c.state[KVBM_STATE_PRIMARY] == n &&
-		   c.state[KVBM_STATE_MUTABLE] == failed, "%u, %u", n, failed);
-	session_end(ses);
-	store_end(st);
-	kvbm_index_secret = secret;
-	return failed;
-}
-
 int main(void)
 {
 	const struct kvbm_evict_ops *policy;
@@ -593,7 +543,6 @@ int main(void)
 
 	host_work_manual(true);
 	host_seed(1);
-	kvbm_index_secrets();
 	before = live_objects();
 	ksft_print_header();
 	/* One thread: ThreadSanitizer has nothing to find. */
@@ -614,9 +563,6 @@ int main(void)
 				      policy->name);
 		create_killed(policy);
 		ksft_test_result_pass("%s: create, killed\n", policy->name);
-		n = table_is_full(policy);
-		ksft_test_result(n, "%s: register, table cannot grow: %u failures\n",
-				 policy->name, n);
 		for (i = 0; i < ARRAY_SIZE(ops); i++) {
 			n = sweep(&ops[i], policy);
 			ksft_test_result(n >= ops[i].allocations,

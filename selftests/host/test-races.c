@@ -99,7 +99,8 @@ static void *last_holder(void *arg)
 	WALK_CHECK(kvbm_release_chunk(ses, &l->id, 1, 0, &step) == 1, "held");
 	c.keys[0] = walk_nth_hash(1);
 	spin_lock(&l->st->lock);
-	kvbm_slot_set_key(&l->st->slots[l->id], &c.keys[0]);
+	kvbm_slot_set_key(&l->st->slots[l->id], &c.keys[0],
+			  kvbm_index_key(l->st, &c.keys[0]));
 	spin_unlock(&l->st->lock);
 	kvbm_session_exit(ses);
 	kvbm_holds_free(ses);

@@ -739,7 +739,6 @@ static u64 run_world(const struct kvbm_evict_ops *policy, u64 seed)
 	u32 i;
 
 	host_seed(seed);
-	kvbm_index_secrets();
 	WALK_CHECK(!kvbm_config_check(&cfg), "bad config");
 	w->st = kzalloc(sizeof(*w->st), GFP_KERNEL);
 	w->st->room = room;

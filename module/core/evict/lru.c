@@ -78,7 +78,7 @@ static void multi_lru_insert(struct kvbm_store *st, u32 id)
 {
 	u32 count, i;
 
-	count = kvbm_sketch_read(st->sketch, &st->slots[id].key);
+	count = kvbm_sketch_read_hash(st->sketch, st->slots[id].hash);
 	for (i = 0; i < ARRAY_SIZE(st->cfg.thresholds); i++)
 		if (count < st->cfg.thresholds[i])
 			break;
@@ -133,11 +133,10 @@ static void multi_lru_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 		kvbm_order_prefetch(st, st->evict, ids, n);
 		return;
 	}
-	for (; n; n--, ids++) {
-		struct kvbm_hash key = kvbm_slot_peek_key(&st->slots[*ids]);
-
-		kvbm_sketch_prefetch(st->sketch, &key);
-	}
+	/* Hints: the slots may be changing. */
+	for (; n; n--, ids++)
+		kvbm_sketch_prefetch(st->sketch,
+				     READ_ONCE(st->slots[*ids].hash));
 }
 
 const struct kvbm_evict_ops kvbm_evict_fifo = {

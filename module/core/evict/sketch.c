@@ -6,7 +6,7 @@
  * capacity / 4 words of sixteen 4-bit counters.  Each of four seeded hashes
  * chooses a word and, in it, one of its own four counters, so that the four
  * counters of a key are distinct; its estimate is the least of them.  The four
- * are multiply-shifts of one mix of the key.
+ * are multiply-shifts of the 32-bit hash by which the index finds the key.
  *
  * After 10 * capacity increments all counters are halved.  That walks up to
  * 32 MiB, so it is done lazily, by cache line: a line's parity says whether it
@@ -23,6 +23,7 @@
 #include <linux/prefetch.h>
 #include <linux/random.h>
 #include <linux/slab.h>
+#include "index.h"
 #include "sketch.h"
 
 #define ROWS		4
@@ -35,7 +36,7 @@
  * @words: sixteen counters each
  * @nr_words: how many
  * @nr_lines: lines of LINE_WORDS of them
- * @secret: seeds of the mix
+ * @secret: the index's
  * @row: seeds of the rows, odd
  * @lock: guards all below, and writes to words and parity
  * @parity: a bit a line: equal to @epoch: up to date
@@ -49,8 +50,8 @@ struct kvbm_sketch {
 	u64 *words;
 	u32 nr_words;
 	u32 nr_lines;
-	u64 secret[3];
-	u64 row[ROWS];
+	u64 secret[4];
+	u32 row[ROWS];
 	u32 *parity;
 	u32 epoch;
 
@@ -66,16 +67,13 @@ struct kvbm_sketch {
 #define PLACE_SHIFT(p)	(((p) & 15) * 4)
 
 static __always_inline void places_of(const struct kvbm_sketch *sk,
-				      const struct kvbm_hash *key, u32 *place)
+				      u32 hash, u32 *place)
 {
-	u64 h, at;
+	u64 at;
 	u32 row;
 
-	h = (sk->secret[0] + key->hi) * (sk->secret[1] + key->lo);
-	h = (h ^ h >> 32 ^ key->lo) * sk->secret[2];
-	h ^= h >> 29;
 	for (row = 0; row < ROWS; row++) {
-		at = (h * sk->row[row] >> 32) * sk->nr_words;
+		at = (u64)(hash * sk->row[row]) * sk->nr_words;
 		/* The fraction's first bits choose the counter. */
 		place[row] = at >> 32 << 4 | row * ROWS |
 			     (at >> 30 & (ROWS - 1));
@@ -199,12 +197,11 @@ static void increment(struct kvbm_sketch *sk, const u32 *place)
 }
 
 /* Bring a hash's counters in. */
-void kvbm_sketch_prefetch(const struct kvbm_sketch *sk,
-			  const struct kvbm_hash *key)
+void kvbm_sketch_prefetch(const struct kvbm_sketch *sk, u32 hash)
 {
 	u32 row, place[ROWS];
 
-	places_of(sk, key, place);
+	places_of(sk, hash, place);
 	for (row = 0; row < ROWS; row++)
 		prefetch(&sk->words[PLACE_WORD(place[row])]);
 }
@@ -213,22 +210,21 @@ void kvbm_sketch_prefetch(const struct kvbm_sketch *sk,
 #define TOUCH_GROUP	16
 
 /**
- * kvbm_sketch_touch() - count hashes, one each
+ * kvbm_sketch_touch_hashes() - count keys, one each
  * @sk: the sketch
- * @keys: hashes
+ * @hash: kvbm_index_key() of each
  * @n: how many, at most KVBM_CHUNK
  */
-void kvbm_sketch_touch(struct kvbm_sketch *sk, const struct kvbm_hash *keys,
-		       u32 n)
+void kvbm_sketch_touch_hashes(struct kvbm_sketch *sk, const u32 *hash, u32 n)
 {
 	u32 place[TOUCH_GROUP][ROWS] __uninitialized;
 	bool locked = false;
 	u32 i, row, group;
 
-	for (; n; n -= group, keys += group) {
+	for (; n; n -= group, hash += group) {
 		group = min_t(u32, n, TOUCH_GROUP);
 		for (i = 0; i < group; i++) {
-			places_of(sk, &keys[i], place[i]);
+			places_of(sk, hash[i], place[i]);
 			for (row = 0; row < ROWS && group > 1; row++)
 				prefetch(&sk->words[PLACE_WORD(place[i][row])]);
 		}
@@ -247,20 +243,50 @@ void kvbm_sketch_touch(struct kvbm_sketch *sk, const struct kvbm_hash *keys,
 }
 
 /**
- * kvbm_sketch_read() - a hash's estimated count
+ * kvbm_sketch_touch() - count sequence hashes, one each
+ * @sk: the sketch
+ * @keys: sequence hashes
+ * @n: how many, at most KVBM_CHUNK
+ */
+void kvbm_sketch_touch(struct kvbm_sketch *sk, const struct kvbm_hash *keys,
+		       u32 n)
+{
+	u32 hash[KVBM_CHUNK] __uninitialized;
+	u32 i;
+
+	for (i = 0; i < n; i++)
+		hash[i] = kvbm_index_hash(&keys[i], sk->secret);
+	kvbm_sketch_touch_hashes(sk, hash, n);
+}
+
+/**
+ * kvbm_sketch_read_hash() - a key's estimated count
  * @sk: the sketch, or NULL without tracking
- * @key: the hash
+ * @hash: kvbm_index_key() of the key
  *
  * Return: 0 to 15.
  */
-u32 kvbm_sketch_read(const struct kvbm_sketch *sk, const struct kvbm_hash *key)
+u32 kvbm_sketch_read_hash(const struct kvbm_sketch *sk, u32 hash)
 {
 	u32 place[ROWS];
 
 	if (!sk)
 		return 0;
-	places_of(sk, key, place);
+	places_of(sk, hash, place);
 	return least_of(sk, place);
+}
+
+/**
+ * kvbm_sketch_read() - a sequence hash's estimated count
+ * @sk: the sketch, or NULL without tracking
+ * @key: the sequence hash
+ *
+ * Return: 0 to 15.
+ */
+u32 kvbm_sketch_read(const struct kvbm_sketch *sk, const struct kvbm_hash *key)
+{
+	return sk ? kvbm_sketch_read_hash(sk, kvbm_index_hash(key, sk->secret)) :
+		    0;
 }
 
 static u32 words_of(u32 capacity)
@@ -303,7 +329,7 @@ int kvbm_sketch_create(struct kvbm_store *st, u32 capacity)
 		return -ENOMEM;
 	st->sketch = sk;
 	spin_lock_init(&sk->lock);
-	get_random_bytes(sk->secret, sizeof(sk->secret));
+	memcpy(sk->secret, st->index.secret, sizeof(sk->secret));
 	get_random_bytes(sk->row, sizeof(sk->row));
 	for (row = 0; row < ROWS; row++)
 		sk->row[row] |= 1;

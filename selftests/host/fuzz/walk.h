@@ -156,10 +156,32 @@ static void walk_session(struct kvbm_store *st, struct kvbm_session *ses)
 		   ses->max_held);
 }
 
-/* The table finds every Primary, so that no hash has two. */
+/* Lines have as many entries, and count as much overflow, as there is. */
+static void walk_lines(struct kvbm_store *st, u32 in_lines, u32 over)
+{
+	u32 i, used = 0, counted = 0;
+
+	for (i = 0; i < st->index.nr_lines; i++) {
+		const struct kvbm_line *l = &st->index.lines[i];
+		u32 n = l->rest >> KVBM_REST_COUNT_SHIFT;
+
+		used += 12 - hweight64(kvbm_index_equal(l->tags, 0)) -
+			hweight64(kvbm_index_equal_rest(l->rest, 0));
+		counted += n;
+		WALK_CHECK(!n == !(l->rest & KVBM_REST_FILTER),
+			   "line %u: %u overflowed, filter %llx", i, n,
+			   (unsigned long long)l->rest);
+	}
+	WALK_CHECK(used == in_lines, "%u entries, %u blocks", used, in_lines);
+	WALK_CHECK(counted == over && st->overflow.used == over,
+		   "overflow of %u counted, %u nodes, %u blocks", counted,
+		   st->overflow.used, over);
+}
+
+/* The index finds every Primary, so that no hash has two. */
 static void walk_index(struct kvbm_store *st, const struct walk_counts *c)
 {
-	u32 id;
+	u32 id, in_lines = 0, over = 0;
 
 	for (id = 0; id < st->cfg.total; id++) {
 		const struct kvbm_slot *s = &st->slots[id];
@@ -172,14 +194,18 @@ static void walk_index(struct kvbm_store *st, const struct walk_counts *c)
 		found = kvbm_index_lookup(st, &s->key);
 		WALK_CHECK(found == s, "block %u: its hash leads to %ld", id,
 			   found ? (long)kvbm_slot_id(st, found) : -1L);
+		WALK_CHECK(s->hash == kvbm_index_key(st, &s->key),
+			   "block %u: hash %x", id, s->hash);
+		if (s->at & KVBM_AT_OVER)
+			over++;
+		else
+			in_lines++;
 	}
 	WALK_CHECK(st->nr_registered == c->state[KVBM_STATE_PRIMARY] +
 		   c->state[KVBM_STATE_INACTIVE], "%u registered, %u + %u",
 		   st->nr_registered, c->state[KVBM_STATE_PRIMARY],
 		   c->state[KVBM_STATE_INACTIVE]);
-	WALK_CHECK(atomic_read(&st->index.nelems) == st->nr_registered,
-		   "table has %d, %u registered",
-		   atomic_read(&st->index.nelems), st->nr_registered);
+	walk_lines(st, in_lines, over);
 }
 
 /*

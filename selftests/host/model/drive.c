@@ -31,7 +31,6 @@ void core_setup(void)
 	/* One thread, so that a seed repeats and fork() loses nothing. */
 	host_work_manual(true);
 	host_seed(1);
-	kvbm_index_secrets();
 }
 
 static void no_room(struct kvbm_store *st)

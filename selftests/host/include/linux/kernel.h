@@ -4,6 +4,8 @@
 
 #include_next <linux/kernel.h>
 #include <stdio.h>
+#include <asm/byteorder.h>
+#include <linux/export.h>
 #include <linux/types.h>
 #include <linux/limits.h>
 #include <linux/stddef.h>
