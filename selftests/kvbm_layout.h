@@ -33,7 +33,7 @@ AT(kvbm_session_entry, held, 24);
 SIZE(kvbm_session_list, 32);
 SIZE(kvbm_session_revoke, 24);
 SIZE(kvbm_counts, 40);
-SIZE(kvbm_stats, 8 + 25 * 8);
+SIZE(kvbm_stats, 8 + 26 * 8);
 AT(kvbm_stats, allocations, 8);
 SIZE(kvbm_block_info, 56);
 AT(kvbm_block_info, holds, 24);

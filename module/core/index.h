@@ -38,8 +38,8 @@
  * the secrets cannot make keys collide more often than chance does.  Who does
  * fills lines, and then the overflow table.
  *
- * From the top, the bits choose the line; from the bottom, the tag, the tag in
- * the entry, and the lowest three again the filter's bit.
+ * From the top, the bits choose the line; from the bottom, seven the tag in the
+ * entry, the lowest three of them the filter's bit, and seven the tag.
  */
 static __always_inline u32 kvbm_index_hash(const struct kvbm_hash *k,
 					   const u64 *secret)
@@ -59,7 +59,7 @@ static __always_inline u32 kvbm_index_hash(const struct kvbm_hash *k,
 /* 1 to 127: 0 is a free entry's. */
 static __always_inline u64 kvbm_index_tag(u32 h)
 {
-	return max(h & 127, 1U);
+	return max(h >> 7 & 127, 1U);
 }
 
 /* The top bit of each byte of @tags that equals the byte of which @all is made. */
@@ -80,7 +80,7 @@ static __always_inline u64 kvbm_index_equal_rest(u64 rest, u64 all)
 
 static __always_inline u32 kvbm_index_entry_tag(u32 h)
 {
-	return h << 18 & ~KVBM_ENTRY_ID;
+	return h << 25;
 }
 
 /* In ->rest, above its tags: a filter of what overflowed, and how much. */
@@ -147,14 +147,14 @@ static __always_inline u32 kvbm_index_candidate(const struct kvbm_line *l,
 
 	/* Where an entry is read depends on the tags: that orders the reads. */
 	if (likely(m)) {
-		at = __ffs64(m) / 8;
+		at = (u32)__ffs64(m) / 8;
 	} else {
 		rest = READ_ONCE(l->rest);
 		m = kvbm_index_equal_rest(rest, all);
 		if (!m)
 			return likely(!(rest & kvbm_index_filter(h))) ?
 			       KVBM_FIND_NONE : KVBM_FIND_MORE;
-		at = 8 + __ffs64(m) / 8;
+		at = 8 + (u32)__ffs64(m) / 8;
 	}
 	at = READ_ONCE(l->entry[at]) ^ kvbm_index_entry_tag(h);
 	return likely(at <= KVBM_ENTRY_ID) ? at : KVBM_FIND_MORE;
@@ -162,12 +162,13 @@ static __always_inline u32 kvbm_index_candidate(const struct kvbm_line *l,
 
 /*
  * For the elements [@from, @to) of a chunk, fill c->hash and, with the first
- * candidates, c->ids; bring in what the look-ups will touch, with @table the
- * candidates' counts too.
+ * candidates, c->ids; bring in what the look-ups will touch, with @counts the
+ * candidates' counts in @table too.
  */
 static __always_inline void kvbm_index_prepare(const struct kvbm_store *st,
 					       struct kvbm_chunk *c, u32 from,
-					       u32 to, u32 *const *table)
+					       u32 to, const bool counts,
+					       u32 *const *table)
 {
 	/* Copies: the compiler cannot know that nobody changes them. */
 	const u64 secret[4] = { st->index.secret[0], st->index.secret[1],
@@ -192,38 +193,38 @@ static __always_inline void kvbm_index_prepare(const struct kvbm_store *st,
 		if (unlikely(id >= KVBM_FIND_MORE))
 			continue;
 		prefetch(&slots[id]);
-		if (table)
+		if (counts)
 			kvbm_count_prefetch(table, id);
 	}
 }
 
 /*
- * Element @i of a prepared chunk: is its key there?  @again: do not believe
- * that it has no candidate, look once more.  @id: where; @w: the slot's word as
- * it was before the key was compared: if it can be moved from there, or is of
- * the same life afterwards, the block is the one looked for.
+ * A key of a prepared chunk with its first candidate, @id: is it there?  @id:
+ * where; @w: the slot's word as it was before the key was compared: if it can be
+ * moved from there, or is of the same life afterwards, the block is the one
+ * looked for.
  */
 static __always_inline bool
-kvbm_index_find_at(const struct kvbm_store *st, struct kvbm_slot *slots,
-		   const struct kvbm_chunk *c, u32 i, const bool again,
-		   u32 *id, u64 *w)
+kvbm_index_is_at(struct kvbm_slot *slots, const struct kvbm_hash *key, u32 id,
+		 u64 *w)
+{
+	if (unlikely(id >= KVBM_FIND_MORE))
+		return false;
+	*w = atomic64_read_acquire(&slots[id].word);
+	return likely(kvbm_slot_is(&slots[id], key));
+}
+
+/* The same for element @i, where the candidate is not believed, or another's. */
+static __always_inline bool
+kvbm_index_find_again(const struct kvbm_store *st, const struct kvbm_chunk *c,
+		      u32 i, u32 *id, u64 *w)
 {
 	const struct kvbm_hash *key = &c->keys[i];
-	struct kvbm_slot *s;
+	struct kvbm_slot *s = kvbm_index_find(st, key, c->hash[i]);
 
-	*id = c->ids[i];
-	if (likely(*id < KVBM_FIND_MORE)) {
-		s = &slots[*id];
-		*w = atomic64_read_acquire(&s->word);
-		if (likely(kvbm_slot_is(s, key)))
-			return true;
-	} else if (*id == KVBM_FIND_NONE && !again) {
-		return false;
-	}
-	s = kvbm_index_find(st, key, c->hash[i]);
 	if (!s)
 		return false;
-	*id = s - slots;
+	*id = kvbm_slot_id(st, s);
 	*w = atomic64_read_acquire(&s->word);
 	if (!kvbm_slot_is(s, key))
 		*w = 0;

@@ -166,88 +166,102 @@ miss:
 /* Of a chunk, the first that are looked up; only then the rest. */
 #define FIRST_GROUP	8
 
+/* How the lock-free part of a chunk ends. */
+enum held { HELD_ALL, HELD_MISS, HELD_NO_PAGE, HELD_SLOW };
+
 /*
- * Each element is held before the next one is compared with its key, so that
- * where a match stops, all before are held: it stops at the first miss of one
- * moment.  That a key had no candidate when the chunk was prepared was before
- * that, so it is looked for again.
+ * Hold the prepared elements [h->i, @end) as far as no lock is needed.
+ *
+ * Each is held before the next one is compared with its key, so that where a
+ * match stops, all before are held: it stops at the first miss of one moment.
+ * That a key had no candidate when the chunk was prepared was before that
+ * moment, so such a key is looked for again.
  */
+static __always_inline enum held
+hold_unlocked(struct kvbm_store *st, u32 **table, struct kvbm_chunk *c, u32 end,
+	      const bool scan, struct holding *h)
+{
+	const struct kvbm_hash *key = &c->keys[h->i];
+	struct kvbm_slot *slots = st->slots;
+	enum held how = HELD_ALL;
+	u32 fresh = h->fresh;
+	u32 i;
+
+	for (i = h->i; i < end; i++, key++) {
+		u32 id = c->ids[i], count, *cnt;
+		u64 w;
+
+		if (unlikely(!kvbm_index_is_at(slots, key, id, &w))) {
+			if ((id == KVBM_FIND_NONE && (scan || !i)) ||
+			    !kvbm_index_find_again(st, c, i, &id, &w)) {
+				if (!scan) {
+					how = HELD_MISS;
+					break;
+				}
+				c->ids[i] = KVBM_NO_BLOCK;
+				h->missed++;
+				continue;
+			}
+			c->ids[i] = id;
+		}
+		cnt = table[id / KVBM_PAGE_COUNTS];
+		if (unlikely(!cnt)) {
+			how = HELD_NO_PAGE;
+			break;
+		}
+		cnt += id % KVBM_PAGE_COUNTS;
+		count = *cnt;
+		/* Held all along, so registered while the key was compared. */
+		if (count - 1 < KVBM_MAX_HOLDS - 1) {
+			*cnt = count + 1;
+			continue;
+		}
+		if (unlikely(count || !get_unlocked(&slots[id], w))) {
+			how = HELD_SLOW;
+			break;
+		}
+		*cnt = 1;
+		fresh++;
+	}
+	h->i = i;
+	h->fresh = fresh;
+	return how;
+}
+
 static __always_inline u32 hold_chunk(struct kvbm_session *ses,
 				      struct kvbm_chunk *c, u32 n,
 				      const bool scan, u32 *hits,
 				      struct kvbm_step *step)
 {
 	struct kvbm_store *st = ses->store;
-	struct kvbm_slot *slots = st->slots;
-	struct holding h = {};
+	u32 first = min_t(u32, n, FIRST_GROUP);
 	u32 **table = ses->table;
-	u32 i = 0, end = 0, room, fresh = 0, missed = 0;
-	bool slow;
+	struct holding h = {};
+	enum held how;
+	u32 room;
 
 	lockdep_assert_held(&ses->lock);
 	room = ses->max_held - min(ses->max_held, ses->held + ses->taking);
-	/* Near the session's limit, each is compared with it there. */
-	slow = unlikely(room < n);
-	do {
-		u32 from = end;
-
-		/* Who misses at once should not pay for a whole chunk. */
-		end = !from && n > FIRST_GROUP ? FIRST_GROUP : n;
-		kvbm_index_prepare(st, c, from, end, table);
-		for (; i < end && !slow; i++) {
-			u32 count, id, *counts;
-			u64 w;
-
-			if (unlikely(!kvbm_index_find_at(st, slots, c, i,
-							 !scan && i, &id,
-							 &w))) {
-				if (!scan) {
-					step->stop = true;
-					goto out;
-				}
-				c->ids[i] = KVBM_NO_BLOCK;
-				missed++;
-				continue;
-			}
-			counts = table[id / KVBM_PAGE_COUNTS];
-			if (unlikely(!counts)) {
-				step->page_of = id;
-				goto out;
-			}
-			c->ids[i] = id;
-			count = counts[id % KVBM_PAGE_COUNTS];
-			if (!count) {
-				if (unlikely(!get_unlocked(&slots[id], w))) {
-					slow = true;
-					break;
-				}
-				counts[id % KVBM_PAGE_COUNTS] = 1;
-				fresh++;
-				continue;
-			}
-			/*
-			 * Held all along, so registered, and the key was
-			 * compared meanwhile.
-			 */
-			if (unlikely(count >= KVBM_MAX_HOLDS)) {
-				slow = true;
-				break;
-			}
-			counts[id % KVBM_PAGE_COUNTS] = count + 1;
-		}
-	} while (end < n);
-	if (slow) {
-		h = (struct holding) { i, fresh, missed };
-		hold_locked(ses, c, n, room, scan, &h, step);
-		i = h.i;
-		fresh = h.fresh;
-		missed = h.missed;
+	/* Who misses at once should not pay for a whole chunk. */
+	kvbm_index_prepare(st, c, 0, first, true, table);
+	/* Near the session's limit, each is compared with it under the lock. */
+	how = likely(room >= n) ?
+	      hold_unlocked(st, table, c, first, scan, &h) : HELD_SLOW;
+	if (n > first && (how == HELD_ALL || how == HELD_SLOW)) {
+		kvbm_index_prepare(st, c, first, n, true, table);
+		if (how == HELD_ALL)
+			how = hold_unlocked(st, table, c, n, scan, &h);
 	}
-out:
-	ses->held += fresh;
-	ses->holds += i - missed;
-	*hits = i - missed;
-	return i;
+	if (how == HELD_SLOW)
+		hold_locked(ses, c, n, room, scan, &h, step);
+	else if (how == HELD_MISS)
+		step->stop = true;
+	else if (how == HELD_NO_PAGE)
+		step->page_of = c->ids[h.i];
+	ses->held += h.fresh;
+	ses->holds += h.i - h.missed;
+	*hits = h.i - h.missed;
+	return h.i;
 }
 
 /**
@@ -498,13 +512,15 @@ void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out)
 {
 	u32 i;
 
-	kvbm_index_prepare(st, c, 0, n, NULL);
+	kvbm_index_prepare(st, c, 0, n, false, NULL);
 	for (i = 0; i < n; i++) {
-		u32 id;
+		u32 id = c->ids[i];
 		u64 w, now;
 
 		out[i] = KVBM_ABSENT;
-		if (!kvbm_index_find_at(st, st->slots, c, i, false, &id, &w))
+		if (!kvbm_index_is_at(st->slots, &c->keys[i], id, &w) &&
+		    (id == KVBM_FIND_NONE ||
+		     !kvbm_index_find_again(st, c, i, &id, &w)))
 			continue;
 		/*
 		 * In one life before and after the key was compared, it was that

@@ -3,8 +3,7 @@
  * store.c - a store's life, and what can be asked of it as a whole
  *
  * kvbm_store_init() makes all memory that a store will need; no operation on
- * blocks allocates, but for pages of hold tables and, should a chain of the
- * hash table ever grow beyond rhashtable's bounds, the rehash.
+ * blocks allocates, but for pages of hold tables.
  *
  * The caller keeps the store alive while a session exists.
  */
@@ -357,6 +356,7 @@ void kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out)
 	out->waits = st->waits;
 	out->wait_grants = st->wait_grants;
 	out->wait_wakeups = st->wait_wakeups;
+	out->index_evictions = st->overflow.evictions;
 	spin_unlock(&st->lock);
 }
 

@@ -83,6 +83,7 @@ static KVBM_ATTR(_name)
 STAT_ATTR(allocations);
 STAT_ATTR(allocations_from_reset);
 STAT_ATTR(evictions);
+STAT_ATTR(index_evictions);
 STAT_ATTR(registrations);
 STAT_ATTR(duplicate_blocks);
 STAT_ATTR(registration_dedup);
@@ -110,6 +111,7 @@ static struct attribute *stats_attrs[] = {
 	&dev_attr_allocations.attr,
 	&dev_attr_allocations_from_reset.attr,
 	&dev_attr_evictions.attr,
+	&dev_attr_index_evictions.attr,
 	&dev_attr_registrations.attr,
 	&dev_attr_duplicate_blocks.attr,
 	&dev_attr_registration_dedup.attr,

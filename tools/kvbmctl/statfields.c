@@ -41,6 +41,8 @@ const struct stat_field stat_fields[] = {
 	COUNTER(waits, "Allocations that had to wait."),
 	COUNTER(wait_grants, "Waiting allocations that were granted."),
 	COUNTER(wait_wakeups, "Wake-ups sent to waiting allocations."),
+	COUNTER(index_evictions,
+		"Idle blocks that made room in the index."),
 };
 
 const size_t n_stat_fields = sizeof(stat_fields) / sizeof(*stat_fields);

@@ -453,6 +453,8 @@ struct kvbm_counts {
  * @waits: allocations that had to wait
  * @wait_grants: of these, granted
  * @wait_wakeups: wake-ups sent to waiting allocations
+ * @index_evictions: idle blocks that went to Reset since a registration found
+ *	no room in the index; not in @evictions
  */
 struct kvbm_stats {
 	__u32 size;
@@ -482,6 +484,7 @@ struct kvbm_stats {
 	__aligned_u64 waits;
 	__aligned_u64 wait_grants;
 	__aligned_u64 wait_wakeups;
+	__aligned_u64 index_evictions;
 };
 
 /* Slot states, as KVBM_IOC_BLOCK_INFO tells them. */
@@ -674,8 +677,10 @@ enum kvbm_kind {
  * @reserved: must be 0
  *
  * Errnos: EPERM (not this session's, or not Mutable / Staged), EINVAL (an
- * invalid hash), ENOMEM (no memory for the index or the hold table; the
- * block stays as it was), EDQUOT, EOVERFLOW.
+ * invalid hash), ENOMEM (no memory for the hold table), ENOBUFS (the index
+ * has no room for the hash beside others that are held: never, unless somebody
+ * chooses hashes with knowledge of the index's secrets), EDQUOT, EOVERFLOW; the
+ * block stays as it was.
  */
 struct kvbm_register {
 	__u32 size;

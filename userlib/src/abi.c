@@ -17,7 +17,7 @@ KVBM_1_0(kvbm_features, 32);
 KVBM_1_0(kvbm_store_create, 144);
 KVBM_1_0(kvbm_store_info, 128);
 KVBM_1_0(kvbm_counts, 40);
-KVBM_1_0(kvbm_stats, 208);
+KVBM_1_0(kvbm_stats, 216);
 KVBM_1_0(kvbm_block_info, 56);
 
 /* Elements of arrays, which cannot grow at all. */
