@@ -383,7 +383,9 @@ int kvbm_unstage(int session, uint32_t n, const uint32_t *ids, uint32_t *done);
  * @done: out, or NULL: blocks registered
  *
  * Return: @n or -errno: -EPERM (not Staged or not this session's), -ENOMEM,
- * -EDQUOT, -EOVERFLOW (more than KVBM_MAX_HOLDS of the existing block).
+ * -ENOBUFS (the index has no room for the hash beside others that are held: only
+ * if hashes were chosen with knowledge of its secrets), -EDQUOT, -EOVERFLOW (more
+ * than KVBM_MAX_HOLDS of the existing block).
  */
 int kvbm_register(int session, uint32_t n, const uint32_t *ids,
 		  struct kvbm_registered *results, uint32_t flags,
