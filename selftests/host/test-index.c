@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
 /*
- * The index of a store's registered blocks, and what a store needs in memory.
+ * The index of a store's registered blocks: what it needs in memory, what
+ * happens when lines and the overflow table are full, and look-ups between whose
+ * steps others work.
  */
+#include <pthread.h>
 #include <linux/mm.h>
-#include "evict.h"
+#include <linux/random.h>
+#include <linux/rhashtable.h>
+#include <linux/slab.h>
+#include "evict/evict.h"
 #include "host.h"
-#include "core.h"
+#include "index.h"
 
 #include "host_harness.h"
 
@@ -54,5 +60,474 @@ TEST(need_is_an_upper_bound)
 		}
 	}
 }
+
+/* --- a store, and two sessions ------------------------------------------- */
+
+static struct kvbm_store *st;
+static struct kvbm_session *reader, *other;
+
+static struct kvbm_session *session(void)
+{
+	struct kvbm_session *ses = kzalloc(sizeof(*ses), GFP_KERNEL);
+	u32 id;
+
+	BUG_ON(kvbm_session_init(ses, st));
+	for (id = 0; id < st->cfg.total; id += KVBM_PAGE_COUNTS)
+		BUG_ON(kvbm_holds_prepare(ses, id));
+	return ses;
+}
+
+static void session_end(struct kvbm_session *ses)
+{
+	kvbm_session_exit(ses);
+	kvbm_holds_free(ses);
+	kfree(ses);
+}
+
+/* All keys whose low halves are 0 have the same hash: see low_zero(). */
+static void store(const char *policy, u32 total, bool reset)
+{
+	struct kvbm_config cfg = config(policy, total);
+
+	host_seed(1);
+	cfg.reset = reset;
+	BUG_ON(kvbm_config_check(&cfg));
+	st = kzalloc(sizeof(*st), GFP_KERNEL);
+	BUG_ON(kvbm_store_init(st, &cfg));
+	memset(st->index.secret, 0, sizeof(st->index.secret));
+	reader = session();
+	other = session();
+}
+
+static void store_end(void)
+{
+	session_end(reader);
+	session_end(other);
+	kvbm_store_exit(st);
+	kfree(st);
+}
+
+/* The @i-th of the keys with one hash. */
+static struct kvbm_hash low_zero(u32 i)
+{
+	return (struct kvbm_hash) { .hi = (u64)(i & 0xffff) << 32,
+				    .lo = (u64)(i >> 16) << 32 };
+}
+
+/* One that has another hash. */
+static struct kvbm_hash apart(u32 i)
+{
+	return (struct kvbm_hash) { .hi = 0x12345678abcdefULL,
+				    .lo = 0x9e3779b97f4a7c15ULL * (i + 1) };
+}
+
+static u32 alloc(struct kvbm_session *ses)
+{
+	struct kvbm_taking t;
+	struct kvbm_chunk c;
+	u32 evicted;
+
+	BUG_ON(kvbm_alloc_begin(&t, ses, 1, false, NULL));
+	BUG_ON(kvbm_alloc_chunk(&t, &c, &evicted) != 1);
+	BUG_ON(kvbm_alloc_commit(&t));
+	return c.ids[0];
+}
+
+static int put_in(struct kvbm_session *ses, u32 id, struct kvbm_hash key)
+{
+	struct kvbm_step step = KVBM_STEP_INIT;
+	struct kvbm_registered out;
+
+	while (!kvbm_register_chunk(ses, &id, &key, 1, false, &out, &step)) {
+		if (step.err)
+			return step.err;
+		kvbm_store_settle(st);
+	}
+	return 0;
+}
+
+static u32 fill(struct kvbm_session *ses, struct kvbm_hash key)
+{
+	u32 id = alloc(ses);
+
+	BUG_ON(put_in(ses, id, key));
+	return id;
+}
+
+static void stage(struct kvbm_session *ses, u32 id, struct kvbm_hash key)
+{
+	struct kvbm_step step = KVBM_STEP_INIT;
+
+	BUG_ON(kvbm_stage_chunk(ses, &id, &key, NULL, 1, &step) != 1);
+}
+
+static void release(struct kvbm_session *ses, u32 id)
+{
+	struct kvbm_step step = KVBM_STEP_INIT;
+
+	while (!kvbm_release_chunk(ses, &id, 1, 0, &step)) {
+		BUG_ON(step.err);
+		kvbm_store_settle(st);
+	}
+	kvbm_store_settle(st);
+}
+
+static u32 match(struct kvbm_session *ses, const struct kvbm_hash *keys, u32 n,
+		 u32 *ids)
+{
+	struct kvbm_chunk c;
+	u32 done = 0;
+
+	while (done < n) {
+		struct kvbm_step step = KVBM_STEP_INIT;
+		u32 got;
+
+		memcpy(c.keys, keys + done, (n - done) * sizeof(*keys));
+		got = kvbm_match_chunk(ses, &c, n - done, 0, &step);
+		BUG_ON(step.err);
+		memcpy(ids + done, c.ids, got * sizeof(*ids));
+		done += got;
+		if (step.stop)
+			break;
+		kvbm_store_settle(st);
+	}
+	return done;
+}
+
+static u8 presence(struct kvbm_hash key)
+{
+	struct kvbm_chunk c;
+	u8 out;
+
+	c.keys[0] = key;
+	kvbm_presence(st, &c, 1, &out);
+	return out;
+}
+
+/* --- full lines, a full overflow table ------------------------------------ */
+
+#define TOTAL		8192U
+#define LINE		12U		/* entries of one line */
+#define OVER		(TOTAL / 16)	/* nodes behind the lines */
+
+static u32 in_overflow(void)
+{
+	return st->overflow.used;
+}
+
+/*
+ * Whoever knows the secrets fills a line and the overflow table, and is told so
+ * by one errno while he holds all of it. Others notice nothing as long as they
+ * do not meet a full line; and as soon as one of his is idle, he makes room.
+ */
+TEST(overflow_fills_and_gives_way)
+{
+	u32 ids[LINE + OVER], i, id, first, over;
+
+	store("lru", TOTAL, false);
+	ASSERT_EQ(OVER, st->index.over_room);
+	for (i = 0; i < LINE + OVER; i++) {
+		ids[i] = fill(other, low_zero(i));
+		ASSERT_EQ(i < LINE ? 0 : i + 1 - LINE, in_overflow());
+	}
+	for (i = 0; i < LINE + OVER; i++) {
+		struct kvbm_hash key = low_zero(i);
+
+		ASSERT_EQ(KVBM_ACTIVE, presence(key));
+		ASSERT_EQ(&st->slots[ids[i]], kvbm_index_lookup(st, &key));
+	}
+	EXPECT_EQ(KVBM_ABSENT, presence(low_zero(i)));
+
+	/* Nothing changes by the attempt, and it can be made again. */
+	id = alloc(other);
+	for (i = 0; i < 3; i++)
+		EXPECT_EQ(-ENOBUFS, put_in(other, id, low_zero(LINE + OVER)));
+	EXPECT_EQ(KVBM_STATE_MUTABLE,
+		  kvbm_w_state(kvbm_slot_word(&st->slots[id])));
+	EXPECT_EQ(0, put_in(other, id, apart(0)));
+	EXPECT_EQ(KVBM_ACTIVE, presence(apart(0)));
+
+	/* Idle ones go, longest idle first; not those of the line. */
+	for (i = 0; i < LINE; i++)
+		release(other, ids[i]);
+	first = LINE + 7;
+	release(other, ids[first]);
+	release(other, ids[LINE + 3]);
+	id = fill(other, low_zero(LINE + OVER));
+	EXPECT_EQ(1, st->overflow.evictions);
+	EXPECT_EQ(KVBM_ABSENT, presence(low_zero(first)));
+	EXPECT_EQ(KVBM_INACTIVE, presence(low_zero(LINE + 3)));
+	EXPECT_EQ(KVBM_ACTIVE, presence(low_zero(LINE + OVER)));
+	for (i = 0; i < LINE; i++)
+		EXPECT_EQ(KVBM_INACTIVE, presence(low_zero(i)));
+
+	/* What leaves the line makes room in it. */
+	for (over = in_overflow(); i-- > 0; )
+		fill(reader, apart(1 + i));
+	EXPECT_EQ(over, in_overflow());
+	store_end();
+	host_drain();
+}
+
+/* Of an idle block in the overflow that is matched, held and released. */
+TEST(overflow_knows_who_is_idle)
+{
+	u32 ids[LINE + OVER], id, i, got;
+	struct kvbm_hash key;
+
+	store("lineage_tick", TOTAL, false);
+	for (i = 0; i < LINE + OVER; i++)
+		ids[i] = fill(other, low_zero(i));
+	for (i = LINE; i < LINE + OVER; i++)
+		release(other, ids[i]);
+	/* All but the last two are held again. */
+	for (i = LINE; i < LINE + OVER - 2; i++) {
+		key = low_zero(i);
+		ASSERT_EQ(1, match(reader, &key, 1, &got));
+		ASSERT_EQ(ids[i], got);
+	}
+	fill(other, low_zero(LINE + OVER));
+	fill(other, low_zero(LINE + OVER + 1));
+	EXPECT_EQ(KVBM_ABSENT, presence(low_zero(LINE + OVER - 2)));
+	EXPECT_EQ(KVBM_ABSENT, presence(low_zero(LINE + OVER - 1)));
+	id = alloc(other);
+	EXPECT_EQ(-ENOBUFS, put_in(other, id, low_zero(LINE + OVER + 2)));
+	/* A released one gives way. */
+	release(reader, ids[LINE + 1]);
+	EXPECT_EQ(0, put_in(other, id, low_zero(LINE + OVER + 2)));
+	EXPECT_EQ(3, st->overflow.evictions);
+	EXPECT_EQ(KVBM_ABSENT, presence(low_zero(LINE + 1)));
+	/* Duplicates and dedups need no room. */
+	id = alloc(other);
+	EXPECT_EQ(0, put_in(other, id, low_zero(LINE + OVER + 2)));
+	store_end();
+}
+
+/* A small store has room for all of its blocks, whatever their keys. */
+TEST(small_stores_are_never_full)
+{
+	u32 i;
+
+	store("lru", 256, false);
+	for (i = 0; i < 256; i++)
+		fill(other, low_zero(i));
+	EXPECT_EQ(256 - LINE, in_overflow());
+	store_end();
+}
+
+static struct bucket_table *table_of(struct rhashtable *ht)
+{
+	return rcu_dereference_raw(ht->tbl);
+}
+
+/* Keys whose SipHashes share a bucket: rhashtable must not want to rehash. */
+TEST(chains_stay_below_a_rehash)
+{
+	u32 i, n = 0, refused = 0, id;
+	struct bucket_table *tbl;
+	struct rhashtable *ht;
+
+	store("lru", TOTAL, false);
+	ASSERT_EQ(1, st->index.nr_tables);
+	ht = &st->index.tables[0];
+	tbl = table_of(ht);
+	for (i = 0; i < LINE; i++)
+		fill(other, low_zero(i));
+	id = alloc(other);
+	for (; n < 20; i++) {
+		struct kvbm_hash key = low_zero(i);
+		int err;
+
+		if (siphash_2u64(key.hi, key.lo, &st->index.sip_key) % tbl->size)
+			continue;
+		n++;
+		err = put_in(other, id, key);
+		if (err) {
+			ASSERT_EQ(-ENOBUFS, err);
+			refused++;
+		} else {
+			id = alloc(other);
+		}
+	}
+	host_drain();
+	EXPECT_EQ(5, refused);
+	EXPECT_EQ(15, in_overflow());
+	/* It is the same table, and none is to come. */
+	EXPECT_EQ(tbl, table_of(ht));
+	EXPECT_EQ(NULL, rcu_dereference_raw(tbl->future_tbl));
+	store_end();
+}
+
+/* A full pool that turns over: nothing but chance, and no eviction by it. */
+TEST(chance_does_not_fill_the_overflow)
+{
+	u32 i, most = 0;
+
+	store("lru", TOTAL, false);
+	get_random_bytes(st->index.secret, sizeof(st->index.secret));
+	for (i = 0; i < 8 * TOTAL; i++) {
+		u32 id = fill(other, (struct kvbm_hash) {
+				.hi = get_random_u64() >> 10,
+				.lo = get_random_u64() });
+
+		release(other, id);
+		most = max(most, in_overflow());
+	}
+	EXPECT_EQ(0, st->overflow.evictions);
+	EXPECT_GT(most, OVER / 8);
+	EXPECT_LT(most, OVER);
+	TH_LOG("at most %u of %u in the overflow", most, OVER);
+	store_end();
+}
+
+/* Larger stores have several tables, each of its final size. */
+TEST(several_tables)
+{
+	u32 i;
+
+	store("lru", 1U << 22, false);
+	EXPECT_EQ(2, st->index.nr_tables);
+	for (i = 0; i < st->index.nr_tables; i++) {
+		struct rhashtable *ht = &st->index.tables[i];
+
+		EXPECT_EQ(131072, table_of(ht)->size);
+		EXPECT_EQ(131072, ht->p.max_size);
+	}
+	for (i = 0; i < 1000; i++)
+		fill(other, low_zero(i));
+	for (i = 0; i < st->index.nr_tables; i++)
+		EXPECT_GT(atomic_read(&st->index.tables[i].nelems), 400);
+	store_end();
+}
+
+/* --- others at work between two steps of a look-up ------------------------ */
+
+#ifdef HOST_DEBUG
+
+static u32 slot_x, slot_a;
+static u32 fired;
+
+/* Another thread does something, and this one goes on when it has. */
+static void elsewhere(void *(*fn)(void *))
+{
+	pthread_t tid;
+
+	fired++;
+	BUG_ON(pthread_create(&tid, NULL, fn, NULL));
+	pthread_join(tid, NULL);
+}
+
+static void *stage_x(void *arg)
+{
+	release(other, slot_x);
+	BUG_ON(alloc(other) != slot_x);
+	stage(other, slot_x, low_zero(1));
+	return NULL;
+}
+
+/* The slot that is looked at becomes another session's Staged block. */
+static void stage_it(enum host_point at, const void *p)
+{
+	if (at != HOST_AFTER_ACQUIRE || p != &st->slots[slot_x].word) {
+		host_point_fn = stage_it;
+		return;
+	}
+	elsewhere(stage_x);
+}
+
+/* A hash that was only ever Staged is not present. */
+TEST(presence_of_what_was_only_staged)
+{
+	store("lru", 1, true);
+	slot_x = fill(other, low_zero(0));
+	host_point_fn = stage_it;
+	EXPECT_EQ(KVBM_ABSENT, presence(low_zero(1)));
+	host_point_fn = NULL;
+	EXPECT_EQ(1, fired);
+	store_end();
+}
+
+static void *put_c_then_a(void *arg)
+{
+	fill(other, apart(0));
+	release(other, slot_x);
+	BUG_ON(fill(other, low_zero(1)) != slot_x);
+	return NULL;
+}
+
+/*
+ * The slot of X, a candidate for A, is looked at next. First C becomes
+ * registered, then A, in X's place.
+ */
+static void c_then_a(enum host_point at, const void *p)
+{
+	if (at != HOST_BEFORE_ACQUIRE || p != &st->slots[slot_x].word) {
+		host_point_fn = c_then_a;
+		return;
+	}
+	elsewhere(put_c_then_a);
+}
+
+/* There was no moment at which A was present and C was not. */
+TEST(match_does_not_miss_what_came_first)
+{
+	struct kvbm_hash keys[] = { low_zero(1), apart(0) };
+	u32 ids[2], n;
+
+	store("lru", 2, true);
+	slot_x = fill(other, low_zero(0));
+	host_point_fn = c_then_a;
+	n = match(reader, keys, 2, ids);
+	host_point_fn = NULL;
+	EXPECT_EQ(1, fired);
+	EXPECT_TRUE(n == 0 || n == 2);
+	store_end();
+}
+
+static void *move_a(void *arg)
+{
+	u32 id = alloc(other);
+
+	BUG_ON(id != slot_a || put_in(other, id, apart(0)));
+	fill(other, low_zero(1));
+	return NULL;
+}
+
+/*
+ * A was found idle. Before it is held, its block is evicted; C becomes
+ * registered, then A, with another block.
+ */
+static void a_moves(enum host_point at, const void *p)
+{
+	if (at != HOST_BEFORE_LOCK || p != &st->lock) {
+		host_point_fn = a_moves;
+		return;
+	}
+	elsewhere(move_a);
+}
+
+/* Who holds the new A was there when C was. */
+TEST(match_does_not_miss_what_came_before_a_recycled_block)
+{
+	struct kvbm_hash keys[] = { low_zero(1), apart(0) };
+	u32 ids[2] = { KVBM_NIL, KVBM_NIL }, n, spare[6], i;
+
+	store("lru", 8, false);
+	for (i = 0; i < 6; i++)
+		spare[i] = fill(other, low_zero(10 + i));
+	slot_a = fill(other, low_zero(1));
+	fill(other, low_zero(20));
+	release(other, slot_a);
+	release(other, spare[0]);
+	host_point_fn = a_moves;
+	n = match(reader, keys, 2, ids);
+	host_point_fn = NULL;
+	EXPECT_EQ(1, fired);
+	/* One alone can only be the old one, from before C. */
+	EXPECT_TRUE(n != 1 || ids[0] == slot_a);
+	store_end();
+}
+
+#endif
 
 TEST_HARNESS_MAIN

@@ -329,6 +329,7 @@ int host_cpu_take(void)
 /* --- checks ------------------------------------------------------------- */
 
 #ifdef HOST_DEBUG
+__thread void (*host_point_fn)(enum host_point at, const void *p);
 __thread int host_atomic_depth;
 
 unsigned int host_thread_id(void)

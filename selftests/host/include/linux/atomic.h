@@ -12,6 +12,32 @@
 #include <asm/barrier.h>
 #include <asm/processor.h>
 
+/*
+ * Checked builds have points where a test may do what another thread could do
+ * there: host_point_fn is called once, with none set, and may set itself again.
+ */
+enum host_point {
+	HOST_BEFORE_ACQUIRE,	/* an atomic is read with acquire semantics */
+	HOST_AFTER_ACQUIRE,
+	HOST_BEFORE_LOCK,	/* a spinlock is taken */
+};
+
+#ifdef HOST_DEBUG
+extern __thread void (*host_point_fn)(enum host_point at, const void *p);
+
+static inline void host_point(enum host_point at, const void *p)
+{
+	void (*fn)(enum host_point at, const void *p) = host_point_fn;
+
+	if (likely(!fn))
+		return;
+	host_point_fn = NULL;
+	fn(at, p);
+}
+#else
+#define host_point(at, p) ((void)0)
+#endif
+
 #define HOST_MO_full __ATOMIC_SEQ_CST
 #define HOST_MO_acquire __ATOMIC_ACQUIRE
 #define HOST_MO_release __ATOMIC_RELEASE
@@ -106,7 +132,13 @@ static __always_inline bool pfx##_try_cmpxchg##sfx(T *v, V *old, V new)      \
 static __always_inline V pfx##_read(const T *v)                              \
 { return READ_ONCE(v->counter); }                                            \
 static __always_inline V pfx##_read_acquire(const T *v)                      \
-{ return smp_load_acquire(&v->counter); }                                    \
+{                                                                            \
+	V x;                                                                 \
+	host_point(HOST_BEFORE_ACQUIRE, v);                                  \
+	x = smp_load_acquire(&v->counter);                                   \
+	host_point(HOST_AFTER_ACQUIRE, v);                                   \
+	return x;                                                            \
+}                                                                            \
 static __always_inline void pfx##_set(T *v, V i)                             \
 { WRITE_ONCE(v->counter, i); }                                               \
 static __always_inline void pfx##_set_release(T *v, V i)                     \

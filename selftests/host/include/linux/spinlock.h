@@ -152,6 +152,7 @@ static __always_inline void host_spin_give(spinlock_t *lock)
 #define spin_lock(l) do {                             \
 	spinlock_t *__l = (l);                        \
 	host_delay();                                 \
+	host_point(HOST_BEFORE_LOCK, __l);            \
 	host_spin_check_lock(__l);                    \
 	host_tsan_pre_lock(__l, 0);                   \
 	host_spin_take(__l);                          \
