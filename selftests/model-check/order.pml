@@ -12,6 +12,11 @@
  * -DHOLD	publication and recycling of a slot against find_chunk() and
  *		get_unlocked()
  *		mistakes: NO_ACQUIRE, NO_RELEASE, NO_TAG, RETRY_BLIND
+ * -DLINE	a look-up in two words of a line (or in a line and what overflowed
+ *		it) while entries around the one looked for come and go
+ *		mistakes: MOVE, ENTRY_LATE
+ * -DPREFIX	a match of A and C, where C was looked for ahead of its turn
+ *		mistakes: BELIEVE, NO_ACQUIRE
  * -DLAST	a look at a held block without the store's lock, put_unlocked(), and
  *		what becomes of the slot after the last reference
  *		mistake: NO_RELEASE
@@ -130,6 +135,133 @@ init {
 		/* Another hold and release, so that swaps fail. */
 		run reader(0)
 	}
+}
+
+#endif
+#ifdef LINE
+
+/*
+ * Two places with a word of tags each, all of one tag. Slot 0 carries key 0 and
+ * is registered all the time, in place 1; slot 1 leaves place 0 and comes back
+ * with key 2; slot 2 comes with key 1 and is told of when it is there.
+ */
+bit tag[3];
+byte entry[3];
+byte key[3];
+bit told;
+
+proctype writer()
+{
+	bit freed, moved, keyed, entered, tagged;
+
+	/* Under the store's lock, one removal or insertion after the other. */
+	tag[0] = 0;
+#ifdef MOVE
+	/* An entry moves to the place before it that became free. */
+	entry[0] = 0;
+	tag[0] = 1;
+	tag[1] = 0;
+	entry[1] = 1;
+	key[1] = 2;
+	tag[1] = 1;
+#else
+	key[1] = 2;
+	entry[0] = 1;
+	tag[0] = 1;
+#endif
+	/* key, entry, tag: in any order that nothing forbids */
+	do
+	:: d_step { !keyed -> key[2] = 1; keyed = 1 }
+	:: d_step { !entered -> entry[2] = 2; entered = 1 }
+#ifdef ENTRY_LATE
+	:: d_step { !tagged -> tag[2] = 1; told = 1; tagged = 1 }
+#else
+	:: d_step { !tagged && keyed && entered ->
+		tag[2] = 1; told = 1; tagged = 1 }
+#endif
+	:: keyed && entered && tagged -> break
+	od
+}
+
+/*
+ * All words of tags, in any order; of each that was set, the entry whose address
+ * depends on it, and the slot's key whose address depends on that.
+ */
+proctype looker(byte want)
+{
+	bit seen[3], found, was_told;
+	byte i, e;
+
+	was_told = told;
+	do
+	:: d_step { !seen[0] -> seen[0] = 1; i = 0; e = tag[0] }
+		if
+		:: e -> e = entry[0]; if :: key[e] == want -> found = 1 :: else fi
+		:: else
+		fi
+	:: d_step { !seen[1] -> seen[1] = 1; i = 1; e = tag[1] }
+		if
+		:: e -> e = entry[1]; if :: key[e] == want -> found = 1 :: else fi
+		:: else
+		fi
+	:: d_step { !seen[2] -> seen[2] = 1; i = 2; e = tag[2] }
+		if
+		:: e -> e = entry[2]; if :: key[e] == want -> found = 1 :: else fi
+		:: else
+		fi
+	:: seen[0] && seen[1] && seen[2] -> break
+	od;
+	/* Registered from before the look-up began to its end. */
+	assert(found || want == 1 && !was_told)
+}
+
+init {
+	atomic {
+		tag[0] = 1; entry[0] = 1; key[1] = 9;
+		tag[1] = 1; entry[1] = 0; key[0] = 0;
+		entry[2] = 0; key[2] = 8;
+		run writer();
+		run looker(0);
+		run looker(1)
+	}
+}
+
+#endif
+#ifdef PREFIX
+
+bit a, c;	/* registered */
+
+/* C comes first and stays; unlock and lock lie between. */
+proctype writer()
+{
+	c = 1;
+	a = 1
+}
+
+proctype matcher()
+{
+	bit early, again, saw, held, looked;
+
+	early = c;
+	do
+	/* Found, compared and held: the swap has acquire semantics. */
+	:: d_step { !looked -> held = a; looked = 1 }
+#ifdef NO_ACQUIRE
+	:: d_step { !again -> saw = c; again = 1 }
+#else
+	:: d_step { !again && looked -> saw = c; again = 1 }
+#endif
+	:: looked && again -> break
+	od;
+#ifdef BELIEVE
+	saw = early;
+#endif
+	/* When A was, C was. */
+	assert(!held || saw)
+}
+
+init {
+	atomic { run writer(); run matcher() }
 }
 
 #endif
