@@ -138,11 +138,9 @@ static int put_in(struct kvbm_session *ses, u32 id, struct kvbm_hash key)
 	struct kvbm_step step = KVBM_STEP_INIT;
 	struct kvbm_registered out;
 
-	while (!kvbm_register_chunk(ses, &id, &key, 1, false, &out, &step)) {
+	while (!kvbm_register_chunk(ses, &id, &key, 1, false, &out, &step))
 		if (step.err)
 			return step.err;
-		kvbm_store_settle(st);
-	}
 	return 0;
 }
 
@@ -154,22 +152,12 @@ static u32 fill(struct kvbm_session *ses, struct kvbm_hash key)
 	return id;
 }
 
-static void stage(struct kvbm_session *ses, u32 id, struct kvbm_hash key)
-{
-	struct kvbm_step step = KVBM_STEP_INIT;
-
-	BUG_ON(kvbm_stage_chunk(ses, &id, &key, NULL, 1, &step) != 1);
-}
-
 static void release(struct kvbm_session *ses, u32 id)
 {
 	struct kvbm_step step = KVBM_STEP_INIT;
 
-	while (!kvbm_release_chunk(ses, &id, 1, 0, &step)) {
+	while (!kvbm_release_chunk(ses, &id, 1, 0, &step))
 		BUG_ON(step.err);
-		kvbm_store_settle(st);
-	}
-	kvbm_store_settle(st);
 }
 
 static u32 match(struct kvbm_session *ses, const struct kvbm_hash *keys, u32 n,
@@ -189,7 +177,6 @@ static u32 match(struct kvbm_session *ses, const struct kvbm_hash *keys, u32 n,
 		done += got;
 		if (step.stop)
 			break;
-		kvbm_store_settle(st);
 	}
 	return done;
 }
@@ -403,6 +390,13 @@ TEST(several_tables)
 /* --- others at work between two steps of a look-up ------------------------ */
 
 #ifdef HOST_DEBUG
+
+static void stage(struct kvbm_session *ses, u32 id, struct kvbm_hash key)
+{
+	struct kvbm_step step = KVBM_STEP_INIT;
+
+	BUG_ON(kvbm_stage_chunk(ses, &id, &key, NULL, 1, &step) != 1);
+}
 
 static u32 slot_x, slot_a;
 static u32 fired;

@@ -135,7 +135,8 @@ static void one_change(struct forest *f, u32 id)
 	case KVBM_STATE_RESET:
 		if (key_used(f, key))
 			return;
-		kvbm_slot_set_key(s, &f->key[key]);
+		/* No index here, and so no hash. */
+		kvbm_slot_set_key(s, &f->key[key], 0);
 		f->key_of[id] = key;
 		set_word(f, id, KVBM_STATE_PRIMARY, 1);
 		break;

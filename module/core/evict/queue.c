@@ -2,7 +2,7 @@
 /*
  * queue.c - slots in order of arrival, some of them marked; first marked, O(1)
  *
- * Arrivals take the next place of a line of 3 * total + 64.  Long before its
+ * Arrivals take the next place of a line of some 2.5 * total.  Long before its
  * end is reached, holes are closed by sliding: each arrival moves up to
  * SLIDE_STEPS entries down.  From a start at places - total / 2 - 16, sliding
  * at 8 steps an arrival has caught up with the tail after a seventh as many
@@ -26,7 +26,8 @@ static u32 slide_start(struct kvbm_store *st, struct kvbm_order *o)
 
 static u32 places_of(u32 total)
 {
-	return 3 * total + 64;
+	/* Just below a multiple of large pages where total is one. */
+	return 2 * total + total / 2 - total / 32 + 64;
 }
 
 /* Words that the marks of one rank take, in how many levels. */
