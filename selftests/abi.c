@@ -17,43 +17,61 @@ struct request {
 	uint32_t flags;			/* that are known */
 	long result;			/* of the plain call below */
 	size_t reserved[4];		/* offsets of reserved 32-bit words */
-	size_t reserved64[4];		/* ends of reserved 64-bit fields */
+	size_t reserved64[10];		/* ends of reserved 64-bit fields */
 	bool out;			/* writes to its structure */
+	bool about;			/* names a store on control */
 };
 
 #define OFF(type, field)	offsetof(struct type, field)
 #define BOTH			.control = true, .session = true
 #define CONTROL			.control = true
 #define SESSION			.session = true
+#define BOTH_ABOUT		BOTH, .about = true
 #define REQ(_op, _type)							\
 	.name = #_op, .op = KVBM_OP_##_op, .size = sizeof(struct _type)
 
 static const struct request requests[] = {
 	{ REQ(FEATURES, kvbm_features), BOTH, .out = true },
 	{ REQ(STORE_CREATE, kvbm_store_create), CONTROL, .out = true,
-	  .flags = KVBM_CREATE_REJECT | KVBM_CREATE_RESET,
-	  .reserved64 = { OFF(kvbm_store_create, reserved[0]),
+	  .flags = KVBM_CREATE_REJECT | KVBM_CREATE_RESET | KVBM_CREATE_OPAQUE,
+	  .reserved = { OFF(kvbm_store_create, payload_fd),
+			OFF(kvbm_store_create, linger_ms),
+			OFF(kvbm_store_create, note_bytes),
+			OFF(kvbm_store_create, event_records) },
+	  .reserved64 = { OFF(kvbm_store_create, block_bytes),
+			  OFF(kvbm_store_create, reserved[0]),
 			  OFF(kvbm_store_create, reserved[1]),
 			  OFF(kvbm_store_create, reserved[2]),
-			  OFF(kvbm_store_create, reserved[3]) } },
+			  OFF(kvbm_store_create, reserved[3]),
+			  OFF(kvbm_store_create, digest),
+			  OFF(kvbm_store_create, digest[24]),
+			  OFF(kvbm_store_create, label),
+			  OFF(kvbm_store_create, label[56]) } },
 	{ REQ(STORE_DESTROY, kvbm_store_destroy), CONTROL,
 	  .flags = KVBM_DESTROY_FORCE, .result = -ENOENT },
-	{ REQ(STORE_LIST, kvbm_store_list), CONTROL, .out = true,
-	  .reserved = { OFF(kvbm_store_list, reserved) } },
-	{ REQ(STORE_INFO, kvbm_store_info), SESSION, .out = true },
+	{ REQ(STORE_LIST, kvbm_store_list), CONTROL, .out = true },
+	{ REQ(STORE_ACCESS, kvbm_store_access), CONTROL,
+	  .flags = KVBM_ACCESS_UID | KVBM_ACCESS_GID | KVBM_ACCESS_MODE |
+		   KVBM_ACCESS_MONITOR,
+	  .reserved64 = { OFF(kvbm_store_access, reserved[0]),
+			  OFF(kvbm_store_access, reserved[1]) } },
+	{ REQ(STORE_INFO, kvbm_store_info), BOTH_ABOUT, .out = true },
 	{ REQ(SESSION_OPEN, kvbm_session_open), SESSION, .out = true,
 	  .reserved = { OFF(kvbm_session_open, reserved) } },
 	{ REQ(SESSION_CONFIG, kvbm_session_config), SESSION,
 	  .reserved = { OFF(kvbm_session_config, reserved) } },
-	{ REQ(SESSION_LIST, kvbm_session_list), SESSION, .out = true,
-	  .reserved = { OFF(kvbm_session_list, reserved) } },
-	{ REQ(SESSION_REVOKE, kvbm_session_revoke), SESSION,
-	  .result = -ENOENT },
-	{ REQ(COUNTS, kvbm_counts), SESSION, .out = true },
-	{ REQ(STATS, kvbm_stats), SESSION, .out = true },
-	{ REQ(BLOCK_INFO, kvbm_block_info), SESSION, .out = true },
-	{ REQ(RESET_INACTIVE, kvbm_reset_inactive), SESSION, .out = true,
+	{ REQ(SESSION_LIST, kvbm_session_list), BOTH_ABOUT, .out = true },
+	{ REQ(SESSION_REVOKE, kvbm_session_revoke), BOTH_ABOUT,
+	  .flags = KVBM_REVOKE_UID | KVBM_REVOKE_PID, .result = -ENOENT,
+	  .reserved = { OFF(kvbm_session_revoke, reserved32) },
+	  .reserved64 = { OFF(kvbm_session_revoke, reserved) } },
+	{ REQ(COUNTS, kvbm_counts), BOTH_ABOUT, .out = true },
+	{ REQ(STATS, kvbm_stats), BOTH_ABOUT, .out = true },
+	{ REQ(BLOCK_INFO, kvbm_block_info), SESSION, .out = true,
+	  .flags = KVBM_BLOCK_OWN },
+	{ REQ(RESET_INACTIVE, kvbm_reset_inactive), BOTH_ABOUT, .out = true,
 	  .reserved = { OFF(kvbm_reset_inactive, reserved) } },
+	{ REQ(HOLDS, kvbm_holds), SESSION, .out = true },
 	{ REQ(ALLOC, kvbm_alloc), SESSION, .out = true,
 	  .flags = KVBM_ALLOC_RESET_ONLY | KVBM_ALLOC_WAIT,
 	  .reserved = { OFF(kvbm_alloc, reserved) } },
@@ -103,8 +121,15 @@ union args {
 	struct {
 		uint32_t size, flags;
 	} head;
+	struct {
+		uint32_t size, flags;
+		uint64_t store_id;
+		char name[KVBM_NAME_LEN];
+	} about;
 	struct kvbm_store_create create;
 	struct kvbm_store_destroy destroy;
+	struct kvbm_store_access access;
+	struct kvbm_session_list sessions;
 	struct kvbm_session_open open;
 	struct kvbm_session_config config;
 	struct kvbm_session_revoke revoke;
@@ -118,8 +143,18 @@ union args {
 	uint32_t words[2048];
 };
 
+/* The store of the fixture: what requests on the control device are about. */
+static uint64_t store_id;
+
+/* Makes the call on the control device what it is on a session. */
+static void name_store(const struct request *r, bool control, union args *a)
+{
+	if (r->about && control)
+		a->about.store_id = store_id;
+}
+
 /* The plain call: valid, empty, without harm. */
-static void plain(const struct request *r, union args *a)
+static void plain_session(const struct request *r, union args *a)
 {
 	memset(a, 0, sizeof(*a));
 	a->size = r->size;
@@ -128,10 +163,14 @@ static void plain(const struct request *r, union args *a)
 		a->create.total_blocks = 1;
 		a->create.uid = -1;
 		a->create.gid = -1;
+		a->create.monitor_gid = -1;
 		a->create.fd = -1;
 		break;
 	case KVBM_OP_STORE_DESTROY:
 		strcpy(a->destroy.name, "not-there");
+		break;
+	case KVBM_OP_STORE_ACCESS:
+		a->access.store_id = store_id;
 		break;
 	case KVBM_OP_SESSION_OPEN:
 		a->open.fd = -1;
@@ -143,6 +182,15 @@ static void plain(const struct request *r, union args *a)
 		a->revoke.session_id = ~0ULL;
 		break;
 	}
+}
+
+static int control_fd = -1;
+
+/* As it is to be made on @fd. */
+static void plain_on(int fd, const struct request *r, union args *a)
+{
+	plain_session(r, a);
+	name_store(r, fd == control_fd, a);
 }
 
 /* Makes the call, and closes what it opened. */
@@ -170,6 +218,8 @@ FIXTURE_SETUP(abi)
 	ASSERT_GE(self->control, 0);
 	self->session = kt_store(4);
 	ASSERT_GE(self->session, 0);
+	control_fd = self->control;
+	store_id = kt_store_id(self->session);
 	self->a = calloc(1, sizeof(*self->a));
 }
 
@@ -193,7 +243,7 @@ TEST_F(abi, plain_calls)
 	int fd;
 
 	for_each_request(r, fd) {
-		plain(r, self->a);
+		plain_on(fd, r, self->a);
 		EXPECT_EQ(r->result, call(fd, r, self->a)) {
 			TH_LOG("%s", r->name);
 		}
@@ -212,7 +262,7 @@ TEST_F(abi, short_structures)
 
 	for_each_request(r, fd)
 		for (size = 0; size < r->size; size++) {
-			plain(r, self->a);
+			plain_on(fd, r, self->a);
 			self->a->size = size;
 			EXPECT_EQ(-EINVAL, call(fd, r, self->a)) {
 				TH_LOG("%s of %u bytes", r->name, size);
@@ -227,20 +277,20 @@ TEST_F(abi, long_structures)
 	int fd;
 
 	for_each_request(r, fd) {
-		plain(r, self->a);
+		plain_on(fd, r, self->a);
 		self->a->size = r->size + 64;
 		EXPECT_EQ(r->result, call(fd, r, self->a)) {
 			TH_LOG("%s, longer, zero", r->name);
 		}
 		for (at = r->size; at < r->size + 64; at++) {
-			plain(r, self->a);
+			plain_on(fd, r, self->a);
 			self->a->size = r->size + 64;
 			self->a->bytes[at] = 1;
 			EXPECT_EQ(-E2BIG, call(fd, r, self->a)) {
 				TH_LOG("%s, byte %zu set", r->name, at);
 			}
 		}
-		plain(r, self->a);
+		plain_on(fd, r, self->a);
 		self->a->size = ~0U;
 		EXPECT_EQ(-E2BIG, call(fd, r, self->a)) {
 			TH_LOG("%s, size ~0", r->name);
@@ -258,7 +308,7 @@ TEST_F(abi, unknown_flags)
 		for (bit = 0; bit < 32; bit++) {
 			if (r->flags & 1U << bit)
 				continue;
-			plain(r, self->a);
+			plain_on(fd, r, self->a);
 			self->a->head.flags = 1U << bit;
 			EXPECT_EQ(-EOPNOTSUPP, call(fd, r, self->a)) {
 				TH_LOG("%s, flag %d", r->name, bit);
@@ -278,22 +328,25 @@ TEST_F(abi, known_flags)
 		for (bit = 0; bit < 32; bit++) {
 			if (!(r->flags & 1U << bit))
 				continue;
-			plain(r, self->a);
+			plain_on(fd, r, self->a);
 			self->a->head.flags = 1U << bit;
 			want = r->result;
+			/* Who, or which one: not both. */
+			if (r->op == KVBM_OP_SESSION_REVOKE)
+				want = -EINVAL;
 			EXPECT_EQ(want, call(fd, r, self->a)) {
 				TH_LOG("%s, flag %d", r->name, bit);
 			}
 		}
 	/* Flags that contradict each other. */
-	plain(find(KVBM_OP_REGISTER), self->a);
+	plain_session(find(KVBM_OP_REGISTER), self->a);
 	self->a->head.flags = KVBM_REGISTER_ALLOW | KVBM_REGISTER_REJECT;
 	EXPECT_EQ(-EINVAL, kt_ioctl(self->session, KVBM_IOC_REGISTER, self->a));
-	plain(find(KVBM_OP_ALLOC), self->a);
+	plain_session(find(KVBM_OP_ALLOC), self->a);
 	self->a->head.flags = KVBM_ALLOC_RESET_ONLY | KVBM_ALLOC_WAIT;
 	EXPECT_EQ(-EINVAL, kt_ioctl(self->session, KVBM_IOC_ALLOC, self->a));
 	/* A deadline of one who does not wait. */
-	plain(find(KVBM_OP_ALLOC), self->a);
+	plain_session(find(KVBM_OP_ALLOC), self->a);
 	self->a->alloc.deadline_ns = 1;
 	EXPECT_EQ(-EINVAL, kt_ioctl(self->session, KVBM_IOC_ALLOC, self->a));
 }
@@ -307,7 +360,7 @@ TEST_F(abi, reserved_fields)
 	for_each_request(r, fd) {
 		for (i = 0; i < ARRAY_SIZE(r->reserved) && r->reserved[i]; i++)
 			for (bit = 0; bit < 32; bit++, nr++) {
-				plain(r, self->a);
+				plain_on(fd, r, self->a);
 				self->a->words[r->reserved[i] / 4] = 1U << bit;
 				EXPECT_EQ(-EOPNOTSUPP, call(fd, r, self->a)) {
 					TH_LOG("%s, reserved %u bit %u",
@@ -317,7 +370,7 @@ TEST_F(abi, reserved_fields)
 		for (i = 0; i < ARRAY_SIZE(r->reserved64) && r->reserved64[i];
 		     i++)
 			for (bit = 0; bit < 64; bit++, nr++) {
-				plain(r, self->a);
+				plain_on(fd, r, self->a);
 				self->a->bytes[r->reserved64[i] + bit / 8] =
 					1U << bit % 8;
 				EXPECT_EQ(-EOPNOTSUPP, call(fd, r, self->a)) {
@@ -329,16 +382,10 @@ TEST_F(abi, reserved_fields)
 	EXPECT_GT(nr, 500);
 	/* Those that only go out need not be zero, but come back zero. */
 	memset(self->a, 0xa5, sizeof(*self->a));
+	memset(&self->a->about, 0, sizeof(self->a->about));
 	self->a->head.size = sizeof(struct kvbm_counts);
-	self->a->head.flags = 0;
 	EXPECT_EQ(0, kt_ioctl(self->session, KVBM_IOC_COUNTS, self->a));
 	EXPECT_EQ(0, self->a->counts.reserved);
-	memset(self->a, 0xa5, sizeof(*self->a));
-	self->a->head.size = sizeof(struct kvbm_block_info);
-	self->a->head.flags = 0;
-	self->a->info.block = 0;
-	EXPECT_EQ(0, kt_ioctl(self->session, KVBM_IOC_BLOCK_INFO, self->a));
-	EXPECT_EQ(0, self->a->info.reserved);
 }
 
 /* All outputs are written: no byte of a poisoned structure stays. */
@@ -354,13 +401,13 @@ TEST_F(abi, no_poison_left)
 		unsigned char first[1024];
 
 		memset(self->a, 0xa5, sizeof(*self->a));
+		memset(&self->a->about, 0, sizeof(self->a->about));
 		self->a->head.size = r->size;
-		self->a->head.flags = 0;
 		ASSERT_EQ(0, call(self->session, r, self->a));
 		memcpy(first, self->a, r->size);
 		memset(self->a, 0x5a, sizeof(*self->a));
+		memset(&self->a->about, 0, sizeof(self->a->about));
 		self->a->head.size = r->size;
-		self->a->head.flags = 0;
 		ASSERT_EQ(0, call(self->session, r, self->a));
 		for (at = 0; at < r->size; at++)
 			EXPECT_FALSE(first[at] == 0xa5 &&
@@ -380,7 +427,7 @@ TEST_F(abi, unknown_requests)
 	for (nr = 0; nr < 256; nr++) {
 		const struct request *r = find(nr);
 
-		plain(&requests[0], self->a);
+		plain_session(&requests[0], self->a);
 		if (!r || !r->control)
 			EXPECT_EQ(-ENOTTY, kt_ioctl(self->control, KVBM_IO(nr),
 						    self->a)) {
@@ -404,7 +451,7 @@ TEST_F(abi, unknown_requests)
 		    type == 'X' || type == 0 || type == 0x12 || type == 'v')
 			continue;
 		for (nr = 0; nr < 0x30; nr++) {
-			plain(&requests[0], self->a);
+			plain_session(&requests[0], self->a);
 			EXPECT_EQ(-ENOTTY, kt_ioctl(self->session,
 						    _IO(type, nr), self->a)) {
 				TH_LOG("type %#x nr %#x", type, nr);
@@ -459,14 +506,14 @@ TEST_F(abi, bad_structure)
 			TH_LOG("%s, not canonical", r->name);
 		}
 		for (n = 4; n < r->size; n += 4) {
-			plain(r, self->a);
+			plain_on(fd, r, self->a);
 			memcpy(map + page - n, self->a, n);
 			EXPECT_EQ(-EFAULT, call(fd, r, map + page - n)) {
 				TH_LOG("%s, %zu bytes there", r->name, n);
 			}
 		}
 		/* To the last byte it works, and unaligned too. */
-		plain(r, self->a);
+		plain_on(fd, r, self->a);
 		memcpy(map + page - r->size, self->a, r->size);
 		EXPECT_EQ(r->result, call(fd, r, map + page - r->size));
 		memcpy(map + page - r->size - 1, self->a, r->size);
@@ -496,7 +543,7 @@ TEST_F(abi, read_only_structure)
 		if (!r->out)
 			continue;
 		ASSERT_EQ(0, mprotect(map, 2 * page, PROT_READ | PROT_WRITE));
-		plain(r, map);
+		plain_on(fd, r, map);
 		ASSERT_EQ(0, mprotect(map, 2 * page, PROT_READ));
 		EXPECT_EQ(-EFAULT, kt_ioctl(fd, KVBM_IO(r->op), map)) {
 			TH_LOG("%s", r->name);
@@ -513,7 +560,7 @@ TEST_F(abi, read_only_structure)
 
 	/* A named store that cannot be told of does not stay. */
 	ASSERT_EQ(0, mprotect(map, 2 * page, PROT_READ | PROT_WRITE));
-	plain(find(KVBM_OP_STORE_CREATE), map);
+	plain_session(find(KVBM_OP_STORE_CREATE), map);
 	strcpy(map->create.name, "untold");
 	ASSERT_EQ(0, mprotect(map, 2 * page, PROT_READ));
 	EXPECT_EQ(-EFAULT, kt_ioctl(self->control, KVBM_IOC_STORE_CREATE, map));
@@ -537,18 +584,18 @@ TEST_F(abi, counts_too_large)
 	for (i = 0; i < ARRAY_SIZE(ops); i++) {
 		const struct request *r = find(ops[i]);
 
-		plain(r, self->a);
+		plain_session(r, self->a);
 		self->a->words[2] = KVBM_MAX_BATCH + 1;
 		EXPECT_EQ(-EINVAL, call(self->session, r, self->a)) {
 			TH_LOG("%s", r->name);
 		}
-		plain(r, self->a);
+		plain_session(r, self->a);
 		self->a->words[2] = ~0U;
 		EXPECT_EQ(-EINVAL, call(self->session, r, self->a)) {
 			TH_LOG("%s", r->name);
 		}
 		/* The limit itself is no more than a bad pointer here. */
-		plain(r, self->a);
+		plain_session(r, self->a);
 		self->a->words[2] = KVBM_MAX_BATCH;
 		EXPECT_EQ(-EFAULT, call(self->session, r, self->a)) {
 			TH_LOG("%s", r->name);
@@ -557,7 +604,7 @@ TEST_F(abi, counts_too_large)
 			TH_LOG("%s says it did %u", r->name, self->a->words[3]);
 		}
 	}
-	plain(find(KVBM_OP_ALLOC), self->a);
+	plain_session(find(KVBM_OP_ALLOC), self->a);
 	self->a->alloc.count = 5;
 	EXPECT_EQ(-EINVAL, kt_ioctl(self->session, KVBM_IOC_ALLOC, self->a));
 	self->a->alloc.count = ~0U;
@@ -581,6 +628,10 @@ TEST_F(abi, features)
 		EXPECT_EQ(KVBM_MAX_BATCH, f.max_batch);
 		EXPECT_EQ(KVBM_MAX_HOLDS, f.max_holds);
 		EXPECT_EQ(KVBM_CHUNK, f.chunk);
+		EXPECT_EQ(1U << 20, f.max_block_size);
+		EXPECT_EQ(0, f.reserved32);
+		EXPECT_EQ(0, f.reserved[0]);
+		EXPECT_EQ(0, f.reserved[1]);
 	}
 }
 
@@ -614,6 +665,107 @@ TEST_F(abi, listings)
 	EXPECT_GE(total, 1);
 	EXPECT_EQ(-EFAULT, kvbm_store_list(self->control, 1, NULL, &total));
 	EXPECT_EQ(-EFAULT, kvbm_session_list(self->session, 1, NULL, &total));
+}
+
+/* Entries of any size: what fits is told, what the kernel does not know is zero. */
+TEST_F(abi, entry_sizes)
+{
+	static unsigned char room[2 * 4096 + 8];
+	struct kvbm_store_entry *e = (void *)room;
+	struct kvbm_store_list l;
+	unsigned int size, at;
+
+	for (size = 0; size <= 4096 + 8; size += 4) {
+		l = (struct kvbm_store_list) {
+			.size = sizeof(l), .count = 1, .entry_size = size,
+			.entries = (uintptr_t)room,
+		};
+		memset(room, 0xa5, sizeof(room));
+		if (!size || size % 8 || size > 4096) {
+			EXPECT_EQ(-EINVAL, kt_ioctl(self->control,
+						    KVBM_IOC_STORE_LIST, &l)) {
+				TH_LOG("size %u", size);
+			}
+			continue;
+		}
+		ASSERT_EQ(0, kt_ioctl(self->control, KVBM_IOC_STORE_LIST, &l));
+		EXPECT_EQ(1, l.done);
+		EXPECT_EQ(store_id, e->store_id);
+		if (size >= sizeof(*e))
+			EXPECT_EQ(4, e->total_blocks);
+		for (at = sizeof(*e); at < size; at++)
+			ASSERT_EQ(0, room[at]);
+		ASSERT_EQ(0xa5, room[size]);
+	}
+}
+
+/* In parts: all of them, none twice, while others come and go. */
+TEST_F(abi, cursors)
+{
+	struct kvbm_session_entry e[5];
+	uint64_t cursor = 0, last = 0, first = kt_session_id(self->session);
+	int fds[60], i, n, seen = 0;
+	uint32_t total;
+
+	for (i = 0; i < 60; i++)
+		fds[i] = kvbm_session_open(self->session);
+	ASSERT_GE(fds[59], 0);
+	do {
+		n = kvbm_session_list_of(self->session, NULL, &cursor, 5, e,
+					 &total);
+		ASSERT_GE(n, 0);
+		for (i = 0; i < n; i++) {
+			EXPECT_GT(e[i].session_id, last);
+			last = e[i].session_id;
+			seen += last <= first + 60;
+		}
+		/* One that was listed goes, one comes. */
+		if (seen < 60) {
+			close(fds[seen - 2]);
+			fds[seen - 2] = kvbm_session_open(self->session);
+		}
+	} while (n == 5);
+	EXPECT_EQ(61, seen);
+	EXPECT_EQ(61, total);
+	EXPECT_EQ(0, kvbm_session_list_of(self->session, NULL, &cursor, 5, e,
+					  NULL));
+	for (i = 0; i < 60; i++)
+		close(fds[i]);
+	cursor = ~0ULL;
+	EXPECT_EQ(0, kvbm_session_list_of(self->session, NULL, &cursor, 5, e,
+					  NULL));
+	EXPECT_EQ(-EFAULT, kvbm_session_list_of(self->session, NULL,
+						&(uint64_t){ 0 }, 5, NULL,
+						NULL));
+}
+
+/* Which store: exactly one way to say it. */
+TEST_F(abi, selectors)
+{
+	struct kvbm_counts c = { .size = sizeof(c) };
+
+	EXPECT_EQ(-EINVAL, kt_ioctl(self->control, KVBM_IOC_COUNTS, &c));
+	c.store_id = store_id;
+	EXPECT_EQ(0, kt_ioctl(self->control, KVBM_IOC_COUNTS, &c));
+	EXPECT_EQ(4, c.total);
+	strcpy(c.name, "pool");
+	EXPECT_EQ(-EINVAL, kt_ioctl(self->control, KVBM_IOC_COUNTS, &c));
+	c.store_id = 0;
+	EXPECT_EQ(-ENOENT, kt_ioctl(self->control, KVBM_IOC_COUNTS, &c));
+	c.name[KVBM_NAME_LEN - 1] = 'x';
+	EXPECT_EQ(-EINVAL, kt_ioctl(self->control, KVBM_IOC_COUNTS, &c));
+	memset(c.name, 0, sizeof(c.name));
+	c.store_id = store_id + 1;
+	EXPECT_EQ(-ENOENT, kt_ioctl(self->control, KVBM_IOC_COUNTS, &c));
+	/* A session has its store. */
+	c.store_id = store_id;
+	EXPECT_EQ(-EINVAL, kt_ioctl(self->session, KVBM_IOC_COUNTS, &c));
+	c.store_id = 0;
+	c.name[5] = 'x';
+	EXPECT_EQ(-EINVAL, kt_ioctl(self->session, KVBM_IOC_COUNTS, &c));
+	c.name[5] = 0;
+	EXPECT_EQ(0, kt_ioctl(self->session, KVBM_IOC_COUNTS, &c));
+	EXPECT_EQ(store_id, c.store_id);
 }
 
 TEST_HARNESS_MAIN

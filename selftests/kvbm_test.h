@@ -65,7 +65,7 @@ static inline int kt_store_make(struct kvbm_store_create *c)
 #define kt_store(n, ...)						\
 	kt_store_make(&(struct kvbm_store_create) {			\
 		.size = sizeof(struct kvbm_store_create),		\
-		.total_blocks = (n), .uid = -1, .gid = -1,		\
+		.total_blocks = (n), .uid = -1, .gid = -1, .monitor_gid = -1,		\
 		.fd = KT_POISON, ##__VA_ARGS__ })
 
 static inline int kt_destroy(const char *name, uint32_t flags)
@@ -220,6 +220,15 @@ static inline uint64_t kt_session_id(int fd)
 	kt_poison(info);
 	kvbm_store_info(fd, &info);
 	return info.session_id;
+}
+
+static inline uint64_t kt_store_id(int fd)
+{
+	struct kvbm_store_info info;
+
+	kt_poison(info);
+	kvbm_store_info(fd, &info);
+	return info.store_id;
 }
 
 /* This session itself. */

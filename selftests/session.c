@@ -602,8 +602,11 @@ TEST_F(session, revoke)
 	EXPECT_EQ(5 + 3, back);
 	/* When it returns, all is back. */
 	expect_idle(3);
-	EXPECT_EQ(2, kt_stats(self->fd).sessions);
-	EXPECT_EQ(-EALREADY, kvbm_session_revoke(self->fd, id, &back));
+	EXPECT_EQ(1, kt_stats(self->fd).sessions);
+	EXPECT_EQ(1, kt_stats(self->fd).revoked_sessions);
+	/* Once more is no error; there is nothing left. */
+	EXPECT_EQ(0, kvbm_session_revoke(self->fd, id, &back));
+	EXPECT_EQ(0, back);
 	EXPECT_EQ(2, kvbm_session_list(self->fd, 3, e, NULL));
 	EXPECT_EQ(KVBM_SESSION_REVOKED, e[0].flags | e[1].flags);
 	EXPECT_EQ(0, e[0].held | e[1].held);
@@ -642,6 +645,298 @@ TEST_F(session, revoke)
 	EXPECT_EQ(1, kt_stats(self->fd).sessions);
 	EXPECT_EQ(-ENOENT, kvbm_session_revoke(self->fd, id, &back));
 	expect_idle(3);
+}
+
+/* Two at once: when either returns, all is back, and nothing counts twice. */
+struct revoker {
+	int fd;
+	uint64_t id, back;
+	int ret;
+	uint64_t left;
+};
+
+static void *revoke_it(void *arg)
+{
+	struct revoker *r = arg;
+
+	r->ret = kvbm_session_revoke(r->fd, r->id, &r->back);
+	r->left = kt_stats(r->fd).inflight_immutable;
+	return NULL;
+}
+
+TEST_F(session, revokers)
+{
+	enum { MANY = 8192 };
+	struct kvbm_hash *h = calloc(MANY, sizeof(*h));
+	uint32_t *ids = calloc(MANY, sizeof(*ids));
+	struct revoker r[2];
+	pthread_t t[2];
+	int fd, big, i, round;
+
+	kt_singles(h, MANY, 1);
+	big = kt_store(MANY, .policy = "lru");
+	ASSERT_GE(big, 0);
+	for (round = 0; round < 5; round++) {
+		fd = kvbm_session_open(big);
+		if (round) {
+			ASSERT_EQ(MANY, kvbm_match(fd, MANY, h, ids, NULL));
+		} else {
+			ASSERT_EQ(MANY, kt_fill(fd, MANY, h, ids));
+		}
+		for (i = 0; i < 2; i++) {
+			r[i] = (struct revoker) {
+				.fd = big, .id = kt_session_id(fd), .ret = 1,
+			};
+			ASSERT_EQ(0, pthread_create(&t[i], NULL, revoke_it,
+						    &r[i]));
+		}
+		for (i = 0; i < 2; i++) {
+			pthread_join(t[i], NULL);
+			EXPECT_EQ(0, r[i].ret);
+			EXPECT_EQ(0, r[i].left);
+		}
+		EXPECT_EQ(MANY, r[0].back + r[1].back);
+		close(fd);
+	}
+	close(big);
+	free(ids);
+	free(h);
+}
+
+/* A descriptor that cannot be written looks and changes nothing. */
+TEST_F(session, read_only)
+{
+	struct kvbm_registered r = { 0 };
+	struct kvbm_session_entry e[4];
+	struct kvbm_block_info info;
+	struct kvbm_store_info store;
+	struct kvbm_hold_entry hold;
+	struct kvbm_features f;
+	struct kvbm_weak w = {};
+	struct kvbm_hash h = kt_single(1);
+	uint64_t cursor = 0, id;
+	uint32_t got = 0;
+	uint8_t out;
+	int fd, rw, two;
+
+	ASSERT_EQ(-1, kt_store(4, .name = "look", .freq_capacity = 64));
+	rw = kvbm_open("look");
+	ASSERT_EQ(1, kt_fill(rw, 1, &h, &got));
+	ASSERT_EQ(0, kvbm_session_config(rw, 1));
+	id = kt_session_id(rw);
+	fd = open("/dev/kvbm/look", O_RDONLY | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	EXPECT_EQ(0, kvbm_features(fd, &f));
+	EXPECT_EQ(0, kvbm_store_info(fd, &store));
+	EXPECT_EQ(4, kt_counts(fd).total);
+	EXPECT_EQ(1, kt_stats(fd).inflight_immutable);
+	EXPECT_EQ(1, kvbm_presence(fd, 1, &h, &out, NULL));
+	EXPECT_EQ(KVBM_ACTIVE, out);
+	EXPECT_EQ(1, kvbm_frequency(fd, 1, &h, &out, NULL));
+	EXPECT_EQ(0, kvbm_holds(fd, &cursor, 1, &hold, NULL));
+	EXPECT_EQ(2, kvbm_session_list(fd, 4, e, NULL));
+	EXPECT_EQ(0, e[0].flags);
+	EXPECT_EQ(KVBM_SESSION_READONLY, e[1].flags);
+	/* Hashes are not told to who holds nothing. */
+	EXPECT_EQ(-EPERM, kvbm_block_info(fd, got, &info));
+	two = kvbm_session_open(fd);
+	ASSERT_GE(two, 0);
+	for (; fd >= 0; fd = fd == two ? -1 : two) {
+		EXPECT_EQ(-EBADF, kvbm_alloc(fd, 1, &got, NULL, NULL));
+		EXPECT_EQ(-EBADF, kvbm_alloc(fd, 0, NULL, NULL, NULL));
+		EXPECT_EQ(-EBADF, kvbm_alloc_reset(fd, 1, &got));
+		EXPECT_EQ(-EBADF, kvbm_match(fd, 1, &h, &got, NULL));
+		EXPECT_EQ(-EBADF, kvbm_scan(fd, 1, &h, &got, 0, NULL, NULL));
+		EXPECT_EQ(-EBADF, kvbm_release(fd, 1, &got, 0, NULL));
+		EXPECT_EQ(-EBADF, kvbm_retain(fd, 1, &got, NULL));
+		EXPECT_EQ(-EBADF, kvbm_stage(fd, 1, &got, &h, NULL, NULL));
+		EXPECT_EQ(-EBADF, kvbm_unstage(fd, 1, &got, NULL));
+		EXPECT_EQ(-EBADF, kvbm_register(fd, 1, &got, &r, 0, NULL));
+		EXPECT_EQ(-EBADF, kvbm_set_reset(fd, 1, &got, true, NULL));
+		EXPECT_EQ(-EBADF, kvbm_upgrade(fd, 1, &w, &got, NULL, NULL));
+		EXPECT_EQ(-EBADF, kvbm_touch(fd, 1, &h, NULL));
+		EXPECT_EQ(-EBADF, kvbm_reset_inactive(fd, NULL, NULL));
+		EXPECT_EQ(-EBADF, kvbm_session_config(fd, 2));
+		EXPECT_EQ(-EBADF, kvbm_session_revoke(fd, id, NULL));
+		/* Unknown to all comes first. */
+		EXPECT_EQ(-ENOTTY, kt_ioctl(fd, KVBM_IO(0x3f), NULL));
+		close(fd);
+	}
+	/* And the control device. */
+	fd = open(KVBM_CONTROL_PATH, O_RDONLY | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	EXPECT_GE(kvbm_store_list(fd, 0, NULL, NULL), 0);
+	EXPECT_EQ(0, kvbm_store_info_of(fd, &(struct kvbm_store_ref){
+						.name = "look" }, &store));
+	EXPECT_EQ(-EBADF, kvbm_store_destroy(fd, "look",
+					     KVBM_DESTROY_FORCE));
+	EXPECT_EQ(-EBADF, kt_ioctl(fd, KVBM_IOC_STORE_CREATE,
+				   &(struct kvbm_store_create) {
+					.size = sizeof(struct
+						       kvbm_store_create),
+					.total_blocks = 1, .uid = -1,
+					.gid = -1, .monitor_gid = -1 }));
+	close(fd);
+	/* To write only: all that a writer may. */
+	fd = open("/dev/kvbm/look", O_WRONLY | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	EXPECT_EQ(1, kvbm_match(fd, 1, &h, &got, NULL));
+	close(fd);
+	close(rw);
+	EXPECT_EQ(0, kt_destroy("look", 0));
+}
+
+/* What a session holds, block by block. */
+TEST_F(session, holds)
+{
+	struct kvbm_hold_entry e[TOTAL + 1];
+	int fd = kvbm_session_open(self->fd), i, n, seen = 0;
+	uint64_t cursor = 0;
+	uint32_t total, own[3];
+
+	EXPECT_EQ(0, kvbm_holds(fd, &cursor, 4, e, &total));
+	EXPECT_EQ(0, total);
+	ASSERT_EQ(3, kt_fill(fd, 3, self->h, self->ids));
+	ASSERT_EQ(2, kvbm_retain(fd, 2, self->ids, NULL));
+	ASSERT_EQ(3, kvbm_alloc(fd, 3, own, NULL, NULL));
+	ASSERT_EQ(1, kvbm_stage(fd, 1, own, &self->h[9], NULL, NULL));
+	cursor = 0;
+	ASSERT_EQ(6, kvbm_holds(fd, &cursor, TOTAL + 1, e, &total));
+	EXPECT_EQ(6, total);
+	for (i = 0; i < 6; i++) {
+		struct kvbm_block_info b = kt_info(fd, e[i].block);
+
+		if (i)
+			EXPECT_GT(e[i].block, e[i - 1].block);
+		EXPECT_EQ(b.state, e[i].state);
+		EXPECT_EQ(b.own_holds, e[i].holds);
+		EXPECT_EQ(b.generation, e[i].generation);
+		EXPECT_TRUE(kt_same(b.hash, e[i].hash));
+	}
+	/* In parts of every size. */
+	for (n = 1; n < 8; n++) {
+		cursor = 0;
+		seen = 0;
+		do {
+			i = kvbm_holds(fd, &cursor, n, e, NULL);
+			ASSERT_GE(i, 0);
+			seen += i;
+		} while (i == n);
+		EXPECT_EQ(6, seen);
+	}
+	/* Others' holds are theirs. */
+	cursor = 0;
+	EXPECT_EQ(0, kvbm_holds(self->fd, &cursor, 4, e, &total));
+	EXPECT_EQ(0, total);
+	/* What generations are good for: a weak reference out of each. */
+	cursor = 0;
+	ASSERT_EQ(6, kvbm_holds(fd, &cursor, TOTAL + 1, e, NULL));
+	for (i = 0; i < 6; i++) {
+		struct kvbm_weak w = { e[i].block, e[i].generation, e[i].hash };
+		uint32_t got;
+
+		if (e[i].state != KVBM_STATE_PRIMARY)
+			continue;
+		EXPECT_EQ(1, kvbm_upgrade(fd, 1, &w, &got, NULL, NULL));
+		EXPECT_EQ(e[i].block, got);
+	}
+	ASSERT_EQ(0, kvbm_session_revoke(self->fd, kt_session_id(fd), NULL));
+	cursor = 0;
+	EXPECT_EQ(-ESHUTDOWN, kvbm_holds(fd, &cursor, 4, e, NULL));
+	close(fd);
+	expect_idle(3);
+}
+
+static uint64_t fdinfo(int fd, const char *what)
+{
+	char path[64], line[128];
+	uint64_t value = ~0ULL;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, what, strlen(what)))
+			value = strtoull(line + strlen(what), NULL,
+					 strstr(what, "store") ? 16 : 10);
+	if (f)
+		fclose(f);
+	return value;
+}
+
+TEST_F(session, fdinfo)
+{
+	int fd = kvbm_session_open(self->fd);
+	uint32_t own[3];
+
+	ASSERT_EQ(3, kt_fill(fd, 3, self->h, self->ids));
+	ASSERT_EQ(2, kvbm_retain(fd, 2, self->ids, NULL));
+	ASSERT_EQ(3, kvbm_alloc(fd, 3, own, NULL, NULL));
+	ASSERT_EQ(1, kvbm_stage(fd, 1, own, &self->h[9], NULL, NULL));
+	EXPECT_EQ(kt_store_id(fd), fdinfo(fd, "kvbm-store:"));
+	EXPECT_EQ(kt_session_id(fd), fdinfo(fd, "kvbm-session:"));
+	EXPECT_EQ(6, fdinfo(fd, "kvbm-held:"));
+	EXPECT_EQ(5, fdinfo(fd, "kvbm-holds:"));
+	EXPECT_EQ(2, fdinfo(fd, "kvbm-mutable:"));
+	EXPECT_EQ(1, fdinfo(fd, "kvbm-staged:"));
+	EXPECT_EQ(0, fdinfo(fd, "kvbm-taking:"));
+	EXPECT_EQ(kt_self(fd).memory, fdinfo(fd, "kvbm-memory:"));
+	close(fd);
+	expect_idle(3);
+}
+
+static void *wait_for_all(void *arg)
+{
+	struct call *c = arg;
+
+	c->ret = kvbm_alloc_wait(c->fd, TOTAL - 3, c->ids, NULL, NULL,
+				 KVBM_NO_DEADLINE);
+	return NULL;
+}
+
+/* Who waits, for how much and since when; who does nothing. */
+TEST_F(session, list_waiting)
+{
+	struct call c = { .fd = kvbm_session_open(self->fd), .ret = 1 };
+	struct kvbm_session_entry e;
+	struct timespec t;
+	uint64_t before, after;
+	pthread_t thread;
+
+	e = kt_session(self->fd, kt_session_id(c.fd));
+	EXPECT_EQ(0, e.waiting);
+	EXPECT_EQ(0, e.waiting_since_ns);
+	ASSERT_EQ(TOTAL, kvbm_alloc(self->fd, TOTAL, self->ids, NULL, NULL));
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	before = t.tv_sec * 1000000000ULL + t.tv_nsec;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, wait_for_all, &c));
+	ASSERT_TRUE(kt_until(kt_counts(self->fd).waiters == 1));
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	after = t.tv_sec * 1000000000ULL + t.tv_nsec;
+	kt_sleep_ms(100);
+	e = kt_session(self->fd, kt_session_id(self->fd));
+	EXPECT_EQ(0, e.waiting);
+	EXPECT_GT(e.last_call_ns, after);
+	ASSERT_EQ(0, kvbm_session_list_of(self->fd, NULL, &(uint64_t){ 0 }, 0,
+					  NULL, NULL));
+	{
+		struct kvbm_session_entry all[4];
+
+		ASSERT_EQ(2, kvbm_session_list(self->fd, 4, all, NULL));
+		e = all[1];
+	}
+	EXPECT_EQ(TOTAL - 3, e.waiting);
+	EXPECT_EQ(TOTAL - 3, e.taking);
+	EXPECT_GE(e.waiting_since_ns, before);
+	EXPECT_LE(e.waiting_since_ns, after);
+	/* It called, and has not since: within a few ticks. */
+	EXPECT_LE(e.last_call_ns, after + 20000000);
+	EXPECT_GE(e.last_call_ns + 20000000, before);
+	ASSERT_EQ(TOTAL, kvbm_release(self->fd, TOTAL, self->ids, 0, NULL));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(TOTAL - 3, c.ret);
+	close(c.fd);
+	expect_idle(0);
 }
 
 TEST_F(session, revoke_oneself)

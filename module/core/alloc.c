@@ -18,6 +18,7 @@
  * anybody waits, nobody else reserves.  Whoever makes room grants.
  */
 #include <linux/sched.h>
+#include <linux/timekeeping.h>
 #include "index.h"
 #include "locked.h"
 #include "trace.h"
@@ -163,6 +164,8 @@ int kvbm_alloc_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
 	t->left = n;
 	if (reset_only || !n)
 		return 0;
+	if (w)
+		w->since_ns = ktime_get_boottime_ns();
 
 	spin_lock(&st->lock);
 	if (!st->nr_waiters && kvbm_room(st) >= n) {

@@ -7,7 +7,9 @@
  *
  * Locks, outermost first:
  *
- *	store->sessions_lock (mutex)	list of sessions, sums over them
+ *	store->stats_lock (mutex)	one sum over the sessions at a time
+ *	store->sessions_lock (mutex)	list of sessions; at most KVBM_CHUNK of
+ *					them are looked at in one hold
  *	session->lock (spinlock)	the session's hold table and counters
  *	store->lock (spinlock)		slot states, keys, lists, reservations
  *	overflow bucket, sketch->lock	leaves
@@ -23,6 +25,7 @@
 #include <linux/mutex.h>
 #include <linux/nospec.h>
 #include <linux/prefetch.h>
+#include <linux/rbtree.h>
 #include <linux/siphash.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -44,6 +47,7 @@ enum kvbm_warm { KVBM_WARM_INSERT, KVBM_WARM_REMOVE, KVBM_WARM_POP };
  * @name: as users choose it
  * @needs_frequency: creation without tracking is refused
  * @has_thresholds: takes thresholds
+ * @needs_lineage: opaque hashes, which have none, are refused
  * @need: bytes that @init allocates at most
  * @init: build the index; 0 or -errno
  * @exit: free it
@@ -74,6 +78,7 @@ struct kvbm_evict_ops {
 	const char *name;
 	bool needs_frequency;
 	bool has_thresholds;
+	bool needs_lineage;
 	u64 (*need)(const struct kvbm_config *cfg);
 	int (*init)(struct kvbm_store *st);
 	void (*exit)(struct kvbm_store *st);
@@ -97,6 +102,7 @@ const struct kvbm_evict_ops *kvbm_evict_nth(unsigned int n);
  * @policy: eviction index
  * @reject: default duplicate policy is reject
  * @reset: slots reset on last release by default
+ * @opaque: hashes have no lineage: mode 0, and any other bits
  * @freq_capacity: sketch capacity, 0 without tracking
  * @thresholds: of multi_lru
  * @max_sessions: limit on sessions
@@ -108,6 +114,7 @@ struct kvbm_config {
 	const struct kvbm_evict_ops *policy;
 	bool reject;
 	bool reset;
+	bool opaque;
 	u32 freq_capacity;
 	u32 thresholds[3];
 	u32 max_sessions;
@@ -128,6 +135,16 @@ struct kvbm_counters {
 	u64 match_blocks_returned;
 	u64 scan_hashes_requested;
 	u64 scan_blocks_returned;
+};
+
+/**
+ * struct kvbm_summing - a sum over sessions under way
+ * @sum: as far as it has got
+ * @upto: sessions up to this number are in it
+ */
+struct kvbm_summing {
+	struct kvbm_counters sum;
+	u64 upto;
 };
 
 /* What the ends of sessions gave back, under store->sessions_lock. */
@@ -151,6 +168,7 @@ struct kvbm_chain {
  * @link: in store->waiters; empty when granted or removed
  * @ses_link: in the session's, until it is woken because that died
  * @n: blocks wanted
+ * @since_ns: CLOCK_BOOTTIME when it began to wait
  * @granted: they are reserved for it
  * @wake: called once, under the store's lock, when @granted was set or the
  *	session died
@@ -159,6 +177,7 @@ struct kvbm_waiter {
 	struct list_head link;
 	struct list_head ses_link;
 	u32 n;
+	u64 since_ns;
 	bool granted;
 	void (*wake)(struct kvbm_waiter *w);
 };
@@ -243,13 +262,23 @@ struct kvbm_store {
 	void (*room)(struct kvbm_store *st);	/* poll_mark was reached */
 
 	struct mutex sessions_lock ____cacheline_aligned_in_smp;
-	struct list_head sessions;
-	u32 nr_sessions;
+	struct list_head sessions;	/* by number, ascending */
+	struct rb_root by_number;
+	u32 nr_listed;
+	u32 nr_sessions;		/* of these, those not revoked */
+	u8 reserves;			/* KVBM_RESERVE_* that are taken */
 	u64 next_session;
 	bool closing;			/* destroyed: no new sessions */
 	struct kvbm_counters ended;	/* of sessions that ended */
+	struct kvbm_summing *summing;	/* under way */
 	struct kvbm_reclaimed reclaimed;
+
+	struct mutex stats_lock;	/* outside of sessions_lock */
 };
+
+/* One session each, when those that all share are taken. */
+#define KVBM_RESERVE_OWNER	BIT(0)
+#define KVBM_RESERVE_ADMIN	BIT(1)
 
 /* The hold table: pages of counts, by block id; see hold_table.c. */
 #define KVBM_PAGE_COUNTS	512
@@ -260,7 +289,7 @@ struct kvbm_store {
 /**
  * struct kvbm_session - an open file description of a store
  * @store: the store
- * @lock: guards all but @store, @link and @number
+ * @lock: guards all but @store, and what sessions_lock does
  * @dead: 0, or the errno of a revoked session
  * @max_held: limit on @held
  * @held: blocks with a non-zero count
@@ -273,13 +302,16 @@ struct kvbm_store {
  * @waiters: its waiting allocations, under the store's lock
  * @pages: pages in the table
  * @link: in store->sessions, under its sessions_lock
+ * @node: in store->by_number, likewise
+ * @reserve: KVBM_RESERVE_* that it may use; then the one that it does use
+ * @counted: in store->nr_sessions, under its sessions_lock
  * @number: names the session in its store
  * @table: the hold table: pages of counts by block id, NULL while no block of
  *	a page was held; a page once there stays till the end
  */
 struct kvbm_session {
 	struct kvbm_store *store;
-	spinlock_t lock;		/* all but @store, @link, @number */
+	spinlock_t lock;		/* all but @store, @link and so on */
 	int dead;
 	u32 max_held;
 	u32 held;
@@ -292,6 +324,9 @@ struct kvbm_session {
 	u32 pages;
 	u32 low_watermark;
 	struct list_head link;
+	struct rb_node node;
+	u8 reserve;
+	bool counted;
 	u64 number;
 	u32 **table;
 };
@@ -318,16 +353,23 @@ u64 kvbm_store_need(const struct kvbm_config *cfg);
 int kvbm_store_init(struct kvbm_store *st, const struct kvbm_config *cfg);
 void kvbm_store_exit(struct kvbm_store *st);
 void kvbm_store_counts(struct kvbm_store *st, struct kvbm_counts *out);
-void kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out);
-int kvbm_block_info(struct kvbm_session *ses, u32 id,
-		    struct kvbm_block_info *out);
 u32 kvbm_reset_inactive_chunk(struct kvbm_store *st, u32 max);
 bool kvbm_store_is_reset(struct kvbm_store *st);
-int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st);
-void kvbm_session_exit(struct kvbm_session *ses);
 u64 kvbm_array_need(u64 n, u64 size);
 void *kvbm_array_alloc(struct kvbm_store *st, size_t n, size_t size);
 void kvbm_array_free(void *p);
+
+/* sessions.c: the sessions of a store, and sums over them */
+int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st);
+void kvbm_session_exit(struct kvbm_session *ses);
+void kvbm_session_uncount(struct kvbm_session *ses);
+struct kvbm_session *kvbm_session_after(struct kvbm_store *st, u64 number);
+void kvbm_session_waits(struct kvbm_session *ses, u32 *blocks, u64 *since_ns);
+int kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out);
+int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
+		    struct kvbm_block_info *out);
+u32 kvbm_holds_entries(struct kvbm_session *ses, u32 *from,
+		       struct kvbm_hold_entry *out, u32 max);
 
 /**
  * struct kvbm_step - how a chunk operation ended
@@ -505,6 +547,13 @@ static inline u32 kvbm_slot_id(const struct kvbm_store *st,
 			       const struct kvbm_slot *s)
 {
 	return s - st->slots;
+}
+
+/* Can a block of the store have this hash? */
+static inline bool kvbm_hash_fits(const struct kvbm_store *st,
+				  const struct kvbm_hash *h)
+{
+	return st->cfg.opaque ? !kvbm_hash_mode(h) : kvbm_hash_valid(h);
 }
 
 /* Free and idle blocks that no allocation has been promised. */

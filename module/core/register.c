@@ -65,7 +65,7 @@ u32 kvbm_stage_chunk(struct kvbm_session *ses, const u32 *ids,
 		s = owned_slot(ses, ids[i], KVBM_STATE_MUTABLE, &cnt);
 		if (!s)
 			step->err = -EPERM;
-		else if (!kvbm_hash_valid(&keys[i]) ||
+		else if (!kvbm_hash_fits(st, &keys[i]) ||
 			 (tokens && tokens[i] != st->cfg.block_size))
 			step->err = -EINVAL;
 		if (step->err)
@@ -238,7 +238,7 @@ static int register_one(struct kvbm_session *ses, u32 id,
 	if (!s)
 		return -EPERM;
 	if (key) {
-		if (!kvbm_hash_valid(key))
+		if (!kvbm_hash_fits(st, key))
 			return -EINVAL;
 		kvbm_slot_set_key(s, key, hash);
 	}

@@ -7,7 +7,6 @@
  *
  * The caller keeps the store alive while a session exists.
  */
-#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/sched.h>
@@ -34,8 +33,9 @@ int kvbm_config_check(struct kvbm_config *cfg)
 		return -EINVAL;
 	if (!cfg->block_size)
 		cfg->block_size = 16;
-	if (!is_power_of_2(cfg->block_size) ||
-	    cfg->block_size > KVBM_MAX_BLOCK_SIZE)
+	if (cfg->block_size > KVBM_MAX_BLOCK_SIZE)
+		return -EINVAL;
+	if (cfg->opaque && cfg->policy->needs_lineage)
 		return -EINVAL;
 	if (cfg->freq_capacity > KVBM_FREQ_LARGE)
 		return -EINVAL;
@@ -157,7 +157,9 @@ int kvbm_store_init(struct kvbm_store *st, const struct kvbm_config *cfg)
 	INIT_WORK(&st->prune_work, kvbm_prune_work);
 	st->pruning = KVBM_NIL;
 	mutex_init(&st->sessions_lock);
+	mutex_init(&st->stats_lock);
 	INIT_LIST_HEAD(&st->sessions);
+	st->by_number = RB_ROOT;
 
 	st->slots = kvbm_array_alloc(st, cfg->total, sizeof(*st->slots));
 	if (!st->slots)
@@ -223,76 +225,6 @@ int kvbm_session_ready(struct kvbm_session *ses, struct kvbm_step *step)
 }
 
 /**
- * kvbm_session_init() - a session joins its store
- * @ses: zeroed memory
- * @st: the store
- *
- * Return: 0, -ENOMEM, -EUSERS (limit on sessions), -ENODEV (the store is
- * going). kvbm_holds_free() is due in every case.
- */
-int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st)
-{
-	int err;
-
-	ses->store = st;
-	err = kvbm_holds_init(ses);
-	if (err)
-		return err;
-	spin_lock_init(&ses->lock);
-	ses->max_held = st->cfg.max_held ?: U32_MAX;
-	ses->low_watermark = 1;
-	INIT_LIST_HEAD(&ses->waiters);
-
-	mutex_lock(&st->sessions_lock);
-	if (st->closing) {
-		err = -ENODEV;
-	} else if (st->nr_sessions >= st->cfg.max_sessions) {
-		err = -EUSERS;
-	} else {
-		st->nr_sessions++;
-		ses->number = ++st->next_session;
-		list_add_tail(&ses->link, &st->sessions);
-	}
-	mutex_unlock(&st->sessions_lock);
-	return err;
-}
-
-static void add_counters(struct kvbm_counters *to,
-			 const struct kvbm_counters *c)
-{
-	to->allocations += c->allocations;
-	to->allocations_from_reset += c->allocations_from_reset;
-	to->registrations += c->registrations;
-	to->duplicate_blocks += c->duplicate_blocks;
-	to->registration_dedup += c->registration_dedup;
-	to->stagings += c->stagings;
-	to->match_hashes_requested += c->match_hashes_requested;
-	to->match_blocks_returned += c->match_blocks_returned;
-	to->scan_hashes_requested += c->scan_hashes_requested;
-	to->scan_blocks_returned += c->scan_blocks_returned;
-}
-
-/**
- * kvbm_session_exit() - a session ends: everything it holds comes back
- * @ses: no call of it is under way
- *
- * A revocation may still be looking at its hold table, which kvbm_holds_free()
- * frees with the last reference.
- */
-void kvbm_session_exit(struct kvbm_session *ses)
-{
-	struct kvbm_store *st = ses->store;
-
-	kvbm_session_kill(ses, -ESHUTDOWN);
-	WARN_ON_ONCE(ses->held || ses->holds || ses->owned || ses->taking);
-	mutex_lock(&st->sessions_lock);
-	add_counters(&st->ended, &ses->counters);
-	list_del(&ses->link);
-	st->nr_sessions--;
-	mutex_unlock(&st->sessions_lock);
-}
-
-/**
  * kvbm_store_counts() - one snapshot of where the blocks are
  * @st: the store
  * @out: filled in
@@ -308,133 +240,6 @@ void kvbm_store_counts(struct kvbm_store *st, struct kvbm_counts *out)
 	out->reserved_blocks = st->reserved;
 	out->waiters = st->nr_waiters;
 	spin_unlock(&st->lock);
-}
-
-/**
- * kvbm_store_stats() - counters and gauges, summed over the sessions
- * @st: the store
- * @out: filled in
- */
-void kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out)
-{
-	struct kvbm_counters sum;
-	struct kvbm_session *ses;
-
-	mutex_lock(&st->sessions_lock);
-	sum = st->ended;
-	list_for_each_entry(ses, &st->sessions, link) {
-		spin_lock(&ses->lock);
-		add_counters(&sum, &ses->counters);
-		out->inflight_mutable += ses->owned - ses->staged;
-		out->staged += ses->staged;
-		out->inflight_immutable += ses->holds;
-		spin_unlock(&ses->lock);
-	}
-	out->sessions = st->nr_sessions;
-	out->reclaimed_sessions = st->reclaimed.sessions;
-	out->reclaimed_owned = st->reclaimed.owned;
-	out->reclaimed_holds = st->reclaimed.holds;
-	out->reclaim_last_ns = st->reclaimed.last_ns;
-	out->reclaim_max_ns = st->reclaimed.max_ns;
-	mutex_unlock(&st->sessions_lock);
-
-	out->allocations = sum.allocations;
-	out->allocations_from_reset = sum.allocations_from_reset;
-	out->registrations = sum.registrations;
-	out->duplicate_blocks = sum.duplicate_blocks;
-	out->registration_dedup = sum.registration_dedup;
-	out->stagings = sum.stagings;
-	out->match_hashes_requested = sum.match_hashes_requested;
-	out->match_blocks_returned = sum.match_blocks_returned;
-	out->scan_hashes_requested = sum.scan_hashes_requested;
-	out->scan_blocks_returned = sum.scan_blocks_returned;
-
-	spin_lock(&st->lock);
-	out->evictions = st->evictions;
-	out->reset_pool_size = st->free.len;
-	out->inactive_pool_size = st->nr_inactive;
-	out->waits = st->waits;
-	out->wait_grants = st->wait_grants;
-	out->wait_wakeups = st->wait_wakeups;
-	out->index_evictions = st->overflow.evictions;
-	spin_unlock(&st->lock);
-}
-
-/* Holds of all sessions on a block, and how many sessions have any. */
-static u64 sum_holds(struct kvbm_session *own, u32 id, u32 *sessions,
-		     struct kvbm_block_info *out)
-{
-	struct kvbm_store *st = own->store;
-	struct kvbm_session *ses;
-	u64 holds = 0;
-
-	*sessions = 0;
-	out->own_holds = 0;
-	lockdep_assert_held(&st->sessions_lock);
-	list_for_each_entry(ses, &st->sessions, link) {
-		u32 *cnt, n;
-
-		spin_lock(&ses->lock);
-		cnt = kvbm_count(ses, id);
-		n = cnt ? *cnt : 0;
-		spin_unlock(&ses->lock);
-		if (n == KVBM_COUNT_OWNED)
-			n = 1;
-		holds += n;
-		*sessions += !!n;
-		if (ses == own)
-			out->own_holds = n;
-	}
-	return holds;
-}
-
-/**
- * kvbm_block_info() - everything about one block; slow
- * @ses: the asking session
- * @id: block id
- * @out: filled in
- *
- * The sum over sessions is exact when nobody moved the block's references
- * meanwhile; after a few tries it is what was seen.
- *
- * Return: 0 or -EINVAL.
- */
-int kvbm_block_info(struct kvbm_session *ses, u32 id,
-		    struct kvbm_block_info *out)
-{
-	struct kvbm_store *st = ses->store;
-	u32 tries = 8, sessions;
-	struct kvbm_slot *s;
-	u64 before, w;
-
-	if (id >= st->cfg.total)
-		return -EINVAL;
-	id = kvbm_id_nospec(st, id);
-	s = &st->slots[id];
-	mutex_lock(&st->sessions_lock);
-	do {
-		before = kvbm_slot_word(s);
-		out->holds = sum_holds(ses, id, &sessions, out);
-		spin_lock(&st->lock);
-		w = kvbm_slot_word(s);
-		out->hash = s->key;
-		spin_unlock(&st->lock);
-	} while (w != before && --tries);
-	mutex_unlock(&st->sessions_lock);
-
-	out->state = kvbm_w_state(w);
-	out->generation = kvbm_w_gen(w);
-	out->reset_on_release = !!(w & KVBM_W_RESET);
-	/* The rest of the references are Duplicates that keep it alive. */
-	if (kvbm_w_refs(w) > sessions)
-		out->holds += kvbm_w_refs(w) - sessions;
-	if (out->state == KVBM_STATE_PRIMARY && !kvbm_w_refs(w))
-		out->state = KVBM_STATE_INACTIVE;
-	if (out->state == KVBM_STATE_RESET ||
-	    out->state == KVBM_STATE_MUTABLE ||
-	    (out->state == KVBM_STATE_STAGED && !out->own_holds))
-		out->hash = (struct kvbm_hash) {};
-	return 0;
 }
 
 /* One hold of the lock; @more: some are idle still. */

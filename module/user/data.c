@@ -423,14 +423,14 @@ op_alloc(struct kvbm_session *ses, void __user *uarg, u32 usize, bool may_wait)
 }
 
 /* A hash that cannot be registered is a miss here too. */
-static void touch_valid(struct kvbm_sketch *sk, struct kvbm_hash *keys, u32 n)
+static void touch_valid(struct kvbm_store *st, struct kvbm_hash *keys, u32 n)
 {
 	u32 i, valid = 0;
 
 	for (i = 0; i < n; i++)
-		if (kvbm_hash_valid(&keys[i]))
+		if (kvbm_hash_fits(st, &keys[i]))
 			keys[valid++] = keys[i];
-	kvbm_sketch_touch(sk, keys, valid);
+	kvbm_sketch_touch(st->sketch, keys, valid);
 }
 
 static noinline_for_stack int
@@ -475,7 +475,7 @@ op_query(struct kvbm_session *ses, unsigned int op, void __user *uarg,
 				out[i] = kvbm_sketch_read(st->sketch,
 							  &c.keys[i]);
 		else if (st->sketch)
-			touch_valid(st->sketch, c.keys, n);
+			touch_valid(st, c.keys, n);
 		if (op != KVBM_OP_TOUCH && copy_to_user(uout + done, out, n)) {
 			err = -EFAULT;
 			break;

@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * dev.c - the directory of stores, and their nodes
+ * dev.c - the directory of stores: names, owners, nodes, limits
  *
  * Each named store has a device number that no other store ever had or will have
  * (number.c).  A node says no more than that number, and anybody who may make
  * nodes can make one: who may open a store is decided by the store's own record
  * of owner, group and mode, besides the node's.
  *
- * directory_lock guards the list and the names.  A name is free again only
- * when its device is gone, because two devices of one name make the driver core
- * complain.
+ * directory_lock guards the list, the records, the names, the numbers and what
+ * users have been charged with.  It is held for a walk of the list, which has at
+ * most MAX_STORES stores, and waits for nothing: neither for memory of any
+ * size, nor for the driver core, nor for any lock of a store.  So a name and all
+ * that a store will take is reserved first, then the store is made; and a name
+ * is free again when the node is gone, because two devices of one name make the
+ * driver core complain.
  */
 #include <linux/device.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
+#include <linux/timekeeping.h>
 #include <linux/user_namespace.h>
 #include <linux/xarray.h>
 #include "compat.h"
@@ -24,41 +30,86 @@
 #define CONTROL_NAME	"control"
 /* In sysfs; rules of others that match devices by name know none that begins so. */
 #define DEVICE_PREFIX	"kvbm-"
+/* Whatever the parameter says. */
+#define MAX_STORES	4096U
+/* What creation leaves to others: a sixteenth of the memory, up to 1 GiB. */
+#define MARGIN_SHIFT	4
+#define MARGIN_MAX	(1UL << (30 - PAGE_SHIFT))
 
-unsigned int kvbm_max_stores = 64;
-module_param_named(max_stores, kvbm_max_stores, uint, 0644);
-MODULE_PARM_DESC(max_stores, "Stores that may exist at once (default 64)");
+static unsigned int max_stores = 64;
+module_param(max_stores, uint, 0644);
+MODULE_PARM_DESC(max_stores,
+		 "Stores that may exist at once (default 64, at most 4096)");
 
-unsigned int kvbm_max_blocks = 1U << 26;
-module_param_named(max_blocks, kvbm_max_blocks, uint, 0644);
+static unsigned int max_blocks = 1U << 26;
+module_param(max_blocks, uint, 0644);
 MODULE_PARM_DESC(max_blocks,
 		 "Blocks that all stores together may have (default 67108864)");
 
-unsigned int kvbm_max_sessions = 4096;
-module_param_named(max_sessions, kvbm_max_sessions, uint, 0644);
+static unsigned int max_sessions = 4096;
+module_param(max_sessions, uint, 0644);
 MODULE_PARM_DESC(max_sessions,
 		 "Sessions that may be open in one store (default 4096)");
 
+static unsigned int user_stores = 16;
+module_param(user_stores, uint, 0644);
+MODULE_PARM_DESC(user_stores,
+		 "Stores that one user may have made (default 16, 0: no limit)");
+
+static unsigned int user_blocks = 1U << 24;
+module_param(user_blocks, uint, 0644);
+MODULE_PARM_DESC(user_blocks,
+		 "Blocks of the stores that one user made (default 16777216, 0: no limit)");
+
+static unsigned long user_bytes;
+module_param(user_bytes, ulong, 0644);
+MODULE_PARM_DESC(user_bytes,
+		 "Bytes of the stores that one user made (default 0: no limit)");
+
+static int named_gid = -1;
+module_param(named_gid, int, 0644);
+MODULE_PARM_DESC(named_gid,
+		 "Group that may make named stores (default -1: CAP_SYS_ADMIN only)");
+
+/**
+ * struct kvbm_payer - a user who is charged with stores
+ * @link: in payers
+ * @uid: the user
+ * @stores: stores charged; with the last one the payer goes
+ * @blocks: their blocks
+ * @bytes: their memory
+ */
+struct kvbm_payer {
+	struct list_head link;
+	kuid_t uid;
+	u32 stores;
+	u64 blocks;
+	u64 bytes;
+};
+
 static DEFINE_MUTEX(directory_lock);
-static LIST_HEAD(directory);
+static LIST_HEAD(directory);		/* by ->number, ascending */
+static LIST_HEAD(payers);
 static DEFINE_XARRAY(numbers);		/* device number -> store */
 static u32 nr_stores;
 static u64 nr_blocks;
+static u64 making;			/* bytes that are being allocated */
+static u64 last_number;
 static struct class *kvbm_class;
 static struct device *control_node;
 
-/* A node's owner, for devtmpfs; NULL for the control device. */
+/* A node's owner, for devtmpfs and udev; NULL for the control device. */
 static char *node_name(kvbm_devnode_device *dev, umode_t *mode, kuid_t *uid,
 		       kgid_t *gid)
 {
 	const struct kvbm_dev *kd = dev_get_drvdata(dev);
 
 	if (mode)
-		*mode = kd ? kd->mode : 0600;
+		*mode = kd ? READ_ONCE(kd->access.mode) : 0600;
 	if (kd && uid)
-		*uid = kd->uid;
+		*uid = KUIDT_INIT(READ_ONCE(kd->access.uid.val));
 	if (kd && gid)
-		*gid = kd->gid;
+		*gid = KGIDT_INIT(READ_ONCE(kd->access.gid.val));
 	return kasprintf(GFP_KERNEL, "kvbm/%s",
 			 dev_name(dev) + strlen(DEVICE_PREFIX));
 }
@@ -103,11 +154,97 @@ static struct device *node_add(const char *name, dev_t devt,
 	return dev;
 }
 
-/* Attributes are root's at first, and 0440: only now may the owner read them. */
-static int node_give(struct kvbm_dev *kd)
+/* Attributes are root's at first, and 0440: only now may others read them. */
+static int node_give(struct device *node, const struct kvbm_access *a)
 {
-	return sysfs_groups_change_owner(&kd->node->kobj, kvbm_store_groups,
-					 kd->uid, kd->gid);
+	return sysfs_groups_change_owner(&node->kobj, kvbm_store_groups, a->uid,
+					 gid_valid(a->monitor) ? a->monitor :
+								 a->gid);
+}
+
+/*
+ * Who pays for what the caller makes: the owner of the outermost user namespace
+ * below the initial one, so that all uids that he may have there are one; but
+ * root does not pay for what he gives to others.
+ */
+static kuid_t payer_uid(void)
+{
+	struct user_namespace *ns = current_user_ns();
+
+	if (ns == &init_user_ns)
+		return current_fsuid();
+	while (ns->parent != &init_user_ns)
+		ns = ns->parent;
+	return uid_eq(ns->owner, GLOBAL_ROOT_UID) ? current_fsuid() :
+						    ns->owner;
+}
+
+static struct kvbm_payer *find_payer(kuid_t uid)
+{
+	struct kvbm_payer *p;
+
+	lockdep_assert_held(&directory_lock);
+	list_for_each_entry(p, &payers, link)
+		if (uid_eq(p->uid, uid))
+			return p;
+	return NULL;
+}
+
+static bool over(u64 used, u64 more, u64 limit)
+{
+	return limit && used + more > limit;
+}
+
+/* Charge the user of @new, which becomes the payer if he has none yet. */
+static int pay(struct kvbm_dev *kd, struct kvbm_payer **new)
+{
+	u32 total = kd->store.cfg.total;
+	struct kvbm_payer *p;
+
+	lockdep_assert_held(&directory_lock);
+	p = find_payer((*new)->uid) ?: *new;
+	if (!uid_eq(p->uid, GLOBAL_ROOT_UID) &&
+	    (over(p->stores, 1, READ_ONCE(user_stores)) ||
+	     over(p->blocks, total, READ_ONCE(user_blocks)) ||
+	     over(p->bytes, kd->need, READ_ONCE(user_bytes))))
+		return -EDQUOT;
+	if (p == *new) {
+		list_add(&p->link, &payers);
+		*new = NULL;
+	}
+	p->stores++;
+	p->blocks += total;
+	p->bytes += kd->need;
+	kd->payer = p;
+	return 0;
+}
+
+static void unpay(struct kvbm_dev *kd)
+{
+	struct kvbm_payer *p = kd->payer;
+
+	lockdep_assert_held(&directory_lock);
+	p->blocks -= kd->store.cfg.total;
+	p->bytes -= kd->need;
+	if (--p->stores)
+		return;
+	list_del(&p->link);
+	kfree(p);
+}
+
+/*
+ * Does it fit beside what others are making just now?  The margin is for all who
+ * do not ask beforehand.
+ */
+static bool fits(u64 need)
+{
+	unsigned long pages = max(si_mem_available(), 0L);
+	unsigned long margin = min(totalram_pages() >> MARGIN_SHIFT,
+				   MARGIN_MAX);
+
+	lockdep_assert_held(&directory_lock);
+	return pages > margin &&
+	       (making + need) >> PAGE_SHIFT < pages - margin;
 }
 
 static void dev_free(struct kref *ref)
@@ -116,10 +253,10 @@ static void dev_free(struct kref *ref)
 
 	kvbm_store_exit(&kd->store);
 	mutex_lock(&directory_lock);
+	list_del(&kd->link);
 	nr_stores--;
 	nr_blocks -= kd->store.cfg.total;
-	if (kd->listed)
-		list_del(&kd->link);
+	unpay(kd);
 	mutex_unlock(&directory_lock);
 	kvfree(kd);
 }
@@ -134,12 +271,57 @@ void kvbm_dev_put(struct kvbm_dev *kd)
 }
 
 /**
- * kvbm_dev_may_admin() - may the caller see and end others' sessions?
+ * kvbm_dev_access() - who may do what with a store
  * @kd: the store
+ *
+ * Return: a copy of its record.
  */
-bool kvbm_dev_may_admin(struct kvbm_dev *kd)
+struct kvbm_access kvbm_dev_access(struct kvbm_dev *kd)
 {
-	return uid_eq(current_fsuid(), kd->uid) || capable(CAP_SYS_ADMIN);
+	struct kvbm_access a;
+
+	mutex_lock(&directory_lock);
+	a = kd->access;
+	mutex_unlock(&directory_lock);
+	return a;
+}
+
+/* As inode_permission() would decide by the record. */
+static bool record_allows(const struct kvbm_access *a, umode_t want)
+{
+	umode_t mode = a->mode;
+
+	if (uid_eq(current_fsuid(), a->uid))
+		mode >>= 6;
+	else if (in_group_p(a->gid))
+		mode >>= 3;
+	return !(want & ~mode);
+}
+
+/* Says nothing in the audit log: most who are asked about do not need it. */
+bool kvbm_capable(int cap)
+{
+	return ns_capable_noaudit(&init_user_ns, cap);
+}
+
+/**
+ * kvbm_access_admin() - may the caller see and end others' sessions?
+ * @a: the store's record
+ */
+bool kvbm_access_admin(const struct kvbm_access *a)
+{
+	return uid_eq(current_fsuid(), a->uid) || capable(CAP_SYS_ADMIN);
+}
+
+/**
+ * kvbm_access_read() - may the caller read statistics?
+ * @a: the store's record
+ */
+bool kvbm_access_read(const struct kvbm_access *a)
+{
+	return uid_eq(current_fsuid(), a->uid) || record_allows(a, 4) ||
+	       (gid_valid(a->monitor) && in_group_p(a->monitor)) ||
+	       capable(CAP_SYS_ADMIN);
 }
 
 /* [a-z0-9][a-z0-9_.-]{0,30}, NUL-padded; empty is allowed. */
@@ -159,29 +341,55 @@ static bool name_valid(const char *name)
 }
 
 /* What chown(2) would let the caller do with a file of its own. */
-static int set_owner(struct kvbm_dev *kd, u32 uid, u32 gid)
+static int give_uid(kuid_t *to, u32 uid)
 {
-	kd->uid = current_fsuid();
-	kd->gid = current_fsgid();
-	if (uid != (u32)-1) {
-		kuid_t kuid = make_kuid(current_user_ns(), uid);
+	kuid_t kuid = make_kuid(current_user_ns(), uid);
 
-		if (!uid_valid(kuid))
-			return -EINVAL;
-		if (!uid_eq(kuid, current_fsuid()) && !capable(CAP_CHOWN))
-			return -EPERM;
-		kd->uid = kuid;
-	}
-	if (gid != (u32)-1) {
-		kgid_t kgid = make_kgid(current_user_ns(), gid);
-
-		if (!gid_valid(kgid))
-			return -EINVAL;
-		if (!in_group_p(kgid) && !capable(CAP_CHOWN))
-			return -EPERM;
-		kd->gid = kgid;
-	}
+	if (!uid_valid(kuid))
+		return -EINVAL;
+	if (!uid_eq(kuid, *to) && !capable(CAP_CHOWN))
+		return -EPERM;
+	*to = kuid;
 	return 0;
+}
+
+static int give_gid(kgid_t *to, u32 gid)
+{
+	kgid_t kgid = make_kgid(current_user_ns(), gid);
+
+	if (!gid_valid(kgid))
+		return -EINVAL;
+	if (!gid_eq(kgid, *to) && !in_group_p(kgid) && !capable(CAP_CHOWN))
+		return -EPERM;
+	*to = kgid;
+	return 0;
+}
+
+static int first_access(struct kvbm_access *a,
+			const struct kvbm_store_create *c)
+{
+	int err = 0;
+
+	*a = (struct kvbm_access) {
+		.uid = current_fsuid(),
+		.gid = current_fsgid(),
+		.monitor = INVALID_GID,
+		.mode = c->mode ?: 0600,
+	};
+	if (c->mode & ~0660)
+		return -EINVAL;
+	if (c->uid != (u32)-1)
+		err = give_uid(&a->uid, c->uid);
+	if (!err && c->gid != (u32)-1)
+		err = give_gid(&a->gid, c->gid);
+	if (!err && c->monitor_gid != (u32)-1)
+		err = give_gid(&a->monitor, c->monitor_gid);
+	return err;
+}
+
+static const char *default_policy(const struct kvbm_store_create *c)
+{
+	return c->flags & KVBM_CREATE_OPAQUE ? "lru" : "";
 }
 
 static int config_from_user(struct kvbm_config *cfg,
@@ -192,12 +400,14 @@ static int config_from_user(struct kvbm_config *cfg,
 	*cfg = (struct kvbm_config) {
 		.total = c->total_blocks,
 		.block_size = c->block_size,
-		.policy = kvbm_evict_find(c->policy),
+		.policy = kvbm_evict_find(c->policy[0] ? c->policy :
+							 default_policy(c)),
 		.reject = c->flags & KVBM_CREATE_REJECT,
 		.reset = c->flags & KVBM_CREATE_RESET,
+		.opaque = c->flags & KVBM_CREATE_OPAQUE,
 		.freq_capacity = c->freq_capacity,
 		.max_held = c->max_held,
-		.max_sessions = READ_ONCE(kvbm_max_sessions),
+		.max_sessions = READ_ONCE(max_sessions),
 	};
 	memcpy(cfg->thresholds, c->thresholds, sizeof(cfg->thresholds));
 	if (c->max_sessions)
@@ -205,47 +415,12 @@ static int config_from_user(struct kvbm_config *cfg,
 	return cfg->policy ? kvbm_config_check(cfg) : -EINVAL;
 }
 
-/* Count a store in, while it is being made. */
-static int account(u32 total)
+/* Who makes a named store takes the name from all others. */
+static bool may_name(void)
 {
-	int err = 0;
+	kgid_t gid = make_kgid(&init_user_ns, READ_ONCE(named_gid));
 
-	mutex_lock(&directory_lock);
-	if (nr_stores >= READ_ONCE(kvbm_max_stores)) {
-		err = -ENFILE;
-	} else if (nr_blocks + total > READ_ONCE(kvbm_max_blocks)) {
-		err = -EDQUOT;
-	} else {
-		nr_stores++;
-		nr_blocks += total;
-	}
-	mutex_unlock(&directory_lock);
-	return err;
-}
-
-static void unaccount(u32 total)
-{
-	mutex_lock(&directory_lock);
-	nr_stores--;
-	nr_blocks -= total;
-	mutex_unlock(&directory_lock);
-}
-
-/* Random: says nothing of other stores, and does not come twice. */
-static u64 new_id(void)
-{
-	struct kvbm_dev *kd;
-	u64 id;
-
-	lockdep_assert_held(&directory_lock);
-again:
-	id = get_random_u64();
-	if (!id)
-		goto again;
-	list_for_each_entry(kd, &directory, link)
-		if (kd->store.id == id)
-			goto again;
-	return id;
+	return (gid_valid(gid) && in_group_p(gid)) || capable(CAP_SYS_ADMIN);
 }
 
 static struct kvbm_dev *find_named(const char *name)
@@ -254,54 +429,124 @@ static struct kvbm_dev *find_named(const char *name)
 
 	lockdep_assert_held(&directory_lock);
 	list_for_each_entry(kd, &directory, link)
-		if (kd->node && !strcmp(kd->name, name))
+		if (kd->has_name && !strcmp(kd->name, name))
 			return kd;
 	return NULL;
 }
 
-/* Give a named store its node; the directory holds a reference from then on. */
-static int publish(struct kvbm_dev *kd)
+static struct kvbm_dev *find_id(u64 id)
 {
-	int err;
+	struct kvbm_dev *kd;
 
 	lockdep_assert_held(&directory_lock);
-	if (find_named(kd->name))
-		return -EEXIST;
-	err = kvbm_number_new(&kd->devt);
-	if (err)
-		return err;
-	err = xa_insert(&numbers, kd->devt, kd, GFP_KERNEL);
-	if (err)
-		return err;
-	kd->node = node_add(kd->name, kd->devt, &store_type, kd);
-	err = PTR_ERR_OR_ZERO(kd->node);
-	if (err)
-		goto erase;
-	err = node_give(kd);
-	if (err)
-		goto del;
-	kref_get(&kd->ref);
-	return 0;
+	list_for_each_entry(kd, &directory, link)
+		if (kd->store.id == id)
+			return kd;
+	return NULL;
+}
 
-del:
-	device_unregister(kd->node);
-erase:
-	kd->node = NULL;
-	xa_erase(&numbers, kd->devt);
+/**
+ * kvbm_dev_find() - the store that a request on the control device names
+ * @id: its id, or 0
+ * @name: its name, KVBM_NAME_LEN bytes, or empty
+ *
+ * Return: the store, with a reference for the caller, or -EINVAL, -ENOENT.
+ */
+struct kvbm_dev *kvbm_dev_find(u64 id, const char *name)
+{
+	struct kvbm_dev *kd;
+
+	if (!id == !name[0] || !name_valid(name))
+		return ERR_PTR(-EINVAL);
+	mutex_lock(&directory_lock);
+	kd = id ? find_id(id) : find_named(name);
+	if (!kd || kd->state == KVBM_DEV_MAKING ||
+	    !kref_get_unless_zero(&kd->ref))
+		kd = ERR_PTR(-ENOENT);
+	mutex_unlock(&directory_lock);
+	return kd;
+}
+
+/* Name, room and charge of a store that is going to be made. */
+static int reserve(struct kvbm_dev *kd, struct kvbm_payer **payer)
+{
+	u32 total = kd->store.cfg.total;
+	int err = 0;
+
+	mutex_lock(&directory_lock);
+	if (kd->has_name && find_named(kd->name))
+		err = -EEXIST;
+	else if (nr_stores >= min(READ_ONCE(max_stores), MAX_STORES) ||
+		 nr_blocks + total > READ_ONCE(max_blocks))
+		err = -EDQUOT;
+	else if (!fits(kd->need))
+		err = -ENOMEM;
+	else
+		err = pay(kd, payer);
+	if (!err) {
+		/* Random: says nothing of other stores, and never comes twice. */
+		do {
+			kd->store.id = get_random_u64();
+		} while (!kd->store.id || find_id(kd->store.id));
+		kd->number = ++last_number;
+		list_add_tail(&kd->link, &directory);
+		nr_stores++;
+		nr_blocks += total;
+		making += kd->need;
+	}
+	mutex_unlock(&directory_lock);
 	return err;
 }
 
-/* Take a named store's node away; the caller then drops the reference. */
-static void unpublish(struct kvbm_dev *kd)
+static void unreserve(struct kvbm_dev *kd)
 {
-	lockdep_assert_held(&directory_lock);
-	xa_erase(&numbers, kd->devt);
-	/* Waits for readers of attributes, which take no lock of ours here. */
-	device_del(kd->node);
-	put_device(kd->node);
-	kd->node = NULL;
+	mutex_lock(&directory_lock);
+	making -= kd->need;
 	list_del(&kd->link);
-	kd->listed = false;
+	nr_stores--;
+	nr_blocks -= kd->store.cfg.total;
+	unpay(kd);
+	mutex_unlock(&directory_lock);
+}
+
+/* The memory is there: the store can be found. */
+static int publish(struct kvbm_dev *kd)
+{
+	int err = 0;
+
+	mutex_lock(&directory_lock);
+	making -= kd->need;
+	if (kd->has_name) {
+		err = kvbm_number_new(&kd->devt);
+		if (!err)
+			err = xa_insert(&numbers, kd->devt, kd, GFP_KERNEL);
+	}
+	if (!err) {
+		kd->state = KVBM_DEV_LIVE;
+		/* The directory's, until the store is destroyed. */
+		if (kd->has_name)
+			kref_get(&kd->ref);
+	} else {
+		kd->state = KVBM_DEV_DYING;
+		kd->has_name = false;
+	}
+	mutex_unlock(&directory_lock);
+	return err;
+}
+
+static int make_node(struct kvbm_dev *kd)
+{
+	struct device *node;
+	int err;
+
+	node = node_add(kd->name, kd->devt, &store_type, kd);
+	if (IS_ERR(node))
+		return PTR_ERR(node);
+	mutex_lock(&kd->access_lock);
+	err = node_give(node, &kd->access);
+	kd->node = node;
+	mutex_unlock(&kd->access_lock);
+	return err;
 }
 
 static void room(struct kvbm_store *st)
@@ -311,50 +556,63 @@ static void room(struct kvbm_store *st)
 
 /**
  * kvbm_dev_create() - make a store, and its node if it has a name
- * @c: what the user asked for
+ * @c: what the user asked for; ->need is filled in once it is known
  *
  * Return: the store, with a reference for the caller, or an ERR_PTR.
  */
 struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 {
+	struct kvbm_payer *payer = NULL;
 	struct kvbm_config cfg;
 	struct kvbm_dev *kd;
 	int err;
 
+	c->need = 0;
 	err = config_from_user(&cfg, c);
 	if (err)
 		return ERR_PTR(err);
-	if (!name_valid(c->name) || c->mode & ~0660)
+	if (!name_valid(c->name))
 		return ERR_PTR(-EINVAL);
+	if (c->name[0] && !may_name())
+		return ERR_PTR(-EPERM);
 
 	kd = kvzalloc(sizeof(*kd), GFP_KERNEL_ACCOUNT);
-	if (!kd)
-		return ERR_PTR(-ENOMEM);
-	err = set_owner(kd, c->uid, c->gid);
+	payer = kzalloc(sizeof(*payer), GFP_KERNEL_ACCOUNT);
+	err = -ENOMEM;
+	if (!kd || !payer)
+		goto free;
+	err = first_access(&kd->access, c);
 	if (err)
 		goto free;
-	err = account(cfg.total);
-	if (err)
-		goto free;
+	payer->uid = payer_uid();
 	kref_init(&kd->ref);
-	init_waitqueue_head(&kd->poll_wait);
+	mutex_init(&kd->access_lock);
 	memcpy(kd->name, c->name, sizeof(kd->name));
-	kd->mode = c->mode ?: 0600;
+	kd->has_name = kd->name[0];
+	kd->rights = c->rights;
+	kd->created_ns = ktime_get_boottime_ns();
+	kd->store.cfg = cfg;
+	c->need = kvbm_store_need(&cfg);
+	kd->need = c->need;
+	init_waitqueue_head(&kd->poll_wait);
 	kd->store.room = room;
+	err = reserve(kd, &payer);
+	if (err)
+		goto free;
+	kfree(payer);
+
 	err = kvbm_store_init(&kd->store, &cfg);
 	if (err) {
-		unaccount(cfg.total);
-		goto free;
+		unreserve(kd);
+		kvfree(kd);
+		return ERR_PTR(err);
 	}
-
-	mutex_lock(&directory_lock);
-	kd->store.id = new_id();
-	err = kd->name[0] ? publish(kd) : 0;
-	if (!err) {
-		list_add_tail(&kd->link, &directory);
-		kd->listed = true;
+	err = publish(kd);
+	if (!err && kd->has_name) {
+		err = make_node(kd);
+		if (err)
+			kvbm_dev_unpublish(kd);
 	}
-	mutex_unlock(&directory_lock);
 	if (err) {
 		kvbm_dev_put(kd);
 		return ERR_PTR(err);
@@ -362,80 +620,121 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 	return kd;
 
 free:
+	kfree(payer);
 	kvfree(kd);
 	return ERR_PTR(err);
 }
 
 /**
- * kvbm_dev_discard() - undo the publication of a store just made
- * @kd: the store; the caller keeps its reference
+ * kvbm_dev_unpublish() - take a store's name and node away
+ * @kd: the store; it takes no new sessions any more
+ *
+ * Nobody else does this to the same store.  The directory's reference goes; the
+ * caller has one of his own.
  */
-void kvbm_dev_discard(struct kvbm_dev *kd)
+void kvbm_dev_unpublish(struct kvbm_dev *kd)
 {
 	bool named;
 
 	mutex_lock(&directory_lock);
-	named = kd->node;
+	named = kd->has_name;
+	kd->state = KVBM_DEV_DYING;
 	if (named)
-		unpublish(kd);
+		xa_erase(&numbers, kd->devt);
 	mutex_unlock(&directory_lock);
 	if (!named)
 		return;
-	mutex_lock(&kd->store.sessions_lock);
-	kd->store.closing = true;
-	mutex_unlock(&kd->store.sessions_lock);
-	kvbm_sessions_kill(kd, -ENODEV);
+	/*
+	 * Waits for readers of attributes.  None of them takes a lock that is
+	 * held here; access_lock keeps a change of the record away meanwhile.
+	 */
+	mutex_lock(&kd->access_lock);
+	if (kd->node)
+		device_unregister(kd->node);
+	kd->node = NULL;
+	mutex_unlock(&kd->access_lock);
+	mutex_lock(&directory_lock);
+	kd->has_name = false;
+	mutex_unlock(&directory_lock);
 	kvbm_dev_put(kd);
 }
 
 /**
- * kvbm_dev_destroy() - destroy a named store
- * @name: its name
- * @force: end its sessions; otherwise it is busy while there are any
+ * kvbm_dev_set_access() - change a store's record
+ * @kd: the store
+ * @c: KVBM_ACCESS_* in ->flags say what to change
  *
- * Return: 0, -ENOENT, -EPERM, -EBUSY.
+ * Return: 0, -EPERM, -EINVAL, -ENOMEM (the record has changed; who may read
+ * attributes may not have), -EINTR after a fatal signal.
  */
-int kvbm_dev_destroy(const char *name, bool force)
+int kvbm_dev_set_access(struct kvbm_dev *kd, const struct kvbm_store_access *c)
 {
-	struct kvbm_dev *kd;
+	struct kvbm_access a;
 	int err = 0;
 
-	mutex_lock(&directory_lock);
-	kd = find_named(name);
-	if (!kd)
-		err = -ENOENT;
-	else if (!kvbm_dev_may_admin(kd))
+	if (c->mode & ~0660)
+		return -EINVAL;
+	if (mutex_lock_killable(&kd->access_lock))
+		return -EINTR;
+	a = kvbm_dev_access(kd);
+	if (!kvbm_access_admin(&a))
 		err = -EPERM;
-	if (!err) {
-		mutex_lock(&kd->store.sessions_lock);
-		if (kd->store.nr_sessions && !force)
-			err = -EBUSY;
+	if (!err && c->flags & KVBM_ACCESS_UID)
+		err = give_uid(&a.uid, c->uid);
+	if (!err && c->flags & KVBM_ACCESS_GID)
+		err = give_gid(&a.gid, c->gid);
+	if (!err && c->flags & KVBM_ACCESS_MONITOR) {
+		if (c->monitor_gid == (u32)-1)
+			a.monitor = INVALID_GID;
 		else
-			kd->store.closing = true;
-		mutex_unlock(&kd->store.sessions_lock);
+			err = give_gid(&a.monitor, c->monitor_gid);
 	}
-	if (!err)
-		unpublish(kd);
-	mutex_unlock(&directory_lock);
+	if (c->flags & KVBM_ACCESS_MODE)
+		a.mode = c->mode;
 	if (err)
-		return err;
-	kvbm_sessions_kill(kd, -ENODEV);
-	kvbm_dev_put(kd);
-	return 0;
+		goto unlock;
+
+	mutex_lock(&directory_lock);
+	kd->access = a;
+	mutex_unlock(&directory_lock);
+	if (kd->node) {
+		err = node_give(kd->node, &a);
+		kobject_uevent(&kd->node->kobj, KOBJ_CHANGE);
+	}
+unlock:
+	mutex_unlock(&kd->access_lock);
+	return err;
+}
+
+/* Those that nobody can find by name are their owners' and administrators'. */
+static bool may_list(const struct kvbm_dev *kd, bool all)
+{
+	lockdep_assert_held(&directory_lock);
+	switch (kd->state) {
+	case KVBM_DEV_MAKING:
+		return false;
+	case KVBM_DEV_LIVE:
+		if (kd->has_name)
+			return true;
+		fallthrough;
+	default:
+		return all || uid_eq(current_fsuid(), kd->access.uid);
+	}
 }
 
 /**
  * kvbm_dev_list() - list stores
- * @skip: stores to pass over
+ * @cursor: in and out: number of the last store listed
  * @out: room for @max entries
  * @max: at most this many
  * @total: out: stores that the caller may see
  *
  * Return: entries filled in.
  */
-u32 kvbm_dev_list(u32 skip, struct kvbm_store_entry *out, u32 max, u32 *total)
+u32 kvbm_dev_list(u64 *cursor, struct kvbm_store_entry *out, u32 max,
+		  u32 *total)
 {
-	bool all = capable(CAP_SYS_ADMIN);
+	bool all = kvbm_capable(CAP_SYS_ADMIN);
 	struct user_namespace *ns = current_user_ns();
 	struct kvbm_dev *kd;
 	u32 n = 0;
@@ -445,103 +744,94 @@ u32 kvbm_dev_list(u32 skip, struct kvbm_store_entry *out, u32 max, u32 *total)
 	list_for_each_entry(kd, &directory, link) {
 		struct kvbm_store_entry *e = &out[n];
 
-		if (!kd->node && !all)
+		if (!may_list(kd, all))
 			continue;
-		if ((*total)++ < skip || n == max)
+		++*total;
+		if (kd->number <= *cursor || n == max)
 			continue;
-		memset(e, 0, sizeof(*e));
-		e->store_id = kd->store.id;
-		e->total_blocks = kd->store.cfg.total;
-		e->sessions = READ_ONCE(kd->store.nr_sessions);
-		e->uid = from_kuid_munged(ns, kd->uid);
-		e->gid = from_kgid_munged(ns, kd->gid);
-		e->mode = kd->mode;
+		*e = (struct kvbm_store_entry) {
+			.store_id = kd->store.id,
+			.total_blocks = kd->store.cfg.total,
+			.sessions = READ_ONCE(kd->store.nr_sessions),
+			.uid = from_kuid_munged(ns, kd->access.uid),
+			.gid = from_kgid_munged(ns, kd->access.gid),
+			.mode = kd->access.mode,
+			.monitor_gid = from_kgid(ns, kd->access.monitor),
+			.flags = kd->state == KVBM_DEV_DYING ?
+				 KVBM_STORE_DYING : 0,
+			.charged_uid = from_kuid_munged(ns, kd->payer->uid),
+			.memory = kd->store.memory,
+			.created_ns = kd->created_ns,
+		};
 		memcpy(e->name, kd->name, sizeof(e->name));
 		n++;
+		*cursor = kd->number;
 	}
 	mutex_unlock(&directory_lock);
 	return n;
 }
 
-static const struct file_operations control_fops = {
-	.owner = THIS_MODULE,
-	.unlocked_ioctl = kvbm_control_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
-	.llseek = noop_llseek,
-};
-
-/*
- * As inode_permission() would decide by the store's record.  A descriptor that can
- * be neither read nor written still takes requests; open(2) wants both
- * permissions of the node for it, and so does this.
+/**
+ * kvbm_dev_info() - what the directory knows of a store
+ * @kd: the store
+ * @info: fields of the directory's are filled in
  */
-static bool may_open(const struct kvbm_dev *kd, fmode_t f_mode)
+void kvbm_dev_info(struct kvbm_dev *kd, struct kvbm_store_info *info)
 {
-	umode_t mode = kd->mode, want;
+	struct user_namespace *ns = current_user_ns();
 
-	lockdep_assert_held(&directory_lock);
+	mutex_lock(&directory_lock);
+	info->uid = from_kuid_munged(ns, kd->access.uid);
+	info->gid = from_kgid_munged(ns, kd->access.gid);
+	info->mode = kd->access.mode;
+	info->monitor_gid = from_kgid(ns, kd->access.monitor);
+	info->charged_uid = from_kuid_munged(ns, kd->payer->uid);
+	info->status = kd->state == KVBM_DEV_DYING ? KVBM_STORE_DYING : 0;
+	mutex_unlock(&directory_lock);
+	info->rights = kd->rights;
+	info->need = kd->need;
+	info->created_ns = kd->created_ns;
+	memcpy(info->name, kd->name, sizeof(info->name));
+}
+
+/**
+ * kvbm_dev_open() - the store that a device number leads to, for opening it
+ * @devt: device number
+ * @f_mode: as it is going to be opened
+ *
+ * A descriptor that can be neither read nor written still takes requests;
+ * open(2) wants both permissions of the node for it, and so does this.
+ *
+ * Return: the store, with a reference for the caller, or -ENXIO, -EACCES.
+ */
+struct kvbm_dev *kvbm_dev_open(dev_t devt, fmode_t f_mode)
+{
+	struct kvbm_dev *kd;
+	umode_t want;
+
 	want = (f_mode & FMODE_READ ? 4 : 0) | (f_mode & FMODE_WRITE ? 2 : 0);
 	if (!want)
 		want = 6;
-	if (uid_eq(current_fsuid(), kd->uid))
-		mode >>= 6;
-	else if (in_group_p(kd->gid))
-		mode >>= 3;
-	return !(want & ~mode) || capable(CAP_DAC_OVERRIDE) ||
-	       capable(CAP_SYS_ADMIN);
-}
-
-static int open_store(struct inode *inode, struct file *file)
-{
-	struct kvbm_dev *kd;
-	int err = 0;
-
 	mutex_lock(&directory_lock);
-	kd = xa_load(&numbers, inode->i_rdev);
+	kd = xa_load(&numbers, devt);
 	if (!kd)
-		err = -ENXIO;
-	else if (!may_open(kd, file->f_mode))
-		err = -EACCES;
+		kd = ERR_PTR(-ENXIO);
+	else if (!record_allows(&kd->access, want) &&
+		 !capable(CAP_DAC_OVERRIDE) && !capable(CAP_SYS_ADMIN))
+		kd = ERR_PTR(-EACCES);
 	else
 		kref_get(&kd->ref);
 	mutex_unlock(&directory_lock);
-	if (err)
-		return err;
-	err = kvbm_session_open(kd, file);
-	kvbm_dev_put(kd);
-	return err;
+	return kd;
 }
-
-static int directory_open(struct inode *inode, struct file *file)
-{
-	const struct file_operations *fops;
-	int err;
-
-	fops = iminor(inode) ? &kvbm_session_fops : &control_fops;
-	fops = fops_get(fops);
-	if (!fops)
-		return -ENXIO;
-	err = iminor(inode) ? open_store(inode, file) : 0;
-	if (err) {
-		fops_put(fops);
-		return err;
-	}
-	replace_fops(file, fops);
-	return 0;
-}
-
-static const struct file_operations directory_fops = {
-	.owner = THIS_MODULE,
-	.open = directory_open,
-	.llseek = noop_llseek,
-};
 
 /**
- * kvbm_directory_init() - control device, no stores
+ * kvbm_dev_init() - control device, no stores
+ * @fops: of all devices
  *
  * Return: 0 or -errno.
  */
-int __init kvbm_directory_init(void)
+int __init kvbm_dev_init(const struct file_operations *fops)
 {
 	dev_t devt;
 	int err;
@@ -549,7 +839,7 @@ int __init kvbm_directory_init(void)
 	kvbm_class = kvbm_class_create("kvbm");
 	if (IS_ERR(kvbm_class))
 		return PTR_ERR(kvbm_class);
-	err = kvbm_number_init(&directory_fops, &devt);
+	err = kvbm_number_init(fops, &devt);
 	if (err)
 		goto free_class;
 	control_node = node_add(CONTROL_NAME, devt, &control_type, NULL);
@@ -567,22 +857,20 @@ free_class:
 }
 
 /**
- * kvbm_directory_exit() - destroy all stores; no file of theirs is open
+ * kvbm_dev_exit() - destroy all stores; no file of theirs is open
  */
-void kvbm_directory_exit(void)
+void kvbm_dev_exit(void)
 {
 	struct kvbm_dev *kd;
 
 	device_unregister(control_node);
-	mutex_lock(&directory_lock);
-	while (!list_empty(&directory)) {
-		kd = list_first_entry(&directory, struct kvbm_dev, link);
-		unpublish(kd);
-		mutex_unlock(&directory_lock);
+	/* Nobody else is here any more; each store goes with its last reference. */
+	while ((kd = list_first_entry_or_null(&directory, struct kvbm_dev,
+					      link))) {
+		kref_get(&kd->ref);
+		kvbm_dev_unpublish(kd);
 		kvbm_dev_put(kd);
-		mutex_lock(&directory_lock);
 	}
-	mutex_unlock(&directory_lock);
 	kvbm_number_exit();
 	xa_destroy(&numbers);
 	class_destroy(kvbm_class);

@@ -6,43 +6,85 @@
  * its struct kvbm_dev.  The directory (device.c) holds every named one until
  * it is destroyed.  A revocation holds the file that it works on.
  *
- * directory_lock is outside all locks of the core; sysfs takes none of it.
+ * directory_lock is inside of nothing but a store's access_lock, and outside of
+ * nothing that is the core's.
  */
 #ifndef KVBM_FILE_H
 #define KVBM_FILE_H
 
 #include <linux/cred.h>
 #include <linux/fs.h>
+#include <linux/jiffies.h>
 #include <linux/kref.h>
+#include <linux/mutex.h>
+#include <linux/poll.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
 #include "core.h"
 
 /**
+ * struct kvbm_access - a store's record of who may do what
+ * @uid: owner; of an anonymous store the creator
+ * @gid: group
+ * @monitor: group that may read statistics, or INVALID_GID
+ * @mode: permissions
+ */
+struct kvbm_access {
+	kuid_t uid;
+	kgid_t gid;
+	kgid_t monitor;
+	umode_t mode;
+};
+
+/**
+ * enum kvbm_dev_state - a store's life
+ * @KVBM_DEV_MAKING: its name is taken, its memory not there yet
+ * @KVBM_DEV_LIVE: can be found and opened
+ * @KVBM_DEV_DYING: destroyed; lives as long as somebody has it open
+ */
+enum kvbm_dev_state {
+	KVBM_DEV_MAKING,
+	KVBM_DEV_LIVE,
+	KVBM_DEV_DYING,
+};
+
+struct kvbm_payer;
+
+/**
  * struct kvbm_dev - a store as users know it
  * @store: the store
- * @ref: one for each open file, one for the directory
- * @link: in the directory, under directory_lock
- * @listed: it is there
- * @node: device of a named store, until it is destroyed
+ * @ref: one for each open file, one for the directory if it has a name
+ * @link: in the directory until it is freed
+ * @number: place in the directory
+ * @state: under directory_lock, as are the following
+ * @has_name: nobody else may have its name
+ * @access: who may do what
+ * @payer: user who is charged with it
+ * @access_lock: one change of @access at a time, with all that follows from it
+ * @node: device of a named store, until it is destroyed; under @access_lock
  * @devt: device number of the node
  * @name: name, NUL-padded; empty for an anonymous store
- * @uid: owner of the node, or creator of an anonymous store
- * @gid: group
- * @mode: permissions
+ * @rights: KVBM_RIGHT_*
+ * @need: bytes that it was charged with
+ * @created_ns: CLOCK_BOOTTIME
  * @poll_wait: who polls for room, or for the end
  */
 struct kvbm_dev {
 	struct kvbm_store store;
 	struct kref ref;
 	struct list_head link;
-	bool listed;
+	u64 number;
+	enum kvbm_dev_state state;
+	bool has_name;
+	struct kvbm_access access;
+	struct kvbm_payer *payer;
+	struct mutex access_lock;
 	struct device *node;
 	dev_t devt;
 	char name[KVBM_NAME_LEN];
-	kuid_t uid;
-	kgid_t gid;
-	umode_t mode;
+	u32 rights;
+	u64 need;
+	u64 created_ns;
 	wait_queue_head_t poll_wait;
 };
 
@@ -62,6 +104,9 @@ struct kvbm_dev {
  * @pid: who opened it
  * @uid: that process's user
  * @opened_ns: CLOCK_BOOTTIME
+ * @last_call: jiffies
+ * @allowed: requests that it may make, a bit each
+ * @writable: it can be written
  * @comm: that process's name
  */
 struct kvbm_file {
@@ -72,6 +117,9 @@ struct kvbm_file {
 	struct pid *pid;
 	kuid_t uid;
 	u64 opened_ns;
+	unsigned long last_call;
+	u64 allowed;
+	bool writable;
 	char comm[TASK_COMM_LEN];
 };
 
@@ -80,18 +128,22 @@ static inline struct kvbm_dev *kvbm_dev_of(struct kvbm_store *st)
 	return container_of(st, struct kvbm_dev, store);
 }
 
-/* device.c: the directory of stores */
-extern unsigned int kvbm_max_stores;
-extern unsigned int kvbm_max_blocks;
-extern unsigned int kvbm_max_sessions;
-int kvbm_directory_init(void);
-void kvbm_directory_exit(void);
+/* dev.c: the directory of stores */
+int kvbm_dev_init(const struct file_operations *fops);
+void kvbm_dev_exit(void);
 struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c);
-void kvbm_dev_discard(struct kvbm_dev *kd);
-int kvbm_dev_destroy(const char *name, bool force);
+struct kvbm_dev *kvbm_dev_find(u64 id, const char *name);
+struct kvbm_dev *kvbm_dev_open(dev_t devt, fmode_t f_mode);
+void kvbm_dev_unpublish(struct kvbm_dev *kd);
 void kvbm_dev_put(struct kvbm_dev *kd);
-u32 kvbm_dev_list(u32 skip, struct kvbm_store_entry *out, u32 max, u32 *total);
-bool kvbm_dev_may_admin(struct kvbm_dev *kd);
+u32 kvbm_dev_list(u64 *cursor, struct kvbm_store_entry *out, u32 max,
+		  u32 *total);
+void kvbm_dev_info(struct kvbm_dev *kd, struct kvbm_store_info *info);
+int kvbm_dev_set_access(struct kvbm_dev *kd, const struct kvbm_store_access *c);
+struct kvbm_access kvbm_dev_access(struct kvbm_dev *kd);
+bool kvbm_access_admin(const struct kvbm_access *a);
+bool kvbm_access_read(const struct kvbm_access *a);
+bool kvbm_capable(int cap);
 
 /* number.c: device numbers, under directory_lock */
 int kvbm_number_init(const struct file_operations *fops, dev_t *control);
@@ -103,26 +155,47 @@ extern const struct attribute_group *kvbm_store_groups[];
 extern const struct attribute_group *kvbm_control_groups[];
 
 /* session.c: open files */
-extern const struct file_operations kvbm_session_fops;
-int kvbm_session_open(struct kvbm_dev *kd, struct file *file);
-int kvbm_session_open_fd(struct kvbm_dev *kd, struct file **file);
-u64 kvbm_sessions_kill(struct kvbm_dev *kd, int err);
-int kvbm_session_revoke(struct kvbm_dev *kd, u64 number, u64 *reclaimed);
-u32 kvbm_session_entries(struct kvbm_dev *kd, u32 skip,
+struct seq_file;
+struct kvbm_file *kvbm_file_new(struct kvbm_dev *kd, fmode_t f_mode);
+void kvbm_file_end(struct kvbm_file *f);
+int kvbm_file_refused(const struct kvbm_file *f, unsigned int op);
+__poll_t kvbm_session_poll(struct file *file, poll_table *wait);
+void kvbm_session_fdinfo(struct seq_file *m, struct file *file);
+int kvbm_sessions_kill(struct kvbm_dev *kd, int err);
+int kvbm_session_revoke(struct kvbm_dev *kd, struct kvbm_session_revoke *args);
+u32 kvbm_session_entries(struct kvbm_dev *kd, u64 *cursor,
 			 struct kvbm_session_entry *out, u32 max, u32 *total);
+
+/* Every request comes by here; 0, or why it is refused. */
+static inline int kvbm_file_enter(struct kvbm_file *f, unsigned int op)
+{
+	unsigned long now = jiffies;
+
+	if (READ_ONCE(f->last_call) != now)
+		WRITE_ONCE(f->last_call, now);
+	if (likely(f->allowed & BIT_ULL(op)))
+		return 0;
+	return kvbm_file_refused(f, op);
+}
 
 /* wait.c */
 int kvbm_alloc_wait(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
 		    u64 deadline_ns);
 
-/* args.h has the conventions of the arguments; decoders follow. */
-long kvbm_control_ioctl(struct file *file, unsigned int cmd,
-			unsigned long arg);
-long kvbm_session_ioctl(struct file *file, unsigned int cmd,
-			unsigned long arg);
+/* ioctl.c: requests; usercopy.h has the conventions of their arguments. */
+long kvbm_control_request(struct file *file, unsigned int cmd,
+			  unsigned long arg,
+			  const struct file_operations *session_fops);
+long kvbm_session_request(struct file *file, unsigned int cmd,
+			  unsigned long arg);
+
+/* data.c */
 int kvbm_data_op(struct kvbm_session *ses, unsigned int op, void __user *uarg,
 		 u32 usize, bool may_wait);
 bool kvbm_is_data_op(unsigned int op);
+
+/* open.c */
+extern const struct file_operations kvbm_open_fops;
 
 /* uring.c */
 struct io_uring_cmd;

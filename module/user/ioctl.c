@@ -3,10 +3,12 @@
  * ioctl.c - the two descriptors' requests; the data path's are in data.c
  *
  * A request is fetched, its flags are checked, its handler answers into the same
- * structure and sends it back.
+ * structure and sends it back.  A request about a store finds it: on a session
+ * it is the session's, on the control device the one that the request names.
  */
 #include <linux/build_bug.h>
 #include <linux/file.h>
+#include <linux/anon_inodes.h>
 #include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -16,6 +18,9 @@
 /**
  * struct request - one request under way
  * @f: the session, NULL on the control device
+ * @kd: the store that it is about, if it is about one
+ * @file: the file that it is made on
+ * @session_fops: what files of sessions can do
  * @uarg: the caller's structure
  * @usize: as much of it as the caller knows
  * @size: as much of it as we know
@@ -23,6 +28,9 @@
  */
 struct request {
 	struct kvbm_file *f;
+	struct kvbm_dev *kd;
+	struct file *file;
+	const struct file_operations *session_fops;
 	void __user *uarg;
 	u32 usize;
 	u32 size;
@@ -31,9 +39,16 @@ struct request {
 			u32 size;
 			u32 flags;
 		} common;
+		struct {
+			u32 size;
+			u32 flags;
+			u64 store_id;
+			char name[KVBM_NAME_LEN];
+		} about;
 		struct kvbm_features features;
 		struct kvbm_store_create store_create;
 		struct kvbm_store_destroy store_destroy;
+		struct kvbm_store_access store_access;
 		struct kvbm_store_list store_list;
 		struct kvbm_store_info store_info;
 		struct kvbm_session_open session_open;
@@ -43,6 +58,7 @@ struct request {
 		struct kvbm_counts counts;
 		struct kvbm_stats stats;
 		struct kvbm_block_info block_info;
+		struct kvbm_holds holds;
 		struct kvbm_reset_inactive reset_inactive;
 	} args;
 };
@@ -56,41 +72,86 @@ static int op_features(struct request *r)
 {
 	struct kvbm_features *args = &r->args.features;
 
-	args->features = KVBM_FEATURE_STORE | KVBM_FEATURE_WAIT |
-			 KVBM_FEATURE_REVOKE;
-	if (IS_ENABLED(CONFIG_IO_URING))
-		args->features |= KVBM_FEATURE_URING;
-	args->max_blocks = KVBM_MAX_BLOCKS;
-	args->max_batch = KVBM_MAX_BATCH;
-	args->max_holds = KVBM_MAX_HOLDS;
-	args->chunk = KVBM_CHUNK;
+	*args = (struct kvbm_features) {
+		.size = r->usize,
+		.features = KVBM_FEATURE_STORE | KVBM_FEATURE_WAIT |
+			    KVBM_FEATURE_REVOKE |
+			    (IS_ENABLED(CONFIG_IO_URING) ?
+			     KVBM_FEATURE_URING : 0),
+		.max_blocks = KVBM_MAX_BLOCKS,
+		.max_batch = KVBM_MAX_BATCH,
+		.max_holds = KVBM_MAX_HOLDS,
+		.chunk = KVBM_CHUNK,
+		.max_block_size = KVBM_MAX_BLOCK_SIZE,
+	};
 	return respond(r);
 }
 
-static bool all_zero(const u64 *v, u32 n)
+/* A descriptor for a new session, not installed yet, and its file. */
+static int open_session(struct kvbm_dev *kd, fmode_t f_mode,
+			const struct file_operations *fops, struct file **file)
 {
-	while (n--)
-		if (v[n])
-			return false;
-	return true;
+	struct kvbm_file *f;
+	int fd, flags;
+
+	/* As open(2) turns them into f_mode. */
+	flags = f_mode & FMODE_READ ?
+		(f_mode & FMODE_WRITE ? O_RDWR : O_RDONLY) :
+		(f_mode & FMODE_WRITE ? O_WRONLY : O_ACCMODE);
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	f = kvbm_file_new(kd, f_mode);
+	if (IS_ERR(f)) {
+		put_unused_fd(fd);
+		return PTR_ERR(f);
+	}
+	*file = anon_inode_getfile("[kvbm]", fops, f, flags | O_CLOEXEC);
+	if (IS_ERR(*file)) {
+		kvbm_file_end(f);
+		put_unused_fd(fd);
+		return PTR_ERR(*file);
+	}
+	return fd;
+}
+
+/* Undo the making of a store that nobody has got hold of lawfully. */
+static void discard(struct kvbm_dev *kd)
+{
+	struct kvbm_store *st = &kd->store;
+
+	mutex_lock(&st->sessions_lock);
+	st->closing = true;
+	mutex_unlock(&st->sessions_lock);
+	kvbm_dev_unpublish(kd);
+	kvbm_sessions_kill(kd, -ENODEV);
 }
 
 static int op_store_create(struct request *r)
 {
 	struct kvbm_store_create *args = &r->args.store_create;
+	struct kvbm_store_create __user *u = r->uarg;
 	struct file *file = NULL;
 	struct kvbm_dev *kd;
 	int err;
 
-	if (!all_zero(args->reserved, ARRAY_SIZE(args->reserved)))
+	/* All that has no meaning yet stands behind the name. */
+	if (memchr_inv(&args->block_bytes, 0, sizeof(*args) -
+		       offsetof(struct kvbm_store_create, block_bytes)) ||
+	    args->rights & ~(KVBM_RIGHT_RESET_INACTIVE | KVBM_RIGHT_SET_RESET))
 		return -EOPNOTSUPP;
 	kd = kvbm_dev_create(args);
-	if (IS_ERR(kd))
-		return PTR_ERR(kd);
+	if (IS_ERR(kd)) {
+		err = PTR_ERR(kd);
+		if (args->need && put_user(args->need, &u->need))
+			return -EFAULT;
+		return err;
+	}
 	args->store_id = kd->store.id;
 	args->fd = -1;
 	if (!args->name[0]) {
-		args->fd = kvbm_session_open_fd(kd, &file);
+		args->fd = open_session(kd, FMODE_READ | FMODE_WRITE,
+					r->session_fops, &file);
 		if (args->fd < 0) {
 			err = args->fd;
 			goto discard;
@@ -109,86 +170,178 @@ static int op_store_create(struct request *r)
 		fput(file);
 	}
 discard:
-	kvbm_dev_discard(kd);
+	discard(kd);
 	kvbm_dev_put(kd);
+	return err;
+}
+
+/* No new sessions from now on; true: nobody had begun with that before. */
+static int begin_destroy(struct kvbm_store *st, bool force, bool *first)
+{
+	int err = 0;
+
+	if (mutex_lock_killable(&st->sessions_lock))
+		return -EINTR;
+	*first = !st->closing;
+	if (st->nr_sessions && !force)
+		err = -EBUSY;
+	else
+		st->closing = true;
+	mutex_unlock(&st->sessions_lock);
 	return err;
 }
 
 static int op_store_destroy(struct request *r)
 {
 	struct kvbm_store_destroy *args = &r->args.store_destroy;
+	bool first;
+	int err;
 
-	if (strnlen(args->name, sizeof(args->name)) == sizeof(args->name))
+	err = begin_destroy(&r->kd->store, args->flags & KVBM_DESTROY_FORCE,
+			    &first);
+	if (err)
+		return err;
+	if (first)
+		kvbm_dev_unpublish(r->kd);
+	return kvbm_sessions_kill(r->kd, -ENODEV);
+}
+
+static int op_store_access(struct request *r)
+{
+	struct kvbm_store_access *args = &r->args.store_access;
+
+	if (args->reserved[0] || args->reserved[1])
+		return -EOPNOTSUPP;
+	if ((args->uid && !(args->flags & KVBM_ACCESS_UID)) ||
+	    (args->gid && !(args->flags & KVBM_ACCESS_GID)) ||
+	    (args->mode && !(args->flags & KVBM_ACCESS_MODE)) ||
+	    (args->monitor_gid && !(args->flags & KVBM_ACCESS_MONITOR)))
 		return -EINVAL;
-	return kvbm_dev_destroy(args->name, args->flags & KVBM_DESTROY_FORCE);
+	return kvbm_dev_set_access(r->kd, args);
 }
 
 /* Listings go out a page at a time. */
 #define LIST_PAGE	16
 
-/* @fill: up to n entries from one on, returns how many there were. */
-static int list_entries(struct request *r, u64 entries, size_t size, u32 count,
-			u32 *done,
-			u32 (*fill)(struct request *r, u32 from, void *page,
-				    u32 n))
-{
-	void __user *to = u64_to_user_ptr(entries);
-	int err = 0;
-	void *page;
-	u32 n;
+/**
+ * struct listing - a listing under way
+ * @count: entries that the caller has room for
+ * @done: out: entries written
+ * @entry_size: bytes from one of the caller's to the next
+ * @size: bytes of ours
+ * @cursor: in and out: the last one listed
+ * @to: the caller's room
+ */
+struct listing {
+	u32 count;
+	u32 done;
+	u32 entry_size;
+	size_t size;
+	u64 cursor;
+	u64 to;
+};
 
-	page = kcalloc(LIST_PAGE, size, GFP_KERNEL_ACCOUNT);
-	if (!page)
-		return -ENOMEM;
-	*done = 0;
-	do {
-		n = fill(r, *done, page, min_t(u32, LIST_PAGE, count - *done));
-		if (n && copy_to_user(to + *done * size, page, n * size))
-			err = -EFAULT;
-		*done += n;
-	} while (!err && n && *done < count);
-	kfree(page);
-	return err ?: respond(r);
+static int tell_entries(struct listing *l, const void *page, u32 n)
+{
+	size_t size = min_t(size_t, l->size, l->entry_size);
+	void __user *to = u64_to_user_ptr(l->to +
+					  (u64)l->done * l->entry_size);
+
+	for (; n--; l->done++, page += l->size, to += l->entry_size)
+		if (copy_to_user(to, page, size) ||
+		    clear_user(to + size, l->entry_size - size))
+			return -EFAULT;
+	return 0;
 }
 
-static u32 fill_stores(struct request *r, u32 from, void *page, u32 n)
+/*
+ * @fill: up to n entries behind the cursor, which it moves on; how many there
+ * were, or -EAGAIN: none just here.
+ */
+static int list_entries(struct request *r, struct listing *l,
+			int (*fill)(struct request *r, u64 *cursor, void *page,
+				    u32 n))
 {
-	return kvbm_dev_list(from, page, n, &r->args.store_list.total);
+	void *page;
+	u64 cursor;
+	int n, err = 0;
+
+	if (l->count && (!l->entry_size || l->entry_size % 8 ||
+			 l->entry_size > PAGE_SIZE))
+		return -EINVAL;
+	page = kcalloc(LIST_PAGE, l->size, GFP_KERNEL_ACCOUNT);
+	if (!page)
+		return -ENOMEM;
+	do {
+		cursor = l->cursor;
+		n = fill(r, &cursor, page,
+			 min_t(u32, LIST_PAGE, l->count - l->done));
+		if (n > 0)
+			err = tell_entries(l, page, n);
+		if (!err)
+			l->cursor = cursor;
+		if (!err && fatal_signal_pending(current))
+			err = -EINTR;
+		cond_resched();
+	} while (!err && n && l->done < l->count);
+	kfree(page);
+	return err;
+}
+
+#define LISTING(args, type) {						\
+	.count = (args)->count,						\
+	.entry_size = (args)->entry_size,				\
+	.size = sizeof(type),						\
+	.cursor = (args)->cursor,					\
+	.to = (args)->entries,						\
+}
+
+static int fill_stores(struct request *r, u64 *cursor, void *page, u32 n)
+{
+	return kvbm_dev_list(cursor, page, n, &r->args.store_list.total);
 }
 
 static int op_store_list(struct request *r)
 {
 	struct kvbm_store_list *args = &r->args.store_list;
+	struct listing l = LISTING(args, struct kvbm_store_entry);
+	int err = list_entries(r, &l, fill_stores);
 
-	if (args->reserved)
-		return -EOPNOTSUPP;
-	return list_entries(r, args->entries, sizeof(struct kvbm_store_entry),
-			    args->count, &args->done, fill_stores);
+	args->done = l.done;
+	args->cursor = l.cursor;
+	return err ?: respond(r);
 }
 
 static int op_store_info(struct request *r)
 {
-	struct kvbm_store *st = &r->f->kd->store;
 	struct kvbm_store_info *args = &r->args.store_info;
+	struct kvbm_store *st = &r->kd->store;
 
-	memset(args, 0, sizeof(*args));
-	args->size = r->usize;
-	args->flags = (st->cfg.reject ? KVBM_CREATE_REJECT : 0) |
-		      (st->cfg.reset ? KVBM_CREATE_RESET : 0);
-	args->store_id = st->id;
-	args->total_blocks = st->cfg.total;
-	args->block_size = st->cfg.block_size;
-	args->freq_capacity = st->cfg.freq_capacity;
+	*args = (struct kvbm_store_info) {
+		.size = r->usize,
+		.flags = (st->cfg.reject ? KVBM_CREATE_REJECT : 0) |
+			 (st->cfg.reset ? KVBM_CREATE_RESET : 0) |
+			 (st->cfg.opaque ? KVBM_CREATE_OPAQUE : 0),
+		.store_id = st->id,
+		.total_blocks = st->cfg.total,
+		.block_size = st->cfg.block_size,
+		.freq_capacity = st->cfg.freq_capacity,
+		.max_sessions = st->cfg.max_sessions,
+		.max_held = st->cfg.max_held,
+		.chunk = KVBM_CHUNK,
+		.memory = st->memory,
+	};
 	memcpy(args->thresholds, st->cfg.thresholds, sizeof(args->thresholds));
-	args->max_sessions = st->cfg.max_sessions;
-	args->max_held = st->cfg.max_held;
-	args->sessions = READ_ONCE(st->nr_sessions);
-	args->chunk = KVBM_CHUNK;
-	args->memory = st->memory;
-	args->session_memory = kvbm_holds_memory(&r->f->ses);
-	args->session_id = r->f->ses.number;
 	strscpy(args->policy, st->cfg.policy->name, sizeof(args->policy));
-	memcpy(args->name, r->f->kd->name, sizeof(args->name));
+	kvbm_dev_info(r->kd, args);
+	mutex_lock(&st->sessions_lock);
+	args->sessions = st->nr_sessions;
+	args->revoked = st->nr_listed - st->nr_sessions;
+	mutex_unlock(&st->sessions_lock);
+	if (r->f) {
+		args->session_memory = kvbm_holds_memory(&r->f->ses);
+		args->session_id = r->f->ses.number;
+	}
 	return respond(r);
 }
 
@@ -200,7 +353,8 @@ static int op_session_open(struct request *r)
 
 	if (args->reserved)
 		return -EOPNOTSUPP;
-	args->fd = kvbm_session_open_fd(r->f->kd, &file);
+	args->fd = open_session(r->kd, r->file->f_mode, r->session_fops,
+				&file);
 	if (args->fd < 0)
 		return args->fd;
 	err = respond(r);
@@ -220,30 +374,29 @@ static int op_session_config(struct request *r)
 	if (args->reserved)
 		return -EOPNOTSUPP;
 	if (!args->low_watermark ||
-	    args->low_watermark > r->f->kd->store.cfg.total)
+	    args->low_watermark > r->kd->store.cfg.total)
 		return -EINVAL;
 	WRITE_ONCE(r->f->ses.low_watermark, args->low_watermark);
 	/* Who polls already looks again with the new mark. */
-	wake_up_all(&r->f->kd->poll_wait);
+	wake_up_all(&r->kd->poll_wait);
 	return 0;
 }
 
-static u32 fill_sessions(struct request *r, u32 from, void *page, u32 n)
+static int fill_sessions(struct request *r, u64 *cursor, void *page, u32 n)
 {
-	return kvbm_session_entries(r->f->kd, from, page, n,
+	return kvbm_session_entries(r->kd, cursor, page, n,
 				    &r->args.session_list.total);
 }
 
 static int op_session_list(struct request *r)
 {
 	struct kvbm_session_list *args = &r->args.session_list;
+	struct listing l = LISTING(args, struct kvbm_session_entry);
+	int err = list_entries(r, &l, fill_sessions);
 
-	if (args->reserved)
-		return -EOPNOTSUPP;
-	if (!kvbm_dev_may_admin(r->f->kd))
-		return -EPERM;
-	return list_entries(r, args->entries, sizeof(struct kvbm_session_entry),
-			    args->count, &args->done, fill_sessions);
+	args->done = l.done;
+	args->cursor = l.cursor;
+	return err ?: respond(r);
 }
 
 static int op_session_revoke(struct request *r)
@@ -251,9 +404,9 @@ static int op_session_revoke(struct request *r)
 	struct kvbm_session_revoke *args = &r->args.session_revoke;
 	int err;
 
-	if (!kvbm_dev_may_admin(r->f->kd))
-		return -EPERM;
-	err = kvbm_session_revoke(r->f->kd, args->session_id, &args->reclaimed);
+	if (args->reserved32 || args->reserved)
+		return -EOPNOTSUPP;
+	err = kvbm_session_revoke(r->kd, args);
 	return err ?: respond(r);
 }
 
@@ -261,19 +414,23 @@ static int op_counts(struct request *r)
 {
 	struct kvbm_counts *args = &r->args.counts;
 
+	args->store_id = r->kd->store.id;
 	args->reserved = 0;
-	kvbm_store_counts(&r->f->kd->store, args);
+	kvbm_store_counts(&r->kd->store, args);
 	return respond(r);
 }
 
 static int op_stats(struct request *r)
 {
 	struct kvbm_stats *args = &r->args.stats;
+	int err;
 
-	memset(args, 0, sizeof(*args));
-	args->size = r->usize;
-	kvbm_store_stats(&r->f->kd->store, args);
-	return respond(r);
+	*args = (struct kvbm_stats) {
+		.size = r->usize,
+		.store_id = r->kd->store.id,
+	};
+	err = kvbm_store_stats(&r->kd->store, args);
+	return err ?: respond(r);
 }
 
 static int op_block_info(struct request *r)
@@ -281,15 +438,42 @@ static int op_block_info(struct request *r)
 	struct kvbm_block_info *args = &r->args.block_info;
 	int err;
 
-	args->reserved = 0;
-	err = kvbm_block_info(&r->f->ses, args->block, args);
+	err = kvbm_block_info(&r->f->ses, args->block,
+			      args->flags & KVBM_BLOCK_OWN, args);
+	if (!err && !r->f->writable && !args->own_holds)
+		err = -EPERM;
+	return err ?: respond(r);
+}
+
+static int fill_holds(struct request *r, u64 *cursor, void *page, u32 n)
+{
+	struct kvbm_session *ses = &r->f->ses;
+	u32 got, from, total = r->kd->store.cfg.total;
+
+	r->args.holds.total = READ_ONCE(ses->held);
+	if (*cursor >= total || !n)
+		return 0;
+	from = *cursor;
+	got = kvbm_holds_entries(ses, &from, page, n);
+	*cursor = from;
+	return got ?: -EAGAIN;
+}
+
+static int op_holds(struct request *r)
+{
+	struct kvbm_holds *args = &r->args.holds;
+	struct listing l = LISTING(args, struct kvbm_hold_entry);
+	int err = list_entries(r, &l, fill_holds);
+
+	args->done = l.done;
+	args->cursor = l.cursor;
 	return err ?: respond(r);
 }
 
 static int op_reset_inactive(struct request *r)
 {
 	struct kvbm_reset_inactive *args = &r->args.reset_inactive;
-	struct kvbm_store *st = &r->f->kd->store;
+	struct kvbm_store *st = &r->kd->store;
 	struct kvbm_counts counts;
 	int err;
 	u32 n;
@@ -299,7 +483,7 @@ static int op_reset_inactive(struct request *r)
 	kvbm_store_counts(st, &counts);
 	args->done = 0;
 	do {
-		err = READ_ONCE(r->f->ses.dead);
+		err = r->f ? READ_ONCE(r->f->ses.dead) : 0;
 		if (fatal_signal_pending(current))
 			err = -EINTR;
 		if (err)
@@ -312,112 +496,215 @@ static int op_reset_inactive(struct request *r)
 	return respond(r) ?: err;
 }
 
-/* What there is: the size of the structure, the flags that it may have. */
+/* What the caller must be to make a request about a store on control. */
+enum who {
+	ANYBODY,	/* it is about no store, or asks itself */
+	READER,
+	ADMIN,
+	SESSION,	/* only on a session */
+};
+
+/*
+ * What there is: the size of the structure, the flags that it may have; on which
+ * descriptors, and who may.  @about: it names a store.  @admin: on a session
+ * too.  @write: the control device must be open for writing.
+ */
 static const struct request_type {
 	u32 size;
 	u32 flags;
+	enum who who;
+	bool about;
+	bool admin;
+	bool write;
 	int (*run)(struct request *r);
 } request_types[] = {
-#define REQUEST(op, name, known)					\
-	[op] = {							\
-		.size = sizeof(struct kvbm_##name) +			\
-			BUILD_BUG_ON_ZERO(offsetof(struct kvbm_##name,	\
+#define REQUEST(_op, _what, _known, ...)				\
+	[_op] = {							\
+		.size = sizeof(struct kvbm_##_what) +			\
+			BUILD_BUG_ON_ZERO(offsetof(struct kvbm_##_what,	\
 						   flags) != 4),	\
-		.flags = known,						\
-		.run = op_##name,					\
+		.flags = _known,					\
+		.run = op_##_what,					\
+		__VA_ARGS__						\
 	}
+#define ABOUT(_op, _what, _known, ...)					\
+	REQUEST(_op, _what, _known, .about = true + BUILD_BUG_ON_ZERO(	\
+			offsetof(struct kvbm_##_what, store_id) != 8 ||	\
+			offsetof(struct kvbm_##_what, name) != 16),	\
+		__VA_ARGS__)
 	REQUEST(KVBM_OP_FEATURES, features, 0),
 	REQUEST(KVBM_OP_STORE_CREATE, store_create,
-		KVBM_CREATE_REJECT | KVBM_CREATE_RESET),
-	REQUEST(KVBM_OP_STORE_DESTROY, store_destroy, KVBM_DESTROY_FORCE),
+		KVBM_CREATE_REJECT | KVBM_CREATE_RESET | KVBM_CREATE_OPAQUE,
+		.write = true),
+	ABOUT(KVBM_OP_STORE_DESTROY, store_destroy, KVBM_DESTROY_FORCE,
+	      .who = ADMIN, .write = true),
 	REQUEST(KVBM_OP_STORE_LIST, store_list, 0),
-	REQUEST(KVBM_OP_STORE_INFO, store_info, 0),
-	REQUEST(KVBM_OP_SESSION_OPEN, session_open, 0),
-	REQUEST(KVBM_OP_SESSION_CONFIG, session_config, 0),
-	REQUEST(KVBM_OP_SESSION_LIST, session_list, 0),
-	REQUEST(KVBM_OP_SESSION_REVOKE, session_revoke, 0),
-	REQUEST(KVBM_OP_COUNTS, counts, 0),
-	REQUEST(KVBM_OP_STATS, stats, 0),
-	REQUEST(KVBM_OP_BLOCK_INFO, block_info, 0),
-	REQUEST(KVBM_OP_RESET_INACTIVE, reset_inactive, 0),
+	/* Who may is looked at together with the change. */
+	ABOUT(KVBM_OP_STORE_ACCESS, store_access,
+	      KVBM_ACCESS_UID | KVBM_ACCESS_GID | KVBM_ACCESS_MODE |
+	      KVBM_ACCESS_MONITOR, .write = true),
+	ABOUT(KVBM_OP_STORE_INFO, store_info, 0, .who = READER),
+	REQUEST(KVBM_OP_SESSION_OPEN, session_open, 0, .who = SESSION),
+	REQUEST(KVBM_OP_SESSION_CONFIG, session_config, 0, .who = SESSION),
+	ABOUT(KVBM_OP_SESSION_LIST, session_list, 0, .who = ADMIN,
+	      .admin = true),
+	ABOUT(KVBM_OP_SESSION_REVOKE, session_revoke,
+	      KVBM_REVOKE_UID | KVBM_REVOKE_PID, .who = ADMIN, .admin = true,
+	      .write = true),
+	ABOUT(KVBM_OP_COUNTS, counts, 0, .who = READER),
+	ABOUT(KVBM_OP_STATS, stats, 0, .who = READER),
+	REQUEST(KVBM_OP_BLOCK_INFO, block_info, KVBM_BLOCK_OWN,
+		.who = SESSION),
+	ABOUT(KVBM_OP_RESET_INACTIVE, reset_inactive, 0, .who = ADMIN,
+	      .write = true),
+	REQUEST(KVBM_OP_HOLDS, holds, 0, .who = SESSION),
 #undef REQUEST
+#undef ABOUT
 };
 
-static noinline_for_stack int run_request(struct kvbm_file *f, unsigned int op,
-					  void __user *uarg, u32 usize)
+/* The store that it is about, with a reference, and may the caller? */
+static int find_store(struct request *r, const struct request_type *type)
 {
-	const struct request_type *type;
-	struct request r = { .f = f, .uarg = uarg, .usize = usize };
+	struct kvbm_access access;
+	int err = 0;
+
+	if (r->f) {
+		r->kd = r->f->kd;
+		if (type->about && (r->args.about.store_id ||
+				    memchr_inv(r->args.about.name, 0,
+					       KVBM_NAME_LEN)))
+			return -EINVAL;
+		if (!type->admin)
+			return 0;
+		access = kvbm_dev_access(r->kd);
+		return kvbm_access_admin(&access) ? 0 : -EPERM;
+	}
+	if (!type->about)
+		return 0;
+	r->kd = kvbm_dev_find(r->args.about.store_id, r->args.about.name);
+	if (IS_ERR(r->kd))
+		return PTR_ERR(r->kd);
+	access = kvbm_dev_access(r->kd);
+	if ((type->who == ADMIN && !kvbm_access_admin(&access)) ||
+	    (type->who == READER && !kvbm_access_read(&access)))
+		err = -EPERM;
+	if (err)
+		kvbm_dev_put(r->kd);
+	return err;
+}
+
+static int run_request(struct request *r, const struct request_type *type)
+{
 	int err;
 
-	type = &request_types[array_index_nospec(op, ARRAY_SIZE(request_types))];
-	r.size = type->size;
-	err = kvbm_fetch(&r.args, type->size, type->size, uarg, usize);
+	r->size = type->size;
+	err = kvbm_fetch(&r->args, type->size, type->size, r->uarg, r->usize);
 	if (err)
 		return err;
-	if (r.args.common.flags & ~type->flags)
+	if (r->args.common.flags & ~type->flags)
 		return -EOPNOTSUPP;
-	return type->run(&r);
+	err = find_store(r, type);
+	if (err)
+		return err;
+	err = type->run(r);
+	if (!r->f && type->about)
+		kvbm_dev_put(r->kd);
+	return err;
 }
 
-static bool is_control_request(unsigned int op)
+/* Every structure begins with its size. */
+static noinline_for_stack int
+session_request(struct file *file, const struct request_type *type,
+		void __user *uarg)
 {
-	return op == KVBM_OP_FEATURES || op == KVBM_OP_STORE_CREATE ||
-	       op == KVBM_OP_STORE_DESTROY || op == KVBM_OP_STORE_LIST;
-}
+	struct request r = {
+		.f = file->private_data,
+		.file = file,
+		.session_fops = file->f_op,
+		.uarg = uarg,
+	};
 
-static bool is_session_request(unsigned int op)
-{
-	return op == KVBM_OP_FEATURES ||
-	       (op >= KVBM_OP_STORE_INFO && op <= KVBM_OP_RESET_INACTIVE);
-}
-
-/**
- * kvbm_control_ioctl() - requests on the control device
- * @file: open file
- * @cmd: KVBM_IOC_*
- * @arg: the request's structure
- */
-long kvbm_control_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
-{
-	void __user *uarg = (void __user *)arg;
-	unsigned int op = _IOC_NR(cmd);
-	u32 usize;
-
-	if (cmd != KVBM_IO(op) || !is_control_request(op))
-		return -ENOTTY;
-	/* Every structure begins with its size. */
-	if (get_user(usize, (u32 __user *)uarg))
+	if (get_user(r.usize, (u32 __user *)uarg))
 		return -EFAULT;
-	return run_request(NULL, op, uarg, usize);
+	return run_request(&r, type);
+}
+
+static const struct request_type *find_type(unsigned int op)
+{
+	if (op >= ARRAY_SIZE(request_types))
+		return NULL;
+	op = array_index_nospec(op, ARRAY_SIZE(request_types));
+	return request_types[op].run ? &request_types[op] : NULL;
 }
 
 /**
- * kvbm_session_ioctl() - requests on a session
+ * kvbm_control_request() - requests on the control device
+ * @file: open file
+ * @cmd: KVBM_IOC_*
+ * @arg: the request's structure
+ * @session_fops: what files of sessions can do
+ */
+long kvbm_control_request(struct file *file, unsigned int cmd,
+			  unsigned long arg,
+			  const struct file_operations *session_fops)
+{
+	struct request r = {
+		.file = file,
+		.session_fops = session_fops,
+		.uarg = (void __user *)arg,
+	};
+	const struct request_type *type = find_type(_IOC_NR(cmd));
+
+	if (cmd != KVBM_IO(_IOC_NR(cmd)) || !type || type->who == SESSION)
+		return -ENOTTY;
+	if (type->write && !(file->f_mode & FMODE_WRITE))
+		return -EBADF;
+	if (get_user(r.usize, (u32 __user *)r.uarg))
+		return -EFAULT;
+	return run_request(&r, type);
+}
+
+static bool on_sessions(unsigned int op)
+{
+	return op == KVBM_OP_FEATURES || op >= KVBM_OP_STORE_INFO;
+}
+
+/**
+ * kvbm_session_request() - requests on a session
  * @file: open file
  * @cmd: KVBM_IOC_*
  * @arg: the request's structure
  */
-long kvbm_session_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+long kvbm_session_request(struct file *file, unsigned int cmd,
+			  unsigned long arg)
 {
 	struct kvbm_file *f = file->private_data;
 	void __user *uarg = (void __user *)arg;
+	const struct request_type *type;
 	unsigned int op = _IOC_NR(cmd);
 	u32 usize;
 	int err;
 
 	if (unlikely(cmd != KVBM_IO(op)))
 		return -ENOTTY;
-	if (unlikely(!kvbm_is_data_op(op) && !is_session_request(op)))
-		return -ENOTTY;
-	/* Every structure begins with its size. */
-	if (unlikely(get_user(usize, (u32 __user *)uarg)))
-		return -EFAULT;
-	if (likely(kvbm_is_data_op(op)))
+	if (likely(kvbm_is_data_op(op))) {
+		err = kvbm_file_enter(f, op);
+		if (unlikely(err))
+			return err;
+		/* Every structure begins with its size. */
+		if (unlikely(get_user(usize, (u32 __user *)uarg)))
+			return -EFAULT;
 		return kvbm_data_op(&f->ses, op, uarg, usize, true);
+	}
+	type = find_type(op);
+	if (!type || !on_sessions(op))
+		return -ENOTTY;
+	err = kvbm_file_enter(f, op);
+	if (err)
+		return err;
 	/* A session that ended still says what the module can do. */
 	err = READ_ONCE(f->ses.dead);
 	if (err && op != KVBM_OP_FEATURES)
 		return err;
-	return run_request(f, op, uarg, usize);
+	return session_request(file, type, uarg);
 }

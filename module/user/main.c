@@ -10,13 +10,13 @@
 
 static int __init kvbm_init(void)
 {
-	return kvbm_directory_init();
+	return kvbm_dev_init(&kvbm_open_fops);
 }
 module_init(kvbm_init);
 
 static void __exit kvbm_exit(void)
 {
-	kvbm_directory_exit();
+	kvbm_dev_exit();
 }
 module_exit(kvbm_exit);
 

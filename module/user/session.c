@@ -17,7 +17,9 @@
 #include <linux/file.h>
 #include <linux/pid.h>
 #include <linux/poll.h>
+#include <linux/jiffies.h>
 #include <linux/sched.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 #include <linux/wait_bit.h>
@@ -53,8 +55,42 @@ static const struct file_operations companion_fops = {
 	.release = companion_release,
 };
 
-static struct kvbm_file *file_new(struct kvbm_dev *kd)
+/* All requests, but for those of sessions that cannot be written. */
+#define READONLY_OPS	(BIT_ULL(KVBM_OP_FEATURES) |			\
+			 BIT_ULL(KVBM_OP_STORE_INFO) |			\
+			 BIT_ULL(KVBM_OP_SESSION_OPEN) |		\
+			 BIT_ULL(KVBM_OP_SESSION_LIST) |		\
+			 BIT_ULL(KVBM_OP_COUNTS) |			\
+			 BIT_ULL(KVBM_OP_STATS) |			\
+			 BIT_ULL(KVBM_OP_BLOCK_INFO) |			\
+			 BIT_ULL(KVBM_OP_HOLDS) |			\
+			 BIT_ULL(KVBM_OP_PRESENCE) |			\
+			 BIT_ULL(KVBM_OP_FREQUENCY))
+
+/* What needs a right of its own when neither owner nor administrator asks. */
+static u64 without_rights(u32 rights)
 {
+	u64 ops = 0;
+
+	if (!(rights & KVBM_RIGHT_RESET_INACTIVE))
+		ops |= BIT_ULL(KVBM_OP_RESET_INACTIVE);
+	if (!(rights & KVBM_RIGHT_SET_RESET))
+		ops |= BIT_ULL(KVBM_OP_SET_RESET);
+	return ops;
+}
+
+/**
+ * kvbm_file_new() - a new session
+ * @kd: the store
+ * @f_mode: of the file that it is for
+ *
+ * Return: the session, or -ENOMEM, -ENFILE, -EUSERS, -ENODEV.
+ */
+struct kvbm_file *kvbm_file_new(struct kvbm_dev *kd, fmode_t f_mode)
+{
+	struct kvbm_access access = kvbm_dev_access(kd);
+	bool owner = uid_eq(current_fsuid(), access.uid);
+	bool admin = kvbm_capable(CAP_SYS_ADMIN);
 	struct kvbm_file *f;
 	int err;
 
@@ -65,6 +101,13 @@ static struct kvbm_file *file_new(struct kvbm_dev *kd)
 	f->pid = get_pid(task_tgid(current));
 	f->uid = current_uid();
 	f->opened_ns = ktime_get_boottime_ns();
+	f->last_call = jiffies;
+	f->writable = f_mode & FMODE_WRITE;
+	f->allowed = f->writable ? ~0ULL : READONLY_OPS;
+	if (!owner && !admin)
+		f->allowed &= ~without_rights(kd->rights);
+	f->ses.reserve = (owner ? KVBM_RESERVE_OWNER : 0) |
+			 (admin ? KVBM_RESERVE_ADMIN : 0);
 	get_task_comm(f->comm, current->group_leader);
 	kref_get(&kd->ref);
 	f->kd = kd;
@@ -86,64 +129,27 @@ put:
 }
 
 /**
- * kvbm_session_open() - open(2) of a store's node
- * @kd: the store
- * @file: the new file; takes its session into private_data
- *
- * Return: 0, -ENOMEM, -ENFILE, -EUSERS, -ENODEV.
+ * kvbm_file_end() - the session's file is gone, or there never was one
+ * @f: the session
  */
-int kvbm_session_open(struct kvbm_dev *kd, struct file *file)
+void kvbm_file_end(struct kvbm_file *f)
 {
-	struct kvbm_file *f = file_new(kd);
-
-	if (IS_ERR(f))
-		return PTR_ERR(f);
-	file->private_data = f;
-	return 0;
+	fput(f->companion);
 }
 
 /**
- * kvbm_session_open_fd() - a new session without a node
- * @kd: the store
- * @file: out: the file
- *
- * The caller copies the number out, then installs the file, or gives both
- * back.
- *
- * Return: a reserved descriptor, or -errno.
+ * kvbm_file_refused() - why a session may not make a request
+ * @f: the session
+ * @op: enum kvbm_op
  */
-int kvbm_session_open_fd(struct kvbm_dev *kd, struct file **file)
+int kvbm_file_refused(const struct kvbm_file *f, unsigned int op)
 {
-	struct kvbm_file *f;
-	int fd;
-
-	fd = get_unused_fd_flags(O_CLOEXEC);
-	if (fd < 0)
-		return fd;
-	f = file_new(kd);
-	if (IS_ERR(f)) {
-		put_unused_fd(fd);
-		return PTR_ERR(f);
-	}
-	*file = anon_inode_getfile("[kvbm]", &kvbm_session_fops, f,
-				   O_RDWR | O_CLOEXEC);
-	if (IS_ERR(*file)) {
-		fput(f->companion);
-		put_unused_fd(fd);
-		return PTR_ERR(*file);
-	}
-	return fd;
+	if (!f->writable && !(READONLY_OPS & BIT_ULL(op)))
+		return -EBADF;
+	return -EPERM;
 }
 
-static int session_release(struct inode *inode, struct file *file)
-{
-	struct kvbm_file *f = file->private_data;
-
-	fput(f->companion);
-	return 0;
-}
-
-static __poll_t session_poll(struct file *file, poll_table *wait)
+__poll_t kvbm_session_poll(struct file *file, poll_table *wait)
 {
 	struct kvbm_file *f = file->private_data;
 
@@ -153,12 +159,152 @@ static __poll_t session_poll(struct file *file, poll_table *wait)
 	return kvbm_poll_room(&f->ses) ? EPOLLOUT | EPOLLWRNORM : 0;
 }
 
-static u64 revoke(struct kvbm_file *f, int err)
+/**
+ * kvbm_session_fdinfo() - /proc/PID/fdinfo/FD: what the session holds in all
+ * @m: to write to
+ * @file: its file
+ */
+void kvbm_session_fdinfo(struct seq_file *m, struct file *file)
 {
-	u64 n = kvbm_session_kill(&f->ses, err);
+	struct kvbm_file *f = file->private_data;
+	struct kvbm_session *ses = &f->ses;
+	u32 held, owned, staged, taking;
+	u64 holds;
+	int dead;
 
-	wake_up_all(&f->kd->poll_wait);
-	return n;
+	spin_lock(&ses->lock);
+	dead = ses->dead;
+	holds = ses->holds;
+	held = ses->held;
+	owned = ses->owned;
+	staged = ses->staged;
+	taking = ses->taking;
+	spin_unlock(&ses->lock);
+	seq_printf(m, "kvbm-store:\t%016llx\n", f->kd->store.id);
+	seq_printf(m, "kvbm-name:\t%s\n", f->kd->name);
+	seq_printf(m, "kvbm-session:\t%llu\n", ses->number);
+	seq_printf(m, "kvbm-state:\t%s\n", dead ? "revoked" : "open");
+	seq_printf(m, "kvbm-held:\t%u\n", held);
+	seq_printf(m, "kvbm-holds:\t%llu\n", holds);
+	seq_printf(m, "kvbm-mutable:\t%u\n", owned - staged);
+	seq_printf(m, "kvbm-staged:\t%u\n", staged);
+	seq_printf(m, "kvbm-taking:\t%u\n", taking);
+	seq_printf(m, "kvbm-memory:\t%llu\n", kvbm_holds_memory(ses));
+}
+
+/**
+ * struct selection - sessions that are to end
+ * @session: this one, or 0
+ * @uid: those of this user, if valid
+ * @pid: those that this process opened, if not NULL
+ * @upto: no later ones
+ * @err: what their calls fail with from then on
+ */
+struct selection {
+	u64 session;
+	kuid_t uid;
+	struct pid *pid;
+	u64 upto;
+	int err;
+};
+
+static bool selected(const struct selection *sel, const struct kvbm_file *f)
+{
+	return f->ses.number <= sel->upto &&
+	       (!sel->session || f->ses.number == sel->session) &&
+	       (!uid_valid(sel->uid) || uid_eq(f->uid, sel->uid)) &&
+	       (!sel->pid || f->pid == sel->pid);
+}
+
+/*
+ * The next selected session with a number above @after, with a reference, or
+ * NULL.  Also moves @after on.  -EAGAIN: enough for one hold of the lock.
+ */
+static struct kvbm_file *next_selected(struct kvbm_store *st,
+				       const struct selection *sel, u64 *after)
+{
+	struct kvbm_session *ses;
+	struct kvbm_file *f;
+	u32 budget = KVBM_CHUNK;
+
+	lockdep_assert_held(&st->sessions_lock);
+	ses = kvbm_session_after(st, *after);
+	while (ses) {
+		if (!budget--)
+			return ERR_PTR(-EAGAIN);
+		*after = ses->number;
+		f = container_of(ses, struct kvbm_file, ses);
+		/* One whose last reference goes has nothing left. */
+		if (selected(sel, f) && kref_get_unless_zero(&f->ref))
+			return f;
+		if (ses->number >= sel->upto ||
+		    list_is_last(&ses->link, &st->sessions))
+			break;
+		ses = list_next_entry(ses, link);
+	}
+	return NULL;
+}
+
+/* Its calls fail from now on.  False: it was dead before. */
+static bool mark_dead(struct kvbm_file *f, int err)
+{
+	bool first;
+
+	lockdep_assert_held(&f->kd->store.sessions_lock);
+	kvbm_session_uncount(&f->ses);
+	spin_lock(&f->ses.lock);
+	first = !f->ses.dead;
+	if (first)
+		WRITE_ONCE(f->ses.dead, err);
+	spin_unlock(&f->ses.lock);
+	return first;
+}
+
+/*
+ * Ends sessions: all are marked before anything is taken, so that nothing of one
+ * is granted to another.  What somebody else marked is taken along: when this
+ * returns, all of it is back, whoever took it.
+ */
+static int end_sessions(struct kvbm_dev *kd, struct selection *sel,
+			u32 *ended, u64 *back)
+{
+	struct kvbm_store *st = &kd->store;
+	struct kvbm_file *f;
+	bool found = false;
+	int err = 0;
+	u64 after;
+
+	mutex_lock(&st->sessions_lock);
+	sel->upto = st->next_session;
+	for (after = 0; (f = next_selected(st, sel, &after)); ) {
+		if (!IS_ERR(f)) {
+			found = true;
+			*ended += mark_dead(f, sel->err);
+		}
+		mutex_unlock(&st->sessions_lock);
+		if (!IS_ERR(f))
+			file_put(f);
+		cond_resched();
+		mutex_lock(&st->sessions_lock);
+	}
+	mutex_unlock(&st->sessions_lock);
+
+	for (after = 0; !err; ) {
+		mutex_lock(&st->sessions_lock);
+		f = next_selected(st, sel, &after);
+		mutex_unlock(&st->sessions_lock);
+		if (!f)
+			break;
+		if (IS_ERR(f))
+			continue;
+		*back += kvbm_session_kill(&f->ses, sel->err);
+		wake_up_all(&kd->poll_wait);
+		if (wait_var_event_killable(&f->ses.taking,
+					    !READ_ONCE(f->ses.taking)))
+			err = -EINTR;
+		file_put(f);
+	}
+	return err ?: found ? 0 : -ENOENT;
 }
 
 /**
@@ -166,101 +312,100 @@ static u64 revoke(struct kvbm_file *f, int err)
  * @kd: the store
  * @err: what their calls fail with from now on
  *
- * Return: owned blocks and holds that came back.
+ * Return: 0, or -EINTR after a fatal signal: all are dead, but not all may be
+ * back.
  */
-u64 kvbm_sessions_kill(struct kvbm_dev *kd, int err)
+int kvbm_sessions_kill(struct kvbm_dev *kd, int err)
 {
-	struct kvbm_store *st = &kd->store;
-	struct kvbm_session *ses;
-	struct kvbm_file *f;
-	u64 n = 0, last = 0;
+	struct selection sel = { .uid = INVALID_UID, .err = err };
+	u32 ended = 0;
+	u64 back = 0;
 
-	/* All at once: nothing of one session is granted to another. */
-	mutex_lock(&st->sessions_lock);
-	list_for_each_entry(ses, &st->sessions, link) {
-		spin_lock(&ses->lock);
-		WRITE_ONCE(ses->dead, err);
-		spin_unlock(&ses->lock);
-	}
-	mutex_unlock(&st->sessions_lock);
-
-	do {
-		f = NULL;
-		mutex_lock(&st->sessions_lock);
-		list_for_each_entry(ses, &st->sessions, link) {
-			if (ses->number <= last)
-				continue;
-			last = ses->number;
-			f = container_of(ses, struct kvbm_file, ses);
-			/* One that is ending already has no file any more. */
-			if (kref_get_unless_zero(&f->ref))
-				break;
-			f = NULL;
-		}
-		mutex_unlock(&st->sessions_lock);
-		if (f) {
-			n += revoke(f, err);
-			file_put(f);
-		}
-	} while (f);
-	return n;
+	err = end_sessions(kd, &sel, &ended, &back);
+	return err == -ENOENT ? 0 : err;
 }
 
 /**
- * kvbm_session_revoke() - end one session
+ * kvbm_session_revoke() - end sessions
  * @kd: the store
- * @number: which
- * @reclaimed: out: owned blocks and holds that came back
+ * @args: which; out: how many, and what came back
  *
- * Return: 0, -ENOENT, -EALREADY, -EINTR (fatal signal: the session is dead,
- * but an allocation of it may still be under way).
+ * Return: 0, -EINVAL, -ENOENT, -EINTR (fatal signal: the sessions are dead, but
+ * not all may be back).
  */
-int kvbm_session_revoke(struct kvbm_dev *kd, u64 number, u64 *reclaimed)
+int kvbm_session_revoke(struct kvbm_dev *kd, struct kvbm_session_revoke *args)
 {
-	struct kvbm_store *st = &kd->store;
-	struct kvbm_file *f = NULL;
-	struct kvbm_session *ses;
-	int err = -ENOENT;
+	struct selection sel = {
+		.session = args->session_id,
+		.uid = INVALID_UID,
+		.err = -ESHUTDOWN,
+	};
+	u32 sessions = 0;
+	u64 back = 0;
+	int err;
 
-	mutex_lock(&st->sessions_lock);
-	list_for_each_entry(ses, &st->sessions, link) {
-		if (ses->number != number)
-			continue;
-		f = container_of(ses, struct kvbm_file, ses);
-		if (!kref_get_unless_zero(&f->ref)) {
-			f = NULL;
-			break;
-		}
-		spin_lock(&ses->lock);
-		err = ses->dead ? -EALREADY : 0;
-		if (!err)
-			WRITE_ONCE(ses->dead, -ESHUTDOWN);
-		spin_unlock(&ses->lock);
-		break;
+	if (!args->flags == !args->session_id)
+		return -EINVAL;
+	if (!(args->flags & KVBM_REVOKE_UID) && args->uid)
+		return -EINVAL;
+	if (!(args->flags & KVBM_REVOKE_PID) && args->pid)
+		return -EINVAL;
+	if (args->flags & KVBM_REVOKE_UID) {
+		sel.uid = make_kuid(current_user_ns(), args->uid);
+		if (!uid_valid(sel.uid))
+			return -EINVAL;
 	}
-	mutex_unlock(&st->sessions_lock);
-	if (!err) {
-		*reclaimed = revoke(f, -ESHUTDOWN);
-		if (wait_var_event_killable(&f->ses.taking,
-					    !READ_ONCE(f->ses.taking)))
-			err = -EINTR;
+	if (args->flags & KVBM_REVOKE_PID) {
+		sel.pid = find_get_pid(args->pid);
+		if (!sel.pid)
+			return -ENOENT;
 	}
-	if (f)
-		file_put(f);
+	err = end_sessions(kd, &sel, &sessions, &back);
+	put_pid(sel.pid);
+	args->sessions = sessions;
+	args->reclaimed = back;
 	return err;
+}
+
+static void fill_entry(struct kvbm_session_entry *e, struct kvbm_file *f)
+{
+	struct kvbm_session *ses = &f->ses;
+	u64 ago = (jiffies - READ_ONCE(f->last_call)) * (u64)TICK_NSEC;
+	u64 now = ktime_get_boottime_ns();
+
+	*e = (struct kvbm_session_entry) {
+		.session_id = ses->number,
+		.opened_ns = f->opened_ns,
+		.last_call_ns = max(now - min(now, ago), f->opened_ns),
+		.memory = kvbm_holds_memory(ses),
+		.pid = pid_vnr(f->pid),
+		.uid = from_kuid_munged(current_user_ns(), f->uid),
+		.flags = f->writable ? 0 : KVBM_SESSION_READONLY,
+	};
+	memcpy(e->comm, f->comm, sizeof(e->comm));
+	spin_lock(&ses->lock);
+	e->holds = ses->holds;
+	e->held = ses->held;
+	e->mutable_blocks = ses->owned - ses->staged;
+	e->staged_blocks = ses->staged;
+	e->taking = ses->taking;
+	if (ses->dead)
+		e->flags |= KVBM_SESSION_REVOKED;
+	spin_unlock(&ses->lock);
+	kvbm_session_waits(ses, &e->waiting, &e->waiting_since_ns);
 }
 
 /**
  * kvbm_session_entries() - list sessions
  * @kd: the store
- * @skip: sessions to pass over
+ * @cursor: in and out: number of the last session listed
  * @out: room for @max entries
- * @max: at most this many
+ * @max: at most this many, at most KVBM_CHUNK
  * @total: out: sessions there are
  *
  * Return: entries filled in.
  */
-u32 kvbm_session_entries(struct kvbm_dev *kd, u32 skip,
+u32 kvbm_session_entries(struct kvbm_dev *kd, u64 *cursor,
 			 struct kvbm_session_entry *out, u32 max, u32 *total)
 {
 	struct kvbm_store *st = &kd->store;
@@ -268,42 +413,16 @@ u32 kvbm_session_entries(struct kvbm_dev *kd, u32 skip,
 	u32 n = 0;
 
 	mutex_lock(&st->sessions_lock);
-	*total = st->nr_sessions;
-	list_for_each_entry(ses, &st->sessions, link) {
-		struct kvbm_file *f = container_of(ses, struct kvbm_file, ses);
-		struct kvbm_session_entry *e = &out[n];
-
-		if (skip) {
-			skip--;
-			continue;
-		}
-		if (n == max)
+	*total = st->nr_listed;
+	ses = max ? kvbm_session_after(st, *cursor) : NULL;
+	while (ses) {
+		fill_entry(&out[n++],
+			   container_of(ses, struct kvbm_file, ses));
+		*cursor = ses->number;
+		if (n == max || list_is_last(&ses->link, &st->sessions))
 			break;
-		memset(e, 0, sizeof(*e));
-		e->session_id = ses->number;
-		e->opened_ns = f->opened_ns;
-		e->pid = pid_vnr(f->pid);
-		e->uid = from_kuid_munged(current_user_ns(), f->uid);
-		memcpy(e->comm, f->comm, sizeof(e->comm));
-		spin_lock(&ses->lock);
-		e->holds = ses->holds;
-		e->held = ses->held;
-		e->mutable_blocks = ses->owned - ses->staged;
-		e->staged_blocks = ses->staged;
-		e->flags = ses->dead ? KVBM_SESSION_REVOKED : 0;
-		spin_unlock(&ses->lock);
-		n++;
+		ses = list_next_entry(ses, link);
 	}
 	mutex_unlock(&st->sessions_lock);
 	return n;
 }
-
-const struct file_operations kvbm_session_fops = {
-	.owner = THIS_MODULE,
-	.release = session_release,
-	.poll = session_poll,
-	.unlocked_ioctl = kvbm_session_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
-	.uring_cmd = kvbm_uring_cmd,
-	.llseek = noop_llseek,
-};

@@ -74,9 +74,9 @@ static ssize_t _name##_show(struct device *dev,				\
 			    struct device_attribute *attr, char *buf)	\
 {									\
 	struct kvbm_stats stats = {};					\
+	int err = kvbm_store_stats(&to_kd(dev)->store, &stats);		\
 									\
-	kvbm_store_stats(&to_kd(dev)->store, &stats);			\
-	return sysfs_emit(buf, "%llu\n", stats._name);			\
+	return err ?: sysfs_emit(buf, "%llu\n", stats._name);		\
 }									\
 static KVBM_ATTR(_name)
 
@@ -98,6 +98,7 @@ STAT_ATTR(reset_pool_size);
 STAT_ATTR(inactive_pool_size);
 STAT_ATTR(staged);
 STAT_ATTR(sessions);
+STAT_ATTR(revoked_sessions);
 STAT_ATTR(reclaimed_sessions);
 STAT_ATTR(reclaimed_owned);
 STAT_ATTR(reclaimed_holds);
@@ -126,6 +127,7 @@ static struct attribute *stats_attrs[] = {
 	&dev_attr_inactive_pool_size.attr,
 	&dev_attr_staged.attr,
 	&dev_attr_sessions.attr,
+	&dev_attr_revoked_sessions.attr,
 	&dev_attr_reclaimed_sessions.attr,
 	&dev_attr_reclaimed_owned.attr,
 	&dev_attr_reclaimed_holds.attr,

@@ -34,6 +34,9 @@ int kvbm_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 		return -ENOTTY;
 	if (flags)
 		return -EOPNOTSUPP;
+	ret = kvbm_file_enter(f, op);
+	if (ret)
+		return ret;
 	ret = kvbm_data_op(&f->ses, op, u64_to_user_ptr(args), size,
 			   !(issue_flags & IO_URING_F_NONBLOCK));
 	if (ret == -EAGAIN)

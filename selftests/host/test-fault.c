@@ -306,7 +306,7 @@ static int do_quiet(struct setup *s, u32 *done)
 	kvbm_presence(s->st, &c, N, out);
 	kvbm_store_counts(s->st, &counts);
 	kvbm_store_stats(s->st, &stats);
-	kvbm_block_info(s->ses, s->ids[0], &info);
+	kvbm_block_info(s->ses, s->ids[0], false, &info);
 	kvbm_poll_room(s->ses);
 	kvbm_stage_chunk(s->ses, s->owned, keys, NULL, N, &step);
 	kvbm_unstage_chunk(s->ses, s->owned, N, &step);

@@ -35,7 +35,7 @@ static void creation(struct kvbm_store_create *c, const char *name)
 {
 	*c = (struct kvbm_store_create){
 		.size = sizeof(*c), .total_blocks = BLOCKS, .block_size = 16,
-		.policy = "lru", .uid = -1, .gid = -1,
+		.policy = "lru", .uid = -1, .gid = -1, .monitor_gid = -1,
 	};
 	strscpy(c->name, name, sizeof(c->name));
 }
@@ -341,6 +341,7 @@ static long do_list(void)
 	struct kvbm_session_entry e[4];
 	struct kvbm_session_list l = {
 		.size = sizeof(l), .count = 4, .entries = (unsigned long)e,
+		.entry_size = sizeof(e[0]),
 	};
 
 	return host_ioctl(session, KVBM_IOC_SESSION_LIST, &l);
@@ -442,6 +443,9 @@ TEST_F(front, hostile_structures)
 		[KVBM_OP_FEATURES] = sizeof(struct kvbm_features),
 		[KVBM_OP_STORE_DESTROY] = sizeof(struct kvbm_store_destroy),
 		[KVBM_OP_STORE_LIST] = sizeof(struct kvbm_store_list),
+		[KVBM_OP_STORE_ACCESS] = sizeof(struct kvbm_store_access),
+		[KVBM_OP_SESSION_REVOKE] = sizeof(struct kvbm_session_revoke),
+		[KVBM_OP_HOLDS] = sizeof(struct kvbm_holds),
 		[KVBM_OP_STORE_INFO] = sizeof(struct kvbm_store_info),
 		[KVBM_OP_SESSION_CONFIG] = sizeof(struct kvbm_session_config),
 		[KVBM_OP_SESSION_LIST] = sizeof(struct kvbm_session_list),
@@ -464,7 +468,8 @@ TEST_F(front, hostile_structures)
 		[KVBM_OP_TOUCH] = sizeof(struct kvbm_query),
 	};
 	static const size_t sizes[] = { 0, 3, 4, 8, 16, 24, 32, 40, 48, 56, 64,
-					72, 160, 208, 4096, 4097 };
+					72, 80, 88, 160,
+					256, 280, 328, 4096, 4097 };
 	unsigned long done = 0, i;
 	u32 op, size;
 	long ret;
@@ -577,6 +582,7 @@ static void *administrator(void *arg)
 		struct kvbm_session_list l = {
 			.size = sizeof(l), .count = 16,
 			.entries = (unsigned long)e,
+			.entry_size = sizeof(e[0]),
 		};
 		struct kvbm_session_revoke r = { .size = sizeof(r) };
 		int fd = host_open("a");

@@ -581,7 +581,7 @@ static void op_look(struct thread *t)
 		break;
 	case 2:
 		WALK_CHECK(!kvbm_block_info(&t->h->ses,
-					    rnd(t, st->cfg.total), &info),
+					    rnd(t, st->cfg.total), false, &info),
 			   "no info");
 		WALK_CHECK(info.state <= KVBM_STATE_INACTIVE, "state %u",
 			   info.state);

@@ -144,7 +144,7 @@ static int64_t cost(unsigned int family)
 
 	fd = kt_store_make(&(struct kvbm_store_create) {
 			.size = sizeof(struct kvbm_store_create),
-			.total_blocks = keys, .uid = -1, .gid = -1 });
+			.total_blocks = keys, .uid = -1, .gid = -1, .monitor_gid = -1 });
 	for (i = 0; i < keys; i++)
 		h[i] = key(family, i, &rng);
 	start = cpu_ns();

@@ -392,8 +392,10 @@ SIMPLE(reset_inactive, x->ses, kvbm_reset_inactive, RESET_INACTIVE)
 SIMPLE(revoke, x->out_fd, kvbm_session_revoke, SESSION_REVOKE,
        .session_id = x->number)
 SIMPLE(session_list, x->ses, kvbm_session_list, SESSION_LIST, .count = 4,
+       .entry_size = sizeof(x->list[0]),
        .entries = kvbm_args_ptr(x->list))
 SIMPLE(store_list, control, kvbm_store_list, STORE_LIST, .count = 4,
+       .entry_size = sizeof(x->stores[0]),
        .entries = kvbm_args_ptr(x->stores))
 SIMPLE(destroy, control, kvbm_store_destroy, STORE_DESTROY,
        .flags = KVBM_DESTROY_FORCE, .name = NAME)

@@ -45,6 +45,7 @@ static uint64_t died, made, looks;
 /* Which errnos uapi/linux/kvbm.h names for a request, besides the common. */
 static const int common_errnos[] = {
 	EFAULT, EINVAL, EOPNOTSUPP, E2BIG, ENOTTY, EINTR, ENODEV, ESHUTDOWN,
+	EBADF,
 };
 
 static const int own_errnos[MAX_OP][8] = {
@@ -53,8 +54,15 @@ static const int own_errnos[MAX_OP][8] = {
 	[KVBM_OP_STORE_DESTROY] = { ENOENT, EPERM, EBUSY },
 	[KVBM_OP_SESSION_OPEN] = { EUSERS, EMFILE, ENFILE, ENOMEM },
 	[KVBM_OP_STORE_LIST] = { ENOMEM },
-	[KVBM_OP_SESSION_LIST] = { EPERM, ENOMEM },
-	[KVBM_OP_SESSION_REVOKE] = { EPERM, ENOENT, EALREADY },
+	[KVBM_OP_STORE_ACCESS] = { ENOENT, EPERM, ENOMEM },
+	[KVBM_OP_STORE_INFO] = { ENOENT, EPERM },
+	[KVBM_OP_COUNTS] = { ENOENT, EPERM },
+	[KVBM_OP_STATS] = { ENOENT, EPERM },
+	[KVBM_OP_SESSION_LIST] = { EPERM, ENOENT, ENOMEM },
+	[KVBM_OP_SESSION_REVOKE] = { EPERM, ENOENT },
+	[KVBM_OP_BLOCK_INFO] = { EPERM },
+	[KVBM_OP_HOLDS] = { ENOMEM },
+	[KVBM_OP_RESET_INACTIVE] = { EPERM, ENOENT },
 	[KVBM_OP_ALLOC] = { ENOSPC, EDQUOT, ENOMEM, ETIMEDOUT },
 	[KVBM_OP_STAGE] = { EPERM },
 	[KVBM_OP_UNSTAGE] = { EPERM },
@@ -149,7 +157,7 @@ static int open_kind(int i)
 {
 	struct kvbm_store_create c = {
 		.size = sizeof(c), .total_blocks = 64, .freq_capacity = 256,
-		.uid = -1, .gid = -1,
+		.uid = -1, .gid = -1, .monitor_gid = -1,
 	};
 
 	switch (i) {
@@ -228,6 +236,7 @@ static unsigned int any_op(unsigned int others)
 		KVBM_OP_SESSION_CONFIG, KVBM_OP_SESSION_LIST,
 		KVBM_OP_SESSION_REVOKE, KVBM_OP_COUNTS, KVBM_OP_STATS,
 		KVBM_OP_BLOCK_INFO, KVBM_OP_RESET_INACTIVE,
+		KVBM_OP_STORE_ACCESS, KVBM_OP_HOLDS,
 	};
 
 	if (chance(&r, 16))
@@ -241,7 +250,7 @@ static int any_fd(unsigned int op)
 {
 	if (chance(&r, 8))
 		return rnd(&r, FDS);
-	return op >= KVBM_OP_STORE_CREATE && op <= KVBM_OP_STORE_LIST ?
+	return op >= KVBM_OP_STORE_CREATE && op <= KVBM_OP_STORE_ACCESS ?
 	       CONTROL : rnd(&r, CONTROL);
 }
 

@@ -180,17 +180,19 @@ struct shape {
 static const struct shape shapes[MAX_OP] = {
 	[KVBM_OP_FEATURES] = SHAPE(kvbm_features, 8, "000"),
 	[KVBM_OP_STORE_CREATE] = SHAPE(kvbm_store_create, 8, ""),
-	[KVBM_OP_STORE_DESTROY] = SHAPE(kvbm_store_destroy, 8, "0000"),
-	[KVBM_OP_STORE_LIST] = SHAPE(kvbm_store_list, 24, "o"),
+	[KVBM_OP_STORE_DESTROY] = SHAPE(kvbm_store_destroy, 48, ""),
+	[KVBM_OP_STORE_LIST] = SHAPE(kvbm_store_list, 24, "0o"),
+	[KVBM_OP_STORE_ACCESS] = SHAPE(kvbm_store_access, 64, "00"),
 	[KVBM_OP_STORE_INFO] = SHAPE(kvbm_store_info, 8, ""),
 	[KVBM_OP_SESSION_OPEN] = SHAPE(kvbm_session_open, 16, ""),
 	[KVBM_OP_SESSION_CONFIG] = SHAPE(kvbm_session_config, 16, ""),
-	[KVBM_OP_SESSION_LIST] = SHAPE(kvbm_session_list, 24, "o"),
-	[KVBM_OP_SESSION_REVOKE] = SHAPE(kvbm_session_revoke, 8, "s0"),
+	[KVBM_OP_SESSION_LIST] = SHAPE(kvbm_session_list, 64, "0o"),
+	[KVBM_OP_SESSION_REVOKE] = SHAPE(kvbm_session_revoke, 48, "s000"),
 	[KVBM_OP_COUNTS] = SHAPE(kvbm_counts, 8, ""),
 	[KVBM_OP_STATS] = SHAPE(kvbm_stats, 8, ""),
 	[KVBM_OP_BLOCK_INFO] = SHAPE(kvbm_block_info, 12, ""),
 	[KVBM_OP_RESET_INACTIVE] = SHAPE(kvbm_reset_inactive, 8, ""),
+	[KVBM_OP_HOLDS] = SHAPE(kvbm_holds, 24, "0o"),
 	[KVBM_OP_ALLOC] = SHAPE(kvbm_alloc, 24, "iod"),
 	[KVBM_OP_STAGE] = SHAPE(kvbm_stage, 16, "iht0"),
 	[KVBM_OP_UNSTAGE] = SHAPE(kvbm_ids, 16, "i0"),
@@ -245,6 +247,17 @@ static void put32(unsigned char *p, uint32_t v)
 	memcpy(p, &v, 4);
 }
 
+/* Those always, others on the control device only. */
+static bool names_store(unsigned int op)
+{
+	if (op == KVBM_OP_STORE_DESTROY || op == KVBM_OP_STORE_ACCESS)
+		return true;
+	return (op == KVBM_OP_STORE_INFO || op == KVBM_OP_COUNTS ||
+		op == KVBM_OP_STATS || op == KVBM_OP_SESSION_LIST ||
+		op == KVBM_OP_SESSION_REVOKE ||
+		op == KVBM_OP_RESET_INACTIVE) && chance(&r, 4);
+}
+
 /* Sense everywhere but, mostly, in one place. */
 static void fill_sane(unsigned char *p, unsigned int op)
 {
@@ -258,13 +271,21 @@ static void fill_sane(unsigned char *p, unsigned int op)
 	put32(p, s->size);
 	if (op >= KVBM_OP_ALLOC)
 		put32(p + 8, chance(&r, 8) ? rnd(&r, 200) : rnd(&r, 6));
-	else if (op == KVBM_OP_SESSION_LIST || op == KVBM_OP_STORE_LIST ||
+	else if (op == KVBM_OP_HOLDS || op == KVBM_OP_STORE_LIST ||
 		 op == KVBM_OP_BLOCK_INFO || op == KVBM_OP_SESSION_CONFIG)
 		put32(p + 8, rnd(&r, 16));
+	else if (op == KVBM_OP_SESSION_LIST)
+		put32(p + 48, rnd(&r, 16));
+	if (op == KVBM_OP_HOLDS || op == KVBM_OP_STORE_LIST)
+		put32(p + 20, rnd(&r, 20) * 8);
+	else if (op == KVBM_OP_SESSION_LIST)
+		put32(p + 60, rnd(&r, 20) * 8);
 	if (chance(&r, 3) &&
 	    (op == KVBM_OP_ALLOC || op == KVBM_OP_RELEASE ||
 	     op == KVBM_OP_REGISTER || op == KVBM_OP_SET_RESET ||
-	     op == KVBM_OP_SCAN || op == KVBM_OP_STORE_DESTROY))
+	     op == KVBM_OP_SCAN || op == KVBM_OP_STORE_DESTROY ||
+	     op == KVBM_OP_STORE_ACCESS || op == KVBM_OP_BLOCK_INFO ||
+	     op == KVBM_OP_SESSION_REVOKE))
 		put32(p + 4, rnd(&r, 4));
 	for (kind = s->words; *kind; kind++, at += 8) {
 		q = word(*kind);
@@ -276,9 +297,10 @@ static void fill_sane(unsigned char *p, unsigned int op)
 	} else if (op == KVBM_OP_ALLOC) {
 		memset(p + 40, 0, 8);
 	}
-	if (op == KVBM_OP_STORE_DESTROY)
-		strcpy((char *)p + 8, store_names[chance(&r, 8) ? 2 :
-						  rnd(&r, 2)]);
+	/* On the control device; a session has its store. */
+	if (names_store(op))
+		strcpy((char *)p + 16, store_names[chance(&r, 8) ? 2 :
+						   rnd(&r, 2)]);
 	if (odd != ~0U) {
 		q = chance(&r, 2) ? number() : wild_pointer();
 		memcpy(p + odd, &q, odd + 8 <= s->size && odd % 8 == 0 ? 8 : 4);
@@ -315,7 +337,8 @@ static void fill_create(struct kvbm_store_create *c)
 	strcpy(c->policy, chance(&r, 4) ? "" : policies[rnd(&r, N_POLICIES)]);
 	c->mode = chance(&r, 4) ? number() : 0;
 	c->freq_capacity = chance(&r, 4) ? rnd(&r, 4096) : 0;
-	c->uid = c->gid = -1;
+	c->uid = c->gid = c->monitor_gid = -1;
+	c->rights = chance(&r, 4) ? number() : 0;
 	if (chance(&r, 2))
 		c->name[0] = "ab/.\xff"[rnd(&r, 5)];
 }

@@ -141,7 +141,7 @@ static bool known_errno(int err)
 	case EFAULT: case EINVAL: case EOPNOTSUPP: case E2BIG: case ENOTTY:
 	case EINTR: case ENODEV: case ESHUTDOWN: case ENOSPC: case EDQUOT:
 	case ENOMEM: case ETIMEDOUT: case EPERM: case EOVERFLOW: case EEXIST:
-	case ENOENT: case EBUSY: case EALREADY: case ENFILE: case EMFILE:
+	case ENOENT: case EBUSY: case ENXIO: case ENFILE: case EMFILE:
 	case EUSERS: case EBADF: case ENXIO: case EAGAIN: case ECANCELED:
 		return true;
 	}

@@ -239,20 +239,23 @@ int cmd_reset(int argc, char **argv)
 	};
 	struct common args = { 0 };
 	struct json_object *object;
-	int session, err;
+	struct target t;
 	uint32_t done;
 	bool whole;
+	int err;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	if (args.n != 1) {
 		fail("reset takes the name of one store (see kvbmctl list)");
 		return STATUS_USAGE;
 	}
-	session = open_store(args.names[0]);
-	if (session < 0)
+	if (open_target(&t, args.names[0]))
 		return STATUS_FAILED;
-	err = kvbm_reset_inactive(session, &whole, &done);
-	close(session);
+	err = kvbm_reset_inactive_of(t.fd, t.ref, &whole, &done);
+	close(t.fd);
+	if (err == -EPERM)
+		return fail("only the owner of store '%s' may reset it, or root",
+			    args.names[0]);
 	if (err < 0)
 		return fail_request(args.names[0], err, "store '%s'",
 				    args.names[0]);

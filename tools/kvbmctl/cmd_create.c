@@ -14,6 +14,8 @@ enum {
 	KEY_MAX_HELD,
 	KEY_ENSURE,
 	KEY_IF_EXISTS,
+	KEY_OPAQUE,
+	KEY_RIGHTS,
 };
 
 struct create_args {
@@ -73,7 +75,8 @@ static void set_thresholds(struct argp_state *state, const char *arg,
 		argp_error(state, "--thresholds: three ascending numbers from 1 to 15 expected, like 3,8,15");
 }
 
-static uint32_t user_id(struct argp_state *state, const char *arg)
+uint32_t user_id(struct argp_state *state, const char *option,
+		 const char *arg)
 {
 	struct passwd *pw = getpwnam(arg);
 	uint64_t id = 0;
@@ -81,11 +84,12 @@ static uint32_t user_id(struct argp_state *state, const char *arg)
 	if (pw)
 		return pw->pw_uid;
 	if (!parse_number(arg, UINT32_MAX - 1, &id))
-		argp_error(state, "--owner: no user '%s'", arg);
+		argp_error(state, "%s: no user '%s'", option, arg);
 	return id;
 }
 
-static uint32_t group_id(struct argp_state *state, const char *arg)
+uint32_t group_id(struct argp_state *state, const char *option,
+		  const char *arg)
 {
 	struct group *gr = getgrnam(arg);
 	uint64_t id = 0;
@@ -93,11 +97,11 @@ static uint32_t group_id(struct argp_state *state, const char *arg)
 	if (gr)
 		return gr->gr_gid;
 	if (!parse_number(arg, UINT32_MAX - 1, &id))
-		argp_error(state, "--group: no group '%s'", arg);
+		argp_error(state, "%s: no group '%s'", option, arg);
 	return id;
 }
 
-static uint32_t mode_bits(struct argp_state *state, const char *arg)
+uint32_t mode_bits(struct argp_state *state, const char *arg)
 {
 	uint64_t mode = 0;
 
@@ -118,6 +122,23 @@ static void check_policy(struct argp_state *state,
 		argp_error(state, "policy multi_lru needs frequency tracking");
 }
 
+/* What sessions of others than the owner may do. */
+static uint32_t rights_bits(struct argp_state *state, char *arg)
+{
+	uint32_t rights = 0;
+	char *word;
+
+	while ((word = strsep(&arg, ","))) {
+		if (!strcmp(word, "reset"))
+			rights |= KVBM_RIGHT_RESET_INACTIVE;
+		else if (!strcmp(word, "flag"))
+			rights |= KVBM_RIGHT_SET_RESET;
+		else if (strcmp(word, "none"))
+			argp_error(state, "--others-may: reset, flag or none expected");
+	}
+	return rights;
+}
+
 static error_t parse_create(int key, char *arg, struct argp_state *state)
 {
 	struct create_args *args = state->input;
@@ -133,9 +154,8 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 	case 's':
 		c->block_size = need_u32(state, "--block-size", arg,
 					 KVBM_MAX_BLOCK_SIZE);
-		if (!c->block_size || c->block_size & (c->block_size - 1))
-			argp_error(state, "--block-size: a power of two up to %u expected",
-				   KVBM_MAX_BLOCK_SIZE);
+		if (!c->block_size)
+			argp_error(state, "--block-size: at least 1 expected");
 		return 0;
 	case 'p':
 		set_policy(state, arg);
@@ -160,10 +180,10 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 		set_thresholds(state, arg, c->thresholds);
 		return 0;
 	case 'o':
-		c->uid = user_id(state, arg);
+		c->uid = user_id(state, "--owner", arg);
 		return 0;
 	case 'g':
-		c->gid = group_id(state, arg);
+		c->gid = group_id(state, "--group", arg);
 		return 0;
 	case 'm':
 		c->mode = mode_bits(state, arg);
@@ -178,6 +198,15 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 		c->max_held = need_u32(state, "--max-held", arg, UINT32_MAX);
 		if (!c->max_held)
 			argp_error(state, "--max-held: at least 1 expected");
+		return 0;
+	case KEY_MONITOR:
+		c->monitor_gid = group_id(state, "--monitor", arg);
+		return 0;
+	case KEY_OPAQUE:
+		c->flags |= KVBM_CREATE_OPAQUE;
+		return 0;
+	case KEY_RIGHTS:
+		c->rights = rights_bits(state, arg);
 		return 0;
 	case KEY_ENSURE:
 		args->ensure = true;
@@ -205,7 +234,7 @@ static const struct argp_option create_options[] = {
 	{ "blocks", 'b', "N", 0,
 	  "Blocks in the store, up to 16M; K and M (1024) may follow", 0 },
 	{ "block-size", 's', "N", 0,
-	  "Tokens in a block: a power of two up to 1024 (default: 16)", 0 },
+	  "Tokens in a block, up to 1M (default: 16)", 0 },
 	{ "policy", 'p', "NAME", 0,
 	  "What to evict first",
 	  0 },
@@ -223,6 +252,13 @@ static const struct argp_option create_options[] = {
 	{ "owner", 'o', "USER", 0, "Owner of the node (default: you)", 0 },
 	{ "group", 'g', "GROUP", 0, "Group of the node (default: yours)", 0 },
 	{ "mode", 'm', "OCTAL", 0, "Permissions (default: 0600)", 0 },
+	{ "monitor", KEY_MONITOR, "GROUP", 0,
+	  "Group that may read statistics, and nothing else", 0 },
+	{ "others-may", KEY_RIGHTS, "reset,flag", 0,
+	  "What sessions of others than the owner may do: forget idle blocks, flag blocks to reset on release (default: none)",
+	  0 },
+	{ "opaque", KEY_OPAQUE, NULL, 0,
+	  "Hashes are an engine's own keys and have no lineage", 0 },
 	{ "max-sessions", KEY_MAX_SESSIONS, "N", 0,
 	  "Sessions that may be open at once", 0 },
 	{ "max-held", KEY_MAX_HELD, "N", 0,
@@ -240,13 +276,14 @@ static int create_failed(const struct create_args *args, int err)
 	case EEXIST:
 		return fail("there is a store '%s' already", args->name);
 	case EPERM:
-		return fail("cannot create store '%s': you may not give it to that owner or group",
+		return fail("cannot create store '%s': you may not give it to that owner or group, or not make named stores (module parameter named_gid)",
 			    args->name);
 	case ENOMEM:
-		return fail("cannot create store '%s': %llu blocks do not fit into memory",
-			    args->name, (unsigned long long)args->blocks);
+		return fail("cannot create store '%s': %llu blocks do not fit into memory, they take %llu MiB",
+			    args->name, (unsigned long long)args->blocks,
+			    (unsigned long long)args->c.need >> 20);
 	case EDQUOT:
-		return fail("cannot create store '%s': the module's limit on blocks is reached",
+		return fail("cannot create store '%s': a limit of the module, or yours, is reached (module parameters max_stores, max_blocks, user_stores, user_blocks, user_bytes)",
 			    args->name);
 	case EINVAL:
 		return fail("cannot create store '%s': the module refuses this name or these options",
@@ -334,9 +371,13 @@ static error_t parse_destroy(int key, char *arg, struct argp_state *state)
 static int destroy_one(int control, const char *name,
 		       const struct destroy_args *args)
 {
-	int err = kvbm_store_destroy(control, name,
-				     args->force ? KVBM_DESTROY_FORCE : 0);
+	struct kvbm_store_ref ref;
+	char copy[KVBM_NAME_LEN];
+	int err = -EINVAL;
 
+	if (parse_ref(name, &ref, copy))
+		err = kvbm_store_destroy_of(control, &ref, args->force ?
+					    KVBM_DESTROY_FORCE : 0);
 	if (err == -ENOENT && args->if_exists)
 		err = 0;
 
@@ -372,7 +413,7 @@ int cmd_destroy(int argc, char **argv)
 		.options = options,
 		.parser = parse_destroy,
 		.args_doc = "NAME...",
-		.doc = "Destroy named stores. What they hold is forgotten.",
+		.doc = "Destroy stores, by name or, @ in front, by id. What they hold is forgotten.",
 	};
 	struct destroy_args args = { 0 };
 	int control, status = STATUS_OK;

@@ -42,6 +42,10 @@ static int print_stores(const struct kvbm_store_entry *entries, uint32_t n,
 		{ "GID", TABLE_NUMBER | TABLE_JSON },
 		{ "MODE", 0 },
 		{ "STORE_ID", 0 },
+		{ "DYING", TABLE_BOOL },
+		{ "MONITOR_GID", TABLE_NUMBER | TABLE_JSON },
+		{ "CHARGED_UID", TABLE_NUMBER | TABLE_JSON },
+		{ "MEMORY", TABLE_NUMBER | TABLE_JSON },
 	};
 	struct table *t = table_new("stores", columns,
 				    sizeof(columns) / sizeof(*columns), args);
@@ -62,6 +66,13 @@ static int print_stores(const struct kvbm_store_entry *entries, uint32_t n,
 		table_number(t, e->gid);
 		table_put(t, "%04o", e->mode & 07777);
 		table_put(t, "%016llx", (unsigned long long)e->store_id);
+		table_bool(t, e->flags & KVBM_STORE_DYING);
+		if (e->monitor_gid == (uint32_t)-1)
+			table_none(t);
+		else
+			table_number(t, e->monitor_gid);
+		table_number(t, e->charged_uid);
+		table_number(t, e->memory);
 	}
 	return table_print(t, stdout);
 }
@@ -74,7 +85,7 @@ int cmd_list(int argc, char **argv)
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_common,
-		.doc = "List stores. Anonymous ones, named \"-\", are listed for root only.",
+		.doc = "List stores. Anonymous ones, named \"-\", and destroyed ones that somebody has open are listed to their owners and root.",
 	};
 	struct kvbm_store_entry *entries;
 	struct common args = { 0 };
@@ -148,6 +159,7 @@ static struct json_object *features_json(const struct kvbm_features *f,
 	json_u64(object, "max_batch", f->max_batch);
 	json_u64(object, "max_holds", f->max_holds);
 	json_u64(object, "chunk", f->chunk);
+	json_u64(object, "max_block_size", f->max_block_size);
 	return object;
 }
 

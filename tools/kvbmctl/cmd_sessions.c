@@ -39,6 +39,14 @@ int print_sessions(FILE *out, const struct kvbm_session_entry *entries,
 		{ "MUTABLE", TABLE_NUMBER },
 		{ "STAGED", TABLE_NUMBER },
 		{ "REVOKED", TABLE_BOOL },
+		{ "READ_ONLY", TABLE_BOOL | TABLE_JSON },
+		{ "TAKING", TABLE_NUMBER | TABLE_JSON },
+		{ "WAITING", TABLE_NUMBER },
+		{ "SINCE", TABLE_RIGHT | TABLE_TEXT },
+		{ "WAITING_SINCE_NS", TABLE_NUMBER | TABLE_JSON },
+		{ "IDLE", TABLE_RIGHT | TABLE_TEXT },
+		{ "LAST_CALL_NS", TABLE_NUMBER | TABLE_JSON },
+		{ "MEMORY", TABLE_NUMBER | TABLE_JSON },
 	};
 	struct table *t = table_new("sessions", columns,
 				    sizeof(columns) / sizeof(*columns), args);
@@ -60,6 +68,19 @@ int print_sessions(FILE *out, const struct kvbm_session_entry *entries,
 		table_number(t, e->mutable_blocks);
 		table_number(t, e->staged_blocks);
 		table_bool(t, e->flags & KVBM_SESSION_REVOKED);
+		table_bool(t, e->flags & KVBM_SESSION_READONLY);
+		table_number(t, e->taking);
+		table_number(t, e->waiting);
+		format_age(e->waiting_since_ns, age);
+		if (e->waiting)
+			table_put(t, "%s", age);
+		else
+			table_none(t);
+		table_number(t, e->waiting_since_ns);
+		format_age(e->last_call_ns, age);
+		table_put(t, "%s", age);
+		table_number(t, e->last_call_ns);
+		table_number(t, e->memory);
 	}
 	return table_print(t, out);
 }
@@ -77,19 +98,19 @@ int cmd_sessions(int argc, char **argv)
 	};
 	struct kvbm_session_entry *entries;
 	struct common args = { 0 };
-	int session, err;
+	struct target t;
 	uint32_t n;
+	int err;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	if (args.n != 1) {
 		fail("sessions takes the name of one store (see kvbmctl list)");
 		return STATUS_USAGE;
 	}
-	session = open_store(args.names[0]);
-	if (session < 0)
+	if (open_target(&t, args.names[0]))
 		return STATUS_FAILED;
-	err = list_sessions(session, &entries, &n);
-	close(session);
+	err = list_sessions(&t, &entries, &n);
+	close(t.fd);
 	if (err) {
 		free(entries);
 		if (err == -EPERM)
@@ -105,30 +126,74 @@ int cmd_sessions(int argc, char **argv)
 	return err;
 }
 
+struct revoke_args {
+	char **names;
+	int n;
+	bool json;
+	struct kvbm_session_revoke which;
+};
+
+static error_t parse_revoke(int key, char *arg, struct argp_state *state)
+{
+	struct revoke_args *args = state->input;
+	uint64_t n;
+
+	switch (key) {
+	case 'u':
+		args->which.flags |= KVBM_REVOKE_UID;
+		args->which.uid = user_id(state, "--user", arg);
+		return 0;
+	case 'p':
+		if (!parse_number(arg, INT32_MAX, &n) || !n)
+			argp_error(state, "--pid: the number of a process expected");
+		args->which.flags |= KVBM_REVOKE_PID;
+		args->which.pid = n;
+		return 0;
+	case KEY_JSON:
+		args->json = true;
+		return 0;
+	case ARGP_KEY_ARGS:
+		args->names = state->argv + state->next;
+		args->n = state->argc - state->next;
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
 int cmd_revoke(int argc, char **argv)
 {
-	static const struct argp_option options[] = { OPTION_JSON, { 0 } };
+	static const struct argp_option options[] = {
+		{ "user", 'u', "USER", 0, "All sessions that USER opened", 0 },
+		{ "pid", 'p', "PID", 0, "All sessions that process PID opened",
+		  0 },
+		OPTION_JSON,
+		{ 0 }
+	};
 	static const struct argp argp = {
 		.options = options,
-		.parser = parse_common,
-		.args_doc = "NAME SESSION",
-		.doc = "Take every hold from a session of store NAME; its calls fail from then on. SESSION is a number from kvbmctl sessions. Only for the store's owner, or root.",
+		.parser = parse_revoke,
+		.args_doc = "NAME SESSION\nNAME --user=USER\nNAME --pid=PID",
+		.doc = "Take every hold from sessions of store NAME; their calls fail from then on. SESSION is a number from kvbmctl sessions. Only for the store's owner, or root. Their processes, and their devices, can go on to write where they had blocks: stop these first.",
 	};
-	struct common args = { 0 };
+	struct revoke_args args = { 0 };
 	struct json_object *object;
-	uint64_t id, reclaimed;
-	int session, err;
+	uint64_t id = 0;
+	struct target t;
+	bool one;
+	int err;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
-	if (args.n != 2 || !parse_number(args.names[1], UINT64_MAX, &id)) {
-		fail("revoke takes the name of a store and the number of a session (see kvbmctl sessions)");
+	one = !args.which.flags;
+	if (args.n != (one ? 2 : 1) ||
+	    (one && (!parse_number(args.names[1], UINT64_MAX, &id) || !id))) {
+		fail("revoke takes the name of a store and the number of a session (see kvbmctl sessions), or --user or --pid instead");
 		return STATUS_USAGE;
 	}
-	session = open_store(args.names[0]);
-	if (session < 0)
+	args.which.session_id = id;
+	if (open_target(&t, args.names[0]))
 		return STATUS_FAILED;
-	err = kvbm_session_revoke(session, id, &reclaimed);
-	close(session);
+	err = kvbm_revoke_of(t.fd, t.ref, &args.which);
+	close(t.fd);
 	switch (-err) {
 	case 0:
 		break;
@@ -136,22 +201,22 @@ int cmd_revoke(int argc, char **argv)
 		return fail("only the owner of store '%s' may revoke its sessions, or root",
 			    args.names[0]);
 	case ENOENT:
-		return fail("store '%s' has no session %llu", args.names[0],
-			    (unsigned long long)id);
-	case EALREADY:
-		return fail("session %llu was revoked before",
-			    (unsigned long long)id);
+		if (one)
+			return fail("store '%s' has no session %llu",
+				    args.names[0], (unsigned long long)id);
+		return fail("store '%s' has no such sessions", args.names[0]);
 	default:
 		return fail_request(args.names[0], err,
-				    "cannot revoke session %llu",
-				    (unsigned long long)id);
+				    "cannot revoke sessions of '%s'",
+				    args.names[0]);
 	}
 	if (args.json) {
 		object = json_object_new_object();
-		json_u64(object, "session", id);
-		json_u64(object, "reclaimed", reclaimed);
+		json_u64(object, "sessions", args.which.sessions);
+		json_u64(object, "reclaimed", args.which.reclaimed);
 		return print_json(object);
 	}
-	printf("reclaimed %llu\n", (unsigned long long)reclaimed);
+	printf("sessions  %u\nreclaimed %llu\n", args.which.sessions,
+	       (unsigned long long)args.which.reclaimed);
 	return STATUS_OK;
 }

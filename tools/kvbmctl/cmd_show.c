@@ -8,6 +8,7 @@ static struct json_object *info_json(const struct kvbm_store_info *info)
 {
 	struct json_object *object = json_object_new_object();
 	struct json_object *thresholds;
+	char mode[8];
 
 	json_chars(object, "name", info->name, sizeof(info->name));
 	json_store_id(object, info->store_id);
@@ -29,14 +30,34 @@ static struct json_object *info_json(const struct kvbm_store_info *info)
 	json_u64(object, "max_held", info->max_held);
 	json_u64(object, "chunk", info->chunk);
 	json_u64(object, "memory", info->memory);
+	json_u64(object, "need", info->need);
+	json_u64(object, "uid", info->uid);
+	json_u64(object, "gid", info->gid);
+	json_u64(object, "charged_uid", info->charged_uid);
+	if (info->monitor_gid != (uint32_t)-1)
+		json_u64(object, "monitor_gid", info->monitor_gid);
+	snprintf(mode, sizeof(mode), "%04o", info->mode & 07777);
+	json_str(object, "mode", mode);
+	json_object_object_add(object, "opaque",
+			       json_object_new_boolean(info->flags &
+						       KVBM_CREATE_OPAQUE));
+	json_object_object_add(object, "dying",
+			       json_object_new_boolean(info->status &
+						       KVBM_STORE_DYING));
 	return object;
 }
 
 static void print_info(const struct kvbm_store_info *info)
 {
-	printf("name               %s\n", info->name);
+	printf("name               %s%s\n", *info->name ? info->name : "-",
+	       info->status & KVBM_STORE_DYING ? " (destroyed)" : "");
 	printf("store id           %016llx\n",
 	       (unsigned long long)info->store_id);
+	printf("owner              uid %u, gid %u, mode %04o", info->uid,
+	       info->gid, info->mode);
+	if (info->monitor_gid != (uint32_t)-1)
+		printf(", statistics for gid %u", info->monitor_gid);
+	printf("\ncharged to         uid %u\n", info->charged_uid);
 	printf("blocks             %u of %u tokens\n", info->total_blocks,
 	       info->block_size);
 	printf("policy             %.*s", (int)sizeof(info->policy),
@@ -52,8 +73,16 @@ static void print_info(const struct kvbm_store_info *info)
 		printf("frequency          capacity %u\n", info->freq_capacity);
 	else
 		printf("frequency          off\n");
-	printf("sessions           %u of at most %u\n", info->sessions,
+	printf("hashes             %s\n",
+	       info->flags & KVBM_CREATE_OPAQUE ? "opaque" : "lineage");
+	printf("sessions           %u of at most %u", info->sessions,
 	       info->max_sessions);
+	if (info->revoked)
+		printf(", and %u revoked", info->revoked);
+	printf("\nothers may         %s%s%s\n",
+	       info->rights & KVBM_RIGHT_RESET_INACTIVE ? "reset " : "",
+	       info->rights & KVBM_RIGHT_SET_RESET ? "flag" : "",
+	       info->rights ? "" : "neither reset nor flag");
 	if (info->max_held)
 		printf("held by a session  at most %u blocks\n",
 		       info->max_held);
@@ -91,26 +120,26 @@ int cmd_show(int argc, char **argv)
 	struct kvbm_stats stats;
 	struct common args = { 0 };
 	struct json_object *object;
-	int session, err;
+	struct target t;
+	int err;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	if (args.n != 1) {
 		fail("show takes the name of one store (see kvbmctl list)");
 		return STATUS_USAGE;
 	}
-	session = open_store(args.names[0]);
-	if (session < 0)
+	if (open_target(&t, args.names[0]))
 		return STATUS_FAILED;
-	err = kvbm_store_info(session, &info);
+	err = kvbm_store_info_of(t.fd, t.ref, &info);
 	if (!err)
-		err = kvbm_counts(session, &counts);
+		err = kvbm_counts_of(t.fd, t.ref, &counts);
 	if (!err)
-		err = read_stats(session, &stats);
-	close(session);
+		err = read_stats(&t, &stats);
+	close(t.fd);
 	if (err)
 		return fail_request(args.names[0], err, "store '%s'",
 				    args.names[0]);
-	if (info.sessions)
+	if (!t.ref && info.sessions)
 		info.sessions--;	/* ours */
 
 	if (args.json) {

@@ -57,16 +57,16 @@ static void print_prometheus(const struct sample *samples, int n)
 
 static int take_sample(struct sample *sample, const char *name)
 {
-	int session = open_store(name);
+	struct target t;
 	int err;
 
-	if (session < 0)
+	if (open_target(&t, name))
 		return STATUS_FAILED;
 	sample->name = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
-	err = kvbm_counts(session, &sample->counts);
+	err = kvbm_counts_of(t.fd, t.ref, &sample->counts);
 	if (!err)
-		err = read_stats(session, &sample->stats);
-	close(session);
+		err = read_stats(&t, &sample->stats);
+	close(t.fd);
 	return err ? fail_request(name, err, "store '%s'", name) : STATUS_OK;
 }
 
@@ -86,7 +86,7 @@ static void print_samples_json(const struct sample *samples, int n)
 	print_json(all);
 }
 
-/* The stores to tell of when none is named: all that we may open. */
+/* The stores to tell of when none is named: all that we may read about. */
 static int all_names(struct common *args, struct kvbm_store_entry **entries)
 {
 	int control = open_control();
@@ -97,21 +97,20 @@ static int all_names(struct common *args, struct kvbm_store_entry **entries)
 	if (control < 0)
 		return STATUS_FAILED;
 	err = list_stores(control, entries, &n);
+	args->names = calloc(n ? n : 1, sizeof(*args->names));
+	for (uint32_t i = 0; !err && args->names && i < n; i++) {
+		struct kvbm_store_ref ref = { .id = (*entries)[i].store_id };
+		struct kvbm_counts counts;
+
+		if (*(*entries)[i].name &&
+		    !((*entries)[i].flags & KVBM_STORE_DYING) &&
+		    !kvbm_counts_of(control, &ref, &counts))
+			args->names[args->n++] = (*entries)[i].name;
+	}
 	close(control);
 	if (err)
 		return fail_request(NULL, err, "cannot list stores");
-	args->names = calloc(n ? n : 1, sizeof(*args->names));
-	if (!args->names)
-		return fail("%s", strerror(ENOMEM));
-	for (uint32_t i = 0; i < n; i++) {
-		char path[sizeof(KVBM_DEV_DIR) + KVBM_NAME_LEN];
-
-		snprintf(path, sizeof(path), "%s/%s", KVBM_DEV_DIR,
-			 (*entries)[i].name);
-		if (*(*entries)[i].name && !access(path, R_OK | W_OK))
-			args->names[args->n++] = (*entries)[i].name;
-	}
-	return STATUS_OK;
+	return args->names ? STATUS_OK : fail("%s", strerror(ENOMEM));
 }
 
 static int sample_all(const struct common *args)
@@ -157,7 +156,7 @@ int cmd_stats(int argc, char **argv)
 		.options = options,
 		.parser = parse_common,
 		.args_doc = "[NAME...]",
-		.doc = "Print the counters and gauges of stores: of those named, or of all that you may open.",
+		.doc = "Print the counters and gauges of stores: of those named, or of all that you may read about.",
 	};
 	struct kvbm_store_entry *entries = NULL;
 	struct common args = { 0 };

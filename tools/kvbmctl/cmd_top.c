@@ -2,7 +2,8 @@
 /*
  * kvbmctl top: stores with their rates, and the sessions of one of them.
  *
- * Each look opens a session of every store and closes it again, so that a
+ * Looks through the control device, so it needs no session of the stores; who may
+ * not open that has a session of each for the length of a look, so that a
  * watched store can be destroyed.
  */
 #include <curses.h>
@@ -17,7 +18,8 @@
 #include "table.h"
 
 struct store {
-	char name[KVBM_NAME_LEN];
+	char name[KVBM_NAME_LEN + 1];
+	bool dying;
 	struct kvbm_counts counts;
 	struct kvbm_stats now, before;
 	double seconds;		/* between the two; 0: no rates yet */
@@ -70,30 +72,58 @@ static int most_held_first(const void *a, const void *b)
 	return x->held < y->held ? 1 : x->held > y->held ? -1 : 0;
 }
 
-static void look_at(struct top *top, const char *name)
+/* Takes @t over. */
+static void look_at(struct top *top, const char *name, struct target *t,
+		    bool dying)
 {
-	int session = kvbm_open(name);
-	struct store *s;
-	double t = now();
+	struct store *s = find_store(top, name);
+	double at = now();
 
-	if (session < 0)
-		return;
-	s = find_store(top, name);
 	if (s) {
 		s->before = s->now;
-		s->seconds = s->taken ? t - s->taken : 0;
-		s->taken = t;
+		s->seconds = s->taken ? at - s->taken : 0;
+		s->taken = at;
+		s->dying = dying;
 		free(s->sessions);
 		s->sessions = NULL;
-		s->seen = !kvbm_counts(session, &s->counts) &&
-			  !read_stats(session, &s->now);
-		s->sessions_err = list_sessions(session, &s->sessions,
+		s->seen = !kvbm_counts_of(t->fd, t->ref, &s->counts) &&
+			  !read_stats(t, &s->now);
+		s->sessions_err = list_sessions(t, &s->sessions,
 						&s->n_sessions);
 		if (s->n_sessions)
 			qsort(s->sessions, s->n_sessions,
 			      sizeof(*s->sessions), most_held_first);
 	}
-	close(session);
+	close(t->fd);
+}
+
+static void look_at_named(struct top *top, const char *word)
+{
+	struct target t;
+
+	if (!open_target(&t, word))
+		look_at(top, t.store.id ? word : t.path, &t, false);
+}
+
+/* Those without a name, or that lost it, are called by their ids. */
+static void look_at_entry(struct top *top, const struct kvbm_store_entry *e,
+			  int control)
+{
+	bool dying = e->flags & KVBM_STORE_DYING;
+	struct target t = {
+		.fd = dup(control),
+		.store = { .id = e->store_id },
+	};
+	char name[KVBM_NAME_LEN + 1];
+
+	t.ref = &t.store;
+	if (*e->name && !dying)
+		snprintf(name, sizeof(name), "%.*s", KVBM_NAME_LEN, e->name);
+	else
+		snprintf(name, sizeof(name), "@%016llx",
+			 (unsigned long long)e->store_id);
+	if (t.fd >= 0)
+		look_at(top, name, &t, dying);
 }
 
 static int look(struct top *top, int control)
@@ -106,12 +136,11 @@ static int look(struct top *top, int control)
 	for (size_t i = 0; i < top->n; i++)
 		top->stores[i].seen = false;
 	for (int i = 0; i < top->n_names; i++)
-		look_at(top, top->names[i]);
+		look_at_named(top, top->names[i]);
 	if (!top->n_names)
 		err = list_stores(control, &entries, &n);
 	for (uint32_t i = 0; i < n; i++)
-		if (*entries[i].name)
-			look_at(top, entries[i].name);
+		look_at_entry(top, &entries[i], control);
 	free(entries);
 
 	for (size_t i = 0; i < top->n; i++) {
@@ -165,6 +194,7 @@ static void put_store(struct table *t, const struct store *s)
 	else
 		table_none(t);
 	table_number(t, c->waiters);
+	table_bool(t, s->dying);
 }
 
 static void print_stores(FILE *out, const struct top *top)
@@ -181,6 +211,7 @@ static void print_stores(FILE *out, const struct top *top)
 		{ "MATCH/S", TABLE_NUMBER },
 		{ "HIT%", TABLE_NUMBER },
 		{ "WAITERS", TABLE_NUMBER },
+		{ "DYING", TABLE_BOOL },
 	};
 	static const struct common text;
 	struct table *t = table_new("stores", columns,
@@ -325,23 +356,32 @@ int cmd_top(int argc, char **argv)
 		.doc = "Watch stores: where their blocks are, allocations, evictions and matched hashes a second, hit rate, and what each session holds.",
 	};
 	struct top top = { .delay = 2 };
-	int control, status, fd;
+	int control = -1, status;
+	struct target t;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &top);
-	control = open_control();
-	if (control < 0)
+	if (!top.n_names)
+		control = open_control();
+	if (!top.n_names && control < 0)
 		return STATUS_FAILED;
 	for (int i = 0; i < top.n_names; i++) {
-		fd = open_store(top.names[i]);
-		if (fd < 0)
+		struct kvbm_counts counts;
+		int err;
+
+		if (open_target(&t, top.names[i]))
 			return STATUS_FAILED;
-		close(fd);
+		err = kvbm_counts_of(t.fd, t.ref, &counts);
+		close(t.fd);
+		if (err)
+			return fail_request(top.names[i], err, "store '%s'",
+					    top.names[i]);
 	}
 	if (!top.samples && !isatty(STDOUT_FILENO))
 		top.samples = 1;
 	status = top.samples ? batch(&top, control) :
 			       interactive(&top, control);
-	close(control);
+	if (control >= 0)
+		close(control);
 	for (size_t i = 0; i < top.n; i++)
 		free(top.stores[i].sessions);
 	free(top.stores);

@@ -34,14 +34,15 @@ static const char *meaning(const char *name, int err)
 		return name ? "no such store (see kvbmctl list)" :
 			      strerror(err);
 	case ENODEV:
-	case ENXIO:
 		return "the store was destroyed";
+	case ENXIO:
+		return "the node leads to no store any more";
 	case ESHUTDOWN:
 		return "this session was revoked";
 	case EUSERS:
 		return "the store's limit on sessions is reached";
-	case ENFILE:
-		return "the module's limit on stores is reached";
+	case EDQUOT:
+		return "a limit of the module, or of the user, is reached";
 	case ENOTTY:
 	case EOPNOTSUPP:
 	case E2BIG:
@@ -172,57 +173,124 @@ bool hash_list_add(struct hash_list *list, const char *s)
 	return good;
 }
 
-int list_stores(int control, struct kvbm_store_entry **entries, uint32_t *n)
+/* The name as it is, or the last part of a path to a node. */
+static bool copy_name(char to[KVBM_NAME_LEN], const char *word)
 {
-	uint32_t room = 16, total;
-	int got;
+	const size_t dir = sizeof(KVBM_DEV_DIR);
 
-	*entries = NULL;
-	for (;;) {
-		struct kvbm_store_entry *p = reallocarray(*entries, room,
-							  sizeof(*p));
-
-		if (!p) {
-			got = -ENOMEM;
-			break;
-		}
-		*entries = p;
-		got = kvbm_store_list(control, room, p, &total);
-		if (got < 0 || total <= room)
-			break;
-		room = total + 16;
-	}
-	*n = got < 0 ? 0 : got;
-	return got < 0 ? got : 0;
+	if (!strncmp(word, KVBM_DEV_DIR "/", dir))
+		word += dir;
+	if (strlen(word) >= KVBM_NAME_LEN)
+		return false;
+	strcpy(to, word);
+	return true;
 }
 
-int list_sessions(int session, struct kvbm_session_entry **entries,
-		  uint32_t *n)
+bool parse_ref(const char *word, struct kvbm_store_ref *ref,
+	       char name[KVBM_NAME_LEN])
 {
-	struct kvbm_store_info info;
-	uint32_t room = 16, total, kept = 0;
+	struct kvbm_store_create unused;
+
+	memset(ref, 0, sizeof(*ref));
+	if (*word == '@')
+		return parse_hex64(word + 1, &ref->id) && ref->id;
+	if (!copy_name(name, word) ||
+	    kvbm_store_create_init(&unused, name, 1))
+		return false;
+	ref->name = name;
+	return true;
+}
+
+int open_target(struct target *t, const char *word)
+{
+	struct kvbm_expect look = { .flags = KVBM_EXPECT_READONLY };
+
+	t->ref = NULL;
+	/* A node that is elsewhere says itself which store it is. */
+	if (*word == '/' && strncmp(word, KVBM_DEV_DIR "/",
+				    sizeof(KVBM_DEV_DIR))) {
+		snprintf(t->path, sizeof(t->path), "%s",
+			 strrchr(word, '/') + 1);
+		t->store = (struct kvbm_store_ref){ 0 };
+		t->fd = open_store(word);
+		return t->fd < 0 ? -1 : 0;
+	}
+	if (!parse_ref(word, &t->store, t->path)) {
+		fail("'%s' cannot be the name of a store, nor @ and its id",
+		     word);
+		return -1;
+	}
+	t->ref = &t->store;
+	t->fd = kvbm_control_open();
+	if (t->fd >= 0)
+		return 0;
+	if ((t->fd != -EACCES && t->fd != -EPERM) || t->store.id) {
+		t->fd = open_control();
+		return t->fd < 0 ? -1 : 0;
+	}
+	t->ref = NULL;
+	t->fd = kvbm_open(word);
+	if (t->fd == -EACCES)
+		t->fd = kvbm_open_expect(word, &look);
+	if (t->fd >= 0)
+		return 0;
+	/* Says why. */
+	t->fd = open_store(word);
+	return t->fd < 0 ? -1 : 0;
+}
+
+int list_stores(int control, struct kvbm_store_entry **entries, uint32_t *n)
+{
+	const uint32_t step = 64;
+	uint64_t cursor = 0;
 	int got;
 
 	*entries = NULL;
 	*n = 0;
-	got = kvbm_store_info(session, &info);
-	while (got >= 0) {
-		struct kvbm_session_entry *p = reallocarray(*entries, room,
-							    sizeof(*p));
+	do {
+		struct kvbm_store_entry *p = reallocarray(*entries, *n + step,
+							  sizeof(*p));
 
-		if (!p) {
-			got = -ENOMEM;
-			break;
-		}
+		if (!p)
+			return -ENOMEM;
 		*entries = p;
-		got = kvbm_session_list(session, room, p, &total);
-		if (got < 0 || total <= room)
-			break;
-		room = total + 16;
-	}
+		got = kvbm_store_list_from(control, &cursor, step, p + *n,
+					   NULL);
+		if (got > 0)
+			*n += got;
+	} while (got == (int)step);
+	return got < 0 ? got : 0;
+}
+
+int list_sessions(const struct target *t, struct kvbm_session_entry **entries,
+		  uint32_t *n)
+{
+	struct kvbm_store_info info;
+	const uint32_t step = 64;
+	uint64_t cursor = 0;
+	uint32_t kept = 0;
+	int got;
+
+	*entries = NULL;
+	*n = 0;
+	got = kvbm_store_info_of(t->fd, t->ref, &info);
 	if (got < 0)
 		return got;
-	for (int i = 0; i < got; i++)
+	do {
+		struct kvbm_session_entry *p = reallocarray(*entries, *n + step,
+							    sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		*entries = p;
+		got = kvbm_session_list_of(t->fd, t->ref, &cursor, step,
+					   p + *n, NULL);
+		if (got > 0)
+			*n += got;
+	} while (got == (int)step);
+	if (got < 0)
+		return got;
+	for (uint32_t i = 0; i < *n; i++)
 		if ((*entries)[i].session_id != info.session_id)
 			(*entries)[kept++] = (*entries)[i];
 	*n = kept;

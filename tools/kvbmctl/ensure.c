@@ -27,22 +27,26 @@ static bool differs(struct difference *d, bool is, const char *what)
 }
 
 static void compare_record(const struct kvbm_store_create *c,
-			   const struct kvbm_store_entry *e,
+			   const struct kvbm_store_info *info,
 			   struct difference *d)
 {
 	uint32_t uid = c->uid == (uint32_t)-1 ? geteuid() : c->uid;
 	uint32_t gid = c->gid == (uint32_t)-1 ? getegid() : c->gid;
 
-	d->foreign = differs(d, e->uid != uid, "owner");
-	differs(d, e->gid != gid, "group");
-	differs(d, (e->mode & 0777) != (c->mode ? c->mode : 0600), "mode");
+	d->foreign = differs(d, info->uid != uid, "owner");
+	differs(d, info->gid != gid, "group");
+	differs(d, info->mode != (c->mode ? c->mode : 0600), "mode");
+	differs(d, info->monitor_gid != c->monitor_gid, "monitoring group");
+	differs(d, info->rights != c->rights, "set of rights");
 }
 
 static void compare_info(const struct kvbm_store_create *c,
 			 const struct kvbm_store_info *info,
 			 struct difference *d)
 {
-	const char *policy = *c->policy ? c->policy : kvbm_policy_name(0);
+	const char *policy = *c->policy ? c->policy :
+			     c->flags & KVBM_CREATE_OPAQUE ? "lru" :
+			     kvbm_policy_name(0);
 
 	differs(d, info->total_blocks != c->total_blocks, "number of blocks");
 	differs(d, info->block_size != (c->block_size ? c->block_size : 16),
@@ -65,34 +69,22 @@ static int compare(int control, const char *name,
 		   const struct kvbm_store_create *c, struct difference *d,
 		   uint64_t *id)
 {
-	struct kvbm_store_entry *entries;
+	struct kvbm_store_ref ref = { .name = name };
 	struct kvbm_store_info info;
-	int err, session, found = -1;
-	uint32_t n;
+	int err = kvbm_store_info_of(control, &ref, &info);
 
 	memset(d, 0, sizeof(*d));
-	err = list_stores(control, &entries, &n);
-	for (uint32_t i = 0; !err && i < n; i++)
-		if (!strncmp(entries[i].name, name, sizeof(entries[i].name)))
-			found = i;
-	if (!err && found < 0)
-		err = -ENOENT;
-	if (!err) {
-		*id = entries[found].store_id;
-		compare_record(c, &entries[found], d);
-	}
-	free(entries);
-	if (err || d->foreign)
-		return err;
-
-	session = kvbm_open(name);
-	if (session < 0)
-		return session;
-	err = kvbm_store_info(session, &info);
-	close(session);
-	if (!err)
+	/* Who may not even look is not its owner. */
+	d->foreign = err == -EPERM;
+	if (d->foreign)
+		d->what = "owner";
+	if (err)
+		return d->foreign ? 0 : err;
+	*id = info.store_id;
+	compare_record(c, &info, d);
+	if (!d->foreign)
 		compare_info(c, &info, d);
-	return err;
+	return 0;
 }
 
 int ensure_store(int control, const char *name, struct kvbm_store_create *c)

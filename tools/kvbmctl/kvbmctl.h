@@ -25,7 +25,7 @@ typedef int command_fn(int argc, char **argv);
 
 command_fn cmd_create, cmd_destroy, cmd_list, cmd_show, cmd_stats, cmd_top,
 	cmd_sessions, cmd_revoke, cmd_block, cmd_features, cmd_hash, cmd_match,
-	cmd_presence, cmd_reset, cmd_exec;
+	cmd_presence, cmd_reset, cmd_exec, cmd_access;
 
 /*
  * Messages. Each prints one line to stderr and returns STATUS_FAILED, so that
@@ -40,6 +40,23 @@ int fail_request(const char *name, int err, const char *format, ...);
 /* These print why they fail and return -1. */
 int open_control(void);
 int open_store(const char *name);
+
+/*
+ * A store to ask about. Through the control device, which needs neither room in
+ * the store nor permission to open it; who may not open that asks through a
+ * session of his own, if he may have one.
+ */
+struct target {
+	int fd;
+	struct kvbm_store_ref store;
+	const struct kvbm_store_ref *ref;	/* NULL: a session */
+	char path[KVBM_NAME_LEN];
+};
+
+/* @word: a name, a node's path, or @ and a store's id. */
+int open_target(struct target *t, const char *word);
+bool parse_ref(const char *word, struct kvbm_store_ref *ref,
+	       char name[KVBM_NAME_LEN]);
 
 /*
  * Arguments.
@@ -66,6 +83,13 @@ bool hash_list_add(struct hash_list *list, const char *s);
  */
 int ensure_store(int control, const char *name, struct kvbm_store_create *c);
 
+/* A user's or group's name or number, of an option; permissions. */
+uint32_t user_id(struct argp_state *state, const char *option,
+		 const char *arg);
+uint32_t group_id(struct argp_state *state, const char *option,
+		  const char *arg);
+uint32_t mode_bits(struct argp_state *state, const char *arg);
+
 /* What most commands take. */
 struct common {
 	char **names;
@@ -77,6 +101,7 @@ enum {
 	KEY_JSON = 'J',
 	KEY_NO_HEADINGS = 'n',
 	KEY_PROMETHEUS = 'P',
+	KEY_MONITOR = 'M',
 };
 
 /* An argp parser of struct common. */
@@ -110,7 +135,7 @@ void format_age(uint64_t since_ns, char text[16]);
 /* All stores that the caller may list; the array is the caller's. */
 int list_stores(int control, struct kvbm_store_entry **entries, uint32_t *n);
 /* The store's sessions without the one that asks. */
-int list_sessions(int session, struct kvbm_session_entry **entries,
+int list_sessions(const struct target *t, struct kvbm_session_entry **entries,
 		  uint32_t *n);
 
 /*
@@ -130,7 +155,7 @@ extern const size_t n_stat_fields;
 uint64_t stat_value(const struct kvbm_stats *stats,
 		    const struct stat_field *field);
 /* The store's statistics as others see them: without our own session. */
-int read_stats(int session, struct kvbm_stats *stats);
+int read_stats(const struct target *t, struct kvbm_stats *stats);
 struct json_object *stats_json(const struct kvbm_stats *stats);
 
 #endif /* KVBMCTL_H */

@@ -15,6 +15,7 @@ static const struct command {
 } commands[] = {
 	{ "create", cmd_create, "create a named store" },
 	{ "destroy", cmd_destroy, "destroy named stores" },
+	{ "access", cmd_access, "change who may open and administer a store" },
 	{ "list", cmd_list, "list stores" },
 	{ "show", cmd_show, "show all about a store" },
 	{ "stats", cmd_stats, "print counters and gauges" },

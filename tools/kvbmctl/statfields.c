@@ -30,6 +30,7 @@ const struct stat_field stat_fields[] = {
 	GAUGE(inactive_pool_size, "Registered idle blocks."),
 	GAUGE(staged, "Staged blocks."),
 	GAUGE(sessions, "Open sessions."),
+	GAUGE(revoked_sessions, "Revoked sessions whose file is open."),
 	COUNTER(reclaimed_sessions,
 		"Sessions that ended while holding something."),
 	COUNTER(reclaimed_owned,
@@ -53,11 +54,11 @@ uint64_t stat_value(const struct kvbm_stats *stats,
 	return *(const __u64 *)((const char *)stats + field->offset);
 }
 
-int read_stats(int session, struct kvbm_stats *stats)
+int read_stats(const struct target *t, struct kvbm_stats *stats)
 {
-	int err = kvbm_stats(session, stats);
+	int err = kvbm_stats_of(t->fd, t->ref, stats);
 
-	if (!err && stats->sessions)
+	if (!err && !t->ref && stats->sessions)
 		stats->sessions--;
 	return err;
 }

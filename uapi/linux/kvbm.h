@@ -26,7 +26,12 @@
  * Errnos that any request can return: EFAULT (a bad pointer), EINVAL,
  * EOPNOTSUPP, E2BIG, ENOTTY as above, EINTR (a fatal signal ended a long
  * batch), ENODEV (the store was destroyed), ESHUTDOWN (the session was
- * revoked).  Each request lists its own besides.
+ * revoked), EBADF (the descriptor cannot be written, see below).  Each request
+ * lists its own besides.
+ *
+ * A descriptor that was not opened for writing takes FEATURES, STORE_LIST,
+ * STORE_INFO, SESSION_LIST, SESSION_OPEN, COUNTS, STATS, BLOCK_INFO, HOLDS,
+ * PRESENCE and FREQUENCY; all else is EBADF, through io_uring too.
  *
  * A bad input pointer changes nothing of its chunk (at most KVBM_CHUNK
  * elements).  A bad output pointer gives back the holds that its chunk took;
@@ -44,7 +49,7 @@
 
 /* Limits */
 #define KVBM_MAX_BLOCKS		(1U << 24)	/* of one store */
-#define KVBM_MAX_BLOCK_SIZE	1024U		/* tokens in a block */
+#define KVBM_MAX_BLOCK_SIZE	(1U << 20)	/* tokens in a block */
 #define KVBM_MAX_BATCH		(1U << 24)	/* elements in one call */
 #define KVBM_MAX_HOLDS		0x000fffffU	/* of one session on one block */
 #define KVBM_CHUNK		64U		/* elements in one atomic stretch */
@@ -64,7 +69,11 @@ enum kvbm_op {
 	KVBM_OP_STORE_CREATE = 0x01,
 	KVBM_OP_STORE_DESTROY = 0x02,
 	KVBM_OP_STORE_LIST = 0x03,
-	/* session: about the store and its sessions */
+	KVBM_OP_STORE_ACCESS = 0x04,
+	/*
+	 * session: about the store and its sessions; control: all but
+	 * SESSION_OPEN, SESSION_CONFIG, BLOCK_INFO and HOLDS
+	 */
 	KVBM_OP_STORE_INFO = 0x10,
 	KVBM_OP_SESSION_OPEN = 0x11,
 	KVBM_OP_SESSION_CONFIG = 0x12,
@@ -74,6 +83,7 @@ enum kvbm_op {
 	KVBM_OP_STATS = 0x16,
 	KVBM_OP_BLOCK_INFO = 0x17,
 	KVBM_OP_RESET_INACTIVE = 0x18,
+	KVBM_OP_HOLDS = 0x19,
 	/* session: data path, through io_uring too */
 	KVBM_OP_ALLOC = 0x20,
 	KVBM_OP_STAGE = 0x21,
@@ -115,6 +125,9 @@ struct kvbm_hash {
  * @max_batch: out: most elements in one call
  * @max_holds: out: most holds of one session on one block
  * @chunk: out: most elements handled in one atomic stretch
+ * @max_block_size: out: most tokens in a block
+ * @reserved32: out: 0
+ * @reserved: out: 0
  */
 struct kvbm_features {
 	__u32 size;
@@ -124,6 +137,9 @@ struct kvbm_features {
 	__u32 max_batch;
 	__u32 max_holds;
 	__u32 chunk;
+	__u32 max_block_size;
+	__u32 reserved32;
+	__aligned_u64 reserved[2];
 };
 
 #define KVBM_FEATURE_STORE	(1ULL << 0)	/* everything of the first release */
@@ -131,40 +147,65 @@ struct kvbm_features {
 #define KVBM_FEATURE_URING	(1ULL << 2)	/* the data path by io_uring */
 #define KVBM_FEATURE_REVOKE	(1ULL << 3)	/* session list and revoke */
 
+/*
+ * Requests about a store carry @store_id and @name.  On a session both are 0 and
+ * empty: it is about the session's own store.  On control exactly one is given;
+ * by @store_id every store is reached, anonymous ones and destroyed ones that
+ * somebody still has open too, by @name the one that /dev/kvbm/<name> is.
+ * Anything else is EINVAL.  ENOENT: there is no such store.
+ */
+
 /**
  * struct kvbm_store_create - KVBM_IOC_STORE_CREATE, on control
  * @size: sizeof(struct kvbm_store_create)
  * @flags: KVBM_CREATE_*
  * @total_blocks: blocks in the pool, 1 to KVBM_MAX_BLOCKS
- * @block_size: tokens in a block, a power of two, 1 to 1024; 0 means 16
+ * @block_size: tokens in a block, 1 to KVBM_MAX_BLOCK_SIZE; 0 means 16
  * @policy: eviction index: "fifo", "lru", "multi_lru", "lineage_tick" or
  *	"lineage_fifo"; empty means "lineage_tick"; "multi_lru" needs
- *	@freq_capacity
+ *	@freq_capacity.  With KVBM_CREATE_OPAQUE empty means "lru", and the
+ *	lineage ones are EINVAL
  * @thresholds: of multi_lru: strictly ascending, first >= 1, last <= 15; all
  *	0 means 3, 8, 15; must be 0 for other policies
- * @mode: permissions of the node, within 0660; 0 means 0600
+ * @mode: permissions of the store, within 0660; 0 means 0600
  * @freq_capacity: capacity of the frequency sketch; 0 means no tracking; at
  *	most KVBM_FREQ_LARGE
- * @uid: owner of the node, in the caller's user namespace; -1 means the
- *	caller's effective uid
- * @gid: group of the node, likewise
+ * @uid: owner, in the caller's user namespace; -1 means the caller's
+ *	effective uid
+ * @gid: group, likewise
+ * @monitor_gid: group that may read statistics, and nothing else; -1: none
  * @max_sessions: sessions that may be open at once; 0 means the module's limit
  * @max_held: blocks that one session may hold at once; 0 means no limit
- * @name: name of the store, [a-z0-9][a-z0-9_.-]*, NUL-padded; empty makes an
- *	anonymous store
- * @store_id: out: identity of the store: never 0, never reused
+ * @rights: KVBM_RIGHT_*: what sessions may do that neither the owner nor an
+ *	administrator opened
  * @fd: out: anonymous stores: the first session's descriptor (close-on-exec);
  *	-1 for named ones
+ * @store_id: out: identity of the store: 64 random bits, never 0
+ * @need: out, also when the call fails with ENOMEM or EDQUOT: bytes of memory
+ *	that the store takes at most
+ * @name: name of the store, [a-z0-9][a-z0-9_.-]*, NUL-padded; empty makes an
+ *	anonymous store
+ * @block_bytes: must be 0
+ * @payload_fd: must be 0
+ * @linger_ms: must be 0
+ * @digest: must be 0
+ * @label: must be 0
+ * @note_bytes: must be 0
+ * @event_records: must be 0
  * @reserved: must be 0
  *
  * A named store lives until it is destroyed; its node is /dev/kvbm/<name>.
  * An anonymous store lives as long as a session of it does.
  *
- * The caller may give @uid and @gid as chown(2) would let it.
+ * The caller may give @uid, @gid and @monitor_gid as chown(2) would let it.  A
+ * named store needs CAP_SYS_ADMIN or the group of the module's parameter
+ * named_gid.  Fields that must be 0 are EOPNOTSUPP if they are not.
  *
- * Errnos: EEXIST (name taken), EPERM (owner or group not permitted), ENOMEM
- * (the store does not fit into memory), ENFILE (the module's limit on stores),
- * EDQUOT (the module's limit on blocks), EMFILE (no descriptor left), EINVAL.
+ * Errnos: EEXIST (name taken, maybe by a store that is just being made), EPERM
+ * (owner or group not permitted, or no right to named stores), ENOMEM (the store
+ * does not fit into memory), EDQUOT (the module's limits on stores and blocks,
+ * or those of the user), EMFILE, ENFILE (no descriptor left), EINTR (killed
+ * meanwhile), EINVAL.
  */
 struct kvbm_store_create {
 	__u32 size;
@@ -177,58 +218,128 @@ struct kvbm_store_create {
 	__u32 freq_capacity;
 	__u32 uid;
 	__u32 gid;
+	__u32 monitor_gid;
 	__u32 max_sessions;
 	__u32 max_held;
+	__u32 rights;
 	__s32 fd;
 	__aligned_u64 store_id;
+	__aligned_u64 need;
 	char name[KVBM_NAME_LEN];
+	/* What follows has no meaning yet. */
+	__aligned_u64 block_bytes;
+	__s32 payload_fd;
+	__u32 linger_ms;
+	__u8 digest[32];
+	char label[64];
+	__u32 note_bytes;
+	__u32 event_records;
 	__aligned_u64 reserved[4];
 };
 
 #define KVBM_CREATE_REJECT	(1U << 0)	/* default duplicate policy: reject */
 #define KVBM_CREATE_RESET	(1U << 1)	/* slots reset on last release by default */
+#define KVBM_CREATE_OPAQUE	(1U << 2)	/* hashes have no lineage: mode 0, else any bits */
+
+#define KVBM_RIGHT_RESET_INACTIVE (1U << 0)	/* KVBM_IOC_RESET_INACTIVE */
+#define KVBM_RIGHT_SET_RESET	(1U << 1)	/* KVBM_IOC_SET_RESET */
 
 /**
  * struct kvbm_store_destroy - KVBM_IOC_STORE_DESTROY, on control
  * @size: sizeof(struct kvbm_store_destroy)
  * @flags: KVBM_DESTROY_FORCE
- * @name: the store, NUL-padded
+ * @store_id: the store, or 0
+ * @name: the store, or empty
  *
- * Needs the store's owner or CAP_SYS_ADMIN.  With sessions open it is -EBUSY;
- * forced, every session is revoked first (their calls return -ENODEV) and all
- * holds come back.
+ * Needs the store's owner or CAP_SYS_ADMIN.  With sessions open (revoked ones do
+ * not count) it is -EBUSY; forced, every session is revoked first (their calls
+ * return -ENODEV) and all holds come back.  An anonymous store always has
+ * sessions.  Forced on a store that was destroyed before, it waits until its
+ * sessions have lost all they held.
  *
- * Errnos: ENOENT, EPERM, EBUSY.
+ * What a revocation does not do is told with KVBM_IOC_SESSION_REVOKE.
+ *
+ * Errnos: ENOENT, EPERM, EBUSY, EINTR (killed while it waited).
  */
 struct kvbm_store_destroy {
 	__u32 size;
 	__u32 flags;
+	__aligned_u64 store_id;
 	char name[KVBM_NAME_LEN];
 };
 
 #define KVBM_DESTROY_FORCE	(1U << 0)
 
 /**
+ * struct kvbm_store_access - KVBM_IOC_STORE_ACCESS, on control: change who may
+ *	open and administer a store
+ * @size: sizeof(struct kvbm_store_access)
+ * @flags: KVBM_ACCESS_*: what to change
+ * @store_id: the store, or 0
+ * @name: the store, or empty
+ * @uid: with KVBM_ACCESS_UID: owner, in the caller's user namespace
+ * @gid: with KVBM_ACCESS_GID: group
+ * @mode: with KVBM_ACCESS_MODE: permissions, within 0660
+ * @monitor_gid: with KVBM_ACCESS_MONITOR: group that may read statistics; -1:
+ *	none
+ * @reserved: must be 0
+ *
+ * Fields that are not to change must be 0.  Needs the store's owner or
+ * CAP_SYS_ADMIN; another owner CAP_CHOWN, a group of which the caller is no
+ * member likewise.  Open sessions keep what they have.  Attributes follow;
+ * /dev/kvbm/<name> keeps its own permissions, which can only narrow (udev is
+ * told of the change).
+ *
+ * Errnos: ENOENT, EPERM, EINVAL, ENOMEM (attributes may not have followed).
+ */
+struct kvbm_store_access {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 store_id;
+	char name[KVBM_NAME_LEN];
+	__u32 uid;
+	__u32 gid;
+	__u32 mode;
+	__u32 monitor_gid;
+	__aligned_u64 reserved[2];
+};
+
+#define KVBM_ACCESS_UID		(1U << 0)
+#define KVBM_ACCESS_GID		(1U << 1)
+#define KVBM_ACCESS_MODE	(1U << 2)
+#define KVBM_ACCESS_MONITOR	(1U << 3)
+
+/**
  * struct kvbm_store_entry - one store in a listing
  * @store_id: identity
+ * @name: name, NUL-padded; empty for an anonymous store
  * @total_blocks: blocks
- * @sessions: open sessions
+ * @sessions: open sessions, revoked ones not counted
  * @uid: owner, in the caller's user namespace
  * @gid: group
  * @mode: permissions
- * @flags: reserved, 0
- * @name: name, NUL-padded; empty for an anonymous store
+ * @monitor_gid: group that may read statistics; -1: none
+ * @flags: KVBM_STORE_*
+ * @charged_uid: user against whose limits the store counts
+ * @memory: bytes of memory that it takes, hold tables not counted
+ * @created_ns: CLOCK_BOOTTIME at creation, ns
  */
 struct kvbm_store_entry {
 	__aligned_u64 store_id;
+	char name[KVBM_NAME_LEN];
 	__u32 total_blocks;
 	__u32 sessions;
 	__u32 uid;
 	__u32 gid;
 	__u32 mode;
+	__u32 monitor_gid;
 	__u32 flags;
-	char name[KVBM_NAME_LEN];
+	__u32 charged_uid;
+	__aligned_u64 memory;
+	__aligned_u64 created_ns;
 };
+
+#define KVBM_STORE_DYING	(1U << 0)	/* destroyed, but somebody has it open */
 
 /**
  * struct kvbm_store_list - KVBM_IOC_STORE_LIST, on control
@@ -237,12 +348,18 @@ struct kvbm_store_entry {
  * @count: room at @entries, in entries
  * @done: out: entries written
  * @total: out: stores there are to list
- * @reserved: must be 0
- * @entries: pointer to struct kvbm_store_entry[@count]
+ * @entry_size: bytes from one entry to the next, a multiple of 8, at most 4096:
+ *	sizeof(struct kvbm_store_entry) as the caller knows it.  Of what the
+ *	kernel knows it writes as much as fits, and zeroes behind that.
+ * @cursor: in: 0 to begin, else what the last call left; out: where to go on.
+ *	Fewer than @count: that was all.
+ * @entries: pointer to @count entries
  *
- * Anonymous stores are listed for CAP_SYS_ADMIN only.
+ * A store that is there all the while is listed once, whatever comes and goes.
+ * Anonymous and destroyed stores are listed to their owners and to
+ * CAP_SYS_ADMIN.
  *
- * Errnos: ENOMEM.
+ * Errnos: ENOMEM, EINTR (killed).
  */
 struct kvbm_store_list {
 	__u32 size;
@@ -250,33 +367,60 @@ struct kvbm_store_list {
 	__u32 count;
 	__u32 done;
 	__u32 total;
-	__u32 reserved;
+	__u32 entry_size;
+	__aligned_u64 cursor;
 	__aligned_u64 entries;
 };
 
 /**
- * struct kvbm_store_info - KVBM_IOC_STORE_INFO, on a session
+ * struct kvbm_store_info - KVBM_IOC_STORE_INFO, on control and sessions
  * @size: sizeof(struct kvbm_store_info)
  * @flags: in: must be 0; out: the KVBM_CREATE_* flags of the store
- * @store_id: out: identity
+ * @store_id: in: the store, or 0; out: identity
+ * @name: in: the store, or empty; out: name, NUL-padded; empty for an anonymous
+ *	store
  * @total_blocks: out: blocks
  * @block_size: out: tokens in a block
  * @freq_capacity: out: sketch capacity, 0 without tracking
  * @thresholds: out: of multi_lru, else 0
  * @max_sessions: out: limit on sessions
  * @max_held: out: limit on blocks held by one session, 0 = none
- * @sessions: out: sessions open now
+ * @sessions: out: sessions open now, revoked ones not counted
+ * @revoked: out: sessions that were revoked but whose file is still open
  * @chunk: out: KVBM_CHUNK of the running module
- * @memory: out: bytes of memory that the store takes, hold tables not counted
- * @session_memory: out: bytes of the calling session's hold table
- * @session_id: out: the calling session, as KVBM_IOC_SESSION_LIST names it
+ * @status: out: KVBM_STORE_*
+ * @uid: out: owner, in the caller's user namespace
+ * @gid: out: group
+ * @mode: out: permissions
+ * @monitor_gid: out: group that may read statistics; -1: none
+ * @rights: out: KVBM_RIGHT_*
+ * @charged_uid: out: user against whose limits the store counts
  * @policy: out: eviction index, NUL-padded
- * @name: out: name, NUL-padded; empty for an anonymous store
+ * @memory: out: bytes of memory that the store takes, hold tables not counted
+ * @need: out: bytes that its creation allowed for
+ * @created_ns: out: CLOCK_BOOTTIME at creation, ns
+ * @session_memory: out: bytes of the calling session's hold table; 0 on control
+ * @session_id: out: the calling session, as KVBM_IOC_SESSION_LIST names it; 0 on
+ *	control
+ * @block_bytes: out: 0
+ * @linger_ms: out: 0
+ * @note_bytes: out: 0
+ * @event_records: out: 0
+ * @reserved32: out: 0
+ * @digest: out: 0
+ * @label: out: 0
+ * @reserved: out: 0
+ *
+ * On control for who may read the statistics: the owner, CAP_SYS_ADMIN, who may
+ * open the store to read, the monitoring group.
+ *
+ * Errnos: on control ENOENT, EPERM.
  */
 struct kvbm_store_info {
 	__u32 size;
 	__u32 flags;
 	__aligned_u64 store_id;
+	char name[KVBM_NAME_LEN];
 	__u32 total_blocks;
 	__u32 block_size;
 	__u32 freq_capacity;
@@ -284,12 +428,29 @@ struct kvbm_store_info {
 	__u32 max_sessions;
 	__u32 max_held;
 	__u32 sessions;
+	__u32 revoked;
 	__u32 chunk;
+	__u32 status;
+	__u32 uid;
+	__u32 gid;
+	__u32 mode;
+	__u32 monitor_gid;
+	__u32 rights;
+	__u32 charged_uid;
+	char policy[KVBM_POLICY_LEN];
 	__aligned_u64 memory;
+	__aligned_u64 need;
+	__aligned_u64 created_ns;
 	__aligned_u64 session_memory;
 	__aligned_u64 session_id;
-	char policy[KVBM_POLICY_LEN];
-	char name[KVBM_NAME_LEN];
+	__aligned_u64 block_bytes;
+	__u32 linger_ms;
+	__u32 note_bytes;
+	__u32 event_records;
+	__u32 reserved32;
+	__u8 digest[32];
+	char label[64];
+	__aligned_u64 reserved[4];
 };
 
 /**
@@ -299,6 +460,8 @@ struct kvbm_store_info {
  * @flags: must be 0
  * @fd: out: the new session's descriptor (close-on-exec)
  * @reserved: must be 0
+ *
+ * The new descriptor can be read and written as the one that asked can.
  *
  * Errnos: EUSERS (limit on sessions), EMFILE, ENFILE, ENOMEM.
  */
@@ -328,23 +491,35 @@ struct kvbm_session_config {
  * struct kvbm_session_entry - one session in a listing
  * @session_id: names the session among those of its store
  * @opened_ns: CLOCK_BOOTTIME at open, ns
+ * @last_call_ns: CLOCK_BOOTTIME of its last request, ns, within a tick; a time
+ *	of which the machine was suspended since is not counted
+ * @waiting_since_ns: CLOCK_BOOTTIME at which its longest waiting allocation
+ *	began to wait, ns; 0: none waits
  * @holds: holds on registered blocks
+ * @memory: bytes of its hold table
  * @held: blocks held (each counted once, Mutable and Staged too)
  * @mutable_blocks: Mutable blocks owned
  * @staged_blocks: Staged blocks owned
+ * @taking: blocks of allocations under way, waiting ones too
+ * @waiting: blocks that its waiting allocations want
  * @pid: process that opened it, in the caller's pid namespace; 0 when it has
  *	no number there
  * @uid: that process's uid, in the caller's user namespace
- * @flags: KVBM_SESSION_REVOKED
+ * @flags: KVBM_SESSION_*
  * @comm: name of the process that opened it
  */
 struct kvbm_session_entry {
 	__aligned_u64 session_id;
 	__aligned_u64 opened_ns;
+	__aligned_u64 last_call_ns;
+	__aligned_u64 waiting_since_ns;
 	__aligned_u64 holds;
+	__aligned_u64 memory;
 	__u32 held;
 	__u32 mutable_blocks;
 	__u32 staged_blocks;
+	__u32 taking;
+	__u32 waiting;
 	__u32 pid;
 	__u32 uid;
 	__u32 flags;
@@ -352,55 +527,89 @@ struct kvbm_session_entry {
 };
 
 #define KVBM_SESSION_REVOKED	(1U << 0)
+#define KVBM_SESSION_READONLY	(1U << 1)	/* it cannot be written */
 
 /**
- * struct kvbm_session_list - KVBM_IOC_SESSION_LIST, on a session
+ * struct kvbm_session_list - KVBM_IOC_SESSION_LIST, on control and sessions
  * @size: sizeof(struct kvbm_session_list)
  * @flags: must be 0
+ * @store_id: the store, or 0
+ * @name: the store, or empty
  * @count: room at @entries, in entries
  * @done: out: entries written
- * @total: out: sessions there are
- * @reserved: must be 0
- * @entries: pointer to struct kvbm_session_entry[@count]
+ * @total: out: sessions there are, revoked ones that are open too
+ * @entry_size: as for struct kvbm_store_list
+ * @cursor: likewise
+ * @entries: pointer to @count entries
  *
  * Needs the store's owner (an anonymous store's creator) or CAP_SYS_ADMIN.
  *
- * Errnos: EPERM, ENOMEM.
+ * Errnos: EPERM, ENOENT, ENOMEM, EINTR (killed).
  */
 struct kvbm_session_list {
 	__u32 size;
 	__u32 flags;
+	__aligned_u64 store_id;
+	char name[KVBM_NAME_LEN];
 	__u32 count;
 	__u32 done;
 	__u32 total;
-	__u32 reserved;
+	__u32 entry_size;
+	__aligned_u64 cursor;
 	__aligned_u64 entries;
 };
 
 /**
- * struct kvbm_session_revoke - KVBM_IOC_SESSION_REVOKE, on a session
+ * struct kvbm_session_revoke - KVBM_IOC_SESSION_REVOKE, on control and sessions
  * @size: sizeof(struct kvbm_session_revoke)
- * @flags: must be 0
- * @session_id: the session to end
- * @reclaimed: out: holds and owned blocks that came back
+ * @flags: KVBM_REVOKE_*; 0: the session @session_id
+ * @store_id: the store, or 0
+ * @name: the store, or empty
+ * @session_id: the session to end; must be 0 with flags
+ * @uid: with KVBM_REVOKE_UID: all sessions that this user opened, in the caller's
+ *	user namespace; must be 0 otherwise
+ * @pid: with KVBM_REVOKE_PID: all sessions that this process opened, in the
+ *	caller's pid namespace; must be 0 otherwise
+ * @sessions: out: sessions that this call ended
+ * @reserved32: must be 0
+ * @reclaimed: out: holds and owned blocks that it took back
+ * @reserved: must be 0
  *
- * Takes every hold from a session and makes its calls fail with ESHUTDOWN.
- * When it returns, all is back.  Permission as for KVBM_IOC_SESSION_LIST.
+ * Takes every hold from the sessions and makes their calls fail with ESHUTDOWN.
+ * When it returns, all is back, also what somebody else's revocation has begun
+ * to take.  With both flags sessions must fit both.  Sessions that are opened
+ * meanwhile are not meant.  Permission as for KVBM_IOC_SESSION_LIST.
  *
- * Errnos: EPERM, ENOENT, EALREADY (revoked before).
+ * It takes the store's records, not the process's mappings or devices: who had a
+ * block can go on to write where it lies.
+ *
+ * Errnos: EPERM, ENOENT (no such session), EINTR (killed: the sessions are dead,
+ * but not all may be back yet).
  */
 struct kvbm_session_revoke {
 	__u32 size;
 	__u32 flags;
+	__aligned_u64 store_id;
+	char name[KVBM_NAME_LEN];
 	__aligned_u64 session_id;
+	__u32 uid;
+	__u32 pid;
+	__u32 sessions;
+	__u32 reserved32;
 	__aligned_u64 reclaimed;
+	__aligned_u64 reserved;
 };
 
+#define KVBM_REVOKE_UID		(1U << 0)
+#define KVBM_REVOKE_PID		(1U << 1)
+
 /**
- * struct kvbm_counts - KVBM_IOC_COUNTS, on a session: one snapshot that
- *	really existed
+ * struct kvbm_counts - KVBM_IOC_COUNTS, on control and sessions: one snapshot
+ *	that really existed
  * @size: sizeof(struct kvbm_counts)
  * @flags: must be 0
+ * @store_id: in: the store, or 0; out: identity
+ * @name: the store, or empty
  * @total: out: blocks of the store
  * @reset: out: blocks in the free list
  * @inactive: out: registered idle blocks
@@ -409,10 +618,16 @@ struct kvbm_session_revoke {
  * @reserved_blocks: out: of @available, promised to allocations under way
  * @waiters: out: allocations waiting
  * @reserved: out: 0
+ *
+ * Permission on control as for KVBM_IOC_STORE_INFO.
+ *
+ * Errnos: on control ENOENT, EPERM.
  */
 struct kvbm_counts {
 	__u32 size;
 	__u32 flags;
+	__aligned_u64 store_id;
+	char name[KVBM_NAME_LEN];
 	__u32 total;
 	__u32 reset;
 	__u32 inactive;
@@ -424,10 +639,12 @@ struct kvbm_counts {
 };
 
 /**
- * struct kvbm_stats - KVBM_IOC_STATS, on a session: counters since creation
- *	and gauges, summed over all sessions
+ * struct kvbm_stats - KVBM_IOC_STATS, on control and sessions: counters since
+ *	creation and gauges, summed over all sessions
  * @size: sizeof(struct kvbm_stats)
  * @flags: must be 0
+ * @store_id: in: the store, or 0; out: identity
+ * @name: the store, or empty
  * @allocations: blocks allocated
  * @allocations_from_reset: of these, from the free list
  * @evictions: of these, by evicting
@@ -444,7 +661,8 @@ struct kvbm_counts {
  * @reset_pool_size: gauge: blocks in the free list
  * @inactive_pool_size: gauge: registered idle blocks
  * @staged: gauge: Staged blocks
- * @sessions: gauge: open sessions
+ * @sessions: gauge: open sessions, revoked ones not counted
+ * @revoked_sessions: gauge: revoked sessions whose file is still open
  * @reclaimed_sessions: sessions that ended while holding something
  * @reclaimed_owned: Mutable and Staged blocks that such ends gave back
  * @reclaimed_holds: holds on registered blocks that such ends gave back
@@ -455,10 +673,16 @@ struct kvbm_counts {
  * @wait_wakeups: wake-ups sent to waiting allocations
  * @index_evictions: idle blocks that went to Reset since a registration found
  *	no room in the index; not in @evictions
+ *
+ * Permission on control as for KVBM_IOC_STORE_INFO.
+ *
+ * Errnos: EINTR (killed), on control ENOENT, EPERM.
  */
 struct kvbm_stats {
 	__u32 size;
 	__u32 flags;
+	__aligned_u64 store_id;
+	char name[KVBM_NAME_LEN];
 	__aligned_u64 allocations;
 	__aligned_u64 allocations_from_reset;
 	__aligned_u64 evictions;
@@ -476,6 +700,7 @@ struct kvbm_stats {
 	__aligned_u64 inactive_pool_size;
 	__aligned_u64 staged;
 	__aligned_u64 sessions;
+	__aligned_u64 revoked_sessions;
 	__aligned_u64 reclaimed_sessions;
 	__aligned_u64 reclaimed_owned;
 	__aligned_u64 reclaimed_holds;
@@ -498,21 +723,25 @@ enum kvbm_state {
 };
 
 /**
- * struct kvbm_block_info - KVBM_IOC_BLOCK_INFO, on a session; may be slow
+ * struct kvbm_block_info - KVBM_IOC_BLOCK_INFO, on a session
  * @size: sizeof(struct kvbm_block_info)
- * @flags: must be 0
+ * @flags: KVBM_BLOCK_OWN or 0
  * @block: in: block id
  * @state: out: enum kvbm_state
  * @generation: out: generation of the slot
  * @reset_on_release: out: the slot's flag, 0 or 1
  * @holds: out: holds in the whole store, keep-alives of Duplicates included; 1
- *	for a Mutable or Staged block
+ *	for a Mutable or Staged block; with KVBM_BLOCK_OWN 0.  Visits every
+ *	session: slow
  * @own_holds: out: the calling session's
- * @reserved: out: 0
+ * @sessions: out: sessions that hold it, and Duplicates that keep it alive
  * @hash: out: sequence hash; zero for Reset and Mutable, and for a block that
  *	is Staged by another session
  *
- * Errnos: EINVAL (no such block id).
+ * A descriptor that cannot be written is told of blocks only that its session
+ * holds.
+ *
+ * Errnos: EINVAL (no such block id), EPERM (see above), EINTR (killed).
  */
 struct kvbm_block_info {
 	__u32 size;
@@ -523,23 +752,72 @@ struct kvbm_block_info {
 	__u32 reset_on_release;
 	__aligned_u64 holds;
 	__u32 own_holds;
-	__u32 reserved;
+	__u32 sessions;
+	struct kvbm_hash hash;
+};
+
+#define KVBM_BLOCK_OWN		(1U << 0)	/* do not ask all sessions */
+
+/**
+ * struct kvbm_hold_entry - one block that a session holds
+ * @block: block id
+ * @state: enum kvbm_state: Mutable, Staged, Primary or Duplicate
+ * @holds: the session's holds; 1 for a Mutable or Staged block
+ * @generation: generation of the slot
+ * @hash: sequence hash; zero for a Mutable block
+ */
+struct kvbm_hold_entry {
+	__u32 block;
+	__u32 state;
+	__u32 holds;
+	__u32 generation;
 	struct kvbm_hash hash;
 };
 
 /**
- * struct kvbm_reset_inactive - KVBM_IOC_RESET_INACTIVE, on a session
+ * struct kvbm_holds - KVBM_IOC_HOLDS, on a session: what it holds
+ * @size: sizeof(struct kvbm_holds)
+ * @flags: must be 0
+ * @count: room at @entries, in entries
+ * @done: out: entries written
+ * @total: out: blocks that the session holds
+ * @entry_size: as for struct kvbm_store_list
+ * @cursor: likewise; blocks come in ascending order of their ids
+ * @entries: pointer to @count entries
+ *
+ * Errnos: ENOMEM, EINTR (killed).
+ */
+struct kvbm_holds {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 done;
+	__u32 total;
+	__u32 entry_size;
+	__aligned_u64 cursor;
+	__aligned_u64 entries;
+};
+
+/**
+ * struct kvbm_reset_inactive - KVBM_IOC_RESET_INACTIVE, on control and sessions
  * @size: sizeof(struct kvbm_reset_inactive)
  * @flags: in: must be 0; out: KVBM_RESET_WHOLE when the whole store is Reset
+ * @store_id: the store, or 0
+ * @name: the store, or empty
  * @done: out: blocks reset
  * @reserved: must be 0
  *
  * Resets what was inactive at the start, in eviction order; other operations
- * may run between chunks.
+ * may run between chunks.  On control for the store's owner and CAP_SYS_ADMIN;
+ * on a session for who opened it as one of these, or KVBM_RIGHT_RESET_INACTIVE.
+ *
+ * Errnos: EPERM, on control ENOENT.
  */
 struct kvbm_reset_inactive {
 	__u32 size;
 	__u32 flags;
+	__aligned_u64 store_id;
+	char name[KVBM_NAME_LEN];
 	__u32 done;
 	__u32 reserved;
 };
@@ -813,6 +1091,7 @@ struct kvbm_uring_cmd {
 #define KVBM_IOC_STORE_CREATE		KVBM_IO(KVBM_OP_STORE_CREATE)
 #define KVBM_IOC_STORE_DESTROY		KVBM_IO(KVBM_OP_STORE_DESTROY)
 #define KVBM_IOC_STORE_LIST		KVBM_IO(KVBM_OP_STORE_LIST)
+#define KVBM_IOC_STORE_ACCESS		KVBM_IO(KVBM_OP_STORE_ACCESS)
 #define KVBM_IOC_STORE_INFO		KVBM_IO(KVBM_OP_STORE_INFO)
 #define KVBM_IOC_SESSION_OPEN		KVBM_IO(KVBM_OP_SESSION_OPEN)
 #define KVBM_IOC_SESSION_CONFIG		KVBM_IO(KVBM_OP_SESSION_CONFIG)
@@ -822,6 +1101,7 @@ struct kvbm_uring_cmd {
 #define KVBM_IOC_STATS			KVBM_IO(KVBM_OP_STATS)
 #define KVBM_IOC_BLOCK_INFO		KVBM_IO(KVBM_OP_BLOCK_INFO)
 #define KVBM_IOC_RESET_INACTIVE		KVBM_IO(KVBM_OP_RESET_INACTIVE)
+#define KVBM_IOC_HOLDS			KVBM_IO(KVBM_OP_HOLDS)
 #define KVBM_IOC_ALLOC			KVBM_IO(KVBM_OP_ALLOC)
 #define KVBM_IOC_STAGE			KVBM_IO(KVBM_OP_STAGE)
 #define KVBM_IOC_UNSTAGE		KVBM_IO(KVBM_OP_UNSTAGE)

@@ -34,6 +34,10 @@
  *   -ENODEV		the store was destroyed
  *   -ESHUTDOWN		the session was revoked
  *
+ * A descriptor that was opened to read only takes questions: features, info,
+ * counts, statistics, listings, holds, presence, frequency, and further sessions
+ * like it.  All else is -EBADF.
+ *
  * Each function lists its own besides.
  *
  * The structures, flags and limits come from <linux/kvbm.h>.  The library sets
@@ -94,18 +98,48 @@ int kvbm_control_open(void);
  *
  * A session starts without holds, with a low watermark of 1.
  *
+ * Whoever may make named stores may have taken the name: kvbm_open_expect()
+ * looks whose store it is.
+ *
  * Return: the session's descriptor, or -errno: -ENOENT (no such store),
  * -EACCES (no permission), -EINVAL (@name cannot be a store's name), -EUSERS
- * (the store's limit on sessions), -ENODEV or -ENXIO (the store is going away),
- * -EMFILE, -ENFILE, -ENOMEM.
+ * (the store's limit on sessions), -ENODEV (the store is going away), -ENXIO
+ * (the node leads to no store any more), -EMFILE, -ENFILE, -ENOMEM.
  */
 int kvbm_open(const char *name);
+
+/**
+ * struct kvbm_expect - what a store must be to be opened
+ * @flags: KVBM_EXPECT_*
+ * @uid: with KVBM_EXPECT_UID: its owner
+ * @store_id: with KVBM_EXPECT_ID: its identity
+ */
+struct kvbm_expect {
+	uint32_t flags;
+	uint32_t uid;
+	uint64_t store_id;
+};
+
+#define KVBM_EXPECT_UID		(1U << 0)
+#define KVBM_EXPECT_ID		(1U << 1)
+#define KVBM_EXPECT_READONLY	(1U << 2)	/* open to read only */
+
+/**
+ * kvbm_open_expect() - open a new session of a store if it is the right one
+ * @name: as for kvbm_open()
+ * @expect: what it must be
+ *
+ * Return: as kvbm_open(), and -ESTALE (it is another store), -EINVAL (an unknown
+ * flag).
+ */
+int kvbm_open_expect(const char *name, const struct kvbm_expect *expect);
 
 /**
  * kvbm_session_open() - open another session of a session's store
  * @session: a session, of a named or an anonymous store
  *
- * The new session shares nothing with @session but the store.
+ * The new session shares nothing with @session but the store.  It can be read and
+ * written as @session can.
  *
  * Return: the new session's descriptor, or -errno: -EUSERS (limit on sessions),
  * -EMFILE, -ENFILE, -ENOMEM.
@@ -123,7 +157,22 @@ int kvbm_features(int fd, struct kvbm_features *features);
 
 /*
  * Stores
+ *
+ * Functions that end in _of() are about a store that is named by a reference, and
+ * want the control device, no session: administration needs neither room in the
+ * store nor permission to open it.  On a session they are about its own store
+ * when the reference is NULL.
  */
+
+/**
+ * struct kvbm_store_ref - names a store: by exactly one of these
+ * @id: its identity; reaches anonymous and destroyed stores too; or 0
+ * @name: its name; or NULL
+ */
+struct kvbm_store_ref {
+	uint64_t id;
+	const char *name;
+};
 
 /**
  * kvbm_store_create_init() - fill in the defaults of a store to create
@@ -158,16 +207,17 @@ int kvbm_store_create_policy(struct kvbm_store_create *create,
 /**
  * kvbm_store_create() - create a store
  * @control: the control device
- * @create: what to create; out: @store_id, and @fd: the first session of an
- *	anonymous store, or -1 for a named one
+ * @create: what to create; out: @store_id, @need: bytes that the store takes at
+ *	most, told when it fails for lack of memory too, and @fd: the first session
+ *	of an anonymous store, or -1 for a named one
  *
  * A named store lives until it is destroyed, and is opened with kvbm_open().
  * An anonymous store lives as long as a session of it does; further sessions
  * come from kvbm_session_open() or from passing descriptors.
  *
  * Return: 0 or -errno: -EEXIST (the name is taken), -EPERM (owner or group not
- * permitted), -ENOMEM (the store does not fit into memory), -ENFILE (the
- * module's limit on stores), -EDQUOT (the module's limit on blocks), -EMFILE,
+ * permitted, or no right to make named stores), -ENOMEM (the store does not fit
+ * into memory), -EDQUOT (the module's limits, or the user's), -EMFILE, -ENFILE,
  * -EINVAL.
  */
 int kvbm_store_create(int control, struct kvbm_store_create *create);
@@ -185,6 +235,34 @@ int kvbm_store_create(int control, struct kvbm_store_create *create);
 int kvbm_store_destroy(int control, const char *name, uint32_t flags);
 
 /**
+ * kvbm_store_destroy_of() - destroy a store
+ * @control: the control device
+ * @ref: the store
+ * @flags: as for kvbm_store_destroy()
+ *
+ * An anonymous store has sessions and can be destroyed by force only.
+ *
+ * Return: as kvbm_store_destroy(), and -EINTR (killed while waiting).
+ */
+int kvbm_store_destroy_of(int control, const struct kvbm_store_ref *ref,
+			  uint32_t flags);
+
+/**
+ * kvbm_store_access() - change who may open and administer a store
+ * @control: the control device
+ * @ref: the store
+ * @access: KVBM_ACCESS_* in @flags and the fields that they name; the rest is
+ *	filled in
+ *
+ * The permissions of /dev/kvbm/NAME stay what they are; they can only narrow.
+ *
+ * Return: 0 or -errno: -ENOENT, -EPERM (neither owner nor CAP_SYS_ADMIN, or not
+ * what chown(2) would permit), -EINVAL, -ENOMEM.
+ */
+int kvbm_store_access(int control, const struct kvbm_store_ref *ref,
+		      struct kvbm_store_access *access);
+
+/**
  * kvbm_store_list() - list stores
  * @control: the control device
  * @count: room at @entries, in entries; may be 0
@@ -192,12 +270,27 @@ int kvbm_store_destroy(int control, const char *name, uint32_t flags);
  * @total: out, or NULL: stores that there are to list; more than @count means
  *	that @entries was too small
  *
- * Anonymous stores are listed for CAP_SYS_ADMIN only.
+ * Anonymous stores, and destroyed ones that somebody has open, are listed to
+ * their owners and CAP_SYS_ADMIN.
  *
  * Return: entries written, or -errno.
  */
 int kvbm_store_list(int control, uint32_t count,
 		    struct kvbm_store_entry *entries, uint32_t *total);
+
+/**
+ * kvbm_store_list_from() - list stores, part by part
+ * @control: the control device
+ * @cursor: in: 0 to begin, else what the last call left; out: where to go on
+ * @count: as for kvbm_store_list(), as are the rest
+ * @entries: out
+ * @total: out, or NULL
+ *
+ * Return: entries written, fewer than @count when these were the last, or
+ * -errno.
+ */
+int kvbm_store_list_from(int control, uint64_t *cursor, uint32_t count,
+			 struct kvbm_store_entry *entries, uint32_t *total);
 
 /**
  * kvbm_store_info() - what a store is made of
@@ -209,6 +302,18 @@ int kvbm_store_list(int control, uint32_t count,
 int kvbm_store_info(int session, struct kvbm_store_info *info);
 
 /**
+ * kvbm_store_info_of() - what a store is made of, without a session
+ * @control: the control device
+ * @ref: the store
+ * @info: out
+ *
+ * Return: 0 or -errno: -ENOENT, -EPERM (not one who may read statistics: the
+ * owner, who may open the store to read, the monitoring group, CAP_SYS_ADMIN).
+ */
+int kvbm_store_info_of(int control, const struct kvbm_store_ref *ref,
+		       struct kvbm_store_info *info);
+
+/**
  * kvbm_counts() - free, idle and available blocks, in one snapshot that existed
  * @session: a session of the store
  * @counts: out
@@ -216,6 +321,17 @@ int kvbm_store_info(int session, struct kvbm_store_info *info);
  * Return: 0 or -errno.
  */
 int kvbm_counts(int session, struct kvbm_counts *counts);
+
+/**
+ * kvbm_counts_of() - the same without a session
+ * @control: the control device
+ * @ref: the store
+ * @counts: out
+ *
+ * Return: as kvbm_store_info_of().
+ */
+int kvbm_counts_of(int control, const struct kvbm_store_ref *ref,
+		   struct kvbm_counts *counts);
 
 /**
  * kvbm_stats() - counters since creation, and gauges, over all sessions
@@ -227,6 +343,17 @@ int kvbm_counts(int session, struct kvbm_counts *counts);
 int kvbm_stats(int session, struct kvbm_stats *stats);
 
 /**
+ * kvbm_stats_of() - the same without a session
+ * @control: the control device
+ * @ref: the store
+ * @stats: out
+ *
+ * Return: as kvbm_store_info_of().
+ */
+int kvbm_stats_of(int control, const struct kvbm_store_ref *ref,
+		  struct kvbm_stats *stats);
+
+/**
  * kvbm_reset_inactive() - forget all idle blocks
  * @session: a session of the store
  * @whole: out, or NULL: whether the whole store is in Reset now
@@ -235,9 +362,24 @@ int kvbm_stats(int session, struct kvbm_stats *stats);
  * Resets what was inactive at the start, in eviction order.  Other sessions may
  * do their work in between.
  *
- * Return: blocks reset, or -errno.
+ * Return: blocks reset, or -errno: -EPERM (the session was opened neither by the
+ * store's owner nor by an administrator, and the store does not give others the
+ * right).
  */
 int kvbm_reset_inactive(int session, bool *whole, uint32_t *done);
+
+/**
+ * kvbm_reset_inactive_of() - the same without a session
+ * @control: the control device
+ * @ref: the store
+ * @whole: out, or NULL
+ * @done: out, or NULL
+ *
+ * Return: blocks reset, or -errno: -ENOENT, -EPERM (neither owner nor
+ * CAP_SYS_ADMIN).
+ */
+int kvbm_reset_inactive_of(int control, const struct kvbm_store_ref *ref,
+			   bool *whole, uint32_t *done);
 
 /*
  * Sessions
@@ -267,17 +409,61 @@ int kvbm_session_list(int session, uint32_t count,
 		      struct kvbm_session_entry *entries, uint32_t *total);
 
 /**
+ * kvbm_session_list_of() - list the sessions of a store, part by part
+ * @fd: the control device, or a session with @ref NULL
+ * @ref: the store
+ * @cursor: in: 0 to begin, else what the last call left; out: where to go on
+ * @count: room at @entries, in entries; may be 0
+ * @entries: out: one for each session
+ * @total: out, or NULL: sessions that there are
+ *
+ * Return: entries written, fewer than @count when these were the last, or
+ * -errno: -ENOENT, -EPERM.
+ */
+int kvbm_session_list_of(int fd, const struct kvbm_store_ref *ref,
+			 uint64_t *cursor, uint32_t count,
+			 struct kvbm_session_entry *entries, uint32_t *total);
+
+/**
  * kvbm_session_revoke() - take everything from a session and end it
  * @session: a session of the store
  * @session_id: the session to end, as kvbm_session_list() names it
  * @reclaimed: out, or NULL: holds and owned blocks that came back
  *
- * The session's calls return -ESHUTDOWN from then on.
+ * The session's calls return -ESHUTDOWN from then on.  It is the store's records
+ * that are taken: the process, and its devices, can go on to write where the
+ * blocks were.
  *
  * Return: 0 or -errno: -EPERM (as for kvbm_session_list()), -ENOENT (no such
- * session), -EALREADY (revoked before).
+ * session), -EINTR (killed while waiting).
  */
 int kvbm_session_revoke(int session, uint64_t session_id, uint64_t *reclaimed);
+
+/**
+ * kvbm_revoke_of() - the same for one or many sessions of a store
+ * @fd: the control device, or a session with @ref NULL
+ * @ref: the store
+ * @revoke: @flags and the fields that they name, or @session_id; the rest is
+ *	filled in; out: @sessions, @reclaimed
+ *
+ * Return: 0 or -errno: -ENOENT, -EPERM, -EINVAL, -EINTR.
+ */
+int kvbm_revoke_of(int fd, const struct kvbm_store_ref *ref,
+		   struct kvbm_session_revoke *revoke);
+
+/**
+ * kvbm_holds() - list what a session holds
+ * @session: the session
+ * @cursor: in: 0 to begin, else what the last call left; out: where to go on
+ * @count: room at @entries, in entries; may be 0
+ * @entries: out: one for each block, in ascending order of block ids
+ * @total: out, or NULL: blocks that the session holds
+ *
+ * Return: entries written, fewer than @count when these were the last, or
+ * -errno.
+ */
+int kvbm_holds(int session, uint64_t *cursor, uint32_t count,
+	       struct kvbm_hold_entry *entries, uint32_t *total);
 
 /*
  * Allocation.  Blocks come out Mutable, owned by the session: free ones first,

@@ -13,17 +13,22 @@
 	_Static_assert(sizeof(struct type) == (size),			\
 		       "struct " #type " grew: add a symbol version")
 
-KVBM_1_0(kvbm_features, 32);
-KVBM_1_0(kvbm_store_create, 144);
-KVBM_1_0(kvbm_store_info, 128);
-KVBM_1_0(kvbm_counts, 40);
-KVBM_1_0(kvbm_stats, 216);
+KVBM_1_0(kvbm_features, 56);
+KVBM_1_0(kvbm_store_create, 280);
+KVBM_1_0(kvbm_store_info, 328);
+KVBM_1_0(kvbm_counts, 80);
+KVBM_1_0(kvbm_stats, 264);
 KVBM_1_0(kvbm_block_info, 56);
+KVBM_1_0(kvbm_store_access, 80);
+KVBM_1_0(kvbm_session_revoke, 88);
+KVBM_1_0(kvbm_expect, 16);
+KVBM_1_0(kvbm_store_ref, 2 * sizeof(void *) < 16 ? 12 : 16);
 
-/* Elements of arrays, which cannot grow at all. */
+/* Elements of arrays; those of listings travel with their sizes. */
 KVBM_1_0(kvbm_hash, 16);
-KVBM_1_0(kvbm_store_entry, 64);
-KVBM_1_0(kvbm_session_entry, 64);
+KVBM_1_0(kvbm_store_entry, 88);
+KVBM_1_0(kvbm_session_entry, 96);
+KVBM_1_0(kvbm_hold_entry, 32);
 KVBM_1_0(kvbm_registered, 8);
 KVBM_1_0(kvbm_weak, 24);
 KVBM_1_0(kvbm_hash_fields, 24);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* Opening descriptors, and the requests of the control device. */
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "internal.h"
 
-static int open_node(const char *path)
+static int open_node(const char *path, int how)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC);
+	int fd = open(path, how | O_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -18,8 +19,7 @@ static bool name_char(char c, bool first)
 	return !first && (c == '_' || c == '.' || c == '-');
 }
 
-/* Length of a store's name, or 0 if no store can have it. */
-static size_t name_len(const char *name)
+size_t kvbm_name_len(const char *name)
 {
 	size_t len;
 
@@ -34,10 +34,10 @@ static size_t name_len(const char *name)
 
 int kvbm_control_open(void)
 {
-	return open_node(KVBM_CONTROL_PATH);
+	return open_node(KVBM_CONTROL_PATH, O_RDWR);
 }
 
-int kvbm_open(const char *name)
+static int open_store(const char *name, int how)
 {
 	char path[sizeof(KVBM_DEV_DIR "/") + KVBM_NAME_LEN] = KVBM_DEV_DIR "/";
 	size_t len;
@@ -45,13 +45,58 @@ int kvbm_open(const char *name)
 	if (!name)
 		return -EINVAL;
 	if (name[0] == '/')
-		return open_node(name);
+		return open_node(name, how);
 
-	len = name_len(name);
+	len = kvbm_name_len(name);
 	if (!len)
 		return -EINVAL;
 	memcpy(path + sizeof(KVBM_DEV_DIR "/") - 1, name, len + 1);
-	return open_node(path);
+	return open_node(path, how);
+}
+
+int kvbm_open(const char *name)
+{
+	return open_store(name, O_RDWR);
+}
+
+int kvbm_open_expect(const char *name, const struct kvbm_expect *expect)
+{
+	const uint32_t known = KVBM_EXPECT_UID | KVBM_EXPECT_ID |
+			       KVBM_EXPECT_READONLY;
+	struct kvbm_store_info info;
+	int fd, err;
+
+	if (expect->flags & ~known)
+		return -EINVAL;
+	fd = open_store(name, expect->flags & KVBM_EXPECT_READONLY ? O_RDONLY :
+								     O_RDWR);
+	if (fd < 0)
+		return fd;
+	err = kvbm_store_info(fd, &info);
+	if (!err && ((expect->flags & KVBM_EXPECT_UID &&
+		      info.uid != expect->uid) ||
+		     (expect->flags & KVBM_EXPECT_ID &&
+		      info.store_id != expect->store_id)))
+		err = -ESTALE;
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+int kvbm_fill_ref(const struct kvbm_store_ref *ref, __u64 *id, char *name)
+{
+	size_t len = 0;
+
+	memset(name, 0, KVBM_NAME_LEN);
+	*id = ref ? ref->id : 0;
+	if (!ref || !ref->name)
+		return 0;
+	len = kvbm_name_len(ref->name);
+	if (!len)
+		return -EINVAL;
+	memcpy(name, ref->name, len);
+	return 0;
 }
 
 int kvbm_store_create_init(struct kvbm_store_create *create, const char *name,
@@ -60,7 +105,7 @@ int kvbm_store_create_init(struct kvbm_store_create *create, const char *name,
 	size_t len = 0;
 
 	if (name) {
-		len = name_len(name);
+		len = kvbm_name_len(name);
 		if (!len)
 			return -EINVAL;
 	}
@@ -70,6 +115,7 @@ int kvbm_store_create_init(struct kvbm_store_create *create, const char *name,
 	create->total_blocks = total_blocks;
 	create->uid = UINT32_MAX;
 	create->gid = UINT32_MAX;
+	create->monitor_gid = UINT32_MAX;
 	create->fd = -1;
 	if (name)
 		memcpy(create->name, name, len);
@@ -97,33 +143,62 @@ int kvbm_store_create(int control, struct kvbm_store_create *create)
 	create->size = sizeof(*create);
 	create->fd = -1;
 	create->store_id = 0;
+	create->need = 0;
 	return kvbm_ioctl(control, KVBM_IOC_STORE_CREATE, create);
 }
 
-int kvbm_store_destroy(int control, const char *name, uint32_t flags)
+int kvbm_store_destroy_of(int control, const struct kvbm_store_ref *ref,
+			  uint32_t flags)
 {
 	struct kvbm_store_destroy args = {
 		.size = sizeof(args),
 		.flags = flags,
 	};
-	size_t len = name ? name_len(name) : 0;
+	int err = kvbm_fill_ref(ref, &args.store_id, args.name);
 
-	if (!len)
-		return -EINVAL;
-	memcpy(args.name, name, len);
-	return kvbm_ioctl(control, KVBM_IOC_STORE_DESTROY, &args);
+	return err ? err : kvbm_ioctl(control, KVBM_IOC_STORE_DESTROY, &args);
 }
 
-int kvbm_store_list(int control, uint32_t count,
-		    struct kvbm_store_entry *entries, uint32_t *total)
+int kvbm_store_destroy(int control, const char *name, uint32_t flags)
+{
+	struct kvbm_store_ref ref = { .name = name };
+
+	return name ? kvbm_store_destroy_of(control, &ref, flags) : -EINVAL;
+}
+
+int kvbm_store_access(int control, const struct kvbm_store_ref *ref,
+		      struct kvbm_store_access *access)
+{
+	int err = kvbm_fill_ref(ref, &access->store_id, access->name);
+
+	access->size = sizeof(*access);
+	memset(access->reserved, 0, sizeof(access->reserved));
+	return err ? err : kvbm_ioctl(control, KVBM_IOC_STORE_ACCESS, access);
+}
+
+int kvbm_store_list_from(int control, uint64_t *cursor, uint32_t count,
+			 struct kvbm_store_entry *entries, uint32_t *total)
 {
 	struct kvbm_store_list args = {
 		.size = sizeof(args),
 		.count = count,
+		.entry_size = sizeof(*entries),
+		.cursor = *cursor,
 		.entries = (uintptr_t)entries,
 	};
 	int ret = kvbm_ioctl(control, KVBM_IOC_STORE_LIST, &args);
 
 	kvbm_put(total, args.total);
-	return ret < 0 ? ret : (int)args.done;
+	if (ret < 0)
+		return ret;
+	*cursor = args.cursor;
+	return (int)args.done;
+}
+
+int kvbm_store_list(int control, uint32_t count,
+		    struct kvbm_store_entry *entries, uint32_t *total)
+{
+	uint64_t cursor = 0;
+
+	return kvbm_store_list_from(control, &cursor, count, entries, total);
 }

@@ -28,6 +28,14 @@ static inline int kvbm_ioctl(int fd, unsigned long request, void *args)
 	(memset((p), 0, sizeof(*(p))), (p)->size = sizeof(*(p)),	\
 	 kvbm_ioctl((fd), (request), (p)))
 
+/* Length of a store's name, or 0 if no store can have it. */
+__attribute__((visibility("hidden")))
+size_t kvbm_name_len(const char *name);
+
+/* The fields that name a store, in any structure that has them. */
+__attribute__((visibility("hidden")))
+int kvbm_fill_ref(const struct kvbm_store_ref *ref, __u64 *id, char *name);
+
 #define kvbm_put(p, value)						\
 	do {								\
 		if (p)							\

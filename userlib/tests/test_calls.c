@@ -78,6 +78,16 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	return answer < 0 ? -1 : answer;
 }
 
+static int closed;
+
+int __wrap_close(int fd);
+
+int __wrap_close(int fd)
+{
+	closed = fd;
+	return 0;
+}
+
 int __wrap_open(const char *path, int flags, ...)
 {
 	snprintf(opened, sizeof(opened), "%s", path);
@@ -100,6 +110,8 @@ static bool saw(unsigned long request, const void *want, size_t size)
 	       !memcmp(&seen, want, size);
 }
 
+/* Whatever the number of calls. */
+#define SAW_LAST(want)	(!memcmp(&seen, &(want), sizeof(want)))
 #define SAW(request, want)	saw((request), &(want), sizeof(want))
 
 /* Arrays to point at; nobody looks inside. */
@@ -154,6 +166,7 @@ static void test_create(void)
 	want.total_blocks = 1000;
 	want.uid = UINT32_MAX;
 	want.gid = UINT32_MAX;
+	want.monitor_gid = UINT32_MAX;
 	want.fd = -1;
 	memset(&got, 0x5a, sizeof(got));
 	ok(!kvbm_store_create_init(&got, NULL, 1000) &&
@@ -196,6 +209,7 @@ static void test_create(void)
 	got.size = 0;
 	got.fd = 3;
 	got.store_id = 4;
+	got.need = 5;
 	will(0, &out);
 	ok(kvbm_store_create(FD, &got) == 0 &&
 	   SAW(KVBM_IOC_STORE_CREATE, want) && got.fd == 8 &&
@@ -213,6 +227,7 @@ static void test_control(void)
 	struct kvbm_store_entry entries[3];
 	struct kvbm_store_list list = {
 		.size = sizeof(list), .count = 3, .entries = PTR(entries),
+		.entry_size = sizeof(entries[0]),
 	}, list_out = list;
 	struct kvbm_features features, features_out = {
 		.size = sizeof(features_out), .features = 7, .chunk = 64,
@@ -278,6 +293,7 @@ static void test_session(void)
 	struct kvbm_session_entry entries[2];
 	struct kvbm_session_list list = {
 		.size = sizeof(list), .count = 2, .entries = PTR(entries),
+		.entry_size = sizeof(entries[0]),
 	}, list_out = list;
 	struct kvbm_session_revoke revoke = {
 		.size = sizeof(revoke), .session_id = 1ULL << 40,
@@ -319,8 +335,8 @@ static void test_session(void)
 	ok(kvbm_session_revoke(FD, 1ULL << 40, &reclaimed) == 0 &&
 	   reclaimed == 1ULL << 33 && SAW(KVBM_IOC_SESSION_REVOKE, revoke),
 	   "session_revoke");
-	will(-EALREADY, NULL);
-	ok(kvbm_session_revoke(FD, 1, NULL) == -EALREADY,
+	will(-ENOENT, NULL);
+	ok(kvbm_session_revoke(FD, 1, NULL) == -ENOENT,
 	   "session_revoke: failed");
 
 	will(12, &reset_out);
@@ -334,6 +350,170 @@ static void test_session(void)
 	will(-EINTR, &reset_out);
 	ok(kvbm_reset_inactive(FD, NULL, &done) == -EINTR && done == 12,
 	   "reset_inactive: interrupted");
+}
+
+/* About a store that is named. */
+static void test_of(void)
+{
+	static const struct kvbm_store_ref by_name = { .name = "pool" };
+	static const struct kvbm_store_ref by_id = { .id = 1ULL << 63 | 5 };
+	static const struct kvbm_store_ref bad = { .name = "po/ol" };
+	struct kvbm_store_entry stores[3];
+	struct kvbm_session_entry sessions[2];
+	struct kvbm_hold_entry holds[4];
+	struct kvbm_store_info info, info_want = {
+		.size = sizeof(info_want), .name = "pool",
+	}, info_out = info_want;
+	struct kvbm_counts counts, counts_want = {
+		.size = sizeof(counts_want), .store_id = 1ULL << 63 | 5,
+	};
+	struct kvbm_stats stats, stats_want = {
+		.size = sizeof(stats_want), .name = "pool",
+	};
+	struct kvbm_reset_inactive reset = {
+		.size = sizeof(reset), .name = "pool",
+	};
+	struct kvbm_store_destroy destroy = {
+		.size = sizeof(destroy), .store_id = 1ULL << 63 | 5,
+	};
+	struct kvbm_store_access access_want = {
+		.size = sizeof(access_want), .name = "pool",
+		.flags = KVBM_ACCESS_MODE, .mode = 0640,
+	}, access;
+	struct kvbm_session_revoke revoke_want = {
+		.size = sizeof(revoke_want), .name = "pool",
+		.flags = KVBM_REVOKE_UID, .uid = 1000,
+	}, revoke, revoke_out;
+	struct kvbm_store_list list = {
+		.size = sizeof(list), .count = 3, .cursor = 7,
+		.entry_size = sizeof(stores[0]), .entries = PTR(stores),
+	}, list_out = list;
+	struct kvbm_session_list ses_list = {
+		.size = sizeof(ses_list), .count = 2, .name = "pool",
+		.entry_size = sizeof(sessions[0]), .entries = PTR(sessions),
+	}, ses_out = ses_list;
+	struct kvbm_holds hold_list = {
+		.size = sizeof(hold_list), .count = 4, .cursor = 99,
+		.entry_size = sizeof(holds[0]), .entries = PTR(holds),
+	}, hold_out = hold_list;
+	uint64_t cursor;
+	uint32_t total;
+
+	info_out.uid = 4;
+	will(0, &info_out);
+	ok(!kvbm_store_info_of(FD, &by_name, &info) &&
+	   SAW(KVBM_IOC_STORE_INFO, info_want) && info.uid == 4,
+	   "store_info_of");
+	will(0, NULL);
+	ok(!kvbm_counts_of(FD, &by_id, &counts) &&
+	   SAW(KVBM_IOC_COUNTS, counts_want), "counts_of");
+	will(0, NULL);
+	ok(!kvbm_stats_of(FD, &by_name, &stats) &&
+	   SAW(KVBM_IOC_STATS, stats_want), "stats_of");
+	will(0, NULL);
+	ok(!kvbm_reset_inactive_of(FD, &by_name, NULL, NULL) &&
+	   SAW(KVBM_IOC_RESET_INACTIVE, reset), "reset_inactive_of");
+	will(0, NULL);
+	ok(!kvbm_store_destroy_of(FD, &by_id, 0) &&
+	   SAW(KVBM_IOC_STORE_DESTROY, destroy), "store_destroy_of");
+	memset(&access, 0x5a, sizeof(access));
+	access.flags = KVBM_ACCESS_MODE;
+	access.mode = 0640;
+	access.uid = 0;
+	access.gid = 0;
+	access.monitor_gid = 0;
+	will(0, NULL);
+	ok(!kvbm_store_access(FD, &by_name, &access) &&
+	   SAW(KVBM_IOC_STORE_ACCESS, access_want), "store_access");
+	revoke = revoke_want;
+	revoke.sessions = 1;
+	revoke.reclaimed = 2;
+	revoke_out = revoke_want;
+	revoke_out.sessions = 3;
+	will(0, &revoke_out);
+	ok(!kvbm_revoke_of(FD, &by_name, &revoke) &&
+	   SAW(KVBM_IOC_SESSION_REVOKE, revoke_want) && revoke.sessions == 3,
+	   "revoke_of");
+
+	cursor = 7;
+	list_out.done = 2;
+	list_out.total = 9;
+	list_out.cursor = 12;
+	will(0, &list_out);
+	ok(kvbm_store_list_from(FD, &cursor, 3, stores, &total) == 2 &&
+	   SAW(KVBM_IOC_STORE_LIST, list) && cursor == 12 && total == 9,
+	   "store_list_from");
+	will(-EFAULT, NULL);
+	ok(kvbm_store_list_from(FD, &cursor, 3, stores, NULL) == -EFAULT &&
+	   cursor == 12, "store_list_from: failed");
+	cursor = 0;
+	ses_out.done = 1;
+	ses_out.cursor = 5;
+	will(0, &ses_out);
+	ok(kvbm_session_list_of(FD, &by_name, &cursor, 2, sessions, NULL) == 1 &&
+	   SAW(KVBM_IOC_SESSION_LIST, ses_list) && cursor == 5,
+	   "session_list_of");
+	cursor = 99;
+	hold_out.done = 4;
+	hold_out.cursor = 400;
+	hold_out.total = 17;
+	will(0, &hold_out);
+	ok(kvbm_holds(FD, &cursor, 4, holds, &total) == 4 &&
+	   SAW(KVBM_IOC_HOLDS, hold_list) && cursor == 400 && total == 17,
+	   "holds");
+	will(-ESHUTDOWN, NULL);
+	ok(kvbm_holds(FD, &cursor, 4, holds, NULL) == -ESHUTDOWN &&
+	   cursor == 400, "holds: failed");
+
+	will(0, NULL);
+	ok(kvbm_store_info_of(FD, &bad, &info) == -EINVAL &&
+	   kvbm_counts_of(FD, &bad, &counts) == -EINVAL &&
+	   kvbm_stats_of(FD, &bad, &stats) == -EINVAL &&
+	   kvbm_reset_inactive_of(FD, &bad, NULL, NULL) == -EINVAL &&
+	   kvbm_store_destroy_of(FD, &bad, 0) == -EINVAL &&
+	   kvbm_store_access(FD, &bad, &access) == -EINVAL &&
+	   kvbm_revoke_of(FD, &bad, &revoke) == -EINVAL &&
+	   kvbm_session_list_of(FD, &bad, &cursor, 2, sessions,
+				NULL) == -EINVAL && !calls,
+	   "_of: no store can have that name");
+}
+
+/* A store of somebody else's under the name that was meant. */
+static void test_expect(void)
+{
+	struct kvbm_store_info out = {
+		.size = sizeof(out), .uid = 12, .store_id = 34,
+	};
+	struct kvbm_expect e = {
+		.flags = KVBM_EXPECT_UID, .uid = 12, .store_id = 1,
+	};
+
+	/* The answer of open() and ioctl() is the same: 0 serves for both. */
+	will(0, &out);
+	ok(kvbm_open_expect("pool", &e) == 0 &&
+	   open_flags == (O_RDWR | O_CLOEXEC), "open_expect: the owner");
+	e.uid = 13;
+	will(0, &out);
+	closed = -1;
+	ok(kvbm_open_expect("pool", &e) == -ESTALE && closed == 0,
+	   "open_expect: another owner");
+	e.flags = KVBM_EXPECT_ID;
+	will(0, &out);
+	closed = -1;
+	ok(kvbm_open_expect("pool", &e) == -ESTALE && closed == 0,
+	   "open_expect: another store");
+	e.store_id = 34;
+	e.flags |= KVBM_EXPECT_READONLY;
+	will(0, &out);
+	ok(kvbm_open_expect("pool", &e) == 0 &&
+	   open_flags == (O_RDONLY | O_CLOEXEC), "open_expect: to read only");
+	e.flags = 8;
+	ok(kvbm_open_expect("pool", &e) == -EINVAL,
+	   "open_expect: an unknown flag");
+	e.flags = 0;
+	will(-EACCES, NULL);
+	ok(kvbm_open_expect("pool", &e) == -EACCES, "open_expect: failed");
+	ok(kvbm_open_expect(NULL, &e) == -EINVAL, "open_expect: no name");
 }
 
 static void test_block(void)
@@ -351,7 +531,8 @@ static void test_block(void)
 	ok(kvbm_block_info(FD, 6, &got) == 0 &&
 	   SAW(KVBM_IOC_BLOCK_INFO, want) && !memcmp(&got, &out, sizeof(out)),
 	   "block_info");
-	ok(kvbm_weak(FD, 6, &weak) == 0 && weak.block == 6 &&
+	want.flags = KVBM_BLOCK_OWN;
+	ok(kvbm_weak(FD, 6, &weak) == 0 && SAW_LAST(want) && weak.block == 6 &&
 	   weak.generation == 11 && weak.hash.hi == 0x123 &&
 	   weak.hash.lo == 0x456, "weak: of a primary");
 	out.state = KVBM_STATE_DUPLICATE;
@@ -611,6 +792,8 @@ int main(void)
 	test_create();
 	test_control();
 	test_session();
+	test_of();
+	test_expect();
 	test_block();
 	test_alloc();
 	test_batches();

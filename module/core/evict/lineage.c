@@ -729,6 +729,7 @@ static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 
 const struct kvbm_evict_ops kvbm_evict_lineage_tick = {
 	.name = "lineage_tick",
+	.needs_lineage = true,
 	.need = lineage_need,
 	.init = lineage_init,
 	.exit = lineage_exit,
@@ -743,6 +744,7 @@ const struct kvbm_evict_ops kvbm_evict_lineage_tick = {
 
 const struct kvbm_evict_ops kvbm_evict_lineage_fifo = {
 	.name = "lineage_fifo",
+	.needs_lineage = true,
 	.need = lineage_need,
 	.init = lineage_init,
 	.exit = lineage_exit,

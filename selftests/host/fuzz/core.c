@@ -498,7 +498,7 @@ static void do_look(struct world *w, struct kvbm_session *ses, u8 how)
 		   stats.registrations >= stats.duplicate_blocks +
 		   stats.registration_dedup, "counters");
 	kvbm_poll_room(ses);
-	err = kvbm_block_info(ses, id, &info);
+	err = kvbm_block_info(ses, id, false, &info);
 	WALK_CHECK(err == (id < w->st->cfg.total ? 0 : -EINVAL), "errno %d",
 		   err);
 	c.keys[0] = pick_key(w);

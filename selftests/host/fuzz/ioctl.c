@@ -118,6 +118,10 @@ static u32 sizes(u32 op)
 		return sizeof(struct kvbm_store_destroy);
 	case KVBM_OP_STORE_LIST:
 		return sizeof(struct kvbm_store_list);
+	case KVBM_OP_STORE_ACCESS:
+		return sizeof(struct kvbm_store_access);
+	case KVBM_OP_HOLDS:
+		return sizeof(struct kvbm_holds);
 	case KVBM_OP_STORE_INFO:
 		return sizeof(struct kvbm_store_info);
 	case KVBM_OP_SESSION_OPEN:
@@ -157,7 +161,7 @@ static u32 sizes(u32 op)
 }
 
 /* A request as a good client would make it. */
-static void fill(struct world *w, u32 op, void *args)
+static void fill(struct world *w, u32 op, bool about, void *args)
 {
 	u32 count = next(w) % 150, at = next(w);
 	u64 ids = user(IDS + at % 64 * 4), hashes = user(HASHES + at * 16);
@@ -165,6 +169,15 @@ static void fill(struct world *w, u32 op, void *args)
 		struct kvbm_store_create create;
 		struct kvbm_store_destroy destroy;
 		struct kvbm_store_list list;
+		struct kvbm_session_list sessions;
+		struct kvbm_holds holds;
+		struct kvbm_store_access access;
+		struct {
+			u32 size;
+			u32 flags;
+			u64 store_id;
+			char name[KVBM_NAME_LEN];
+		} about;
 		struct kvbm_session_config config;
 		struct kvbm_session_revoke revoke;
 		struct kvbm_block_info info;
@@ -184,8 +197,9 @@ static void fill(struct world *w, u32 op, void *args)
 	case KVBM_OP_STORE_CREATE:
 		u.create.total_blocks = 1 + count;
 		u.create.uid = -1;
-		u.create.gid = -1;
+		u.create.gid = -1, .monitor_gid = -1;
 		u.create.flags = at & 3;
+		u.create.rights = at >> 3 & 3;
 		strscpy(u.create.policy, kvbm_evict_nth(at % KVBM_NR_POLICIES)->name,
 			KVBM_POLICY_LEN);
 		u.create.freq_capacity = at % KVBM_NR_POLICIES == KVBM_POLICY_multi_lru || at & 4 ?
@@ -199,18 +213,39 @@ static void fill(struct world *w, u32 op, void *args)
 		u.destroy.name[0] = 'a' + (at >> 6);
 		break;
 	case KVBM_OP_STORE_LIST:
-	case KVBM_OP_SESSION_LIST:
 		u.list.count = count;
+		u.list.entry_size = 8 + at % 16 * 8;
+		u.list.cursor = at / 16;
 		u.list.entries = user(OUT);
+		break;
+	case KVBM_OP_SESSION_LIST:
+		u.sessions.count = count;
+		u.sessions.entry_size = 8 + at % 16 * 8;
+		u.sessions.cursor = at / 16;
+		u.sessions.entries = user(OUT);
+		break;
+	case KVBM_OP_HOLDS:
+		u.holds.count = count;
+		u.holds.entry_size = 8 + at % 8 * 8;
+		u.holds.cursor = at / 16;
+		u.holds.entries = user(OUT);
+		break;
+	case KVBM_OP_STORE_ACCESS:
+		u.access.flags = at & 15;
+		u.access.mode = at & 4 ? 0640 : 0;
+		u.access.name[0] = 'a' + (at >> 6);
 		break;
 	case KVBM_OP_SESSION_CONFIG:
 		u.config.low_watermark = 1 + at % 64;
 		break;
 	case KVBM_OP_SESSION_REVOKE:
-		u.revoke.session_id = 1 + at % 6;
+		u.revoke.flags = at >> 4 & 3;
+		u.revoke.session_id = u.revoke.flags ? 0 : 1 + at % 6;
+		u.revoke.pid = u.revoke.flags & KVBM_REVOKE_PID ? 1 : 0;
 		break;
 	case KVBM_OP_BLOCK_INFO:
 		u.info.block = at % 160;
+		u.info.flags = at / 160;
 		break;
 	case KVBM_OP_ALLOC:
 		u.alloc.count = count % 100;
@@ -260,6 +295,10 @@ static void fill(struct world *w, u32 op, void *args)
 			      at & 1 : 0;
 		break;
 	}
+	/* On the control device, and elsewhere refused. */
+	if (op >= KVBM_OP_STORE_INFO && op <= KVBM_OP_RESET_INACTIVE &&
+	    sizes(op) >= sizeof(u.about) && about)
+		u.about.name[0] = 'a' + (at >> 6);
 	memcpy(args, &u, min_t(size_t, sizeof(u), sizes(op)));
 }
 
@@ -284,7 +323,7 @@ static void check_errno(u32 op, long ret)
 	static const int known[] = {
 		EFAULT, EINVAL, EOPNOTSUPP, E2BIG, ENOTTY, EINTR, ENODEV,
 		ESHUTDOWN, EPERM, ENOENT, EEXIST, ENOMEM, ENFILE, EMFILE,
-		EDQUOT, EBUSY, EUSERS, EALREADY, ENOSPC, EOVERFLOW, ETIMEDOUT,
+		EDQUOT, EBUSY, EUSERS, ENXIO, EACCES, ENOSPC, EOVERFLOW, ETIMEDOUT,
 		ERESTARTSYS, EBADF, EAGAIN,
 	};
 	u32 i;
@@ -337,7 +376,8 @@ static void request(struct world *w, int fd, u8 b)
 		KVBM_OP_STAGE, KVBM_OP_UNSTAGE, KVBM_OP_REGISTER,
 		KVBM_OP_MATCH, KVBM_OP_SCAN, KVBM_OP_RELEASE, KVBM_OP_RETAIN,
 		KVBM_OP_SET_RESET, KVBM_OP_UPGRADE, KVBM_OP_PRESENCE,
-		KVBM_OP_FREQUENCY, KVBM_OP_TOUCH, KVBM_OP_ALLOC,
+		KVBM_OP_FREQUENCY, KVBM_OP_TOUCH, KVBM_OP_STORE_ACCESS,
+		KVBM_OP_HOLDS, KVBM_OP_ALLOC,
 		KVBM_OP_REGISTER, KVBM_OP_MATCH, KVBM_OP_RELEASE, 0xff,
 	};
 	u32 op = ops[b % ARRAY_SIZE(ops)], at = ARGS;
@@ -346,7 +386,7 @@ static void request(struct world *w, int fd, u8 b)
 
 	if (op == 0xff)
 		op = next(w);
-	fill(w, op, arena + at);
+	fill(w, op, fd == w->fd[0], arena + at);
 	spoil(w, arena + at, sizes(op));
 	if (how & 1 && next(w) % 4 == 0) {
 		at = ARENA - sizes(op) - next(w) % 8 + 4;
@@ -397,7 +437,7 @@ static long good(struct world *w, int fd, u32 op, u8 count, u8 at)
 	struct world from = { .in = bytes, .left = sizeof(bytes) };
 	long ret;
 
-	fill(&from, op, arena + ARGS);
+	fill(&from, op, false, arena + ARGS);
 	ret = host_ioctl(fd, KVBM_IO(op), arena + ARGS);
 	check_errno(op, ret);
 	take_fd(w, op, arena + ARGS, ret);
@@ -520,6 +560,7 @@ static void destroy_rest(struct world *w)
 	struct kvbm_store_list l = {
 		.size = sizeof(l),
 		.count = 16,
+		.entry_size = sizeof(struct kvbm_store_entry),
 		.entries = user(OUT),
 	};
 	struct kvbm_store_destroy d = {

@@ -484,7 +484,7 @@ static void walk_lineage(struct kvbm_store *st)
 static inline void walk_store(struct kvbm_store *st, struct walk_counts *c)
 {
 	struct kvbm_session *ses;
-	u32 id, sessions = 0;
+	u32 id, sessions = 0, counted = 0;
 
 	memset(c, 0, sizeof(*c));
 	for (id = 0; id < st->cfg.total; id++) {
@@ -499,9 +499,15 @@ static inline void walk_store(struct kvbm_store *st, struct walk_counts *c)
 	list_for_each_entry(ses, &st->sessions, link) {
 		walk_session(st, ses);
 		sessions++;
+		counted += ses->counted;
+		mutex_lock(&st->sessions_lock);
+		WALK_CHECK(kvbm_session_after(st, ses->number - 1) == ses,
+			   "session %llu is not found", ses->number);
+		mutex_unlock(&st->sessions_lock);
 	}
-	WALK_CHECK(sessions == st->nr_sessions, "%u listed, %u counted",
-		   sessions, st->nr_sessions);
+	WALK_CHECK(sessions == st->nr_listed && counted == st->nr_sessions,
+		   "%u, %u listed, %u, %u counted", sessions, st->nr_listed,
+		   counted, st->nr_sessions);
 	walk_index(st, c);
 	WALK_CHECK(st->free.len == c->state[KVBM_STATE_RESET] &&
 		   st->nr_inactive == c->state[KVBM_STATE_INACTIVE],

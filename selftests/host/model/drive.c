@@ -269,7 +269,7 @@ static void info(struct core *c, const struct g_op *op, struct g_res *res)
 {
 	struct kvbm_block_info b = {};
 
-	res->err = kvbm_block_info(c->ses[op->session], op->ids[0], &b);
+	res->err = kvbm_block_info(c->ses[op->session], op->ids[0], false, &b);
 	if (res->err)
 		return;
 	res->info = (struct m_info){

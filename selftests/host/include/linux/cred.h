@@ -12,7 +12,11 @@ bool in_group_p(kgid_t gid);
 #define current_gid() current_fsgid()
 #define current_euid() current_fsuid()
 #define current_egid() current_fsgid()
-struct user_namespace;
-#define current_user_ns() ((struct user_namespace *)NULL)
+struct user_namespace {
+	struct user_namespace *parent;
+	kuid_t owner;
+};
+extern struct user_namespace init_user_ns;
+#define current_user_ns() (&init_user_ns)
 
 #endif

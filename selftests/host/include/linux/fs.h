@@ -25,6 +25,7 @@
 struct file;
 struct inode;
 struct io_uring_cmd;
+struct seq_file;
 struct module;
 struct vm_area_struct;
 typedef struct poll_table_struct poll_table;
@@ -46,7 +47,7 @@ struct file_operations {
 	int (*flush)(struct file *file, void *owner);
 	int (*release)(struct inode *inode, struct file *file);
 	int (*uring_cmd)(struct io_uring_cmd *cmd, unsigned int issue_flags);
-	void (*show_fdinfo)(void *m, struct file *file);
+	void (*show_fdinfo)(struct seq_file *m, struct file *file);
 };
 
 struct inode {

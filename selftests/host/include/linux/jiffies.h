@@ -4,6 +4,7 @@
 
 #include <linux/ktime.h>
 #define HZ CONFIG_HZ
+#define TICK_NSEC (NSEC_PER_SEC / HZ)
 #define jiffies ((unsigned long)(ktime_get_ns() / (NSEC_PER_SEC / HZ)))
 #define get_jiffies_64() ((u64)jiffies)
 #define time_after(a, b) ((long)((b) - (a)) < 0)

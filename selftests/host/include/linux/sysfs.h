@@ -14,6 +14,14 @@ struct kobject {
 	kgid_t gid;
 };
 
+enum kobject_action { KOBJ_CHANGE };
+
+static inline int kobject_uevent(struct kobject *kobj,
+				 enum kobject_action action)
+{
+	return 0;
+}
+
 static inline void kobject_put(struct kobject *kobj)
 {
 }

@@ -3,6 +3,5 @@
 #define HOST_LINUX_USER_NAMESPACE_H
 
 #include <linux/cred.h>
-struct user_namespace;
 
 #endif

@@ -11,11 +11,25 @@
 #include <linux/module.h>
 #include <linux/pid.h>
 #include <linux/poll.h>
+#include <linux/seq_file.h>
+#include <linux/user_namespace.h>
 #include <linux/mm.h>
 #include <linux/spinlock.h>
 #include "host_vfs.h"
 
 struct pid host_pid = { ATOMIC_INIT(1) };
+struct user_namespace init_user_ns;
+
+void seq_printf(struct seq_file *m, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(m->buf + m->count, m->size - m->count, fmt, ap);
+	va_end(ap);
+	m->count = min_t(size_t, m->size - 1, m->count + n);
+}
 
 /* --- files and descriptors ---------------------------------------------- */
 

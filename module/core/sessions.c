@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * sessions.c - the sessions of a store, and what is summed over them
+ *
+ * They are in a list in order of their numbers, and in a tree to find one by
+ * its number.  Nobody walks all of them under sessions_lock: a walk stops after
+ * KVBM_CHUNK sessions, lets others have the lock, and goes on behind the
+ * number at which it stopped.
+ */
+#include <linux/rbtree.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include "core.h"
+
+/**
+ * kvbm_session_after() - the session with the next higher number
+ * @st: the store, its sessions_lock held
+ * @number: a number, of a session or not
+ *
+ * Return: the session, or NULL.
+ */
+struct kvbm_session *kvbm_session_after(struct kvbm_store *st, u64 number)
+{
+	struct rb_node *node = st->by_number.rb_node;
+	struct kvbm_session *found = NULL;
+
+	lockdep_assert_held(&st->sessions_lock);
+	while (node) {
+		struct kvbm_session *ses;
+
+		ses = rb_entry(node, struct kvbm_session, node);
+		if (ses->number > number) {
+			found = ses;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return found;
+}
+
+/* Numbers ascend: a new session is the last one. */
+static void add_last(struct kvbm_store *st, struct kvbm_session *ses)
+{
+	struct rb_node **link = &st->by_number.rb_node, *parent = NULL;
+
+	lockdep_assert_held(&st->sessions_lock);
+	while (*link) {
+		parent = *link;
+		link = &parent->rb_right;
+	}
+	rb_link_node(&ses->node, parent, link);
+	rb_insert_color(&ses->node, &st->by_number);
+	list_add_tail(&ses->link, &st->sessions);
+	st->nr_listed++;
+}
+
+/* Room for one more, in the common part or in who asks' reserve. */
+static int count_in(struct kvbm_store *st, struct kvbm_session *ses)
+{
+	lockdep_assert_held(&st->sessions_lock);
+	if (st->nr_sessions - hweight8(st->reserves) < st->cfg.max_sessions) {
+		ses->reserve = 0;
+	} else {
+		/* The lowest one that is free. */
+		ses->reserve &= ~st->reserves;
+		ses->reserve &= -ses->reserve;
+		if (!ses->reserve)
+			return -EUSERS;
+		st->reserves |= ses->reserve;
+	}
+	st->nr_sessions++;
+	ses->counted = true;
+	return 0;
+}
+
+/**
+ * kvbm_session_uncount() - a session takes up no room any more
+ * @ses: it is revoked, or ends; its store's sessions_lock held
+ */
+void kvbm_session_uncount(struct kvbm_session *ses)
+{
+	struct kvbm_store *st = ses->store;
+
+	lockdep_assert_held(&st->sessions_lock);
+	if (!ses->counted)
+		return;
+	ses->counted = false;
+	st->nr_sessions--;
+	st->reserves &= ~ses->reserve;
+}
+
+/**
+ * kvbm_session_init() - a session joins its store
+ * @ses: zeroed memory; ->reserve says which reserves it may use
+ * @st: the store
+ *
+ * Return: 0, -ENOMEM, -EUSERS (limit on sessions), -ENODEV (the store is
+ * going). kvbm_holds_free() is due in every case.
+ */
+int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st)
+{
+	int err;
+
+	ses->store = st;
+	err = kvbm_holds_init(ses);
+	if (err)
+		return err;
+	spin_lock_init(&ses->lock);
+	ses->max_held = st->cfg.max_held ?: U32_MAX;
+	ses->low_watermark = 1;
+	INIT_LIST_HEAD(&ses->waiters);
+
+	mutex_lock(&st->sessions_lock);
+	err = st->closing ? -ENODEV : count_in(st, ses);
+	if (!err) {
+		ses->number = ++st->next_session;
+		add_last(st, ses);
+	}
+	mutex_unlock(&st->sessions_lock);
+	return err;
+}
+
+static void add_counters(struct kvbm_counters *to,
+			 const struct kvbm_counters *c)
+{
+	to->allocations += c->allocations;
+	to->allocations_from_reset += c->allocations_from_reset;
+	to->registrations += c->registrations;
+	to->duplicate_blocks += c->duplicate_blocks;
+	to->registration_dedup += c->registration_dedup;
+	to->stagings += c->stagings;
+	to->match_hashes_requested += c->match_hashes_requested;
+	to->match_blocks_returned += c->match_blocks_returned;
+	to->scan_hashes_requested += c->scan_hashes_requested;
+	to->scan_blocks_returned += c->scan_blocks_returned;
+}
+
+/**
+ * kvbm_session_exit() - a session ends: everything it holds comes back
+ * @ses: no call of it is under way
+ *
+ * A revocation may still be looking at its hold table, which kvbm_holds_free()
+ * frees with the last reference.
+ */
+void kvbm_session_exit(struct kvbm_session *ses)
+{
+	struct kvbm_store *st = ses->store;
+
+	kvbm_session_kill(ses, -ESHUTDOWN);
+	WARN_ON_ONCE(ses->held || ses->holds || ses->owned || ses->taking);
+	mutex_lock(&st->sessions_lock);
+	add_counters(&st->ended, &ses->counters);
+	/* A sum under way does not come to it any more. */
+	if (st->summing && ses->number > st->summing->upto)
+		add_counters(&st->summing->sum, &ses->counters);
+	kvbm_session_uncount(ses);
+	list_del(&ses->link);
+	rb_erase(&ses->node, &st->by_number);
+	st->nr_listed--;
+	mutex_unlock(&st->sessions_lock);
+}
+
+/* The next part of a sum; false: that was the last one. */
+static bool sum_some(struct kvbm_store *st, struct kvbm_summing *s,
+		     struct kvbm_stats *out)
+{
+	struct kvbm_session *ses;
+	u32 budget = KVBM_CHUNK;
+
+	mutex_lock(&st->sessions_lock);
+	if (!st->summing) {
+		st->summing = s;
+		s->sum = st->ended;
+	}
+	ses = kvbm_session_after(st, s->upto);
+	while (ses && budget--) {
+		spin_lock(&ses->lock);
+		add_counters(&s->sum, &ses->counters);
+		out->inflight_mutable += ses->owned - ses->staged;
+		out->staged += ses->staged;
+		out->inflight_immutable += ses->holds;
+		spin_unlock(&ses->lock);
+		s->upto = ses->number;
+		if (list_is_last(&ses->link, &st->sessions))
+			ses = NULL;
+		else
+			ses = list_next_entry(ses, link);
+	}
+	if (!ses) {
+		st->summing = NULL;
+		out->sessions = st->nr_sessions;
+		out->revoked_sessions = st->nr_listed - st->nr_sessions;
+		out->reclaimed_sessions = st->reclaimed.sessions;
+		out->reclaimed_owned = st->reclaimed.owned;
+		out->reclaimed_holds = st->reclaimed.holds;
+		out->reclaim_last_ns = st->reclaimed.last_ns;
+		out->reclaim_max_ns = st->reclaimed.max_ns;
+	}
+	mutex_unlock(&st->sessions_lock);
+	return ses;
+}
+
+/**
+ * kvbm_store_stats() - counters and gauges, summed over the sessions
+ * @st: the store
+ * @out: zeroed; filled in
+ *
+ * One at a time for each store, so that a session that ends meanwhile knows the
+ * one sum that it may be missing from.
+ *
+ * Return: 0, or -EINTR after a fatal signal.
+ */
+int kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out)
+{
+	struct kvbm_summing s = {};
+
+	if (mutex_lock_killable(&st->stats_lock))
+		return -EINTR;
+	while (sum_some(st, &s, out))
+		cond_resched();
+	mutex_unlock(&st->stats_lock);
+
+	out->allocations = s.sum.allocations;
+	out->allocations_from_reset = s.sum.allocations_from_reset;
+	out->registrations = s.sum.registrations;
+	out->duplicate_blocks = s.sum.duplicate_blocks;
+	out->registration_dedup = s.sum.registration_dedup;
+	out->stagings = s.sum.stagings;
+	out->match_hashes_requested = s.sum.match_hashes_requested;
+	out->match_blocks_returned = s.sum.match_blocks_returned;
+	out->scan_hashes_requested = s.sum.scan_hashes_requested;
+	out->scan_blocks_returned = s.sum.scan_blocks_returned;
+
+	spin_lock(&st->lock);
+	out->evictions = st->evictions;
+	out->reset_pool_size = st->free.len;
+	out->inactive_pool_size = st->nr_inactive;
+	out->waits = st->waits;
+	out->wait_grants = st->wait_grants;
+	out->wait_wakeups = st->wait_wakeups;
+	out->index_evictions = st->overflow.evictions;
+	spin_unlock(&st->lock);
+	return 0;
+}
+
+/* The session's holds of a block; an owned one counts as one. */
+static u32 holds_of(struct kvbm_session *ses, u32 id)
+{
+	u32 *cnt, n;
+
+	spin_lock(&ses->lock);
+	cnt = kvbm_count(ses, id);
+	n = cnt ? *cnt : 0;
+	spin_unlock(&ses->lock);
+	return n == KVBM_COUNT_OWNED ? 1 : n;
+}
+
+/* Holds of all sessions on a block, and how many sessions have any. */
+static int sum_holds(struct kvbm_store *st, u32 id, u64 *holds, u32 *sessions)
+{
+	u64 upto = 0;
+	bool more;
+
+	*holds = 0;
+	*sessions = 0;
+	do {
+		u32 budget = KVBM_CHUNK;
+		struct kvbm_session *ses;
+
+		if (mutex_lock_killable(&st->sessions_lock))
+			return -EINTR;
+		ses = kvbm_session_after(st, upto);
+		while (ses && budget--) {
+			u32 n = holds_of(ses, id);
+
+			*holds += n;
+			*sessions += !!n;
+			upto = ses->number;
+			if (list_is_last(&ses->link, &st->sessions))
+				ses = NULL;
+			else
+				ses = list_next_entry(ses, link);
+		}
+		more = ses;
+		mutex_unlock(&st->sessions_lock);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	} while (more);
+	return 0;
+}
+
+/**
+ * kvbm_block_info() - everything about one block
+ * @ses: the asking session
+ * @id: block id
+ * @own: do not ask the other sessions
+ * @out: filled in
+ *
+ * The sum over sessions is exact when nobody moved the block's references
+ * meanwhile; after a few tries it is what was seen.
+ *
+ * Return: 0, -EINVAL, or -EINTR after a fatal signal.
+ */
+int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
+		    struct kvbm_block_info *out)
+{
+	u32 tries = own ? 1 : 8, sessions = 0, owner;
+	struct kvbm_store *st = ses->store;
+	struct kvbm_slot *s;
+	u64 before, w;
+	int err;
+
+	if (id >= st->cfg.total)
+		return -EINVAL;
+	id = kvbm_id_nospec(st, id);
+	s = &st->slots[id];
+	out->holds = 0;
+	do {
+		before = kvbm_slot_word(s);
+		if (!own) {
+			err = sum_holds(st, id, &out->holds, &sessions);
+			if (err)
+				return err;
+		}
+		out->own_holds = holds_of(ses, id);
+		spin_lock(&st->lock);
+		w = kvbm_slot_word(s);
+		out->hash = s->key;
+		spin_unlock(&st->lock);
+	} while (w != before && --tries);
+
+	out->state = kvbm_w_state(w);
+	out->generation = kvbm_w_gen(w);
+	out->reset_on_release = !!(w & KVBM_W_RESET);
+	/* Mutable and Staged blocks have no references, but an owner. */
+	owner = out->state == KVBM_STATE_MUTABLE ||
+		out->state == KVBM_STATE_STAGED;
+	out->sessions = max(kvbm_w_refs(w), owner);
+	/* The rest of the references are Duplicates that keep it alive. */
+	if (!own && kvbm_w_refs(w) > sessions)
+		out->holds += kvbm_w_refs(w) - sessions;
+	if (out->state == KVBM_STATE_PRIMARY && !kvbm_w_refs(w))
+		out->state = KVBM_STATE_INACTIVE;
+	if (out->state == KVBM_STATE_RESET ||
+	    out->state == KVBM_STATE_MUTABLE ||
+	    (out->state == KVBM_STATE_STAGED && !out->own_holds))
+		out->hash = (struct kvbm_hash) {};
+	return 0;
+}
+
+/**
+ * kvbm_holds_entries() - the next blocks that a session holds
+ * @ses: the session
+ * @from: in and out: block id to go on from; the store's total: no more
+ * @out: room for @max entries
+ * @max: at most this many
+ *
+ * Looks at a bounded part of the table, so that 0 does not mean the end.
+ *
+ * Return: entries filled in.
+ */
+u32 kvbm_holds_entries(struct kvbm_session *ses, u32 *from,
+		       struct kvbm_hold_entry *out, u32 max)
+{
+	struct kvbm_store *st = ses->store;
+	u32 looks = KVBM_PAGE_COUNTS, n = 0, id;
+
+	spin_lock(&ses->lock);
+	for (id = *from; id < st->cfg.total && n < max && looks--; id++) {
+		const struct kvbm_slot *s = &st->slots[id];
+		const u32 *cnt = kvbm_count(ses, id);
+		u64 w;
+
+		if (!cnt) {
+			id |= KVBM_PAGE_COUNTS - 1;
+			continue;
+		}
+		if (!*cnt)
+			continue;
+		/* The count keeps state, generation and key. */
+		w = kvbm_slot_word(s);
+		out[n] = (struct kvbm_hold_entry) {
+			.block = id,
+			.state = kvbm_w_state(w),
+			.holds = *cnt == KVBM_COUNT_OWNED ? 1 : *cnt,
+			.generation = kvbm_w_gen(w),
+		};
+		if (out[n].state != KVBM_STATE_MUTABLE)
+			out[n].hash = s->key;
+		n++;
+	}
+	*from = min(id, st->cfg.total);
+	spin_unlock(&ses->lock);
+	return n;
+}
+
+/**
+ * kvbm_session_waits() - what a session's allocations wait for
+ * @ses: the session
+ * @blocks: out: blocks that they want
+ * @since_ns: out: CLOCK_BOOTTIME since when the first of them waits; 0: none
+ */
+void kvbm_session_waits(struct kvbm_session *ses, u32 *blocks, u64 *since_ns)
+{
+	u32 budget = KVBM_CHUNK;
+	struct kvbm_waiter *w;
+
+	*blocks = 0;
+	*since_ns = 0;
+	spin_lock(&ses->store->lock);
+	list_for_each_entry(w, &ses->waiters, ses_link) {
+		if (!budget--)
+			break;
+		*blocks += w->n;
+		if (!*since_ns)
+			*since_ns = w->since_ns;
+	}
+	spin_unlock(&ses->store->lock);
+}
