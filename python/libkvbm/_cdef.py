@@ -18,7 +18,7 @@ UNUSED = {
 
 CDEF = r"""
 #define KVBM_MAX_BLOCKS		16777216
-#define KVBM_MAX_BLOCK_SIZE	1024
+#define KVBM_MAX_BLOCK_SIZE	1048576
 #define KVBM_MAX_BATCH		16777216
 #define KVBM_MAX_HOLDS		1048575
 #define KVBM_CHUNK		64
@@ -77,6 +77,9 @@ struct kvbm_features {
 	uint32_t max_batch;
 	uint32_t max_holds;
 	uint32_t chunk;
+	uint32_t max_block_size;
+	uint32_t reserved32;
+	uint64_t reserved[2];
 };
 
 struct kvbm_store_create {
@@ -90,29 +93,44 @@ struct kvbm_store_create {
 	uint32_t freq_capacity;
 	uint32_t uid;
 	uint32_t gid;
+	uint32_t monitor_gid;
 	uint32_t max_sessions;
 	uint32_t max_held;
+	uint32_t rights;
 	int32_t fd;
 	uint64_t store_id;
+	uint64_t need;
 	char name[32];
+	uint64_t block_bytes;
+	int32_t payload_fd;
+	uint32_t linger_ms;
+	uint8_t digest[32];
+	char label[64];
+	uint32_t note_bytes;
+	uint32_t event_records;
 	uint64_t reserved[4];
 };
 
 struct kvbm_store_entry {
 	uint64_t store_id;
+	char name[32];
 	uint32_t total_blocks;
 	uint32_t sessions;
 	uint32_t uid;
 	uint32_t gid;
 	uint32_t mode;
+	uint32_t monitor_gid;
 	uint32_t flags;
-	char name[32];
+	uint32_t charged_uid;
+	uint64_t memory;
+	uint64_t created_ns;
 };
 
 struct kvbm_store_info {
 	uint32_t size;
 	uint32_t flags;
 	uint64_t store_id;
+	char name[32];
 	uint32_t total_blocks;
 	uint32_t block_size;
 	uint32_t freq_capacity;
@@ -120,21 +138,43 @@ struct kvbm_store_info {
 	uint32_t max_sessions;
 	uint32_t max_held;
 	uint32_t sessions;
+	uint32_t revoked;
 	uint32_t chunk;
+	uint32_t status;
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t mode;
+	uint32_t monitor_gid;
+	uint32_t rights;
+	uint32_t charged_uid;
+	char policy[16];
 	uint64_t memory;
+	uint64_t need;
+	uint64_t created_ns;
 	uint64_t session_memory;
 	uint64_t session_id;
-	char policy[16];
-	char name[32];
+	uint64_t block_bytes;
+	uint32_t linger_ms;
+	uint32_t note_bytes;
+	uint32_t event_records;
+	uint32_t reserved32;
+	uint8_t digest[32];
+	char label[64];
+	uint64_t reserved[4];
 };
 
 struct kvbm_session_entry {
 	uint64_t session_id;
 	uint64_t opened_ns;
+	uint64_t last_call_ns;
+	uint64_t waiting_since_ns;
 	uint64_t holds;
+	uint64_t memory;
 	uint32_t held;
 	uint32_t mutable_blocks;
 	uint32_t staged_blocks;
+	uint32_t taking;
+	uint32_t waiting;
 	uint32_t pid;
 	uint32_t uid;
 	uint32_t flags;
@@ -144,6 +184,8 @@ struct kvbm_session_entry {
 struct kvbm_counts {
 	uint32_t size;
 	uint32_t flags;
+	uint64_t store_id;
+	char name[32];
 	uint32_t total;
 	uint32_t reset;
 	uint32_t inactive;
@@ -157,6 +199,8 @@ struct kvbm_counts {
 struct kvbm_stats {
 	uint32_t size;
 	uint32_t flags;
+	uint64_t store_id;
+	char name[32];
 	uint64_t allocations;
 	uint64_t allocations_from_reset;
 	uint64_t evictions;
@@ -174,6 +218,7 @@ struct kvbm_stats {
 	uint64_t inactive_pool_size;
 	uint64_t staged;
 	uint64_t sessions;
+	uint64_t revoked_sessions;
 	uint64_t reclaimed_sessions;
 	uint64_t reclaimed_owned;
 	uint64_t reclaimed_holds;
@@ -193,7 +238,7 @@ struct kvbm_block_info {
 	uint32_t reset_on_release;
 	uint64_t holds;
 	uint32_t own_holds;
-	uint32_t reserved;
+	uint32_t sessions;
 	struct kvbm_hash hash;
 };
 
@@ -206,6 +251,51 @@ struct kvbm_weak {
 	uint32_t block;
 	uint32_t generation;
 	struct kvbm_hash hash;
+};
+
+struct kvbm_store_access {
+	uint32_t size;
+	uint32_t flags;
+	uint64_t store_id;
+	char name[32];
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t mode;
+	uint32_t monitor_gid;
+	uint64_t reserved[2];
+};
+
+struct kvbm_session_revoke {
+	uint32_t size;
+	uint32_t flags;
+	uint64_t store_id;
+	char name[32];
+	uint64_t session_id;
+	uint32_t uid;
+	uint32_t pid;
+	uint32_t sessions;
+	uint32_t reserved32;
+	uint64_t reclaimed;
+	uint64_t reserved;
+};
+
+struct kvbm_hold_entry {
+	uint32_t block;
+	uint32_t state;
+	uint32_t holds;
+	uint32_t generation;
+	struct kvbm_hash hash;
+};
+
+struct kvbm_store_ref {
+	uint64_t id;
+	const char *name;
+};
+
+struct kvbm_expect {
+	uint32_t flags;
+	uint32_t uid;
+	uint64_t store_id;
 };
 
 struct kvbm_hash_fields {
@@ -237,6 +327,28 @@ int kvbm_session_list(int session, uint32_t count, struct kvbm_session_entry
 	*entries, uint32_t *total);
 int kvbm_session_revoke(int session, uint64_t session_id, uint64_t
 	*reclaimed);
+int kvbm_open_expect(const char *name, const struct kvbm_expect *expect);
+int kvbm_store_destroy_of(int control, const struct kvbm_store_ref *ref,
+	uint32_t flags);
+int kvbm_store_access(int control, const struct kvbm_store_ref *ref, struct
+	kvbm_store_access *access);
+int kvbm_store_list_from(int control, uint64_t *cursor, uint32_t count, struct
+	kvbm_store_entry *entries, uint32_t *total);
+int kvbm_store_info_of(int control, const struct kvbm_store_ref *ref, struct
+	kvbm_store_info *info);
+int kvbm_counts_of(int control, const struct kvbm_store_ref *ref, struct
+	kvbm_counts *counts);
+int kvbm_stats_of(int control, const struct kvbm_store_ref *ref, struct
+	kvbm_stats *stats);
+int kvbm_reset_inactive_of(int control, const struct kvbm_store_ref *ref, bool
+	*whole, uint32_t *done);
+int kvbm_session_list_of(int fd, const struct kvbm_store_ref *ref, uint64_t
+	*cursor, uint32_t count, struct kvbm_session_entry *entries, uint32_t
+	*total);
+int kvbm_revoke_of(int fd, const struct kvbm_store_ref *ref, struct
+	kvbm_session_revoke *revoke);
+int kvbm_holds(int session, uint64_t *cursor, uint32_t count, struct
+	kvbm_hold_entry *entries, uint32_t *total);
 int kvbm_alloc(int session, uint32_t n, uint32_t *ids, struct kvbm_hash
 	*evicted, uint32_t *nr_evicted);
 int kvbm_alloc_reset(int session, uint32_t n, uint32_t *ids);

@@ -568,8 +568,8 @@ class Session:
     def revoke(self, session_id: int) -> int:
         """End another session; how many holds and blocks came back.
 
-        NotHeld unless owner or root, ENOENT (NoModule): no such session,
-        EALREADY.
+        0 if it was revoked before. NotHeld unless owner or root, ENOENT
+        (NoModule): no such session.
         """
         n = _new("uint64_t *")
         ret = lib.kvbm_session_revoke(self._fd, session_id, n)

@@ -146,8 +146,8 @@ class Store:
         max_held: blocks that one session may hold, 0: no limit
 
         Raises KvbmError EEXIST, EINVAL, NotHeld (EPERM: owner or group not
-        permitted), ENOMEM, ENFILE (limit on stores), OverQuota (limit on
-        blocks), NoModule, Denied.
+        permitted, or no right to named stores), ENOMEM, OverQuota (a limit of
+        the module or of the user), NoModule, Denied.
         """
         _create(
             name,
