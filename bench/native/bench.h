@@ -126,10 +126,15 @@ void session_pages(struct kvbm_session *ses);
 void session_end(struct kvbm_session *ses);
 struct pool *pool_new(u32 total, const char *policy, bool frequency,
 		      enum fill fill);
+void pool_fill(struct pool *p, enum fill fill);
 void pool_free(struct pool *p);
 
 extern const char *const policies[];
 #define NR_POLICIES	KVBM_NR_POLICIES
+
+/* --- attack.c ----------------------------------------------------------- */
+
+int bench_attack(void);
 
 /* --- crowd.c ------------------------------------------------------------ */
 

@@ -65,7 +65,7 @@ static void add(struct pool *p, const struct kvbm_hash *keys, u32 n,
 		call_release(p->other, ids, n);
 }
 
-static void populate(struct pool *p, enum fill fill)
+void pool_fill(struct pool *p, enum fill fill)
 {
 	struct kvbm_hash keys[PROMPT];
 	u32 i, n, left;
@@ -108,7 +108,7 @@ struct pool *pool_new(u32 total, const char *policy, bool frequency,
 	p->other = session_new(p->st);
 	shuffle_free(p);
 	if (fill != FILL_NONE)
-		populate(p, fill);
+		pool_fill(p, fill);
 	return p;
 }
 

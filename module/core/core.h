@@ -198,7 +198,7 @@ struct kvbm_line {
  * struct kvbm_index - sequence hash -> registered slot; see index.h
  * @lines: what most blocks are found through
  * @nr_lines: how many
- * @secret: of the hash that chooses lines and tags
+ * @secret: of the hash that chooses lines and tags; the last one is odd
  * @nr_tables: a power of two
  * @tables: the overflow
  * @over: their nodes
@@ -209,7 +209,7 @@ struct kvbm_index {
 	struct kvbm_line *lines;
 	u32 nr_lines;
 	u32 nr_tables;
-	u64 secret[4];
+	u64 secret[3];
 	struct rhashtable *tables;
 	struct kvbm_over_node *over;
 	u32 over_room;

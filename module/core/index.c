@@ -206,6 +206,7 @@ int kvbm_index_init(struct kvbm_store *st)
 		     (64 - KVBM_REST_COUNT_SHIFT));
 
 	get_random_bytes(ix->secret, sizeof(ix->secret));
+	ix->secret[2] |= 1;
 	get_random_bytes(&ix->sip_key, sizeof(ix->sip_key));
 	ix->nr_lines = nr_lines_of(st->cfg.total);
 	ix->lines = kvbm_array_alloc(st, ix->nr_lines, sizeof(*ix->lines));

@@ -53,6 +53,12 @@ int kvbm_config_check(struct kvbm_config *cfg)
 	return 0;
 }
 
+/* Large pages, but where the last one would be mostly waste. */
+static bool want_large_pages(u64 bytes)
+{
+	return round_up(bytes, PMD_SIZE) - bytes <= bytes / 8;
+}
+
 /**
  * kvbm_array_need() - the most that an array of kvbm_array_alloc() takes
  * @n: elements
@@ -64,7 +70,7 @@ u64 kvbm_array_need(u64 n, u64 size)
 {
 	u64 bytes = n * size;
 
-	return round_up(bytes, bytes < PMD_SIZE ? PAGE_SIZE : PMD_SIZE);
+	return round_up(bytes, want_large_pages(bytes) ? PMD_SIZE : PAGE_SIZE);
 }
 
 /**
@@ -98,14 +104,16 @@ u64 kvbm_store_need(const struct kvbm_config *cfg)
  */
 void *kvbm_array_alloc(struct kvbm_store *st, size_t n, size_t size)
 {
+	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN |
+		    __GFP_RETRY_MAYFAIL;
 	size_t bytes = array_size(n, size);
 	void *p;
 
 	if (bytes == SIZE_MAX ||
 	    bytes >> PAGE_SHIFT > (size_t)max(si_mem_available(), 0L))
 		return NULL;
-	p = vmalloc_huge(bytes, GFP_KERNEL_ACCOUNT | __GFP_ZERO |
-			 __GFP_NOWARN | __GFP_RETRY_MAYFAIL);
+	p = want_large_pages(bytes) ? vmalloc_huge(bytes, gfp) :
+				      __vmalloc(bytes, gfp);
 	if (p)
 		st->memory += kvbm_array_need(n, size);
 	return p;

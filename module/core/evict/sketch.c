@@ -50,7 +50,7 @@ struct kvbm_sketch {
 	u64 *words;
 	u32 nr_words;
 	u32 nr_lines;
-	u64 secret[4];
+	u64 secret[3];
 	u32 row[ROWS];
 	u32 *parity;
 	u32 epoch;
