@@ -227,6 +227,7 @@ struct kvbm_stats {
 	uint64_t waits;
 	uint64_t wait_grants;
 	uint64_t wait_wakeups;
+	uint64_t index_evictions;
 };
 
 struct kvbm_block_info {

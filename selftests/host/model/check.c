@@ -62,7 +62,7 @@ static void epoch_init(struct epoch *e, uint64_t seed, enum m_policy policy,
 		e->cfg.total = 1 + g_below(&r, 4);
 	else
 		e->cfg.total = 8 + g_below(&r, g_once_in(&r, 4) ? 120 : 40);
-	e->cfg.block_size = 1u << g_below(&r, 11);
+	e->cfg.block_size = 1 + g_below(&r, 1u << g_below(&r, 21));
 	e->cfg.policy = policy;
 	e->cfg.dup = 1 + g_below(&r, 2);
 	e->cfg.reset = g_once_in(&r, 4);

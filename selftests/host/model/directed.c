@@ -95,7 +95,8 @@ bool config_test(void)
 		struct m_config cfg = {
 			.total = g_below(&r, 3),
 			.block_size = g_once_in(&r, 8) ? g_below(&r, 2100) :
-				      1u << g_below(&r, 12),
+				      (1u << g_below(&r, 22)) +
+				      g_below(&r, 2),
 			.policy = g_below(&r, M_POLICIES),
 			.frequency = g_below(&r, 2) << 8,
 		};

@@ -186,7 +186,7 @@ static void new_store(struct maker *k)
 		n = G_UNIVERSE;
 	g_universe_init(&k->u, &k->rng, n, k->twins);
 	add(k, "new %" PRIu32 " %u %s %s %u %u", total,
-	    1u << g_below(&k->rng, 11), policy,
+	    1 + g_below(&k->rng, 1u << g_below(&k->rng, 21)), policy,
 	    g_once_in(&k->rng, 2) ? "allow" : "reject", g_once_in(&k->rng, 4),
 	    multi || g_once_in(&k->rng, 2));
 	if (multi && g_once_in(&k->rng, 2)) {

@@ -22,8 +22,7 @@ static bool config_good(const struct m_config *c)
 
 	if (!c->total || c->total > M_TOTAL_MAX)
 		return false;
-	if (!c->block_size || c->block_size > 1024 ||
-	    (c->block_size & (c->block_size - 1)))
+	if (!c->block_size || c->block_size > M_BLOCK_SIZE_MAX)
 		return false;
 	if (c->policy >= M_POLICIES)
 		return false;

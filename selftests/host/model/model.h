@@ -18,6 +18,7 @@
 #define M_HOLD_LIMIT	1048575u	/* holds of one block by one session */
 #define M_POSITION_MAX	((1u << 24) - 1)
 #define M_TOTAL_MAX	(16u << 20)
+#define M_BLOCK_SIZE_MAX	(1u << 20)	/* tokens */
 #define M_NONE		UINT32_MAX	/* no block */
 
 /* ---- hashes (model_hash.c) ---- */

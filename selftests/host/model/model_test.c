@@ -271,7 +271,7 @@ static void t_sketch(void)
 
 static void t_config(void)
 {
-	struct m_config good = { .total = 1, .block_size = 1024,
+	struct m_config good = { .total = 1, .block_size = M_BLOCK_SIZE_MAX,
 				 .policy = M_multi_lru, .frequency = 1,
 				 .thresholds = { 1, 2, 15 } }, bad;
 	int err;
@@ -286,8 +286,7 @@ static void t_config(void)
 	REFUSED(total = 0);
 	REFUSED(total = M_TOTAL_MAX + 1);
 	REFUSED(block_size = 0);
-	REFUSED(block_size = 24);
-	REFUSED(block_size = 2048);
+	REFUSED(block_size = M_BLOCK_SIZE_MAX + 1);
 	REFUSED(frequency = 0);
 	REFUSED(thresholds[0] = 0);
 	REFUSED(thresholds[1] = 1);
