@@ -73,35 +73,54 @@ static const struct request requests[] = {
 	  .reserved = { OFF(kvbm_reset_inactive, reserved) } },
 	{ REQ(HOLDS, kvbm_holds), SESSION, .out = true },
 	{ REQ(ALLOC, kvbm_alloc), SESSION, .out = true,
-	  .flags = KVBM_ALLOC_RESET_ONLY | KVBM_ALLOC_WAIT,
-	  .reserved = { OFF(kvbm_alloc, reserved) } },
+	  .flags = KVBM_ALLOC_RESET_ONLY | KVBM_ALLOC_WAIT | KVBM_ALLOC_GIVE_UP,
+	  .reserved64 = { OFF(kvbm_alloc, reserved[0]),
+			  OFF(kvbm_alloc, reserved[1]) } },
 	{ REQ(STAGE, kvbm_stage), SESSION, .out = true,
-	  .reserved64 = { OFF(kvbm_stage, reserved) } },
+	  .reserved = { OFF(kvbm_stage, reserved32) },
+	  .reserved64 = { OFF(kvbm_stage, notes), OFF(kvbm_stage, states),
+			  OFF(kvbm_stage, reserved) } },
 	{ REQ(UNSTAGE, kvbm_ids), SESSION, .out = true,
+	  .reserved = { OFF(kvbm_ids, reserved32) },
 	  .reserved64 = { OFF(kvbm_ids, reserved) } },
 	{ REQ(REGISTER, kvbm_register), SESSION, .out = true,
 	  .flags = KVBM_REGISTER_ALLOW | KVBM_REGISTER_REJECT,
-	  .reserved64 = { OFF(kvbm_register, reserved) } },
+	  .reserved = { OFF(kvbm_register, reserved32) },
+	  .reserved64 = { OFF(kvbm_register, notes),
+			  OFF(kvbm_register, reserved[0]),
+			  OFF(kvbm_register, reserved[1]) } },
 	{ REQ(MATCH, kvbm_match), SESSION, .out = true,
-	  .reserved = { OFF(kvbm_match, reserved) } },
+	  .reserved64 = { OFF(kvbm_match, notes),
+			  OFF(kvbm_match, reserved[0]),
+			  OFF(kvbm_match, reserved[1]) } },
 	{ REQ(SCAN, kvbm_match), SESSION, .out = true,
 	  .flags = KVBM_SCAN_TOUCH,
-	  .reserved = { OFF(kvbm_match, reserved) } },
+	  .reserved64 = { OFF(kvbm_match, notes),
+			  OFF(kvbm_match, reserved[0]),
+			  OFF(kvbm_match, reserved[1]) } },
 	{ REQ(RELEASE, kvbm_ids), SESSION, .out = true,
 	  .flags = KVBM_RELEASE_MUTABLE | KVBM_RELEASE_STAGED |
 		   KVBM_RELEASE_REGISTERED,
+	  .reserved = { OFF(kvbm_ids, reserved32) },
 	  .reserved64 = { OFF(kvbm_ids, reserved) } },
 	{ REQ(RETAIN, kvbm_ids), SESSION, .out = true,
+	  .reserved = { OFF(kvbm_ids, reserved32) },
 	  .reserved64 = { OFF(kvbm_ids, reserved) } },
 	{ REQ(SET_RESET, kvbm_ids), SESSION, .out = true,
 	  .flags = KVBM_SET_RESET_ON,
+	  .reserved = { OFF(kvbm_ids, reserved32) },
 	  .reserved64 = { OFF(kvbm_ids, reserved) } },
 	{ REQ(UPGRADE, kvbm_upgrade), SESSION, .out = true,
-	  .reserved = { OFF(kvbm_upgrade, reserved) } },
-	{ REQ(PRESENCE, kvbm_query), SESSION, .out = true },
-	{ REQ(FREQUENCY, kvbm_query), SESSION, .out = true },
+	  .reserved64 = { OFF(kvbm_upgrade, reserved) } },
+	{ REQ(PRESENCE, kvbm_query), SESSION, .out = true,
+	  .reserved = { OFF(kvbm_query, reserved32) },
+	  .reserved64 = { OFF(kvbm_query, reserved) } },
+	{ REQ(FREQUENCY, kvbm_query), SESSION, .out = true,
+	  .reserved = { OFF(kvbm_query, reserved32) },
+	  .reserved64 = { OFF(kvbm_query, reserved) } },
 	{ REQ(TOUCH, kvbm_query), SESSION, .out = true,
-	  .reserved64 = { OFF(kvbm_query, out) } },
+	  .reserved = { OFF(kvbm_query, reserved32) },
+	  .reserved64 = { OFF(kvbm_query, reserved), OFF(kvbm_query, out) } },
 };
 
 #define NR_REQUESTS	ARRAY_SIZE(requests)
@@ -334,6 +353,10 @@ TEST_F(abi, known_flags)
 			/* Who, or which one: not both. */
 			if (r->op == KVBM_OP_SESSION_REVOKE)
 				want = -EINVAL;
+			/* There is no place to give up. */
+			if (r->op == KVBM_OP_ALLOC &&
+			    self->a->head.flags == KVBM_ALLOC_GIVE_UP)
+				want = -ENOENT;
 			EXPECT_EQ(want, call(fd, r, self->a)) {
 				TH_LOG("%s, flag %d", r->name, bit);
 			}
@@ -345,9 +368,32 @@ TEST_F(abi, known_flags)
 	plain_session(find(KVBM_OP_ALLOC), self->a);
 	self->a->head.flags = KVBM_ALLOC_RESET_ONLY | KVBM_ALLOC_WAIT;
 	EXPECT_EQ(-EINVAL, kt_ioctl(self->session, KVBM_IOC_ALLOC, self->a));
-	/* A deadline of one who does not wait. */
+	/* A deadline, a clock or a place of one who does not wait. */
 	plain_session(find(KVBM_OP_ALLOC), self->a);
 	self->a->alloc.deadline_ns = 1;
+	EXPECT_EQ(-EINVAL, kt_ioctl(self->session, KVBM_IOC_ALLOC, self->a));
+	plain_session(find(KVBM_OP_ALLOC), self->a);
+	self->a->alloc.clock = KVBM_CLOCK_BOOTTIME;
+	EXPECT_EQ(-EINVAL, kt_ioctl(self->session, KVBM_IOC_ALLOC, self->a));
+	plain_session(find(KVBM_OP_ALLOC), self->a);
+	self->a->alloc.ticket = 1;
+	EXPECT_EQ(-EINVAL, kt_ioctl(self->session, KVBM_IOC_ALLOC, self->a));
+	/* A clock that there is not. */
+	plain_session(find(KVBM_OP_ALLOC), self->a);
+	self->a->head.flags = KVBM_ALLOC_WAIT;
+	self->a->alloc.clock = KVBM_CLOCK_BOOTTIME + 1;
+	EXPECT_EQ(-EINVAL, kt_ioctl(self->session, KVBM_IOC_ALLOC, self->a));
+	/* A place that there is not, and more than to give it up. */
+	plain_session(find(KVBM_OP_ALLOC), self->a);
+	self->a->head.flags = KVBM_ALLOC_GIVE_UP;
+	self->a->alloc.count = 0;
+	EXPECT_EQ(-ENOENT, kt_ioctl(self->session, KVBM_IOC_ALLOC, self->a));
+	self->a->alloc.ticket = 1;
+	EXPECT_EQ(-ENOENT, kt_ioctl(self->session, KVBM_IOC_ALLOC, self->a));
+	self->a->alloc.count = 1;
+	EXPECT_EQ(-EINVAL, kt_ioctl(self->session, KVBM_IOC_ALLOC, self->a));
+	self->a->alloc.count = 0;
+	self->a->head.flags = KVBM_ALLOC_GIVE_UP | KVBM_ALLOC_WAIT;
 	EXPECT_EQ(-EINVAL, kt_ioctl(self->session, KVBM_IOC_ALLOC, self->a));
 }
 

@@ -5,7 +5,7 @@
  * A bad input pointer changes nothing of its chunk, which has at most
  * KVBM_CHUNK elements; what came before it is done, and told.  A bad output
  * pointer gives back the holds that its chunk took; evictions, registrations
- * and counts stand.  An allocation is all or nothing.
+ * and counts stand.  An allocation keeps the blocks whose ids were written.
  */
 #include "kvbm_test.h"
 
@@ -105,6 +105,17 @@ static void *half(unsigned char *edge, size_t size, uint32_t k)
 	}								\
 } while (0)
 
+/* A request that met bad memory: a short count and why, or only why. */
+#define expect_fault(request, a) do {					\
+	long __ret;							\
+									\
+	kt_poison((a).error);						\
+	(a).done = 0;							\
+	__ret = kt_ioctl(self->b.fd, request, &(a));			\
+	EXPECT_EQ((a).done ? (long)(a).done : -EFAULT, __ret);		\
+	EXPECT_EQ(EFAULT, (a).error);					\
+} while (0)
+
 static void fresh(struct __test_metadata *_metadata, int *fd, uint32_t n)
 {
 	close(*fd);
@@ -124,7 +135,7 @@ TEST_F(inputs, match_hashes)
 		memcpy(bad, self->b.hashes, k * sizeof(*bad));
 		kt_poison(out);
 		kvbm_args_match(&a, 0, N, bad, out);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_MATCH, &a));
+		expect_fault(KVBM_IOC_MATCH, a);
 		done = a.done;
 		expect_done(k, done);
 		EXPECT_EQ(done, a.hits);
@@ -147,7 +158,7 @@ TEST_F(inputs, scan_hashes)
 		memcpy(bad, self->b.hashes, k * sizeof(*bad));
 		kt_poison(out);
 		kvbm_args_match(&a, 0, N, bad, out);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_SCAN, &a));
+		expect_fault(KVBM_IOC_SCAN, a);
 		done = a.done;
 		expect_done(k, done);
 		EXPECT_EQ(done, a.hits);
@@ -175,7 +186,7 @@ TEST_F(inputs, upgrade_weaks)
 
 		memcpy(bad, weaks, k * sizeof(*bad));
 		kvbm_args_upgrade(&a, N, bad, out);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_UPGRADE, &a));
+		expect_fault(KVBM_IOC_UPGRADE, a);
 		done = a.done;
 		expect_done(k, done);
 		EXPECT_EQ(done, a.hits);
@@ -202,20 +213,19 @@ TEST_F(inputs, ids)
 		memcpy(bad, self->b.ids, k * sizeof(*bad));
 
 		kvbm_args_stage(&st, N, bad, self->b.hashes, NULL);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_STAGE, &st));
+		expect_fault(KVBM_IOC_STAGE, st);
 		done = st.done;
 		expect_done(k, done);
 		EXPECT_EQ(done, kt_self(self->b.fd).staged_blocks);
 		EXPECT_EQ(N - done, kt_self(self->b.fd).mutable_blocks);
 
 		kvbm_args_ids(&a, 0, N, bad);
-		EXPECT_EQ(-EFAULT,
-			  kt_ioctl(self->b.fd, KVBM_IOC_UNSTAGE, &a));
+		expect_fault(KVBM_IOC_UNSTAGE, a);
 		EXPECT_EQ(done, a.done);
 		EXPECT_EQ(0, kt_self(self->b.fd).staged_blocks);
 
 		kvbm_args_register(&re, 0, N, bad, self->b.hashes, res);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_REGISTER, &re));
+		expect_fault(KVBM_IOC_REGISTER, re);
 		expect_done(k, re.done);
 		EXPECT_EQ(re.done, kt_self(self->b.fd).holds);
 		EXPECT_EQ(re.done, kt_counts(self->b.fd).registered);
@@ -230,7 +240,7 @@ TEST_F(inputs, ids)
 						      res, 0, NULL));
 
 		kvbm_args_ids(&a, KVBM_SET_RESET_ON, N, bad);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_SET_RESET, &a));
+		expect_fault(KVBM_IOC_SET_RESET, a);
 		expect_done(k, a.done);
 		for (i = 0; i < N; i++)
 			EXPECT_EQ(i < a.done,
@@ -238,7 +248,7 @@ TEST_F(inputs, ids)
 					  self->b.ids[i]).reset_on_release);
 
 		kvbm_args_ids(&a, 0, N, bad);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_RETAIN, &a));
+		expect_fault(KVBM_IOC_RETAIN, a);
 		done = a.done;
 		expect_done(k, done);
 		EXPECT_EQ(N + done, kt_self(self->b.fd).holds);
@@ -247,7 +257,7 @@ TEST_F(inputs, ids)
 				  kt_info(self->b.fd, self->b.ids[i]).own_holds);
 
 		kvbm_args_ids(&a, 0, N, bad);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_RELEASE, &a));
+		expect_fault(KVBM_IOC_RELEASE, a);
 		EXPECT_EQ(done, a.done);
 		EXPECT_EQ(N, kt_self(self->b.fd).holds);
 		kt_check(self->b.fd);
@@ -272,7 +282,7 @@ TEST_F(inputs, stage_and_register_hashes)
 		memcpy(bad, self->b.hashes, k * sizeof(*bad));
 
 		kvbm_args_stage(&st, N, self->b.ids, bad, NULL);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_STAGE, &st));
+		expect_fault(KVBM_IOC_STAGE, st);
 		expect_done(k, st.done);
 		EXPECT_EQ(st.done, kt_self(self->b.fd).staged_blocks);
 		if (st.done)
@@ -280,7 +290,7 @@ TEST_F(inputs, stage_and_register_hashes)
 							self->b.ids, NULL));
 
 		kvbm_args_register(&re, 0, N, self->b.ids, bad, res);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_REGISTER, &re));
+		expect_fault(KVBM_IOC_REGISTER, re);
 		expect_done(k, re.done);
 		EXPECT_EQ(re.done, kt_self(self->b.fd).holds);
 		EXPECT_EQ(N - re.done, kt_self(self->b.fd).mutable_blocks);
@@ -290,7 +300,7 @@ TEST_F(inputs, stage_and_register_hashes)
 		bad_tokens = until(self->b.edge, sizeof(*bad_tokens), k);
 		memcpy(bad_tokens, tokens, k * sizeof(*bad_tokens));
 		kvbm_args_stage(&st, N, self->b.ids, self->b.hashes, bad_tokens);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_STAGE, &st));
+		expect_fault(KVBM_IOC_STAGE, st);
 		expect_done(k, st.done);
 		EXPECT_EQ(st.done, kt_self(self->b.fd).staged_blocks);
 		kt_check(self->b.fd);
@@ -317,7 +327,7 @@ TEST_F(inputs, query_hashes)
 			kvbm_args_query(&a, N, bad, out);
 			if (ops[i] == KVBM_IOC_TOUCH)
 				a.out = 0;
-			EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, ops[i], &a));
+			expect_fault(ops[i], a);
 			expect_done(k, a.done);
 		}
 	kt_check(self->b.fd);
@@ -339,7 +349,7 @@ TEST_F(outputs, query_out)
 			memset(self->b.edge - self->b.page, 0xa5,
 			       self->b.page);
 			kvbm_args_query(&a, N, self->b.hashes, bad);
-			EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, ops[i], &a));
+			expect_fault(ops[i], a);
 			expect_done(k, a.done);
 			if (a.done)
 				EXPECT_EQ(i ? 0 : KVBM_INACTIVE,
@@ -363,7 +373,7 @@ TEST_F(outputs, match_ids)
 		bad = until(self->b.edge, sizeof(*bad), k);
 		memset(self->b.edge - self->b.page, 0xa5, self->b.page);
 		kvbm_args_match(&a, 0, N, self->b.hashes, bad);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_MATCH, &a));
+		expect_fault(KVBM_IOC_MATCH, a);
 		expect_done(k, a.done);
 		EXPECT_EQ(a.done, a.hits);
 		EXPECT_EQ(a.done, kt_self(self->b.fd).holds);
@@ -380,7 +390,7 @@ TEST_F(outputs, match_ids)
 
 		bad = half(self->b.edge, sizeof(*bad), k);
 		kvbm_args_match(&a, 0, N, self->b.hashes, bad);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_MATCH, &a));
+		expect_fault(KVBM_IOC_MATCH, a);
 		EXPECT_EQ(a.done, kt_self(self->b.fd).holds);
 		if (a.done)
 			EXPECT_EQ(a.done, kvbm_release(self->b.fd, a.done, bad,
@@ -400,7 +410,7 @@ TEST_F(outputs, match_ids_held_before)
 	for_each_position(k) {
 		bad = until(self->b.edge, sizeof(*bad), k);
 		kvbm_args_match(&a, 0, N, self->b.hashes, bad);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_MATCH, &a));
+		expect_fault(KVBM_IOC_MATCH, a);
 		expect_done(k, a.done);
 		for (i = 0; i < N; i++)
 			EXPECT_EQ(1 + (i < a.done),
@@ -425,7 +435,7 @@ TEST_F(outputs, scan_ids)
 	for_each_position(k) {
 		bad = until(self->b.edge, sizeof(*bad), k);
 		kvbm_args_match(&a, 0, N, mixed, bad);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_SCAN, &a));
+		expect_fault(KVBM_IOC_SCAN, a);
 		expect_done(k, a.done);
 		for (i = 0, hits = 0; i < a.done; i++) {
 			if (bad[i] == KVBM_NO_BLOCK)
@@ -456,7 +466,7 @@ TEST_F(outputs, upgrade_ids)
 	for_each_position(k) {
 		bad = until(self->b.edge, sizeof(*bad), k);
 		kvbm_args_upgrade(&a, N, weaks, bad);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_UPGRADE, &a));
+		expect_fault(KVBM_IOC_UPGRADE, a);
 		expect_done(k, a.done);
 		EXPECT_EQ(a.done, a.hits);
 		EXPECT_EQ(a.done, kt_self(self->b.fd).holds);
@@ -482,7 +492,7 @@ TEST_F(outputs, register_results)
 		ASSERT_EQ(N, kvbm_alloc(self->b.fd, N, self->b.ids, NULL, NULL));
 		bad = until(self->b.edge, sizeof(*bad), k);
 		kvbm_args_register(&a, 0, N, self->b.ids, self->b.hashes, bad);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_REGISTER, &a));
+		expect_fault(KVBM_IOC_REGISTER, a);
 		expect_done(k, a.done);
 		self_entry = kt_self(self->b.fd);
 		c = kt_counts(self->b.fd);
@@ -519,8 +529,7 @@ TEST_F(outputs, register_results_present)
 			kvbm_args_register(&a, reject ? KVBM_REGISTER_REJECT :
 							KVBM_REGISTER_ALLOW,
 					   N, self->b.ids, self->b.hashes, bad);
-			EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd,
-						    KVBM_IOC_REGISTER, &a));
+			expect_fault(KVBM_IOC_REGISTER, a);
 			expect_done(k, a.done);
 			e = kt_self(self->b.fd);
 			c = kt_counts(self->b.fd);
@@ -531,64 +540,151 @@ TEST_F(outputs, register_results_present)
 		}
 }
 
-/* An allocation is all or nothing; what it evicted stays evicted. */
+/* The blocks whose ids were written, even in part, are the caller's. */
+#define expect_alloc(k) do {						\
+	expect_fault(KVBM_IOC_ALLOC, a);				\
+	EXPECT_EQ(k, a.done);						\
+	EXPECT_EQ(k, kt_self(self->b.fd).held);				\
+	EXPECT_EQ(N - (k), kt_counts(self->b.fd).available);		\
+	if (a.done)							\
+		EXPECT_EQ(k, kvbm_release(self->b.fd, k, bad, 0, NULL)); \
+	kt_check(self->b.fd);						\
+} while (0)
+
 TEST_F(outputs, alloc_ids)
 {
-	struct kvbm_hash evicted[N];
+	struct kvbm_evicted evicted[N];
 	struct kvbm_alloc a;
-	uint32_t k, *bad;
+	uint32_t k, i, *bad;
 
 	for_each_position(k) {
-		uint64_t before;
+		struct kvbm_stats before, after;
 
 		bad = until(self->b.edge, sizeof(*bad), k);
-		before = kt_stats(self->b.fd).allocations;
+		before = kt_stats(self->b.fd);
 		kvbm_args_alloc(&a, 0, N, bad, NULL, 0);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_ALLOC, &a));
-		EXPECT_EQ(0, a.done);
-		EXPECT_EQ(0, kt_self(self->b.fd).held);
-		EXPECT_EQ(N, kt_counts(self->b.fd).available);
-		EXPECT_EQ(before, kt_stats(self->b.fd).allocations);
-		/* And of a pool of idle blocks. */
+		expect_alloc(k);
+		EXPECT_EQ(0, a.evicted);
+		after = kt_stats(self->b.fd);
+		EXPECT_EQ(before.allocations + k, after.allocations);
+		EXPECT_EQ(before.allocations_from_reset + k,
+			  after.allocations_from_reset);
+		/* And of a pool of idle blocks: all evicted, and all told. */
 		ASSERT_EQ(N, kt_idle(self->b.fd, N, self->b.hashes, self->b.ids));
+		kt_poison(evicted);
+		before = kt_stats(self->b.fd);
 		kvbm_args_alloc(&a, 0, N, bad, evicted, 0);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_ALLOC, &a));
-		EXPECT_EQ(0, kt_self(self->b.fd).held);
-		EXPECT_EQ(N, kt_counts(self->b.fd).available);
-		kt_check(self->b.fd);
+		expect_alloc(k);
+		EXPECT_EQ(N, a.evicted);
+		for (i = 0; i < N; i++) {
+			EXPECT_TRUE(kt_same(self->b.hashes[i],
+					    evicted[i].hash));
+			EXPECT_EQ(self->b.ids[i], evicted[i].block);
+		}
+		after = kt_stats(self->b.fd);
+		EXPECT_EQ(before.allocations + k, after.allocations);
+		EXPECT_EQ(before.allocations_from_reset,
+			  after.allocations_from_reset);
 		/* Free blocks only. */
-		ASSERT_EQ(0, kvbm_reset_inactive(self->b.fd, NULL, NULL) < 0);
 		kvbm_args_alloc(&a, KVBM_ALLOC_RESET_ONLY, N, bad, NULL, 0);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_ALLOC, &a));
-		EXPECT_EQ(N, kt_counts(self->b.fd).reset);
+		expect_alloc(k);
 		/* With a deadline, but no need to wait. */
 		kvbm_args_alloc(&a, KVBM_ALLOC_WAIT, N, bad, NULL, ~0ULL);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_ALLOC, &a));
-		EXPECT_EQ(N, kt_counts(self->b.fd).reset);
-		kt_check(self->b.fd);
+		expect_alloc(k);
 	}
 }
 
-TEST_F(outputs, alloc_hashes)
+/* An id of which two bytes were written is known, whatever they are worth. */
+TEST_F(outputs, alloc_ids_in_part)
 {
-	uint32_t k, out[N];
+	struct kvbm_alloc a;
+	uint32_t k, *bad;
+	long ret;
+
+	for_each_position(k) {
+		bad = half(self->b.edge, sizeof(*bad), k);
+		kvbm_args_alloc(&a, 0, N, bad, NULL, 0);
+		ret = kt_ioctl(self->b.fd, KVBM_IOC_ALLOC, &a);
+		EXPECT_EQ(EFAULT, a.error);
+		EXPECT_GE(a.done, k);
+		EXPECT_LE(a.done, k + 1);
+		EXPECT_EQ(a.done ? (long)a.done : -EFAULT, ret);
+		EXPECT_EQ(a.done, kt_self(self->b.fd).held);
+		fresh(_metadata, &self->b.fd, N);
+	}
+}
+
+/* Evictions that cannot be told: all that could is, and nothing is kept. */
+TEST_F(outputs, alloc_evictions)
+{
+	uint32_t k, i, out[N];
 	struct kvbm_alloc a;
 
 	for_each_position(k) {
-		struct kvbm_hash *bad = until(self->b.edge, sizeof(*bad), k);
+		struct kvbm_evicted *bad = until(self->b.edge, sizeof(*bad), k);
 
 		ASSERT_EQ(N, kt_idle(self->b.fd, N, self->b.hashes, self->b.ids));
 		kvbm_args_alloc(&a, 0, N, out, bad, 0);
-		EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_ALLOC, &a));
-		EXPECT_EQ(0, kt_self(self->b.fd).held);
-		EXPECT_EQ(N, kt_counts(self->b.fd).available);
+		expect_fault(KVBM_IOC_ALLOC, a);
+		EXPECT_EQ(k, a.evicted);
+		for (i = 0; i < k; i++) {
+			EXPECT_TRUE(kt_same(self->b.hashes[i], bad[i].hash));
+			EXPECT_EQ(self->b.ids[i], bad[i].block);
+		}
+		/* Of the chunk before, the ids were told. */
+		EXPECT_LE(a.done, k);
+		EXPECT_LT(k - a.done, KVBM_CHUNK);
+		EXPECT_EQ(a.done, kt_self(self->b.fd).held);
+		if (a.done)
+			EXPECT_EQ(a.done, kvbm_release(self->b.fd, a.done, out,
+						       0, NULL));
+		EXPECT_EQ(N, kt_counts(self->b.fd).reset);
 		kt_check(self->b.fd);
 		/* Nothing to evict: the pointer is never used. */
-		ASSERT_EQ(0, kvbm_reset_inactive(self->b.fd, NULL, NULL) < 0);
 		kvbm_args_alloc(&a, 0, N, out, bad, 0);
 		EXPECT_EQ(N, kt_ioctl(self->b.fd, KVBM_IOC_ALLOC, &a));
+		EXPECT_EQ(0, a.evicted);
 		EXPECT_EQ(N, kvbm_release(self->b.fd, N, out, 0, NULL));
 	}
+}
+
+/* Generations that cannot be told are as ids that cannot. */
+TEST_F(outputs, generations)
+{
+	struct kvbm_weak weaks[N] = {};
+	struct kvbm_upgrade u;
+	uint32_t k, i, *bad, out[N];
+	struct kvbm_match a;
+
+	ASSERT_EQ(N, kt_idle(self->b.fd, N, self->b.hashes, self->b.ids));
+	for (i = 0; i < N; i++)
+		weaks[i].hash = self->b.hashes[i];
+	for_each_position(k) {
+		bad = until(self->b.edge, sizeof(*bad), k);
+		kvbm_args_match(&a, 0, N, self->b.hashes, out);
+		a.generations = kvbm_args_ptr(bad);
+		expect_fault(KVBM_IOC_MATCH, a);
+		expect_done(k, a.done);
+		EXPECT_EQ(a.done, kt_self(self->b.fd).holds);
+		if (a.done)
+			EXPECT_EQ(a.done, kvbm_release(self->b.fd, a.done, out,
+						       0, NULL));
+		expect_fault(KVBM_IOC_SCAN, a);
+		expect_done(k, a.done);
+		EXPECT_EQ(a.done, kt_self(self->b.fd).holds);
+		if (a.done)
+			EXPECT_EQ(a.done, kvbm_release(self->b.fd, a.done, out,
+						       0, NULL));
+		kvbm_args_upgrade(&u, N, weaks, out);
+		u.generations = kvbm_args_ptr(bad);
+		expect_fault(KVBM_IOC_UPGRADE, u);
+		expect_done(k, u.done);
+		EXPECT_EQ(u.done, kt_self(self->b.fd).holds);
+		if (u.done)
+			EXPECT_EQ(u.done, kvbm_release(self->b.fd, u.done, out,
+						       0, NULL));
+	}
+	kt_check(self->b.fd);
 }
 
 /* @done cannot be told: no hold is kept that the caller does not know of. */
@@ -636,7 +732,7 @@ TEST_F(inputs, structure_read_only)
 	/* What gives back does so, told or not. */
 	ASSERT_EQ(N, kvbm_match(self->b.fd, N, self->b.hashes, out, NULL));
 	SET(kvbm_args_ids(a, 0, N, out));
-	EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_RELEASE, a));
+	EXPECT_EQ(N, kt_ioctl(self->b.fd, KVBM_IOC_RELEASE, a));
 	EXPECT_EQ(0, kt_self(self->b.fd).holds);
 	kt_check(self->b.fd);
 }
@@ -650,26 +746,26 @@ TEST_F(inputs, bad_from_the_start)
 
 	ASSERT_EQ(N, kt_idle(self->b.fd, N, self->b.hashes, self->b.ids));
 	kvbm_args_match(&m, 0, N, self->b.hashes, NULL);
-	EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_MATCH, &m));
-	EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_SCAN, &m));
+	expect_fault(KVBM_IOC_MATCH, m);
+	expect_fault(KVBM_IOC_SCAN, m);
 	kvbm_args_alloc(&a, 0, 1, NULL, NULL, 0);
-	EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_ALLOC, &a));
+	expect_fault(KVBM_IOC_ALLOC, a);
 	EXPECT_EQ(0, kt_self(self->b.fd).held);
 	ASSERT_EQ(1, kvbm_alloc(self->b.fd, 1, self->b.ids, NULL, NULL));
 	kvbm_args_register(&r, 0, 1, self->b.ids, self->b.hashes, NULL);
-	EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_REGISTER, &r));
+	expect_fault(KVBM_IOC_REGISTER, r);
 	EXPECT_EQ(0, kt_self(self->b.fd).holds);
 	kvbm_args_register(&r, 0, 1, NULL, self->b.hashes, NULL);
-	EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_REGISTER, &r));
+	expect_fault(KVBM_IOC_REGISTER, r);
 	/* Kernel addresses are as bad as any. */
 	kvbm_args_match(&m, 0, 1, self->b.hashes, NULL);
 	m.ids = 0xffffffff81000000ULL;
-	EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_MATCH, &m));
+	expect_fault(KVBM_IOC_MATCH, m);
 	m.ids = (uint64_t)(uintptr_t)self->b.ids;
 	m.hashes = 0xffffffff81000000ULL;
-	EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_MATCH, &m));
+	expect_fault(KVBM_IOC_MATCH, m);
 	m.hashes = ~0ULL - 7;
-	EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_MATCH, &m));
+	expect_fault(KVBM_IOC_MATCH, m);
 	kt_check(self->b.fd);
 }
 

@@ -290,7 +290,8 @@ TEST(one_block)
 #define KVBM_POLICY(name)	#name,
 #include "policies.def"
 	};
-	struct kvbm_hash h[3], gone;
+	struct kvbm_evicted gone;
+	struct kvbm_hash h[3];
 	uint32_t id, n, got;
 	unsigned int p, i;
 	int fd;
@@ -314,7 +315,7 @@ TEST(one_block)
 			EXPECT_EQ(1, kvbm_release(fd, 1, &got, 0, NULL));
 			EXPECT_EQ(1, kvbm_alloc(fd, 1, &id, &gone, &n));
 			EXPECT_EQ(1, n);
-			EXPECT_TRUE(kt_same(gone, h[i % 3]));
+			EXPECT_TRUE(kt_same(gone.hash, h[i % 3]));
 			EXPECT_EQ(1, kvbm_release(fd, 1, &id, 0, NULL));
 		}
 		EXPECT_EQ(300, kt_stats(fd).evictions);
@@ -364,7 +365,7 @@ TEST_F_TIMEOUT(big, memory, BIG_TIMEOUT)
 FIXTURE(shape) {
 	uint32_t *ids;
 	struct kvbm_hash *h;
-	struct kvbm_hash *gone;
+	struct kvbm_evicted *gone;
 };
 
 FIXTURE_VARIANT(shape) {
@@ -416,11 +417,11 @@ TEST_F_TIMEOUT(shape, long_chain, BIG_TIMEOUT)
 	ASSERT_EQ(1, timed("evict the tail, fade 65,534 placeholders",
 			   kvbm_alloc(fd, 1, self->ids + WIDE - 2, self->gone,
 				      &n)));
-	EXPECT_TRUE(kt_same(self->h[WIDE - 1], self->gone[0]));
+	EXPECT_TRUE(kt_same(self->h[WIDE - 1], self->gone[0].hash));
 	ASSERT_EQ(1, timed("then the root",
 			   kvbm_alloc(fd, 1, self->ids + WIDE - 1, self->gone,
 				      &n)));
-	EXPECT_TRUE(kt_same(self->h[0], self->gone[0]));
+	EXPECT_TRUE(kt_same(self->h[0], self->gone[0].hash));
 	ASSERT_EQ(WIDE, timed("release the rest, root first",
 			      kvbm_release(fd, WIDE, self->ids, 0, NULL)));
 	ASSERT_EQ(WIDE, timed("allocate all: tail first",
@@ -428,7 +429,7 @@ TEST_F_TIMEOUT(shape, long_chain, BIG_TIMEOUT)
 					 &n)));
 	EXPECT_EQ(WIDE - 2, n);
 	for (i = 0, bad = 0; i < n; i++)
-		bad += !kt_same(self->gone[i], self->h[WIDE - 2 - i]);
+		bad += !kt_same(self->gone[i].hash, self->h[WIDE - 2 - i]);
 	EXPECT_EQ(0, bad);
 	close(fd);
 }
@@ -461,9 +462,9 @@ TEST_F_TIMEOUT(shape, wide_tree, BIG_TIMEOUT)
 	wide = took;
 	EXPECT_EQ(WIDE, n);
 	for (i = 0, bad = 0; i < WIDE - 1; i++)
-		bad += !kt_same(self->gone[i], self->h[i + 1]);
+		bad += !kt_same(self->gone[i].hash, self->h[i + 1]);
 	EXPECT_EQ(0, bad);
-	EXPECT_TRUE(kt_same(self->gone[WIDE - 1], self->h[0]));
+	EXPECT_TRUE(kt_same(self->gone[WIDE - 1].hash, self->h[0]));
 	/* A walk along the siblings would be thousands of times as slow. */
 	EXPECT_LT(wide, flat * 20 + 1000000000ULL);
 	close(fd);
@@ -493,7 +494,7 @@ TEST_F_TIMEOUT(shape, parent_comes_and_goes, BIG_TIMEOUT)
 	EXPECT_EQ(WIDE, kt_counts(fd).inactive);
 	ASSERT_EQ(WIDE, kvbm_alloc(fd, WIDE, self->ids, self->gone, &n));
 	EXPECT_EQ(WIDE, n);
-	EXPECT_TRUE(kt_same(self->gone[WIDE - 1], self->h[0]));
+	EXPECT_TRUE(kt_same(self->gone[WIDE - 1].hash, self->h[0]));
 	close(fd);
 }
 

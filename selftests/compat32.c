@@ -69,13 +69,14 @@ TEST_F(compat, control)
 
 TEST_F(compat, data_path)
 {
-	struct kvbm_hash evicted[8];
+	struct kvbm_evicted evicted[8];
 	struct kvbm_registered r[4];
-	uint32_t got[8], n = KT_POISON, hits, done = KT_POISON;
+	uint32_t got[8], n = KT_POISON, hits, error = KT_POISON;
 	struct kvbm_block_info i;
 	struct kvbm_stats s;
 	struct kvbm_weak w;
 	uint8_t p[4];
+	int other;
 
 	EXPECT_EQ(4, kvbm_alloc(self->fd, 4, self->ids, NULL, NULL));
 	EXPECT_EQ(3, self->ids[3]);
@@ -86,8 +87,8 @@ TEST_F(compat, data_path)
 	EXPECT_EQ(3, kvbm_stage_register(self->fd, 3, self->ids + 1,
 					 self->h + 1, r + 1, 0, NULL));
 	EXPECT_EQ(3, r[3].block);
-	EXPECT_EQ(4, kvbm_match(self->fd, 6, self->h, got, &done));
-	EXPECT_EQ(4, done);
+	EXPECT_EQ(4, kvbm_match(self->fd, 6, self->h, got, &error));
+	EXPECT_EQ(0, error);
 	EXPECT_EQ(3, got[3]);
 	EXPECT_EQ(3, kvbm_scan(self->fd, 3, self->h + 2, got, 0, &hits, NULL));
 	EXPECT_EQ(2, hits);
@@ -124,10 +125,13 @@ TEST_F(compat, data_path)
 	EXPECT_EQ(3, kt_counts(self->fd).inactive);
 	EXPECT_EQ(8, kvbm_alloc(self->fd, 8, got, evicted, &n));
 	EXPECT_EQ(3, n);
-	EXPECT_TRUE(kt_same(self->h[1], evicted[0]));
+	EXPECT_TRUE(kt_same(self->h[1], evicted[0].hash));
+	EXPECT_EQ(1, evicted[0].block);
 	EXPECT_EQ(-ENOSPC, kvbm_alloc(self->fd, 1, got, NULL, NULL));
-	EXPECT_EQ(-ETIMEDOUT, kvbm_alloc_wait(self->fd, 1, got, NULL, NULL,
+	other = kvbm_session_open(self->fd);
+	EXPECT_EQ(-ETIMEDOUT, kvbm_alloc_wait(other, 1, got, NULL, NULL,
 					      kvbm_deadline(20000000)));
+	close(other);
 }
 
 /* The upper half of a pointer counts, though nobody here has one. */

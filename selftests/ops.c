@@ -67,7 +67,7 @@ static int match1(int fd, struct kvbm_hash h)
 
 TEST_F(ops, alloc)
 {
-	struct kvbm_hash evicted[TOTAL];
+	struct kvbm_evicted evicted[TOTAL];
 	struct kvbm_stats s;
 	uint32_t i, n = KT_POISON;
 
@@ -82,7 +82,7 @@ TEST_F(ops, alloc)
 		EXPECT_EQ(0, kt_info(self->other, i).own_holds);
 	}
 	EXPECT_EQ(KT_POISON, self->ids[3]);
-	EXPECT_EQ(KT_POISON, (uint32_t)evicted[0].lo);
+	EXPECT_EQ(KT_POISON, (uint32_t)evicted[0].hash.lo);
 	s = kt_stats(self->fd);
 	EXPECT_EQ(3, s.allocations);
 	EXPECT_EQ(3, s.allocations_from_reset);
@@ -133,7 +133,7 @@ TEST_F(ops, alloc_all_or_nothing)
 
 TEST_F(ops, alloc_evicts)
 {
-	struct kvbm_hash evicted[TOTAL];
+	struct kvbm_evicted evicted[TOTAL];
 	struct kvbm_stats s;
 	uint32_t i, n = KT_POISON;
 
@@ -146,10 +146,12 @@ TEST_F(ops, alloc_evicts)
 	for (i = 0; i < 6; i++)
 		EXPECT_EQ(i < 3 ? 5 + i : i - 3, self->ids[i]);
 	for (i = 0; i < 3; i++) {
-		EXPECT_TRUE(kt_same(self->h[i], evicted[i]));
+		EXPECT_TRUE(kt_same(self->h[i], evicted[i].hash));
+		EXPECT_EQ(self->ids[3 + i], evicted[i].block);
+		EXPECT_EQ(0, evicted[i].generation);
 		EXPECT_EQ(KVBM_ABSENT, kt_presence(self->fd, self->h[i]));
 	}
-	EXPECT_EQ(KT_POISON, (uint32_t)evicted[3].lo);
+	EXPECT_EQ(KT_POISON, (uint32_t)evicted[3].hash.lo);
 	EXPECT_EQ(KVBM_INACTIVE, kt_presence(self->fd, self->h[3]));
 	s = kt_stats(self->fd);
 	EXPECT_EQ(5 + 6, s.allocations);
@@ -235,18 +237,17 @@ TEST_F(ops, stage)
 TEST_F(ops, stage_tokens)
 {
 	uint32_t good[3] = { 16, 16, 16 }, bad[3] = { 16, 15, 16 };
-	uint32_t done = KT_POISON;
+	uint32_t error = KT_POISON;
 
 	ASSERT_EQ(3, kvbm_alloc(self->fd, 3, self->ids, NULL, NULL));
-	EXPECT_EQ(-EINVAL, kvbm_stage(self->fd, 3, self->ids, self->h, bad,
-				      &done));
-	EXPECT_EQ(1, done);
+	EXPECT_EQ(1, kvbm_stage(self->fd, 3, self->ids, self->h, bad, &error));
+	EXPECT_EQ(EINVAL, error);
 	EXPECT_EQ(KVBM_STATE_STAGED, kt_state(self->fd, self->ids[0]));
 	EXPECT_EQ(KVBM_STATE_MUTABLE, kt_state(self->fd, self->ids[1]));
 	EXPECT_EQ(KVBM_STATE_MUTABLE, kt_state(self->fd, self->ids[2]));
 	EXPECT_EQ(1, kvbm_unstage(self->fd, 1, self->ids, NULL));
-	EXPECT_EQ(3, kvbm_stage(self->fd, 3, self->ids, self->h, good, &done));
-	EXPECT_EQ(3, done);
+	EXPECT_EQ(3, kvbm_stage(self->fd, 3, self->ids, self->h, good, &error));
+	EXPECT_EQ(0, error);
 }
 
 /* A hash whose mode is not the smallest that fits its position. */
@@ -261,7 +262,7 @@ TEST_F(ops, invalid_hashes)
 		{ 2ULL << 62, 7 },
 	};
 	struct kvbm_registered r;
-	uint32_t i, done, id, out;
+	uint32_t i, error, id, out;
 
 	ASSERT_EQ(0, alloc1(self->fd));
 	id = 0;
@@ -270,8 +271,8 @@ TEST_F(ops, invalid_hashes)
 			TH_LOG("hash %u", i);
 		}
 		EXPECT_EQ(-EINVAL, kvbm_stage_register(self->fd, 1, &id,
-						       &bad[i], &r, 0, &done));
-		EXPECT_EQ(0, done);
+						       &bad[i], &r, 0, &error));
+		EXPECT_EQ(EINVAL, error);
 		EXPECT_EQ(KVBM_STATE_MUTABLE, kt_state(self->fd, 0));
 		/* A miss everywhere else. */
 		EXPECT_EQ(-ENOENT, match1(self->fd, bad[i]));
@@ -337,13 +338,13 @@ TEST_F(ops, register_primary)
 TEST_F(ops, register_batch_stops)
 {
 	struct kvbm_registered r[4];
-	uint32_t ids[4] = { 0, 1, 7, 2 }, done = KT_POISON;
+	uint32_t ids[4] = { 0, 1, 7, 2 }, error = KT_POISON;
 
 	ASSERT_EQ(3, kvbm_alloc(self->fd, 3, self->ids, NULL, NULL));
 	kt_poison(r);
-	EXPECT_EQ(-EPERM, kvbm_stage_register(self->fd, 4, ids, self->h, r, 0,
-					      &done));
-	EXPECT_EQ(2, done);
+	EXPECT_EQ(2, kvbm_stage_register(self->fd, 4, ids, self->h, r, 0,
+					 &error));
+	EXPECT_EQ(EPERM, error);
 	EXPECT_EQ(1, r[1].block);
 	EXPECT_EQ(KT_POISON, r[2].block);
 	EXPECT_EQ(KVBM_STATE_MUTABLE, kt_state(self->fd, 2));
@@ -476,15 +477,15 @@ TEST(store_default_rejects)
 
 TEST_F(ops, match)
 {
-	uint32_t i, done = KT_POISON, ids[6];
+	uint32_t i, error = KT_POISON, ids[6];
 	struct kvbm_stats s;
 
 	ASSERT_EQ(4, kt_fill(self->fd, 4, self->h, self->ids));
 	/* Two of them idle, one in the middle absent later. */
 	ASSERT_EQ(1, release1(self->fd, self->ids[1]));
 	kt_poison(ids);
-	EXPECT_EQ(4, kvbm_match(self->other, 6, self->h, ids, &done));
-	EXPECT_EQ(4, done);
+	EXPECT_EQ(4, kvbm_match(self->other, 6, self->h, ids, &error));
+	EXPECT_EQ(0, error);
 	for (i = 0; i < 4; i++) {
 		EXPECT_EQ(self->ids[i], ids[i]);
 		EXPECT_EQ(1, kt_info(self->other, ids[i]).own_holds);
@@ -497,14 +498,14 @@ TEST_F(ops, match)
 	EXPECT_EQ(0, s.inactive_pool_size);
 
 	/* A miss at the beginning, a repeated hash, no hashes. */
-	EXPECT_EQ(0, kvbm_match(self->other, 2, self->h + 5, ids, &done));
-	EXPECT_EQ(0, done);
+	EXPECT_EQ(0, kvbm_match(self->other, 2, self->h + 5, ids, &error));
+	EXPECT_EQ(0, error);
 	EXPECT_EQ(3, kvbm_match(self->other, 3,
 				(struct kvbm_hash[]){ self->h[0], self->h[0],
 						      self->h[0] },
-				ids, &done));
+				ids, &error));
 	EXPECT_EQ(4, kt_info(self->other, ids[0]).own_holds);
-	EXPECT_EQ(0, kvbm_match(self->other, 0, NULL, NULL, &done));
+	EXPECT_EQ(0, kvbm_match(self->other, 0, NULL, NULL, &error));
 	s = kt_stats(self->fd);
 	EXPECT_EQ(6 + 2 + 3, s.match_hashes_requested);
 	EXPECT_EQ(4 + 3, s.match_blocks_returned);
@@ -546,7 +547,7 @@ TEST(match_counts_once)
 TEST_F(ops, scan)
 {
 	struct kvbm_hash q[6];
-	uint32_t ids[6], hits = KT_POISON, done = KT_POISON;
+	uint32_t ids[6], hits = KT_POISON, error = KT_POISON;
 	struct kvbm_stats s;
 	uint8_t f[2];
 
@@ -558,8 +559,8 @@ TEST_F(ops, scan)
 	q[4] = self->h[2];
 	q[5] = self->h[11];
 	kt_poison(ids);
-	EXPECT_EQ(6, kvbm_scan(self->other, 6, q, ids, 0, &hits, &done));
-	EXPECT_EQ(6, done);
+	EXPECT_EQ(6, kvbm_scan(self->other, 6, q, ids, 0, &hits, &error));
+	EXPECT_EQ(0, error);
 	EXPECT_EQ(3, hits);
 	EXPECT_EQ(KVBM_NO_BLOCK, ids[0]);
 	EXPECT_EQ(self->ids[2], ids[1]);
@@ -588,7 +589,7 @@ TEST_F(ops, scan)
 
 TEST_F(ops, release)
 {
-	uint32_t done = KT_POISON;
+	uint32_t error = KT_POISON;
 	uint32_t bad[4];
 
 	ASSERT_EQ(3, kt_fill(self->fd, 3, self->h, self->ids));
@@ -597,8 +598,8 @@ TEST_F(ops, release)
 	bad[1] = self->ids[1];
 	bad[2] = self->ids[0];
 	bad[3] = self->ids[2];
-	EXPECT_EQ(-EPERM, kvbm_release(self->fd, 4, bad, 0, &done));
-	EXPECT_EQ(2, done);
+	EXPECT_EQ(2, kvbm_release(self->fd, 4, bad, 0, &error));
+	EXPECT_EQ(EPERM, error);
 	EXPECT_EQ(KVBM_STATE_INACTIVE, kt_state(self->fd, self->ids[0]));
 	EXPECT_EQ(KVBM_STATE_INACTIVE, kt_state(self->fd, self->ids[1]));
 	EXPECT_EQ(KVBM_STATE_PRIMARY, kt_state(self->fd, self->ids[2]));
@@ -607,7 +608,7 @@ TEST_F(ops, release)
 	EXPECT_EQ(-EPERM, release1(self->fd, KVBM_NO_BLOCK));
 	EXPECT_EQ(-EPERM, release1(self->fd, KVBM_MAX_BLOCKS));
 	EXPECT_EQ(-EPERM, release1(self->fd, 0x80000000));
-	EXPECT_EQ(0, kvbm_release(self->fd, 0, NULL, 0, &done));
+	EXPECT_EQ(0, kvbm_release(self->fd, 0, NULL, 0, &error));
 	EXPECT_EQ(1, release1(self->fd, self->ids[2]));
 	EXPECT_EQ(-EPERM, release1(self->fd, self->ids[2]));
 	EXPECT_EQ(3, kt_counts(self->fd).inactive);
@@ -650,7 +651,7 @@ TEST_F(ops, release_kinds)
 
 TEST_F(ops, retain)
 {
-	uint32_t done = KT_POISON, id, b;
+	uint32_t error = KT_POISON, id, b;
 	int i;
 
 	ASSERT_EQ(1, kt_fill(self->fd, 1, self->h, self->ids));
@@ -666,9 +667,8 @@ TEST_F(ops, retain)
 	EXPECT_EQ(-EPERM, kvbm_retain(self->fd, 1, &(uint32_t){ TOTAL }, NULL));
 	EXPECT_EQ(-EPERM, kvbm_retain(self->fd, 1, &(uint32_t){ ~0U }, NULL));
 	b = alloc1(self->fd);
-	EXPECT_EQ(-EINVAL, kvbm_retain(self->fd, 2, (uint32_t[]){ id, b },
-				       &done));
-	EXPECT_EQ(1, done);
+	EXPECT_EQ(1, kvbm_retain(self->fd, 2, (uint32_t[]){ id, b }, &error));
+	EXPECT_EQ(EINVAL, error);
 	ASSERT_EQ(1, stage1(self->fd, b, self->h[1]));
 	EXPECT_EQ(-EINVAL, kvbm_retain(self->fd, 1, &b, NULL));
 	for (i = 0; i < 7; i++)
@@ -683,7 +683,7 @@ TEST_F(ops, hold_overflow)
 	enum { BATCH = 65536 };
 	uint32_t *many = calloc(BATCH, sizeof(*many));
 	struct kvbm_hash *same = calloc(BATCH, sizeof(*same));
-	uint32_t i, id, done, out[2], left;
+	uint32_t i, id, error, out[2], left, n;
 	struct kvbm_registered r;
 	struct kvbm_weak w;
 
@@ -693,31 +693,31 @@ TEST_F(ops, hold_overflow)
 		many[i] = id;
 		same[i] = self->h[0];
 	}
-	for (left = KVBM_MAX_HOLDS - 1; left > 10; left -= done) {
-		uint32_t n = left - 10 < BATCH ? left - 10 : BATCH;
+	for (left = KVBM_MAX_HOLDS - 1; left > 10; left -= n) {
+		n = left - 10 < BATCH ? left - 10 : BATCH;
 
-		ASSERT_EQ(n, kvbm_retain(self->fd, n, many, &done));
+		ASSERT_EQ(n, kvbm_retain(self->fd, n, many, NULL));
 	}
-	EXPECT_EQ(-EOVERFLOW, kvbm_retain(self->fd, 20, many, &done));
-	EXPECT_EQ(10, done);
+	EXPECT_EQ(10, kvbm_retain(self->fd, 20, many, &error));
+	EXPECT_EQ(EOVERFLOW, error);
 	EXPECT_EQ(KVBM_MAX_HOLDS, kt_info(self->fd, id).own_holds);
-	EXPECT_EQ(-EOVERFLOW, kvbm_match(self->fd, 1, self->h, out, &done));
-	EXPECT_EQ(0, done);
+	EXPECT_EQ(-EOVERFLOW, kvbm_match(self->fd, 1, self->h, out, &error));
+	EXPECT_EQ(EOVERFLOW, error);
 	EXPECT_EQ(-EOVERFLOW, kvbm_scan(self->fd, 1, self->h, out, 0, NULL,
-					&done));
-	EXPECT_EQ(0, done);
+					&error));
+	EXPECT_EQ(EOVERFLOW, error);
 	w = (struct kvbm_weak) {
 		.block = id,
 		.generation = kt_info(self->fd, id).generation,
 		.hash = self->h[0],
 	};
-	EXPECT_EQ(-EOVERFLOW, kvbm_upgrade(self->fd, 1, &w, out, NULL, &done));
-	EXPECT_EQ(0, done);
+	EXPECT_EQ(-EOVERFLOW, kvbm_upgrade(self->fd, 1, &w, out, NULL, &error));
+	EXPECT_EQ(EOVERFLOW, error);
 	ASSERT_EQ(1, alloc1(self->fd));
 	EXPECT_EQ(-EOVERFLOW, kvbm_stage_register(self->fd, 1,
 						  &(uint32_t){ 1 }, self->h, &r,
-						  KVBM_REGISTER_REJECT, &done));
-	EXPECT_EQ(0, done);
+						  KVBM_REGISTER_REJECT, &error));
+	EXPECT_EQ(EOVERFLOW, error);
 	/* A registration that fails leaves the block as it was. */
 	EXPECT_EQ(KVBM_STATE_MUTABLE, kt_state(self->fd, 1));
 	/* Another session is another count. */
@@ -729,12 +729,12 @@ TEST_F(ops, hold_overflow)
 	EXPECT_EQ(-EOVERFLOW, kvbm_match(self->fd, 3,
 					 (struct kvbm_hash[]){
 						self->h[0], self->h[0] },
-					 out, &done));
-	EXPECT_EQ(0, done);
-	for (left = KVBM_MAX_HOLDS; left; left -= done) {
-		uint32_t n = left < BATCH ? left : BATCH;
+					 out, &error));
+	EXPECT_EQ(EOVERFLOW, error);
+	for (left = KVBM_MAX_HOLDS; left; left -= n) {
+		n = left < BATCH ? left : BATCH;
 
-		ASSERT_EQ(n, kvbm_release(self->fd, n, many, 0, &done));
+		ASSERT_EQ(n, kvbm_release(self->fd, n, many, 0, NULL));
 	}
 	EXPECT_EQ(-EPERM, release1(self->fd, id));
 	EXPECT_EQ(1, kt_info(self->fd, id).holds);

@@ -50,7 +50,7 @@ static unsigned int flag_of(int fd, uint32_t id)
 
 TEST_F(more, reset_flag)
 {
-	uint32_t id, done = KT_POISON, got;
+	uint32_t id, error = KT_POISON, got;
 
 	ASSERT_EQ(2, kt_fill(self->fd, 2, self->h, self->ids));
 	id = self->ids[0];
@@ -77,10 +77,10 @@ TEST_F(more, reset_flag)
 	EXPECT_EQ(-EPERM, flag1(self->other, self->ids[1], true));
 	EXPECT_EQ(-EPERM, flag1(self->fd, TOTAL, true));
 	ASSERT_EQ(1, kvbm_alloc(self->fd, 1, &got, NULL, NULL));
-	EXPECT_EQ(-EPERM, kvbm_set_reset(self->fd, 2,
-					 (uint32_t[]){ self->ids[1], got },
-					 true, &done));
-	EXPECT_EQ(1, done);
+	EXPECT_EQ(1, kvbm_set_reset(self->fd, 2,
+				    (uint32_t[]){ self->ids[1], got }, true,
+				    &error));
+	EXPECT_EQ(EPERM, error);
 	ASSERT_EQ(1, kvbm_stage(self->fd, 1, &got, self->h, NULL, NULL));
 	EXPECT_EQ(-EPERM, flag1(self->fd, got, true));
 }
@@ -169,7 +169,7 @@ TEST_F(more, reset_flag_of_duplicate)
 
 TEST_F(more, weak)
 {
-	uint32_t id, got = KT_POISON, hits = KT_POISON, done, i;
+	uint32_t id, got = KT_POISON, hits = KT_POISON, error, i;
 	struct kvbm_stats before, after;
 	struct kvbm_weak w, ws[4];
 	uint8_t f;
@@ -184,7 +184,7 @@ TEST_F(more, weak)
 	before = kt_stats(self->fd);
 
 	/* Active, idle. */
-	EXPECT_EQ(1, kvbm_upgrade(self->other, 1, &w, &got, &hits, &done));
+	EXPECT_EQ(1, kvbm_upgrade(self->other, 1, &w, &got, &hits, &error));
 	EXPECT_EQ(id, got);
 	EXPECT_EQ(1, hits);
 	EXPECT_EQ(1, release1(self->other, id));
@@ -224,8 +224,8 @@ TEST_F(more, weak)
 	uint32_t out[4];
 
 	kt_poison(out);
-	EXPECT_EQ(4, kvbm_upgrade(self->other, 4, ws, out, &hits, &done));
-	EXPECT_EQ(4, done);
+	EXPECT_EQ(4, kvbm_upgrade(self->other, 4, ws, out, &hits, &error));
+	EXPECT_EQ(0, error);
 	EXPECT_EQ(3, hits);
 	EXPECT_EQ(self->ids[1], out[0]);
 	EXPECT_EQ(self->ids[1], out[1]);
@@ -343,7 +343,7 @@ TEST_F(more, info)
 TEST_F(more, presence)
 {
 	uint8_t out[5];
-	uint32_t done = KT_POISON;
+	uint32_t error = KT_POISON;
 	struct kvbm_stats before, after;
 	uint8_t f;
 
@@ -351,8 +351,8 @@ TEST_F(more, presence)
 	ASSERT_EQ(1, release1(self->fd, self->ids[1]));
 	before = kt_stats(self->fd);
 	memset(out, 0xa5, sizeof(out));
-	EXPECT_EQ(3, kvbm_presence(self->other, 3, self->h, out, &done));
-	EXPECT_EQ(3, done);
+	EXPECT_EQ(3, kvbm_presence(self->other, 3, self->h, out, &error));
+	EXPECT_EQ(0, error);
 	EXPECT_EQ(KVBM_ACTIVE, out[0]);
 	EXPECT_EQ(KVBM_INACTIVE, out[1]);
 	EXPECT_EQ(KVBM_ABSENT, out[2]);
@@ -417,7 +417,7 @@ TEST(no_frequency)
 /* The limit on blocks that one session holds. */
 TEST(max_held)
 {
-	uint32_t ids[8], out[8], done = KT_POISON, got, hits;
+	uint32_t ids[8], out[8], error = KT_POISON, got, hits;
 	struct kvbm_registered r;
 	struct kvbm_hash h[8];
 	struct kvbm_weak w;
@@ -431,32 +431,34 @@ TEST(max_held)
 	EXPECT_EQ(-EDQUOT, kvbm_alloc(fd, 5, out, NULL, NULL));
 	EXPECT_EQ(3, kvbm_alloc(fd, 3, out, NULL, NULL));
 	EXPECT_EQ(-EDQUOT, kvbm_alloc(fd, 2, ids + 3, NULL, NULL));
-	EXPECT_EQ(-EDQUOT, kvbm_alloc_wait(fd, 2, ids + 3, NULL, NULL,
+	/* Nobody else could end that wait, nobody at all this one. */
+	EXPECT_EQ(-EDEADLK, kvbm_alloc_wait(fd, 2, ids + 3, NULL, NULL,
+					    KVBM_NO_DEADLINE));
+	EXPECT_EQ(-EDQUOT, kvbm_alloc_wait(fd, 5, ids + 3, NULL, NULL,
 					   KVBM_NO_DEADLINE));
 	/* The other form never fails: as many as it may. */
 	EXPECT_EQ(1, kvbm_alloc_reset(fd, 2, ids + 3));
 	EXPECT_EQ(0, kvbm_alloc_reset(fd, 2, ids + 4));
 	ASSERT_EQ(1, kvbm_release(fd, 1, ids + 3, 0, NULL));
 	/* Matches: as far as it goes. */
-	EXPECT_EQ(-EDQUOT, kvbm_match(fd, 3, h, ids, &done));
-	EXPECT_EQ(1, done);
+	EXPECT_EQ(1, kvbm_match(fd, 3, h, ids, &error));
+	EXPECT_EQ(EDQUOT, error);
 	EXPECT_EQ(4, kt_self(fd).held);
 	/* More holds on what it holds are no more blocks. */
 	EXPECT_EQ(1, kvbm_match(fd, 1, h, ids, NULL));
 	EXPECT_EQ(1, kvbm_retain(fd, 1, ids, NULL));
-	EXPECT_EQ(-EDQUOT, kvbm_scan(fd, 3, (struct kvbm_hash[]){
-				     h[7], h[0], h[1] }, ids + 4, 0, &hits,
-				     &done));
-	EXPECT_EQ(2, done);
+	EXPECT_EQ(2, kvbm_scan(fd, 3, (struct kvbm_hash[]){
+			       h[7], h[0], h[1] }, ids + 4, 0, &hits, &error));
+	EXPECT_EQ(EDQUOT, error);
 	EXPECT_EQ(1, hits);
 	w = (struct kvbm_weak) { .block = 1, .hash = h[1] };
-	EXPECT_EQ(-EDQUOT, kvbm_upgrade(fd, 1, &w, &got, NULL, &done));
-	EXPECT_EQ(0, done);
+	EXPECT_EQ(-EDQUOT, kvbm_upgrade(fd, 1, &w, &got, NULL, &error));
+	EXPECT_EQ(EDQUOT, error);
 	/* Duplicate: the same number of blocks. Dedup: likewise. */
 	EXPECT_EQ(1, kvbm_stage_register(fd, 1, out, &h[1], &r,
-					 KVBM_REGISTER_ALLOW, &done));
+					 KVBM_REGISTER_ALLOW, &error));
 	EXPECT_EQ(1, kvbm_stage_register(fd, 1, out + 1, &h[2], &r,
-					 KVBM_REGISTER_REJECT, &done));
+					 KVBM_REGISTER_REJECT, &error));
 	EXPECT_EQ(KVBM_KIND_DEDUP, r.kind);
 	EXPECT_EQ(4, kt_self(fd).held);
 	kt_check(fd);

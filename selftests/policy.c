@@ -30,15 +30,15 @@ static int full(uint32_t n, const struct kvbm_hash *h, uint32_t *ids,
 /* Takes one block; the hash that it had, as an index into h, or -errno. */
 static int evict1(int fd, uint32_t n, const struct kvbm_hash *h)
 {
-	struct kvbm_hash gone = { KT_POISON, KT_POISON };
+	struct kvbm_evicted gone = { .block = KT_POISON };
 	uint32_t id, nr = KT_POISON, i;
 	int ret = kvbm_alloc(fd, 1, &id, &gone, &nr);
 
 	if (ret != 1 || nr != 1)
 		return ret < 0 ? ret : -EIO;
 	for (i = 0; i < n; i++)
-		if (kt_same(h[i], gone))
-			return i;
+		if (kt_same(h[i], gone.hash))
+			return gone.block == id ? (int)i : -EIO;
 	return -ENOKEY;
 }
 
@@ -108,7 +108,7 @@ TEST_F(order, coming_back_goes_to_the_tail)
 
 TEST_F(order, one_batch)
 {
-	struct kvbm_hash gone[6];
+	struct kvbm_evicted gone[6];
 	uint32_t out[6], n = KT_POISON, i;
 
 	release(self->fd, self->ids, LIST(5, 4, 3, 2, 1, 0));
@@ -116,7 +116,8 @@ TEST_F(order, one_batch)
 	EXPECT_EQ(6, kvbm_alloc(self->fd, 6, out, gone, &n));
 	EXPECT_EQ(6, n);
 	for (i = 0; i < 6; i++) {
-		EXPECT_TRUE(kt_same(self->h[5 - i], gone[i]));
+		EXPECT_TRUE(kt_same(self->h[5 - i], gone[i].hash));
+		EXPECT_EQ(out[i], gone[i].block);
 		EXPECT_EQ(self->ids[5 - i], out[i]);
 	}
 }

@@ -336,18 +336,19 @@ TEST_F(waiting, waiter_killed_any_time)
 
 TEST_F(waiting, deadlines)
 {
+	int fd = kvbm_session_open(self->fd);
 	uint64_t begin, took;
 	uint32_t got[2];
 	struct kvbm_stats s;
 
 	/* Past: at once. */
-	EXPECT_EQ(-ETIMEDOUT, kvbm_alloc_wait(self->fd, 1, got, NULL, NULL, 1));
-	EXPECT_EQ(-ETIMEDOUT, kvbm_alloc_wait(self->fd, 1, got, NULL, NULL, 0));
-	EXPECT_EQ(-ETIMEDOUT, kvbm_alloc_wait(self->fd, 1, got, NULL, NULL,
+	EXPECT_EQ(-ETIMEDOUT, kvbm_alloc_wait(fd, 1, got, NULL, NULL, 1));
+	EXPECT_EQ(-ETIMEDOUT, kvbm_alloc_wait(fd, 1, got, NULL, NULL, 0));
+	EXPECT_EQ(-ETIMEDOUT, kvbm_alloc_wait(fd, 1, got, NULL, NULL,
 					      kt_now()));
 	/* To come. */
 	begin = kt_now();
-	EXPECT_EQ(-ETIMEDOUT, kvbm_alloc_wait(self->fd, 1, got, NULL, NULL,
+	EXPECT_EQ(-ETIMEDOUT, kvbm_alloc_wait(fd, 1, got, NULL, NULL,
 					      begin + 150000000));
 	took = kt_now() - begin;
 	EXPECT_GE(took, 150000000);
@@ -358,10 +359,11 @@ TEST_F(waiting, deadlines)
 	EXPECT_EQ(0, kt_counts(self->fd).waiters);
 	/* What can be had is given, late as it may be. */
 	give(0, 2);
-	EXPECT_EQ(2, kvbm_alloc_wait(self->fd, 2, got, NULL, NULL, 1));
-	EXPECT_EQ(0, kvbm_alloc_wait(self->fd, 0, got, NULL, NULL, 1));
-	EXPECT_EQ(-EINVAL, kvbm_alloc_wait(self->fd, TOTAL + 1, got, NULL,
+	EXPECT_EQ(2, kvbm_alloc_wait(fd, 2, got, NULL, NULL, 1));
+	EXPECT_EQ(0, kvbm_alloc_wait(fd, 0, got, NULL, NULL, 1));
+	EXPECT_EQ(-EINVAL, kvbm_alloc_wait(fd, TOTAL + 1, got, NULL,
 					   NULL, KVBM_NO_DEADLINE));
+	close(fd);
 }
 
 /* One who gives up makes way for those behind. */

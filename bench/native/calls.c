@@ -98,21 +98,19 @@ void call_alloc(struct kvbm_session *ses, u32 n, u32 *ids,
 {
 	struct kvbm_taking t;
 	struct kvbm_chunk c;
-	u32 done = 0, gone = 0, ev;
-	int got;
+	u32 i, done = 0, gone = 0;
 
-	CHECK(!kvbm_alloc_begin(&t, ses, n, false, NULL));
+	CHECK(!kvbm_alloc_begin(&t, ses, n, false));
 	while (t.left) {
-		got = kvbm_alloc_chunk(&t, &c, &ev);
-		CHECK(got >= 0);
-		copy_user(ids + done, c.ids, got * sizeof(c.ids[0]));
-		if (evicted)
-			copy_user(evicted + gone, c.keys,
-				  ev * sizeof(c.keys[0]));
-		done += got;
-		gone += ev;
+		t.n = 0;
+		CHECK(!kvbm_alloc_chunk(&t, &c));
+		copy_user(ids + done, c.ids, t.n * sizeof(c.ids[0]));
+		done += t.n;
+		for (i = 0; evicted && i < t.n; i++)
+			if (t.evicted & BIT_ULL(i))
+				copy_user(&evicted[gone++], &c.keys[i],
+					  sizeof(c.keys[0]));
 	}
-	CHECK(!kvbm_alloc_commit(&t));
 }
 
 #define REGISTER_CHUNK	(KVBM_CHUNK / 2)	/* as in module/user/data.c */

@@ -15,7 +15,7 @@
 
 /*
  * Each holds its locks for a bounded chunk; those that go through a whole
- * batch (commit, give_back, presence) do it again and again, so that of these
+ * batch (undo, takings_end, presence) do it again and again, so that of these
  * only the sections say something.  So do those that end with a long prune,
  * each step of which is a call of its own: such calls are passed over.
  */
@@ -24,8 +24,8 @@ static const char * const wanted[] = {
 	"kvbm_retain_chunk", "kvbm_set_reset_chunk", "kvbm_presence",
 	"kvbm_release_chunk", "reclaim_chunk",
 	"kvbm_stage_chunk", "kvbm_unstage_chunk", "kvbm_register_chunk",
-	"kvbm_alloc_begin", "kvbm_alloc_chunk", "kvbm_alloc_commit",
-	"give_back", "prune_some", "kvbm_reset_inactive_chunk",
+	"kvbm_alloc_begin", "kvbm_alloc_chunk", "kvbm_alloc_undo",
+	"kvbm_alloc_told", "kvbm_takings_end", "kvbm_room_told", "prune_some", "kvbm_reset_inactive_chunk",
 };
 
 #define NR_WANTED (sizeof(wanted) / sizeof(wanted[0]))

@@ -23,7 +23,7 @@
 static struct kvbm_hash *keys;
 static struct kvbm_registered *out;
 static uint32_t *ids;
-static struct kvbm_hash *evicted;
+static struct kvbm_evicted *evicted;
 static uint8_t *bytes;
 static const char *policy;
 

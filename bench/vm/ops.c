@@ -17,7 +17,7 @@ struct ops {
 	uint32_t prompts;
 	bool random;
 	struct kvbm_hash keys[BATCH_MAX];
-	struct kvbm_hash evicted[BATCH_MAX];
+	struct kvbm_evicted evicted[BATCH_MAX];
 	struct kvbm_registered out[BATCH_MAX];
 	struct kvbm_weak weak[BATCH_MAX];
 	uint8_t bytes[BATCH_MAX];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * alloc.c - taking blocks, and the queue of those who wait for some
+ * alloc.c - taking blocks
  *
  * An allocation first reserves its whole n, under one hold of the store's lock:
  * reserved is a part of free + inactive.  From then on it cannot fail for lack
@@ -9,22 +9,19 @@
  * evicted already ("doomed"), so that matches cannot take away what was
  * promised.
  *
- * Taken blocks are Mutable but in no hold table: they hang on a private chain,
- * so that neither another thread of the session nor a revocation can reach
- * them, until commit records them all or abort gives them all back.
+ * A chunk's blocks are the session's before its lock is given up: they are
+ * Mutable and in the hold table, so that whoever ends the session finds them.
+ * Only those for whose counts the table has no page yet hang on the allocation's
+ * chain meanwhile, which is the session's too.  So an allocation never has
+ * anything that could not be taken from it, and nobody has to wait for it.
  *
- * Who finds too little may wait.  Waiters reserve nothing until their whole n
- * can be had, and get it strictly in the order in which they came; while
- * anybody waits, nobody else reserves.  Whoever makes room grants.
+ * The caller learns of its blocks when all are there.  What the evicted ones
+ * held is in the chunk, and stays in the slot until the block is staged or free.
  */
 #include <linux/sched.h>
-#include <linux/timekeeping.h>
 #include "index.h"
 #include "locked.h"
 #include "trace.h"
-
-/* Grants under one lock hold; the rest is a work item's. */
-#define GRANTS_MAX	KVBM_CHUNK
 
 static void chain_add(struct kvbm_store *st, struct kvbm_chain *c, u32 id)
 {
@@ -53,186 +50,52 @@ void kvbm_free_add(struct kvbm_store *st, u32 id)
 	chain_add(st, &st->free, id);
 }
 
-static void grant(struct kvbm_store *st)
-{
-	u32 n = 0;
-
-	lockdep_assert_held(&st->lock);
-	while (!list_empty(&st->waiters)) {
-		struct kvbm_waiter *w;
-
-		w = list_first_entry(&st->waiters, struct kvbm_waiter, link);
-		if (w->n > kvbm_room(st))
-			return;
-		if (n++ == GRANTS_MAX) {
-			schedule_work(&st->grant_work);
-			return;
-		}
-		st->reserved += w->n;
-		st->nr_waiters--;
-		st->wait_grants++;
-		st->wait_wakeups++;
-		list_del_init(&w->link);
-		WRITE_ONCE(w->granted, true);
-		/* The waiter cannot go before it has had the lock. */
-		w->wake(w);
-	}
-}
-
-/* Somebody waits or polls: grant, or tell who polls. */
-void kvbm_room_told(struct kvbm_store *st)
-{
-	lockdep_assert_held(&st->lock);
-	if (!list_empty(&st->waiters))
-		grant(st);
-	if (st->poll_armed && !st->nr_waiters &&
-	    kvbm_room(st) >= st->poll_mark) {
-		st->poll_armed = false;
-		st->room(st);
-	}
-}
-
-/* The rest of a long row of grants. */
-void kvbm_grant_work(struct work_struct *work)
-{
-	struct kvbm_store *st = container_of(work, struct kvbm_store,
-					     grant_work);
-
-	spin_lock(&st->lock);
-	kvbm_room_made(st);
-	spin_unlock(&st->lock);
-}
-
 /**
- * kvbm_poll_room() - could the session allocate its low watermark?
- * @ses: the session
- *
- * When not, the store calls its ->room() once it could.
- */
-bool kvbm_poll_room(struct kvbm_session *ses)
-{
-	struct kvbm_store *st = ses->store;
-	u32 mark = READ_ONCE(ses->low_watermark);
-	bool ok;
-
-	spin_lock(&st->lock);
-	ok = !st->nr_waiters && kvbm_room(st) >= mark;
-	if (!ok) {
-		st->poll_mark = st->poll_armed ? min(st->poll_mark, mark) :
-						 mark;
-		st->poll_armed = true;
-	}
-	spin_unlock(&st->lock);
-	return ok;
-}
-
-/**
- * kvbm_alloc_begin() - reserve blocks, or queue for them
+ * kvbm_alloc_begin() - reserve blocks
  * @t: filled in
  * @ses: for this session
  * @n: blocks, at most the store's total
  * @reset_only: up to @n, as the free list has them; reserves nothing
- * @w: wait here, ->n and ->wake set; NULL: do not wait
  *
- * Return: 0: go on with kvbm_alloc_chunk(); -EINPROGRESS: wait, then call
- * kvbm_alloc_end_wait(); -ENOSPC, -EDQUOT, or the session's end.
+ * Return: 0: go on with kvbm_alloc_chunk(); -ENOSPC, -EDQUOT, or the session's
+ * end.
  */
 int kvbm_alloc_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
-		     bool reset_only, struct kvbm_waiter *w)
+		     bool reset_only)
 {
 	struct kvbm_store *st = ses->store;
-	u32 quota;
 	int err;
 
 	*t = (struct kvbm_taking) { .ses = ses, .reset_only = reset_only };
+	INIT_LIST_HEAD(&t->link);
 
 	spin_lock(&ses->lock);
 	err = ses->dead;
-	quota = ses->max_held - min(ses->max_held, ses->held + ses->taking);
-	if (!err && n > quota) {
-		if (reset_only)
-			n = quota;
-		else
+	if (!err && !reset_only && n) {
+		spin_lock(&st->lock);
+		if (n > kvbm_quota(ses)) {
 			err = -EDQUOT;
-	}
-	if (!err)
-		WRITE_ONCE(ses->taking, ses->taking + n);
-	spin_unlock(&ses->lock);
-	if (err)
-		return err;
-
-	t->left = n;
-	if (reset_only || !n)
-		return 0;
-	if (w)
-		w->since_ns = ktime_get_boottime_ns();
-
-	spin_lock(&st->lock);
-	if (!st->nr_waiters && kvbm_room(st) >= n) {
-		st->reserved += n;
-	} else if (w) {
-		list_add_tail(&w->link, &st->waiters);
-		list_add_tail(&w->ses_link, &ses->waiters);
-		st->nr_waiters++;
-		st->waits++;
-		err = -EINPROGRESS;
-	} else {
-		err = -ENOSPC;
-	}
-	spin_unlock(&st->lock);
-	if (err == -ENOSPC) {
-		spin_lock(&ses->lock);
-		WRITE_ONCE(ses->taking, ses->taking - n);
-		spin_unlock(&ses->lock);
-	}
-	return err;
-}
-
-/**
- * kvbm_alloc_end_wait() - stop waiting
- * @t: the allocation
- * @w: as queued
- * @err: why it stops; 0 if it was granted
- * @fatal: a fatal signal or the session's end: even a grant is given up
- *
- * A grant beats a timeout or a signal that came at the same moment.
- *
- * Return: 0: granted, go on with kvbm_alloc_chunk(); else @err, all is undone.
- */
-int kvbm_alloc_end_wait(struct kvbm_taking *t, struct kvbm_waiter *w, int err,
-			bool fatal)
-{
-	struct kvbm_store *st = t->ses->store;
-	u32 n = t->left;
-
-	spin_lock(&st->lock);
-	list_del_init(&w->ses_link);
-	if (w->granted && !(err && fatal)) {
+		} else if (st->nr_waiters || kvbm_room(st) < n) {
+			err = -ENOSPC;
+		} else {
+			st->reserved += n;
+			ses->reserved += n;
+			ses->taking += n;
+		}
 		spin_unlock(&st->lock);
-		return 0;
 	}
-	if (w->granted) {
-		st->reserved -= n;
-	} else {
-		list_del_init(&w->link);
-		st->nr_waiters--;
-	}
-	/* Those behind may have waited for this one only. */
-	kvbm_room_made(st);
-	spin_unlock(&st->lock);
-
-	spin_lock(&t->ses->lock);
-	WRITE_ONCE(t->ses->taking, t->ses->taking - n);
-	spin_unlock(&t->ses->lock);
-	t->left = 0;
+	spin_unlock(&ses->lock);
+	if (!err)
+		t->left = n;
 	return err;
 }
 
 /*
- * The next block of the free list, or an evicted one.  KVBM_NIL: who is evicted
- * next depends on prunes that take longer than one hold of the lock.
+ * The next block of the free list, or an evicted one: element @at.  KVBM_NIL:
+ * who is evicted next depends on prunes that take longer than one hold of the
+ * lock.
  */
-static u32 take_one(struct kvbm_taking *t, struct kvbm_hash *key, u32 *evicted,
+static u32 take_one(struct kvbm_taking *t, struct kvbm_chunk *c, u32 at,
 		    u32 *budget)
 {
 	struct kvbm_store *st = t->ses->store;
@@ -243,14 +106,15 @@ static u32 take_one(struct kvbm_taking *t, struct kvbm_hash *key, u32 *evicted,
 		id = chain_pop(st, &st->free);
 		kvbm_slot_check_free(&st->slots[id]);
 		gen = kvbm_w_gen(kvbm_slot_word(&st->slots[id]));
-		t->from_reset++;
 	} else {
 		id = st->cfg.policy->pop(st, budget);
 		if (unlikely(id == KVBM_NIL))
 			return id;
 		st->nr_inactive--;
-		gen = kvbm_w_gen(kvbm_slot_word(&st->slots[id])) + 1;
-		key[(*evicted)++] = st->slots[id].key;
+		gen = kvbm_w_gen(kvbm_slot_word(&st->slots[id]));
+		c->keys[at] = st->slots[id].key;
+		c->generation[at] = gen++;
+		t->evicted |= BIT_ULL(at);
 		trace_kvbm_evict(st, id, &st->slots[id].key);
 		kvbm_index_remove(st, &st->slots[id]);
 		st->evictions++;
@@ -285,159 +149,261 @@ static void warm_evictions(struct kvbm_store *st, u32 n)
 		st->cfg.policy->warm(st, ids, n, KVBM_WARM_POP);
 }
 
-/**
- * kvbm_alloc_chunk() - take the next blocks of an allocation
- * @t: the allocation
- * @c: out: ids, and the hashes of the evicted ones
- * @evicted: out: how many those are
- *
- * Return: blocks taken, maybe none: go on while t->left is not 0; -ENOMEM: the
- * hold table has no room for them; abort.
- */
-int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c, u32 *evicted)
+static void own(struct kvbm_session *ses, u32 *cnt)
 {
-	struct kvbm_store *st = t->ses->store;
-	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
-	u32 i, n = 0;
-	int err;
-
-	*evicted = 0;
-	if (!t->reset_only)
-		warm_evictions(st, t->left);
-	while (n < KVBM_CHUNK && t->left && kvbm_lock_store(&l)) {
-		if (t->reset_only &&
-		    (st->nr_waiters || !st->free.len || !kvbm_room(st))) {
-			spin_unlock(&st->lock);
-			spin_lock(&t->ses->lock);
-			WRITE_ONCE(t->ses->taking, t->ses->taking - t->left);
-			spin_unlock(&t->ses->lock);
-			t->left = 0;
-			l.held = false;
-			break;
-		}
-		c->ids[n] = take_one(t, c->keys, evicted, &l.budget);
-		if (unlikely(c->ids[n] == KVBM_NIL))
-			break;
-		if (!t->reset_only)
-			st->reserved--;
-		chain_add(st, &t->chain, c->ids[n++]);
-		t->left--;
-	}
-	kvbm_unlock_store(&l);
-	kvbm_prune_end(st, l.prune);
-	for (i = 0; i < n; i++) {
-		err = kvbm_holds_prepare(t->ses, c->ids[i]);
-		if (err)
-			return err;
-		kvbm_count_prefetch(t->ses->table, c->ids[i]);
-	}
-	return n;
+	kvbm_count_first(ses, cnt, KVBM_COUNT_OWNED);
+	ses->owned++;
 }
 
-/* Give the chain and what is still reserved back. */
-static void give_back(struct kvbm_taking *t)
+/* Blocks that are in no hold table go to Reset; at most a chunk. */
+static void chain_free(struct kvbm_store *st, struct kvbm_chain *c)
 {
-	struct kvbm_store *st = t->ses->store;
-	u32 n = t->chain.len + t->left;
+	lockdep_assert_held(&st->lock);
+	while (c->len) {
+		u32 id = chain_pop(st, c);
+		u64 w = kvbm_slot_word(&st->slots[id]);
 
-	spin_lock(&st->lock);
-	if (!t->reset_only)
-		st->reserved -= t->left;
-	t->left = 0;
-	while (t->chain.len) {
-		u32 budget = KVBM_CHUNK;
-
-		while (t->chain.len && budget--) {
-			u32 id = chain_pop(st, &t->chain);
-			u64 w = kvbm_slot_word(&st->slots[id]);
-
-			atomic64_set(&st->slots[id].word,
-				     kvbm_w_make(kvbm_w_gen(w),
-						 KVBM_STATE_RESET, false, 0));
-			kvbm_free_add(st, id);
-		}
-		kvbm_room_made(st);
-		spin_unlock(&st->lock);
-		cond_resched();
-		spin_lock(&st->lock);
+		atomic64_set(&st->slots[id].word,
+			     kvbm_w_make(kvbm_w_gen(w), KVBM_STATE_RESET, false,
+					 0));
+		kvbm_free_add(st, id);
 	}
-	kvbm_room_made(st);
-	spin_unlock(&st->lock);
-
-	spin_lock(&t->ses->lock);
-	WRITE_ONCE(t->ses->taking, t->ses->taking - n);
-	spin_unlock(&t->ses->lock);
 }
 
-/**
- * kvbm_alloc_abort() - the allocation fails: give everything back
- * @t: the allocation
- *
- * Evictions stand.
+/*
+ * Into the hold table with the blocks, from element @at on, that wait on the
+ * chain for a page of it.  Those that get none are lost: they are free again.
  */
-void kvbm_alloc_abort(struct kvbm_taking *t)
-{
-	give_back(t);
-}
-
-/**
- * kvbm_alloc_commit() - the blocks become the session's
- * @t: the allocation, all of it taken
- *
- * Return: 0, or the errno of a session that was revoked meanwhile: what is not
- * the session's yet was given back.
- */
-int kvbm_alloc_commit(struct kvbm_taking *t)
+static noinline_for_stack int take_rest(struct kvbm_taking *t,
+					struct kvbm_chunk *c, u32 at)
 {
 	struct kvbm_session *ses = t->ses;
 	struct kvbm_store *st = ses->store;
-	u32 n = t->chain.len;
-	int err;
+	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
+	u32 i, lost = 0, end = t->n;
+	int err = 0;
 
-	do {
-		u32 budget = KVBM_CHUNK;
+	for (i = at; i < end && !err; i++)
+		err = kvbm_holds_prepare(ses, c->ids[i]);
 
-		spin_lock(&ses->lock);
-		err = ses->dead;
-		while (!err && t->chain.len && budget--) {
-			u32 id = chain_pop(st, &t->chain);
-
-			kvbm_count_first(ses, kvbm_count(ses, id),
-					 KVBM_COUNT_OWNED);
-			ses->owned++;
-			WRITE_ONCE(ses->taking, ses->taking - 1);
-		}
-		if (!err && !t->chain.len) {
-			ses->counters.allocations += n;
-			ses->counters.allocations_from_reset += t->from_reset;
-		}
+	spin_lock(&ses->lock);
+	/* The one who ends the session may have taken the chain. */
+	list_del_init(&t->link);
+	err = ses->dead ?: err;
+	if (!err) {
+		ses->taking -= t->chain.len;
+		while (t->chain.len)
+			own(ses, kvbm_count(ses, chain_pop(st, &t->chain)));
 		spin_unlock(&ses->lock);
-		cond_resched();
-	} while (!err && t->chain.len);
-	if (err)
-		give_back(t);
+		return 0;
+	}
+	for (i = at; i < end; i++) {
+		if (!kvbm_count_owned(ses, c->ids[i])) {
+			t->lost |= BIT_ULL(i);
+			lost++;
+			if (!(t->evicted & BIT_ULL(i)))
+				ses->counters.allocations_from_reset--;
+		} else if (t->reset_only) {
+			c->ids[i - lost] = c->ids[i];
+		}
+	}
+	ses->counters.allocations -= lost;
+	if (t->reset_only) {
+		t->n -= lost;
+		t->left = 0;
+		t->lost = 0;
+	}
+	if (!ses->dead) {
+		ses->taking -= t->chain.len;
+		if (ses->watched)
+			kvbm_session_look(ses, &l);
+	}
+	if (!l.held)
+		kvbm_lock_store(&l);
+	chain_free(st, &t->chain);
+	spin_unlock(&ses->lock);
+	kvbm_unlock_room(&l);
 	return err;
 }
 
-/* Waiters of a session that died learn of it. */
-void kvbm_waiters_wake(struct kvbm_session *ses)
+/**
+ * kvbm_alloc_chunk() - take the next blocks of an allocation
+ * @t: the allocation
+ * @c: out: from element t->n on, which grows: ids; and of those whose bit in
+ *	t->evicted is set, the hashes that they had, and the generations
+ *
+ * While all do not fit into one chunk, the caller sets t->n to 0 in between.
+ *
+ * Return: 0: go on while t->left is not 0, even if there was none; -ENOMEM: the
+ * hold table has no room for those whose bit in t->lost is set; or the session's
+ * end.  Then the caller gives back the others: kvbm_alloc_undo(); and the rest:
+ * kvbm_alloc_abort().  With ->reset_only none is lost, and what there is stays.
+ */
+int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c)
+{
+	struct kvbm_session *ses = t->ses;
+	struct kvbm_store *st = ses->store;
+	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
+	u32 i, end, n, at = t->n, max = min(t->left, KVBM_CHUNK - at);
+	bool over = false, rest;
+	int err;
+
+	if (!at) {
+		t->evicted = 0;
+		t->lost = 0;
+	}
+	if (!t->reset_only)
+		warm_evictions(st, max);
+	spin_lock(&ses->lock);
+	if (unlikely(ses->dead)) {
+		err = ses->dead;
+		spin_unlock(&ses->lock);
+		return err;
+	}
+	if (t->reset_only) {
+		max = min(max, kvbm_quota(ses));
+		over = !max;
+	}
+	for (n = 0; n < max && kvbm_lock_store(&l); n++) {
+		if (t->reset_only &&
+		    (st->nr_waiters || !st->free.len || !kvbm_room(st))) {
+			over = true;
+			break;
+		}
+		c->ids[at + n] = take_one(t, c, at + n, &l.budget);
+		if (unlikely(c->ids[at + n] == KVBM_NIL))
+			break;
+	}
+	if (l.held && !t->reset_only) {
+		st->reserved -= n;
+		ses->reserved -= n;
+	}
+	kvbm_unlock_store(&l);
+
+	end = at + n;
+	t->n = end;
+	for (i = at; i < end; i++)
+		kvbm_count_prefetch(ses->table, c->ids[i]);
+	for (i = at; i < end; i++) {
+		u32 *cnt = kvbm_count(ses, c->ids[i]);
+
+		if (likely(cnt))
+			own(ses, cnt);
+		else
+			chain_add(st, &t->chain, c->ids[i]);
+		if (!(t->evicted & BIT_ULL(i)))
+			ses->counters.allocations_from_reset++;
+	}
+	ses->counters.allocations += n;
+	t->left = over ? 0 : t->left - n;
+	if (!t->reset_only)
+		ses->taking -= n;
+	ses->taking += t->chain.len;
+	rest = t->chain.len;
+	if (unlikely(rest))
+		list_add(&t->link, &ses->takings);
+	if (unlikely(t->reset_only && ses->watched)) {
+		kvbm_session_look(ses, &l);
+		spin_unlock(&ses->lock);
+		kvbm_unlock_room(&l);
+	} else {
+		spin_unlock(&ses->lock);
+	}
+	err = unlikely(rest) ? take_rest(t, c, at) : 0;
+	kvbm_prune_end(st, l.prune);
+	return err;
+}
+
+/**
+ * kvbm_alloc_told() - what an allocation will tell of a chunk that it took
+ * @ses: the session
+ * @taken: block ids, with KVBM_TAKEN_EVICTED
+ * @n: elements, at most KVBM_CHUNK
+ * @c: out: ids; of those whose bit in @evicted is set hashes and generations
+ * @evicted: out: of those that were evicted, and that nobody has used since
+ *
+ * Return: 0, or the session's end: it has none of them any more.
+ */
+int kvbm_alloc_told(struct kvbm_session *ses, const u32 *taken, u32 n,
+		    struct kvbm_chunk *c, u64 *evicted)
+{
+	struct kvbm_slot *slots = ses->store->slots;
+	int err;
+	u32 i;
+
+	*evicted = 0;
+	for (i = 0; i < n; i++) {
+		c->ids[i] = taken[i] & ~KVBM_TAKEN_EVICTED;
+		if (taken[i] & KVBM_TAKEN_EVICTED)
+			prefetch(&slots[c->ids[i]]);
+	}
+	spin_lock(&ses->lock);
+	err = ses->dead;
+	for (i = 0; i < n && !err; i++) {
+		struct kvbm_slot *s = &slots[c->ids[i]];
+		u64 w;
+
+		if (!(taken[i] & KVBM_TAKEN_EVICTED) ||
+		    !kvbm_count_owned(ses, c->ids[i]))
+			continue;
+		/* The session's own: its lock keeps state and key. */
+		w = kvbm_slot_word(s);
+		if (kvbm_w_state(w) != KVBM_STATE_MUTABLE)
+			continue;
+		c->keys[i] = s->key;
+		c->generation[i] = kvbm_w_gen(w) - 1;
+		*evicted |= BIT_ULL(i);
+	}
+	spin_unlock(&ses->lock);
+	return err;
+}
+
+/**
+ * kvbm_alloc_abort() - the allocation takes no more: give the rest back
+ * @t: the allocation
+ */
+void kvbm_alloc_abort(struct kvbm_taking *t)
+{
+	struct kvbm_session *ses = t->ses;
+	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
+
+	spin_lock(&ses->lock);
+	/* If it is dead, who ends it gives back what is reserved for it. */
+	if (!ses->dead && !t->reset_only && t->left) {
+		kvbm_lock_store(&l);
+		ses->store->reserved -= t->left;
+		ses->reserved -= t->left;
+		ses->taking -= t->left;
+		if (ses->watched)
+			kvbm_session_look(ses, &l);
+	}
+	t->left = 0;
+	spin_unlock(&ses->lock);
+	kvbm_unlock_room(&l);
+}
+
+/**
+ * kvbm_takings_end() - take from allocations under way what is in no table yet
+ * @ses: the session, dead
+ */
+void kvbm_takings_end(struct kvbm_session *ses)
 {
 	struct kvbm_store *st = ses->store;
-	struct kvbm_waiter *w;
-	bool more;
+	struct kvbm_taking *t;
 
 	do {
-		u32 n = KVBM_CHUNK;
+		struct kvbm_locked l = KVBM_LOCKED_INIT(st);
 
-		spin_lock(&st->lock);
-		while (n-- && !list_empty(&ses->waiters)) {
-			w = list_first_entry(&ses->waiters, struct kvbm_waiter,
-					     ses_link);
-			list_del_init(&w->ses_link);
-			w->wake(w);
+		spin_lock(&ses->lock);
+		t = list_first_entry_or_null(&ses->takings, struct kvbm_taking,
+					     link);
+		if (t) {
+			list_del_init(&t->link);
+			kvbm_lock_store(&l);
+			chain_free(st, &t->chain);
 		}
-		more = !list_empty(&ses->waiters);
-		spin_unlock(&st->lock);
+		spin_unlock(&ses->lock);
+		kvbm_unlock_room(&l);
 		cond_resched();
-	} while (more);
+	} while (t);
 }

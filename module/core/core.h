@@ -10,8 +10,9 @@
  *	store->stats_lock (mutex)	one sum over the sessions at a time
  *	store->sessions_lock (mutex)	list of sessions; at most KVBM_CHUNK of
  *					them are looked at in one hold
- *	session->lock (spinlock)	the session's hold table and counters
- *	store->lock (spinlock)		slot states, keys, lists, reservations
+ *	session->lock (spinlock)	the session's hold table, counters, waiters
+ *	store->lock (spinlock)		slot states, keys, lists, reservations,
+ *					the queue, who polls
  *	overflow bucket, sketch->lock	leaves
  *
  * Two sessions' locks are never held together.  No lock is held for more than
@@ -164,22 +165,56 @@ struct kvbm_chain {
 };
 
 /**
- * struct kvbm_waiter - an allocation that waits, in first-come order
- * @link: in store->waiters; empty when granted or removed
- * @ses_link: in the session's, until it is woken because that died
+ * enum kvbm_wait - where a waiter is
+ * @KVBM_WAIT_IDLE: beside the queue: no call waits, it is a ticket
+ * @KVBM_WAIT_PARKED: beside the queue: only its own session's releases could
+ *	serve it
+ * @KVBM_WAIT_QUEUED: in the queue
+ * @KVBM_WAIT_GRANTED: its blocks are reserved
+ * @KVBM_WAIT_DEAD: its session died
+ */
+enum kvbm_wait {
+	KVBM_WAIT_IDLE,
+	KVBM_WAIT_PARKED,
+	KVBM_WAIT_QUEUED,
+	KVBM_WAIT_GRANTED,
+	KVBM_WAIT_DEAD,
+};
+
+/**
+ * struct kvbm_waiter - an allocation that waits, or the place of one
+ * @node: in store->waiters, by @place, while QUEUED; under the store's lock
+ * @link: in its session's, by @place, under that one's lock
+ * @ses: the session
+ * @task: who sleeps; NULL while IDLE
+ * @place: first come, first served
  * @n: blocks wanted
  * @since_ns: CLOCK_BOOTTIME when it began to wait
- * @granted: they are reserved for it
- * @wake: called once, under the store's lock, when @granted was set or the
- *	session died
+ * @ticket: names it to its session
+ * @state: enum kvbm_wait: moves to GRANTED under the store's lock, otherwise
+ *	under the session's and the store's
  */
 struct kvbm_waiter {
+	struct rb_node node;
 	struct list_head link;
-	struct list_head ses_link;
+	struct kvbm_session *ses;
+	struct task_struct *task;
+	u64 place;
 	u32 n;
 	u64 since_ns;
-	bool granted;
-	void (*wake)(struct kvbm_waiter *w);
+	u32 ticket;
+	enum kvbm_wait state;
+};
+
+/**
+ * struct kvbm_poll_ops - how pollers of a session are told
+ * @get: keep the session until @wake; called under the store's lock
+ * @wake: wake up to @budget of those who poll it, and let it go; returns how
+ *	many were woken.  The rest are woken later.  Called without locks.
+ */
+struct kvbm_poll_ops {
+	void (*get)(struct kvbm_session *ses);
+	u32 (*wake)(struct kvbm_session *ses, u32 budget);
 };
 
 /**
@@ -247,19 +282,19 @@ struct kvbm_store {
 	u32 nr_registered;
 	u32 reserved;			/* of free + inactive */
 	u32 pruning;			/* NIL unless a chunk has the lock */
-	bool poll_armed;		/* somebody polls for room */
-	u32 poll_mark;			/* wake them at this much */
 	struct kvbm_chain free;
-	struct list_head waiters;
-	u32 nr_waiters;
+	struct rb_root_cached waiters;	/* the queue, by place */
+	struct rb_root_cached pollers;	/* sessions to be told, by mark */
+	u32 nr_waiters;			/* in the queue */
+	u64 next_place;
 	u64 evictions;
 	struct kvbm_overflow overflow;
 	u64 waits;
 	u64 wait_grants;
 	u64 wait_wakeups;
-	struct work_struct grant_work;
+	struct work_struct room_work;
 	struct work_struct prune_work;	/* prunes of who was killed */
-	void (*room)(struct kvbm_store *st);	/* poll_mark was reached */
+	const struct kvbm_poll_ops *poll;	/* NULL: nobody polls */
 
 	struct mutex sessions_lock ____cacheline_aligned_in_smp;
 	struct list_head sessions;	/* by number, ascending */
@@ -291,15 +326,28 @@ struct kvbm_store {
  * @store: the store
  * @lock: guards all but @store, and what sessions_lock does
  * @dead: 0, or the errno of a revoked session
- * @max_held: limit on @held
+ * @max_held: limit on @held + @taking
  * @held: blocks with a non-zero count
- * @taking: blocks that allocations under way will add to @held;
- *	a revocation waits, unlocked, for 0
+ * @taking: blocks that its allocations under way will add to @held: those in
+ *	the queue, and what is reserved for it.  From @dead on all of these are
+ *	given back by who ends the session, not by the allocation
+ * @reserved: of the store's, what is reserved for it; under the store's lock
+ * @takings: allocations under way with blocks in no hold table yet
  * @owned: Mutable and Staged blocks in the table
  * @staged: of these, Staged
  * @holds: sum of the counts of registered blocks
  * @counters: statistics
- * @waiters: its waiting allocations, under the store's lock
+ * @waiters: its waiting allocations and tickets, by place
+ * @nr_waiters: how many; at most KVBM_MAX_TICKETS
+ * @nr_parked: of these, PARKED
+ * @nr_queued: of these, QUEUED or GRANTED
+ * @last_ticket: the number given last
+ * @watched: look at waiters and pollers when @held or @taking changes
+ * @polled: somebody polled it once
+ * @quota_mark: told to pollers when it may take so many more; 0: nobody asks
+ * @poll_mark: told to pollers when the store has so many; under its lock
+ * @poll_node: in store->pollers, or empty; under its lock
+ * @low_watermark: poll says whether so many could be allocated
  * @pages: pages in the table
  * @link: in store->sessions, under its sessions_lock
  * @node: in store->by_number, likewise
@@ -316,11 +364,22 @@ struct kvbm_session {
 	u32 max_held;
 	u32 held;
 	u32 taking;
+	u32 reserved;
 	u32 owned;
 	u32 staged;
+	bool watched;
+	bool polled;
 	u64 holds;
 	struct kvbm_counters counters;
+	struct list_head takings;
 	struct list_head waiters;
+	u32 nr_waiters;
+	u32 nr_parked;
+	u32 nr_queued;
+	u32 last_ticket;
+	u32 quota_mark;
+	u32 poll_mark;
+	struct rb_node poll_node;
 	u32 pages;
 	u32 low_watermark;
 	struct list_head link;
@@ -336,6 +395,7 @@ struct kvbm_session {
  *	stack
  * @keys: sequence hashes in, or evicted ones out
  * @hash: kvbm_index_hash() of them
+ * @generation: of the slots, or of what was evicted from them
  * @tokens: tokens in each block (stage)
  * @ids: block ids in or out; while they are not known yet, candidates
  */
@@ -343,6 +403,7 @@ struct kvbm_chunk {
 	struct kvbm_hash keys[KVBM_CHUNK];
 	union {
 		u32 hash[KVBM_CHUNK];
+		u32 generation[KVBM_CHUNK];
 		u32 tokens[KVBM_CHUNK];
 	};
 	u32 ids[KVBM_CHUNK];
@@ -416,6 +477,8 @@ void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out);
 u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 		       u32 kinds, struct kvbm_step *step);
 void kvbm_unhold(struct kvbm_session *ses, const u32 *ids, u32 n);
+void kvbm_alloc_undo(struct kvbm_session *ses, const u32 *ids, u32 n,
+		     u64 evicted);
 u64 kvbm_session_kill(struct kvbm_session *ses, int err);
 
 /* register.c: Mutable to Staged to Primary or Duplicate */
@@ -431,31 +494,59 @@ u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
 /**
  * struct kvbm_taking - an allocation under way
  * @ses: for this session
- * @chain: blocks taken: Mutable, in no hold table yet, so nobody else's
+ * @link: in its takings, while @chain is not empty
+ * @chain: blocks taken: Mutable, in no hold table yet.  Under the session's
+ *	lock; who ends the session takes them
  * @left: still to take
+ * @n: elements of the chunk that are filled
  * @reset_only: from the free list only, nothing is reserved
+ * @evicted: of these, by bit, those that were evicted
+ * @lost: those that were given back, as the hold table had no room
  */
 struct kvbm_taking {
 	struct kvbm_session *ses;
+	struct list_head link;
 	struct kvbm_chain chain;
 	u32 left;
-	u32 from_reset;
+	u32 n;
 	bool reset_only;
+	u64 evicted;
+	u64 lost;
 };
 
-/* alloc.c: taking blocks, and the queue of those who wait for some */
+/* What kvbm_alloc_chunk() fills in bit by bit. */
+static_assert(KVBM_CHUNK <= 64);
+
+/* alloc.c: taking blocks */
 int kvbm_alloc_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
-		     bool reset_only, struct kvbm_waiter *w);
-int kvbm_alloc_end_wait(struct kvbm_taking *t, struct kvbm_waiter *w, int err,
-			bool fatal);
-int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c, u32 *evicted);
-int kvbm_alloc_commit(struct kvbm_taking *t);
+		     bool reset_only);
+int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c);
+int kvbm_alloc_told(struct kvbm_session *ses, const u32 *taken, u32 n,
+		    struct kvbm_chunk *c, u64 *evicted);
 void kvbm_alloc_abort(struct kvbm_taking *t);
+void kvbm_takings_end(struct kvbm_session *ses);
 void kvbm_free_add(struct kvbm_store *st, u32 id);
-void kvbm_room_told(struct kvbm_store *st);
-void kvbm_waiters_wake(struct kvbm_session *ses);
-void kvbm_grant_work(struct work_struct *work);
+
+/* In the list that an allocation makes of what it took: it was evicted. */
+#define KVBM_TAKEN_EVICTED	0x80000000U
+
+/* queue.c: who waits for blocks, who polls for them */
+int kvbm_wait_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
+		    u32 ticket, bool alone, struct kvbm_waiter **wp);
+int kvbm_wait_end(struct kvbm_taking *t, struct kvbm_waiter *w, int err,
+		  bool keep, bool fatal, u32 *ticket);
+int kvbm_ticket_give_up(struct kvbm_session *ses, u32 ticket);
+void kvbm_waiters_end(struct kvbm_session *ses);
+struct kvbm_locked;
+void kvbm_room_told(struct kvbm_locked *l);
+void kvbm_room_work(struct work_struct *work);
+void kvbm_room_look(struct kvbm_store *st);
+void kvbm_session_look(struct kvbm_session *ses, struct kvbm_locked *l);
+void kvbm_session_grown(struct kvbm_session *ses);
 bool kvbm_poll_room(struct kvbm_session *ses);
+void kvbm_poll_short(struct kvbm_session *ses, u32 n);
+void kvbm_poll_end(struct kvbm_session *ses);
+int kvbm_poll_config(struct kvbm_session *ses, u32 low_watermark);
 
 /* hold_table.c: the hold table */
 int kvbm_holds_init(struct kvbm_session *ses);
@@ -563,21 +654,26 @@ static inline u32 kvbm_room(const struct kvbm_store *st)
 	return st->free.len + st->nr_inactive - st->reserved;
 }
 
+/* The end of a call after which a session may hold more than before. */
+static inline void kvbm_unlock_grown(struct kvbm_session *ses)
+{
+	if (unlikely(ses->watched))
+		kvbm_session_grown(ses);
+	else
+		spin_unlock(&ses->lock);
+}
+
+/* What the session may take besides. */
+static inline u32 kvbm_quota(const struct kvbm_session *ses)
+{
+	lockdep_assert_held(&ses->lock);
+	return ses->max_held - min(ses->max_held, ses->held + ses->taking);
+}
+
 /* While all room is promised, idle blocks count as evicted already. */
 static inline bool kvbm_doomed(const struct kvbm_store *st)
 {
 	return !kvbm_room(st);
-}
-
-/**
- * kvbm_room_made() - blocks came back, or somebody stopped waiting for some
- * @st: the store, locked
- */
-static inline void kvbm_room_made(struct kvbm_store *st)
-{
-	lockdep_assert_held(&st->lock);
-	if (unlikely(st->nr_waiters || st->poll_armed))
-		kvbm_room_told(st);
 }
 
 #endif /* KVBM_CORE_H */

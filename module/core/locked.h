@@ -62,6 +62,16 @@ static inline void kvbm_unlock_store(struct kvbm_locked *l)
 	l->held = false;
 }
 
+/* The same, at the end of what may have made room: who waits or polls is told. */
+static inline void kvbm_unlock_room(struct kvbm_locked *l)
+{
+	if (l->held && unlikely(l->st->nr_waiters ||
+				rb_first_cached(&l->st->pollers)))
+		kvbm_room_told(l);
+	else
+		kvbm_unlock_store(l);
+}
+
 /* The last of a chunk, which has no lock any more. */
 static inline void kvbm_prune_end(struct kvbm_store *st, u32 from)
 {

@@ -241,7 +241,7 @@ static __always_inline u32 hold_chunk(struct kvbm_session *ses,
 	u32 room;
 
 	lockdep_assert_held(&ses->lock);
-	room = ses->max_held - min(ses->max_held, ses->held + ses->taking);
+	room = kvbm_quota(ses);
 	/* Who misses at once should not pay for a whole chunk. */
 	kvbm_index_prepare(st, c, 0, first, true, table);
 	/* Near the session's limit, each is compared with it under the lock. */
@@ -288,7 +288,7 @@ u32 kvbm_match_chunk(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n,
 	done = hold_chunk(ses, c, n, false, &hits, step);
 	ses->counters.match_hashes_requested += requested;
 	ses->counters.match_blocks_returned += done;
-	spin_unlock(&ses->lock);
+	kvbm_unlock_grown(ses);
 	kvbm_prune_end(ses->store, step->prune);
 	if (ses->store->sketch)
 		kvbm_sketch_touch_hashes(ses->store->sketch, c->hash, done);
@@ -324,7 +324,7 @@ u32 kvbm_scan_chunk(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n,
 	done = hold_chunk(ses, c, n, true, hits, step);
 	ses->counters.scan_hashes_requested += requested;
 	ses->counters.scan_blocks_returned += *hits;
-	spin_unlock(&ses->lock);
+	kvbm_unlock_grown(ses);
 	kvbm_prune_end(ses->store, step->prune);
 	if (touch && sk)
 		for (i = 0; i < done; i++)
@@ -394,7 +394,7 @@ u32 kvbm_upgrade_chunk(struct kvbm_session *ses, const struct kvbm_weak *weak,
 			break;
 		}
 		if (!*cnt) {
-			if (ses->held + ses->taking >= ses->max_held) {
+			if (!kvbm_quota(ses)) {
 				step->err = -EDQUOT;
 				break;
 			}
@@ -409,7 +409,7 @@ u32 kvbm_upgrade_chunk(struct kvbm_session *ses, const struct kvbm_weak *weak,
 		ids[i] = id;
 	}
 	kvbm_unlock_store(&l);
-	spin_unlock(&ses->lock);
+	kvbm_unlock_grown(ses);
 	kvbm_prune_end(st, l.prune);
 	return i;
 }

@@ -130,6 +130,7 @@ static void evict_idle(struct kvbm_store *st, struct kvbm_slot *s)
 	if (st->cfg.policy->forget)
 		st->cfg.policy->forget(st, id);
 	st->nr_inactive--;
+	trace_kvbm_evict(st, id, &s->key);
 	kvbm_index_remove(st, s);
 	atomic64_set(&s->word, kvbm_w_make(kvbm_w_gen(w) + 1, KVBM_STATE_RESET,
 					   false, 0));
@@ -265,6 +266,8 @@ static int register_one(struct kvbm_session *ses, u32 id,
 	ses->owned--;
 	ses->holds++;
 	ses->counters.registrations++;
+	out->generation = kvbm_w_gen(kvbm_slot_word(&st->slots[out->block]));
+	out->reserved = 0;
 	trace_kvbm_register(st, out->block, &st->slots[out->block].key,
 			    out->kind);
 	return 0;
@@ -346,12 +349,18 @@ u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
 			break;
 		}
 	}
-	if (l.held)
-		kvbm_room_made(st);
-	kvbm_unlock_store(&l);
-	if (st->sketch)
+	if (st->sketch) {
+		kvbm_unlock_store(&l);
 		touch_registered(ses, out, i);
+	}
+	if (unlikely(ses->watched))
+		kvbm_session_look(ses, &l);
 	spin_unlock(&ses->lock);
+	/* A block that was not needed has gone to Reset. */
+	if (l.held)
+		kvbm_unlock_room(&l);
+	else
+		kvbm_room_look(st);
 	kvbm_prune_end(st, l.prune);
 	return i;
 }

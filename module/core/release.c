@@ -212,10 +212,10 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 		step->err = -EPERM;
 	ses->holds -= i - dropped;
 	ses->held -= last;
-	if (l.held)
-		kvbm_room_made(st);
-	kvbm_unlock_store(&l);
+	if (unlikely(ses->watched))
+		kvbm_session_look(ses, &l);
 	spin_unlock(&ses->lock);
+	kvbm_unlock_room(&l);
 	kvbm_prune_end(st, l.prune);
 	return i;
 }
@@ -244,6 +244,39 @@ void kvbm_unhold(struct kvbm_session *ses, const u32 *ids, u32 n)
 		if (step.err)
 			i++;
 	}
+}
+
+/**
+ * kvbm_alloc_undo() - give back what an allocation took and cannot tell
+ * @ses: the session
+ * @ids: blocks; KVBM_NO_BLOCK is passed over
+ * @n: elements, at most KVBM_CHUNK
+ * @evicted: by bit, which of them were evicted
+ *
+ * Evictions stand.  What another thread of the session made use of meanwhile
+ * stays its own.
+ */
+void kvbm_alloc_undo(struct kvbm_session *ses, const u32 *ids, u32 n,
+		     u64 evicted)
+{
+	u32 i = 0, undone = 0, from_reset = 0;
+
+	while (i < n) {
+		struct kvbm_step step = KVBM_STEP_INIT;
+		u32 end;
+
+		end = i + kvbm_release_chunk(ses, &ids[i], n - i,
+					     KVBM_RELEASE_MUTABLE, &step);
+		undone += end - i;
+		for (; i < end; i++)
+			from_reset += !(evicted & BIT_ULL(i));
+		if (step.err)
+			i++;
+	}
+	spin_lock(&ses->lock);
+	ses->counters.allocations -= undone;
+	ses->counters.allocations_from_reset -= from_reset;
+	spin_unlock(&ses->lock);
 }
 
 /* Less than a chunk: each block is cold, and nobody waits for the end. */
@@ -287,10 +320,8 @@ static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 	}
 	*from = i < n ? ids[i] : next;
 	more = owned ? ses->owned : ses->held;
-	if (l.held)
-		kvbm_room_made(st);
-	kvbm_unlock_store(&l);
 	spin_unlock(&ses->lock);
+	kvbm_unlock_room(&l);
 	kvbm_prune_end(st, l.prune);
 	return more && *from < st->cfg.total;
 }
@@ -316,7 +347,8 @@ u64 kvbm_session_kill(struct kvbm_session *ses, int err)
 	if (!ses->dead)
 		WRITE_ONCE(ses->dead, err);
 	spin_unlock(&ses->lock);
-	kvbm_waiters_wake(ses);
+	kvbm_waiters_end(ses);
+	kvbm_takings_end(ses);
 
 	for (from = 0; reclaim_chunk(ses, &from, true, &owned);)
 		cond_resched();

@@ -110,6 +110,8 @@ int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st)
 	ses->max_held = st->cfg.max_held ?: U32_MAX;
 	ses->low_watermark = 1;
 	INIT_LIST_HEAD(&ses->waiters);
+	INIT_LIST_HEAD(&ses->takings);
+	RB_CLEAR_NODE(&ses->poll_node);
 
 	mutex_lock(&st->sessions_lock);
 	err = st->closing ? -ENODEV : count_in(st, ses);
@@ -148,7 +150,9 @@ void kvbm_session_exit(struct kvbm_session *ses)
 	struct kvbm_store *st = ses->store;
 
 	kvbm_session_kill(ses, -ESHUTDOWN);
-	WARN_ON_ONCE(ses->held || ses->holds || ses->owned || ses->taking);
+	kvbm_poll_end(ses);
+	WARN_ON_ONCE(ses->held || ses->holds || ses->owned || ses->taking ||
+		     ses->reserved || ses->nr_waiters);
 	mutex_lock(&st->sessions_lock);
 	add_counters(&st->ended, &ses->counters);
 	/* A sum under way does not come to it any more. */
@@ -404,18 +408,20 @@ u32 kvbm_holds_entries(struct kvbm_session *ses, u32 *from,
  */
 void kvbm_session_waits(struct kvbm_session *ses, u32 *blocks, u64 *since_ns)
 {
-	u32 budget = KVBM_CHUNK;
 	struct kvbm_waiter *w;
 
 	*blocks = 0;
 	*since_ns = 0;
-	spin_lock(&ses->store->lock);
-	list_for_each_entry(w, &ses->waiters, ses_link) {
-		if (!budget--)
-			break;
+	spin_lock(&ses->lock);
+	/* At most KVBM_MAX_TICKETS; a ticket is nobody who waits. */
+	list_for_each_entry(w, &ses->waiters, link) {
+		enum kvbm_wait state = READ_ONCE(w->state);
+
+		if (state != KVBM_WAIT_QUEUED && state != KVBM_WAIT_PARKED)
+			continue;
 		*blocks += w->n;
 		if (!*since_ns)
 			*since_ns = w->since_ns;
 	}
-	spin_unlock(&ses->store->lock);
+	spin_unlock(&ses->lock);
 }

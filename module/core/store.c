@@ -148,7 +148,7 @@ static int init_slots(struct kvbm_store *st)
 
 /**
  * kvbm_store_init() - make a store
- * @st: zeroed memory; @st->id and ->room are the caller's to set
+ * @st: zeroed memory; @st->id and ->poll are the caller's to set
  * @cfg: checked by kvbm_config_check()
  *
  * Return: 0, -ENOMEM, or -EINTR after a fatal signal.
@@ -160,8 +160,9 @@ int kvbm_store_init(struct kvbm_store *st, const struct kvbm_config *cfg)
 	st->cfg = *cfg;
 	st->memory = sizeof(*st);
 	spin_lock_init(&st->lock);
-	INIT_LIST_HEAD(&st->waiters);
-	INIT_WORK(&st->grant_work, kvbm_grant_work);
+	st->waiters = RB_ROOT_CACHED;
+	st->pollers = RB_ROOT_CACHED;
+	INIT_WORK(&st->room_work, kvbm_room_work);
 	INIT_WORK(&st->prune_work, kvbm_prune_work);
 	st->pruning = KVBM_NIL;
 	mutex_init(&st->sessions_lock);
@@ -203,10 +204,11 @@ free_slots:
  */
 void kvbm_store_exit(struct kvbm_store *st)
 {
-	cancel_work_sync(&st->grant_work);
+	cancel_work_sync(&st->room_work);
 	cancel_work_sync(&st->prune_work);
 	WARN_ON_ONCE(!list_empty(&st->sessions));
-	WARN_ON_ONCE(st->reserved || st->nr_waiters);
+	WARN_ON_ONCE(st->reserved || st->nr_waiters ||
+		     rb_first_cached(&st->pollers));
 	WARN_ON_ONCE(st->free.len + st->nr_inactive != st->cfg.total);
 	kvbm_sketch_destroy(st);
 	st->cfg.policy->exit(st);
@@ -277,9 +279,7 @@ static u32 reset_some(struct kvbm_store *st, u32 max, bool *more)
 		kvbm_free_add(st, id);
 		n++;
 	}
-	if (l.held)
-		kvbm_room_made(st);
-	kvbm_unlock_store(&l);
+	kvbm_unlock_room(&l);
 	kvbm_prune_end(st, l.prune);
 	return n;
 }

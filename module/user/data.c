@@ -3,9 +3,13 @@
  * data.c - the data path: decode user memory, call the core, encode
  *
  * Each operation goes through its batch chunk by chunk: copy in to the stack,
- * do it, copy out.  No lock is held while user memory is touched.  A chunk that
- * took holds tells how far the batch got (done) before the next one begins; if
- * that or its results cannot be written, its holds are given back.
+ * do it, copy out.  No lock is held while user memory is touched, and nothing
+ * that anybody would have to wait for: a caller may be stuck there for ever, in
+ * a page that another process does not provide.  What a chunk took is the
+ * session's by then, and goes when that is ended.
+ *
+ * A chunk that took holds tells how far the batch got (done) before the next one
+ * begins; if that or its results cannot be written, its holds are given back.
  *
  * Kernels that clear automatic variables would spend more on a chunk's arrays
  * than small batches cost.  They are __uninitialized: of each, only elements
@@ -13,8 +17,9 @@
  *
  * ioctl and io_uring both come here.
  */
+#include <linux/mm.h>
 #include <linux/sched/signal.h>
-#include <linux/wait_bit.h>
+#include <linux/slab.h>
 #include "usercopy.h"
 #include "file.h"
 #include "sketch.h"
@@ -28,12 +33,6 @@ static inline int next_chunk(void)
 	return 0;
 }
 
-/* A batch that ends before its chunk began says so too. */
-static int fail_at(u32 done, u32 __user *udone, int err)
-{
-	return put_user(done, udone) ? -EFAULT : err;
-}
-
 static inline int check_batch(u32 flags, u32 known, u32 count, u64 reserved)
 {
 	if (unlikely(flags & ~known || reserved))
@@ -41,10 +40,49 @@ static inline int check_batch(u32 flags, u32 known, u32 count, u64 reserved)
 	return unlikely(count > KVBM_MAX_BATCH) ? -EINVAL : 0;
 }
 
-/* Most operations are such. */
-#define fetch_batch(args, uarg, usize, known)				\
+/* @reserved: all of the structure's fields that must be 0, or'ed. */
+#define fetch_batch(args, uarg, usize, known, reserved)			\
 	(kvbm_fetch_args(args, uarg, usize) ?:				\
-	 check_batch((args)->flags, known, (args)->count, (args)->reserved))
+	 check_batch((args)->flags, known, (args)->count, reserved))
+
+/*
+ * The end of a batch: the elements done, or if there are none, why.  What is
+ * done stays so if that cannot be written: the caller has it as the result.
+ */
+static inline int end_batch(u32 __user *udone, u32 done, int err)
+{
+	if (kvbm_tell_end(udone, done, err) && !done)
+		err = -EFAULT;
+	return done ?: err;
+}
+
+/* Of a batch that has told its chunks already. */
+static int stopped(struct kvbm_session *ses, u32 __user *udone, u32 done,
+		   u32 hits, int err)
+{
+	/* Who polls for edges gets one when there is more. */
+	if (err == -EDQUOT)
+		kvbm_poll_short(ses, 1);
+	if (kvbm_tell_end2(udone, done, hits, err) && !done)
+		err = -EFAULT;
+	return done ?: err;
+}
+
+/*
+ * Of blocks that the session holds: their generation does not change.  If it
+ * holds them no more, as another thread released them or it was ended, this is
+ * of some later life, in which the hash tells.
+ */
+static int tell_generations(struct kvbm_store *st, u32 __user *to,
+			    const u32 *ids, u32 *gens, u32 n)
+{
+	u32 i;
+
+	for (i = 0; i < n; i++)
+		gens[i] = ids[i] == KVBM_NO_BLOCK ? 0 :
+			  kvbm_w_gen(kvbm_slot_word(&st->slots[ids[i]]));
+	return kvbm_tell_ids(to, gens, n);
+}
 
 /* After a chunk: fewer elements than asked for, and no reason to stop? */
 static inline int after_chunk(struct kvbm_session *ses, bool partial,
@@ -57,45 +95,64 @@ static inline int after_chunk(struct kvbm_session *ses, bool partial,
 	return next_chunk();
 }
 
+/*
+ * What a chunk of holds came to.  -EFAULT: it was given back, or had nothing to
+ * tell.
+ */
+static __always_inline int
+tell_holds(struct kvbm_session *ses, const struct kvbm_match *args,
+	   struct kvbm_match __user *u, struct kvbm_chunk *c, u32 done, u32 got,
+	   u32 hits)
+{
+	u32 __user *ugens = u64_to_user_ptr(args->generations);
+	u32 __user *uids = u64_to_user_ptr(args->ids);
+
+	if (likely(!kvbm_tell_ids(uids + done, c->ids, got) &&
+		   !(args->generations &&
+		     tell_generations(ses->store, ugens + done, c->ids,
+				      c->generation, got)) &&
+		   !kvbm_tell_end2(&u->done, done + got, hits, 0)))
+		return 0;
+	kvbm_unhold(ses, c->ids, got);
+	return -EFAULT;
+}
+
 static noinline_for_stack int
 op_match(struct kvbm_session *ses, void __user *uarg, u32 usize)
 {
 	struct kvbm_match __user *u = uarg;
 	struct kvbm_hash __user *uhashes;
-	u32 __user *uids;
 	struct kvbm_match args;
 	struct kvbm_chunk c __uninitialized;
 	u32 done = 0, asked;	/* by the query, counted once */
 	int err;
 
-	err = fetch_batch(&args, uarg, usize, 0);
+	err = fetch_batch(&args, uarg, usize, 0,
+			  args.notes | args.reserved[0] | args.reserved[1]);
 	if (err)
 		return err;
 	uhashes = u64_to_user_ptr(args.hashes);
-	uids = u64_to_user_ptr(args.ids);
 	asked = args.count;
 
 	do {
 		u32 got, n = min(args.count - done, KVBM_CHUNK);
 		struct kvbm_step step = KVBM_STEP_INIT;
 
-		if (kvbm_fetch_hashes(c.keys, uhashes + done, n))
-			return fail_at(done, &u->done, -EFAULT);
+		err = kvbm_fetch_hashes(c.keys, uhashes + done, n);
+		if (err)
+			break;
 		got = kvbm_match_chunk(ses, &c, n, asked, &step);
 		asked = 0;
-		if (kvbm_tell_ids(uids + done, c.ids, got) ||
-		    put_user(done + got, &u->hits) ||
-		    put_user(done + got, &u->done)) {
-			kvbm_unhold(ses, c.ids, got);
-			return fail_at(done, &u->done, -EFAULT);
-		}
+		err = tell_holds(ses, &args, u, &c, done, got, done + got);
+		if (err)
+			break;
 		done += got;
 		if (step.stop)
-			break;
+			return done;
 		err = after_chunk(ses, got < n, &step);
-		if (err)
-			return err;
-	} while (done < args.count);
+	} while (!err && done < args.count);
+	if (unlikely(err))
+		return stopped(ses, &u->done, done, done, err);
 	return done;
 }
 
@@ -104,41 +161,38 @@ op_scan(struct kvbm_session *ses, void __user *uarg, u32 usize)
 {
 	struct kvbm_match __user *u = uarg;
 	struct kvbm_hash __user *uhashes;
-	u32 __user *uids;
 	struct kvbm_match args;
 	struct kvbm_chunk c __uninitialized;
 	u32 done = 0, hits = 0, asked;	/* by the query, counted once */
 	int err;
 
-	err = fetch_batch(&args, uarg, usize, KVBM_SCAN_TOUCH);
+	err = fetch_batch(&args, uarg, usize, KVBM_SCAN_TOUCH,
+			  args.notes | args.reserved[0] | args.reserved[1]);
 	if (err)
 		return err;
 	uhashes = u64_to_user_ptr(args.hashes);
-	uids = u64_to_user_ptr(args.ids);
 	asked = args.count;
 
 	do {
 		u32 got, hit, n = min(args.count - done, KVBM_CHUNK);
 		struct kvbm_step step = KVBM_STEP_INIT;
 
-		if (kvbm_fetch_hashes(c.keys, uhashes + done, n))
-			return fail_at(done, &u->done, -EFAULT);
+		err = kvbm_fetch_hashes(c.keys, uhashes + done, n);
+		if (err)
+			break;
 		got = kvbm_scan_chunk(ses, &c, n, asked,
 				      args.flags & KVBM_SCAN_TOUCH, &hit,
 				      &step);
 		asked = 0;
-		if (kvbm_tell_ids(uids + done, c.ids, got) ||
-		    put_user(hits + hit, &u->hits) ||
-		    put_user(done + got, &u->done)) {
-			kvbm_unhold(ses, c.ids, got);
-			return fail_at(done, &u->done, -EFAULT);
-		}
+		err = tell_holds(ses, &args, u, &c, done, got, hits + hit);
+		if (err)
+			break;
 		done += got;
 		hits += hit;
 		err = after_chunk(ses, got < n, &step);
-		if (err)
-			return err;
-	} while (done < args.count);
+	} while (!err && done < args.count);
+	if (unlikely(err))
+		return stopped(ses, &u->done, done, hits, err);
 	return done;
 }
 
@@ -150,39 +204,43 @@ op_upgrade(struct kvbm_session *ses, void __user *uarg, u32 usize)
 {
 	struct kvbm_upgrade __user *u = uarg;
 	struct kvbm_weak weak[UPGRADE_CHUNK] __uninitialized;
-	struct kvbm_weak __user *uweaks;
+	u32 gens[UPGRADE_CHUNK] __uninitialized;
 	u32 ids[UPGRADE_CHUNK] __uninitialized;
-	u32 __user *uids;
+	struct kvbm_weak __user *uweaks;
+	u32 __user *uids, *ugens;
 	struct kvbm_upgrade args;
 	u32 done = 0, hits = 0;
 	int err;
 
-	err = fetch_batch(&args, uarg, usize, 0);
+	err = fetch_batch(&args, uarg, usize, 0, args.reserved);
 	if (err)
 		return err;
 	uweaks = u64_to_user_ptr(args.weaks);
 	uids = u64_to_user_ptr(args.ids);
+	ugens = u64_to_user_ptr(args.generations);
 
 	do {
 		u32 got, hit, n = min_t(u32, args.count - done, UPGRADE_CHUNK);
 		struct kvbm_step step = KVBM_STEP_INIT;
 
+		err = -EFAULT;
 		if (copy_from_user(weak, uweaks + done, n * sizeof(weak[0])))
-			return fail_at(done, &u->done, -EFAULT);
+			break;
 		got = kvbm_upgrade_chunk(ses, weak, ids, n, &hit, &step);
 		if ((got && copy_to_user(uids + done, ids,
 					 got * sizeof(ids[0]))) ||
-		    put_user(hits + hit, &u->hits) ||
-		    put_user(done + got, &u->done)) {
+		    (ugens && tell_generations(ses->store, ugens + done, ids,
+					       gens, got)) ||
+		    kvbm_tell_end2(&u->done, done + got, hits + hit, 0)) {
 			kvbm_unhold(ses, ids, got);
-			return fail_at(done, &u->done, -EFAULT);
+			break;
 		}
 		done += got;
 		hits += hit;
 		err = after_chunk(ses, got < n, &step);
-		if (err)
-			return err;
-	} while (done < args.count);
+	} while (!err && done < args.count);
+	if (unlikely(err))
+		return stopped(ses, &u->done, done, hits, err);
 	return done;
 }
 
@@ -213,7 +271,8 @@ static noinline_for_stack int op_ids(struct kvbm_session *ses, unsigned int op,
 	u32 done = 0;
 	int err;
 
-	err = fetch_batch(&args, uarg, usize, known);
+	err = fetch_batch(&args, uarg, usize, known,
+			  args.reserved32 | args.reserved);
 	if (err)
 		return err;
 	uids = u64_to_user_ptr(args.ids);
@@ -229,9 +288,7 @@ static noinline_for_stack int op_ids(struct kvbm_session *ses, unsigned int op,
 		done += got;
 		err = after_chunk(ses, got < n, &step);
 	} while (!err && done < args.count);
-	if (put_user(done, &u->done))
-		return -EFAULT;
-	return err ?: done;
+	return end_batch(&u->done, done, err);
 }
 
 static noinline_for_stack int
@@ -243,7 +300,9 @@ op_stage(struct kvbm_session *ses, void __user *uarg, u32 usize)
 	u32 done = 0;
 	int err;
 
-	err = fetch_batch(&args, uarg, usize, 0);
+	err = fetch_batch(&args, uarg, usize, 0,
+			  args.reserved32 | args.notes | args.states |
+			  args.reserved);
 	if (err)
 		return err;
 
@@ -268,9 +327,7 @@ op_stage(struct kvbm_session *ses, void __user *uarg, u32 usize)
 		done += got;
 		err = after_chunk(ses, got < n, &step);
 	} while (!err && done < args.count);
-	if (put_user(done, &u->done))
-		return -EFAULT;
-	return err ?: done;
+	return end_batch(&u->done, done, err);
 }
 
 /* Hashes in and results out besides the ids: smaller chunks. */
@@ -288,12 +345,10 @@ op_register(struct kvbm_session *ses, void __user *uarg, u32 usize)
 	u32 done = 0;
 	int err;
 
-	err = kvbm_fetch_args(&args, uarg, usize);
-	if (err)
-		return err;
-	err = check_batch(args.flags,
+	err = fetch_batch(&args, uarg, usize,
 			  KVBM_REGISTER_ALLOW | KVBM_REGISTER_REJECT,
-			  args.count, args.reserved);
+			  args.reserved32 | args.notes | args.reserved[0] |
+			  args.reserved[1]);
 	if (err)
 		return err;
 	switch (args.flags) {
@@ -320,106 +375,262 @@ op_register(struct kvbm_session *ses, void __user *uarg, u32 usize)
 		uids = u64_to_user_ptr(args.ids);
 		uhashes = u64_to_user_ptr(args.hashes);
 		uout = u64_to_user_ptr(args.results);
+		err = -EFAULT;
 		if (copy_from_user(ids, uids + done, n * sizeof(*uids)) ||
 		    (args.hashes && copy_from_user(keys, uhashes + done,
 						   n * sizeof(*uhashes))))
-			return fail_at(done, &u->done, -EFAULT);
+			break;
 		got = kvbm_register_chunk(ses, ids, args.hashes ? keys : NULL,
 					  n, reject, out, &step);
 		if ((got && copy_to_user(uout + done, out,
 					 got * sizeof(*uout))) ||
-		    put_user(done + got, &u->done)) {
+		    kvbm_tell_end(&u->done, done + got, 0)) {
 			for (i = 0; i < got; i++)
 				ids[i] = out[i].block;
 			kvbm_unhold(ses, ids, got);
-			return fail_at(done, &u->done, -EFAULT);
+			break;
 		}
 		done += got;
 		err = after_chunk(ses, got < n, &step);
-		if (err)
-			return err;
-	} while (done < args.count);
-	return done;
-}
-
-/* Take what was reserved and tell the caller; nothing is its own yet. */
-static noinline_for_stack int
-alloc_take(struct kvbm_taking *t, const struct kvbm_alloc *args,
-	   struct kvbm_alloc __user *u)
-{
-	struct kvbm_hash __user *uhashes = u64_to_user_ptr(args->hashes);
-	u32 __user *uids = u64_to_user_ptr(args->ids);
-	u32 done = 0, evicted = 0;
-	struct kvbm_chunk c __uninitialized;
-	int got, err;
-	u32 ev;
-
-	while (t->left) {
-		got = kvbm_alloc_chunk(t, &c, &ev);
-		if (got < 0)
-			return got;
-		if (got && copy_to_user(uids + done, c.ids,
-					got * sizeof(*uids)))
-			return -EFAULT;
-		if (ev && args->hashes &&
-		    copy_to_user(uhashes + evicted, c.keys,
-				 ev * sizeof(*uhashes)))
-			return -EFAULT;
-		done += got;
-		evicted += ev;
-		if (!t->left)
-			break;
-		err = READ_ONCE(t->ses->dead) ?: next_chunk();
-		if (err)
-			return err;
+	} while (!err && done < args.count);
+	if (unlikely(err)) {
+		/* Who polls for edges gets one when there is more. */
+		if (err == -EDQUOT)
+			kvbm_poll_short(ses, 1);
+		return end_batch(&u->done, done, err);
 	}
-	if (put_user(done, &u->done) || put_user(evicted, &u->evicted))
-		return -EFAULT;
 	return done;
 }
 
-static noinline_for_stack int
-op_alloc(struct kvbm_session *ses, void __user *uarg, u32 usize, bool may_wait)
+/**
+ * struct telling - an allocation's results on their way to the caller
+ * @ses: the session
+ * @ids: where ids go
+ * @evictions: where evicted hashes go; NULL: nowhere
+ * @done: ids written
+ * @evicted: evictions written, or if they go nowhere, counted
+ * @deaf: evictions cannot be written
+ * @err: why no more ids are written
+ */
+struct telling {
+	struct kvbm_session *ses;
+	u32 __user *ids;
+	struct kvbm_evicted __user *evictions;
+	u32 done;
+	u32 evicted;
+	bool deaf;
+	int err;
+};
+
+static void tell_evictions(struct telling *t, const struct kvbm_chunk *c, u32 n,
+			   u64 evicted)
 {
-	const u32 known = KVBM_ALLOC_RESET_ONLY | KVBM_ALLOC_WAIT;
+	u32 i;
+
+	for (i = 0; i < n && !t->deaf; i++) {
+		struct kvbm_evicted e;
+
+		if (!(evicted & BIT_ULL(i)))
+			continue;
+		e = (struct kvbm_evicted) {
+			.hash = c->keys[i],
+			.block = c->ids[i],
+			.generation = c->generation[i],
+		};
+		if (t->evictions && copy_to_user(&t->evictions[t->evicted], &e,
+						 sizeof(e))) {
+			t->deaf = true;
+			t->err = t->err ?: -EFAULT;
+			break;
+		}
+		t->evicted++;
+	}
+}
+
+/* Blocks from element @at on are given back, but for those lost already. */
+static noinline_for_stack void undo(struct telling *t,
+				    const struct kvbm_chunk *c, u32 at, u32 n,
+				    u64 evicted, u64 lost)
+{
+	u32 ids[KVBM_CHUNK] __uninitialized;
+	u32 i;
+
+	for (i = at; i < n; i++)
+		ids[i - at] = lost & BIT_ULL(i) ? KVBM_NO_BLOCK : c->ids[i];
+	if (at < n)
+		kvbm_alloc_undo(t->ses, ids, n - at, evicted >> at);
+}
+
+/*
+ * Up to a chunk of the session's blocks.  Those whose ids were not even written
+ * in part are given back; once the call has failed, all are, before what they
+ * held is told.
+ */
+static void tell_blocks(struct telling *t, const struct kvbm_chunk *c, u32 n,
+			u64 evicted, u64 lost)
+{
+	u32 known = 0;
+
+	if (unlikely(t->err)) {
+		undo(t, c, 0, n, evicted, lost);
+		tell_evictions(t, c, n, evicted);
+		return;
+	}
+	if (evicted)
+		tell_evictions(t, c, n, evicted);
+	if (likely(!t->err)) {
+		known = n;
+		if (unlikely(kvbm_tell_ids(t->ids + t->done, c->ids, n))) {
+			size_t left = copy_to_user(t->ids + t->done, c->ids,
+						   n * sizeof(*c->ids));
+
+			known -= left / sizeof(*c->ids);
+			t->err = -EFAULT;
+		}
+		t->done += known;
+	}
+	if (unlikely(known < n))
+		undo(t, c, known, n, evicted, lost);
+}
+
+/*
+ * Take all, then tell.  @taken: room for the ids of more than a chunk; a chunk
+ * remembers by itself what its blocks held.
+ */
+static noinline_for_stack void
+alloc_take(struct kvbm_taking *t, struct telling *out, u32 *taken)
+{
+	struct kvbm_chunk c __uninitialized;
+	u32 i, at, m, n = 0;
+	bool failed;
+	int err;
+
+	do {
+		if (taken)
+			t->n = 0;
+		err = kvbm_alloc_chunk(t, &c);
+		failed = err && !t->reset_only;
+		for (i = 0; taken && !failed && i < t->n; i++)
+			taken[n++] = c.ids[i] | (t->evicted & BIT_ULL(i) ?
+						 KVBM_TAKEN_EVICTED : 0);
+		if (!err && t->left)
+			err = next_chunk();
+	} while (!err && t->left);
+	if (unlikely(err)) {
+		kvbm_alloc_abort(t);
+		/* What came from the free list alone is given as it is. */
+		if (!t->reset_only)
+			out->err = err;
+	}
+	if (!taken || failed)
+		tell_blocks(out, &c, t->n, t->evicted, t->lost);
+	for (at = 0; at < n; at += m) {
+		u64 evicted;
+		int gone;
+
+		m = min(n - at, KVBM_CHUNK);
+		gone = kvbm_alloc_told(t->ses, &taken[at], m, &c, &evicted);
+		if (gone) {
+			out->err = out->err ?: gone;
+			break;
+		}
+		tell_blocks(out, &c, m, evicted, 0);
+		cond_resched();
+	}
+	out->err = out->err ?: err;
+}
+
+/* 0: reserved, go on; -EAGAIN: it would have to wait, and may not. */
+static int alloc_reserve(struct kvbm_taking *t, struct kvbm_session *ses,
+			 const struct kvbm_alloc *args, bool may_wait,
+			 struct file *file, u32 *ticket)
+{
+	int err = -ENOSPC;
+
+	/* Who has a place in the queue goes there. */
+	if (!args->ticket)
+		err = kvbm_alloc_begin(t, ses, args->count,
+				       args->flags & KVBM_ALLOC_RESET_ONLY);
+	if (!(args->flags & KVBM_ALLOC_WAIT) ||
+	    (err != -ENOSPC && err != -EDQUOT))
+		return err;
+	/* Where it may not sleep, the ring's worker tries again. */
+	if (!may_wait)
+		return -EAGAIN;
+	return kvbm_alloc_wait(t, ses, args, file, ticket);
+}
+
+static int check_alloc(struct kvbm_session *ses, const struct kvbm_alloc *args)
+{
+	bool wait = args->flags & KVBM_ALLOC_WAIT;
+	int err;
+
+	err = check_batch(args->flags, KVBM_ALLOC_RESET_ONLY | KVBM_ALLOC_WAIT |
+			  KVBM_ALLOC_GIVE_UP, 0,
+			  args->reserved[0] | args->reserved[1]);
+	if (err)
+		return err;
+	if (args->flags & (args->flags - 1) ||
+	    args->count > ses->store->cfg.total ||
+	    args->clock > KVBM_CLOCK_BOOTTIME ||
+	    (!wait && (args->deadline_ns || args->clock)))
+		return -EINVAL;
+	if (args->flags == KVBM_ALLOC_GIVE_UP)
+		return args->count ? -EINVAL : 0;
+	return args->ticket && !wait ? -EINVAL : 0;
+}
+
+static noinline_for_stack int
+op_alloc(struct kvbm_session *ses, void __user *uarg, u32 usize, bool may_wait,
+	 struct file *file)
+{
+	struct telling out = { .ses = ses };
 	struct kvbm_alloc __user *u = uarg;
 	struct kvbm_alloc args;
 	struct kvbm_taking t;
-	int ret = 0, err;
-	bool wait;
+	u32 *taken = NULL;
+	u32 ticket;
+	int err;
 
-	err = kvbm_fetch_args(&args, uarg, usize);
+	err = kvbm_fetch_args(&args, uarg, usize) ?: check_alloc(ses, &args);
 	if (err)
 		return err;
-	err = check_batch(args.flags, known, 0, args.reserved);
-	if (err)
-		return err;
-	wait = args.flags & KVBM_ALLOC_WAIT;
-	if (args.flags == known || args.count > ses->store->cfg.total ||
-	    (!wait && args.deadline_ns))
-		return -EINVAL;
-
-	err = kvbm_alloc_begin(&t, ses, args.count,
-			       args.flags & KVBM_ALLOC_RESET_ONLY, NULL);
-	if (err == -ENOSPC && wait) {
-		/* Where it may not sleep, the ring's worker tries again. */
-		if (!may_wait)
-			return -EAGAIN;
-		err = kvbm_alloc_wait(&t, ses, args.count, args.deadline_ns);
+	if (args.flags & KVBM_ALLOC_GIVE_UP)
+		return kvbm_ticket_give_up(ses, args.ticket);
+	/* Nothing has happened yet: a structure that cannot be written is known. */
+	if (kvbm_tell_end2(&u->done, 0, 0, 0))
+		return -EFAULT;
+	if (args.count > KVBM_CHUNK) {
+		taken = kvmalloc_array(args.count, sizeof(*taken),
+				       GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
+				       __GFP_RETRY_MAYFAIL);
+		if (!taken)
+			return -ENOMEM;
 	}
+	ticket = args.ticket;
+	err = alloc_reserve(&t, ses, &args, may_wait, file, &ticket);
 	if (!err) {
-		ret = alloc_take(&t, &args, uarg);
-		if (ret < 0) {
-			kvbm_alloc_abort(&t);
-			err = ret;
-		} else {
-			err = kvbm_alloc_commit(&t);
-		}
+		out.ids = u64_to_user_ptr(args.ids);
+		out.evictions = u64_to_user_ptr(args.evictions);
+		alloc_take(&t, &out, taken);
+		err = out.err;
 	}
-	/* A revocation waits until no allocation is under way. */
-	if (unlikely(READ_ONCE(ses->dead)))
-		wake_up_var(&ses->taking);
-	return err ? fail_at(0, &u->done, err) : ret;
+	kvfree(taken);
+	if (err == -EAGAIN)
+		return err;
+	/* Who polls for edges gets one when there is more. */
+	if (err == -ENOSPC || err == -EDQUOT)
+		kvbm_poll_short(ses, args.count);
+	/* Nothing is reserved any more. */
+	if (ticket != args.ticket && put_user(ticket, &u->ticket) && ticket) {
+		kvbm_ticket_give_up(ses, ticket);
+		err = -EFAULT;
+	}
+	if ((out.done || out.evicted || err) &&
+	    kvbm_tell_end2(&u->done, out.done, out.evicted,
+			   err == -ERESTARTSYS ? -EINTR : err) && !out.done)
+		err = -EFAULT;
+	return out.done ?: err;
 }
 
 /* A hash that cannot be registered is a miss here too. */
@@ -445,11 +656,9 @@ op_query(struct kvbm_session *ses, unsigned int op, void __user *uarg,
 	u32 done = 0;
 	int err;
 
-	err = kvbm_fetch_args(&args, uarg, usize);
-	if (err)
-		return err;
-	err = check_batch(args.flags, 0, args.count,
-			  op == KVBM_OP_TOUCH ? args.out : 0);
+	err = fetch_batch(&args, uarg, usize, 0,
+			  args.reserved32 | args.reserved |
+			  (op == KVBM_OP_TOUCH ? args.out : 0));
 	if (err)
 		return err;
 
@@ -483,9 +692,7 @@ op_query(struct kvbm_session *ses, unsigned int op, void __user *uarg,
 		done += n;
 		err = next_chunk();
 	} while (!err && done < args.count);
-	if (put_user(done, &u->done))
-		return -EFAULT;
-	return err ?: done;
+	return end_batch(&u->done, done, err);
 }
 
 /**
@@ -504,11 +711,12 @@ bool kvbm_is_data_op(unsigned int op)
  * @uarg: its structure
  * @usize: as much of it as the caller knows
  * @may_wait: an allocation may sleep; otherwise -EAGAIN says that it had to
+ * @file: the session's, in a system call on its descriptor; else NULL
  *
- * Return: elements done, or -errno.
+ * Return: elements done, or if there are none, -errno or 0.
  */
 int kvbm_data_op(struct kvbm_session *ses, unsigned int op, void __user *uarg,
-		 u32 usize, bool may_wait)
+		 u32 usize, bool may_wait, struct file *file)
 {
 	switch (op) {
 	case KVBM_OP_MATCH:
@@ -518,7 +726,7 @@ int kvbm_data_op(struct kvbm_session *ses, unsigned int op, void __user *uarg,
 			      KVBM_RELEASE_MUTABLE | KVBM_RELEASE_STAGED |
 			      KVBM_RELEASE_REGISTERED, uarg, usize);
 	case KVBM_OP_ALLOC:
-		return op_alloc(ses, uarg, usize, may_wait);
+		return op_alloc(ses, uarg, usize, may_wait, file);
 	case KVBM_OP_REGISTER:
 		return op_register(ses, uarg, usize);
 	case KVBM_OP_SCAN:

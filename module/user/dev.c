@@ -549,11 +549,6 @@ static int make_node(struct kvbm_dev *kd)
 	return err;
 }
 
-static void room(struct kvbm_store *st)
-{
-	wake_up_all(&kvbm_dev_of(st)->poll_wait);
-}
-
 /**
  * kvbm_dev_create() - make a store, and its node if it has a name
  * @c: what the user asked for; ->need is filled in once it is known
@@ -594,8 +589,7 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 	kd->store.cfg = cfg;
 	c->need = kvbm_store_need(&cfg);
 	kd->need = c->need;
-	init_waitqueue_head(&kd->poll_wait);
-	kd->store.room = room;
+	kd->store.poll = &kvbm_poll_ops;
 	err = reserve(kd, &payer);
 	if (err)
 		goto free;

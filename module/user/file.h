@@ -20,6 +20,7 @@
 #include <linux/poll.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 #include "core.h"
 
 /**
@@ -67,7 +68,6 @@ struct kvbm_payer;
  * @rights: KVBM_RIGHT_*
  * @need: bytes that it was charged with
  * @created_ns: CLOCK_BOOTTIME
- * @poll_wait: who polls for room, or for the end
  */
 struct kvbm_dev {
 	struct kvbm_store store;
@@ -85,7 +85,24 @@ struct kvbm_dev {
 	u32 rights;
 	u64 need;
 	u64 created_ns;
-	wait_queue_head_t poll_wait;
+};
+
+/**
+ * struct kvbm_poll - who polls a session
+ * @wait: they
+ * @mark: how far the walk that wakes them has got; under @wait's lock
+ * @walking: there is one
+ * @again: and another after it
+ * @work: goes on with the walk
+ * @free_work: frees the file
+ */
+struct kvbm_poll {
+	wait_queue_head_t wait;
+	struct wait_queue_entry mark;
+	bool walking;
+	bool again;
+	struct work_struct work;
+	struct work_struct free_work;
 };
 
 /**
@@ -100,7 +117,8 @@ struct kvbm_dev {
  *	whatever their descriptors, and before the task returns to user space or
  *	can be reaped.  A kernel thread that drops the last reference ends it a
  *	little later, as it does any file.
- * @ref: the companion's, and a revocation's
+ * @ref: the companion's, a revocation's, and those of who wakes who polls
+ * @poll: who polls it
  * @pid: who opened it
  * @uid: that process's user
  * @opened_ns: CLOCK_BOOTTIME
@@ -114,6 +132,7 @@ struct kvbm_file {
 	struct kvbm_dev *kd;
 	struct file *companion;
 	struct kref ref;
+	struct kvbm_poll poll;
 	struct pid *pid;
 	kuid_t uid;
 	u64 opened_ns;
@@ -122,11 +141,6 @@ struct kvbm_file {
 	bool writable;
 	char comm[TASK_COMM_LEN];
 };
-
-static inline struct kvbm_dev *kvbm_dev_of(struct kvbm_store *st)
-{
-	return container_of(st, struct kvbm_dev, store);
-}
 
 /* dev.c: the directory of stores */
 int kvbm_dev_init(const struct file_operations *fops);
@@ -178,9 +192,24 @@ static inline int kvbm_file_enter(struct kvbm_file *f, unsigned int op)
 	return kvbm_file_refused(f, op);
 }
 
+void kvbm_file_free(struct kref *ref);
+
+static inline void kvbm_file_put(struct kvbm_file *f)
+{
+	kref_put(&f->ref, kvbm_file_free);
+}
+
+/* poll.c: waking those who poll */
+extern const struct kvbm_poll_ops kvbm_poll_ops;
+void kvbm_poll_init(struct kvbm_poll *p);
+u32 kvbm_poll_wake(struct kvbm_file *f, u32 budget);
+int kvbm_poll_start(void);
+void kvbm_poll_stop(void);
+
 /* wait.c */
-int kvbm_alloc_wait(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
-		    u64 deadline_ns);
+int kvbm_alloc_wait(struct kvbm_taking *t, struct kvbm_session *ses,
+		    const struct kvbm_alloc *args, struct file *file,
+		    u32 *ticket);
 
 /* ioctl.c: requests; usercopy.h has the conventions of their arguments. */
 long kvbm_control_request(struct file *file, unsigned int cmd,
@@ -191,7 +220,7 @@ long kvbm_session_request(struct file *file, unsigned int cmd,
 
 /* data.c */
 int kvbm_data_op(struct kvbm_session *ses, unsigned int op, void __user *uarg,
-		 u32 usize, bool may_wait);
+		 u32 usize, bool may_wait, struct file *file);
 bool kvbm_is_data_op(unsigned int op);
 
 /* open.c */

@@ -370,16 +370,15 @@ static int op_session_open(struct request *r)
 static int op_session_config(struct request *r)
 {
 	struct kvbm_session_config *args = &r->args.session_config;
+	int err;
 
 	if (args->reserved)
 		return -EOPNOTSUPP;
-	if (!args->low_watermark ||
-	    args->low_watermark > r->kd->store.cfg.total)
-		return -EINVAL;
-	WRITE_ONCE(r->f->ses.low_watermark, args->low_watermark);
+	err = kvbm_poll_config(&r->f->ses, args->low_watermark);
 	/* Who polls already looks again with the new mark. */
-	wake_up_all(&r->kd->poll_wait);
-	return 0;
+	if (!err)
+		kvbm_poll_wake(r->f, KVBM_CHUNK);
+	return err;
 }
 
 static int fill_sessions(struct request *r, u64 *cursor, void *page, u32 n)
@@ -694,7 +693,7 @@ long kvbm_session_request(struct file *file, unsigned int cmd,
 		/* Every structure begins with its size. */
 		if (unlikely(get_user(usize, (u32 __user *)uarg)))
 			return -EFAULT;
-		return kvbm_data_op(&f->ses, op, uarg, usize, true);
+		return kvbm_data_op(&f->ses, op, uarg, usize, true, file);
 	}
 	type = find_type(op);
 	if (!type || !on_sessions(op))

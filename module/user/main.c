@@ -10,12 +10,22 @@
 
 static int __init kvbm_init(void)
 {
-	return kvbm_dev_init(&kvbm_open_fops);
+	int err;
+
+	err = kvbm_poll_start();
+	if (err)
+		return err;
+	err = kvbm_dev_init(&kvbm_open_fops);
+	if (err)
+		kvbm_poll_stop();
+	return err;
 }
 module_init(kvbm_init);
 
 static void __exit kvbm_exit(void)
 {
+	/* The last of files that are closed still holds stores. */
+	kvbm_poll_stop();
 	kvbm_dev_exit();
 }
 module_exit(kvbm_exit);

@@ -10,8 +10,8 @@
  *
  * A revocation may come at any time: it
  * marks the session dead under the session's lock, which every chunk of every
- * call looks at, takes everything, and waits for allocations under way, whose
- * blocks are in no hold table yet.
+ * call looks at, and takes everything, from allocations under way too.  It waits
+ * for nobody.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
@@ -22,11 +22,10 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
-#include <linux/wait_bit.h>
 #include "compat.h"
 #include "file.h"
 
-static void file_free(struct kref *ref)
+void kvbm_file_free(struct kref *ref)
 {
 	struct kvbm_file *f = container_of(ref, struct kvbm_file, ref);
 
@@ -36,17 +35,12 @@ static void file_free(struct kref *ref)
 	kvfree(f);
 }
 
-static void file_put(struct kvbm_file *f)
-{
-	kref_put(&f->ref, file_free);
-}
-
 static int companion_release(struct inode *inode, struct file *file)
 {
 	struct kvbm_file *f = file->private_data;
 
 	kvbm_session_exit(&f->ses);
-	file_put(f);
+	kvbm_file_put(f);
 	return 0;
 }
 
@@ -98,6 +92,7 @@ struct kvbm_file *kvbm_file_new(struct kvbm_dev *kd, fmode_t f_mode)
 	if (!f)
 		return ERR_PTR(-ENOMEM);
 	kref_init(&f->ref);
+	kvbm_poll_init(&f->poll);
 	f->pid = get_pid(task_tgid(current));
 	f->uid = current_uid();
 	f->opened_ns = ktime_get_boottime_ns();
@@ -124,7 +119,7 @@ struct kvbm_file *kvbm_file_new(struct kvbm_dev *kd, fmode_t f_mode)
 	return f;
 
 put:
-	file_put(f);
+	kvbm_file_put(f);
 	return ERR_PTR(err);
 }
 
@@ -153,7 +148,7 @@ __poll_t kvbm_session_poll(struct file *file, poll_table *wait)
 {
 	struct kvbm_file *f = file->private_data;
 
-	poll_wait(file, &f->kd->poll_wait, wait);
+	poll_wait(file, &f->poll.wait, wait);
 	if (READ_ONCE(f->ses.dead))
 		return EPOLLERR | EPOLLHUP;
 	return kvbm_poll_room(&f->ses) ? EPOLLOUT | EPOLLWRNORM : 0;
@@ -271,7 +266,6 @@ static int end_sessions(struct kvbm_dev *kd, struct selection *sel,
 	struct kvbm_store *st = &kd->store;
 	struct kvbm_file *f;
 	bool found = false;
-	int err = 0;
 	u64 after;
 
 	mutex_lock(&st->sessions_lock);
@@ -283,13 +277,13 @@ static int end_sessions(struct kvbm_dev *kd, struct selection *sel,
 		}
 		mutex_unlock(&st->sessions_lock);
 		if (!IS_ERR(f))
-			file_put(f);
+			kvbm_file_put(f);
 		cond_resched();
 		mutex_lock(&st->sessions_lock);
 	}
 	mutex_unlock(&st->sessions_lock);
 
-	for (after = 0; !err; ) {
+	for (after = 0;;) {
 		mutex_lock(&st->sessions_lock);
 		f = next_selected(st, sel, &after);
 		mutex_unlock(&st->sessions_lock);
@@ -298,13 +292,10 @@ static int end_sessions(struct kvbm_dev *kd, struct selection *sel,
 		if (IS_ERR(f))
 			continue;
 		*back += kvbm_session_kill(&f->ses, sel->err);
-		wake_up_all(&kd->poll_wait);
-		if (wait_var_event_killable(&f->ses.taking,
-					    !READ_ONCE(f->ses.taking)))
-			err = -EINTR;
-		file_put(f);
+		kvbm_poll_wake(f, KVBM_CHUNK);
+		kvbm_file_put(f);
 	}
-	return err ?: found ? 0 : -ENOENT;
+	return found ? 0 : -ENOENT;
 }
 
 /**
@@ -312,8 +303,7 @@ static int end_sessions(struct kvbm_dev *kd, struct selection *sel,
  * @kd: the store
  * @err: what their calls fail with from now on
  *
- * Return: 0, or -EINTR after a fatal signal: all are dead, but not all may be
- * back.
+ * Return: 0: all are dead, and all is back.
  */
 int kvbm_sessions_kill(struct kvbm_dev *kd, int err)
 {
@@ -330,8 +320,7 @@ int kvbm_sessions_kill(struct kvbm_dev *kd, int err)
  * @kd: the store
  * @args: which; out: how many, and what came back
  *
- * Return: 0, -EINVAL, -ENOENT, -EINTR (fatal signal: the sessions are dead, but
- * not all may be back).
+ * Return: 0, -EINVAL, -ENOENT.
  */
 int kvbm_session_revoke(struct kvbm_dev *kd, struct kvbm_session_revoke *args)
 {

@@ -38,7 +38,7 @@ int kvbm_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	if (ret)
 		return ret;
 	ret = kvbm_data_op(&f->ses, op, u64_to_user_ptr(args), size,
-			   !(issue_flags & IO_URING_F_NONBLOCK));
+			   !(issue_flags & IO_URING_F_NONBLOCK), NULL);
 	if (ret == -EAGAIN)
 		return ret;
 	/* A worker of the ring has no system call to restart. */

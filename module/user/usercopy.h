@@ -122,6 +122,41 @@ fault:
 	return -EFAULT;
 }
 
+/*
+ * How far a batch got: done and what follows it in the structure, the last of
+ * them the errno.
+ */
+static __always_inline int kvbm_tell_end(u32 __user *udone, u32 done, int err)
+{
+	if (!user_access_begin(udone, 2 * sizeof(*udone)))
+		return -EFAULT;
+	unsafe_put_user(done, &udone[0], fault);
+	unsafe_put_user(-err, &udone[1], fault);
+	user_access_end();
+	return 0;
+
+fault:
+	user_access_end();
+	return -EFAULT;
+}
+
+/* The same with a second number: hits, or evictions told. */
+static __always_inline int kvbm_tell_end2(u32 __user *udone, u32 done, u32 also,
+					  int err)
+{
+	if (!user_access_begin(udone, 3 * sizeof(*udone)))
+		return -EFAULT;
+	unsafe_put_user(done, &udone[0], fault);
+	unsafe_put_user(also, &udone[1], fault);
+	unsafe_put_user(-err, &udone[2], fault);
+	user_access_end();
+	return 0;
+
+fault:
+	user_access_end();
+	return -EFAULT;
+}
+
 /* Every structure of the first release is its own minimum. */
 #define kvbm_fetch_args(args, uarg, usize)				\
 	(BUILD_BUG_ON_ZERO(sizeof(*(args)) % sizeof(u64)) +		\

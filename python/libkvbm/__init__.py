@@ -50,6 +50,7 @@ from .hashes import (
 )
 from .payload import Payload, Window
 from .session import (
+    EVICTED,
     NO_BLOCK,
     REGISTERED,
     WEAK,
@@ -80,6 +81,7 @@ __all__ = [
     "HASH",
     "NO_BLOCK",
     "NO_SALT",
+    "EVICTED",
     "REGISTERED",
     "WEAK",
     "BlockInfo",

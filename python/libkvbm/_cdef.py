@@ -243,9 +243,16 @@ struct kvbm_block_info {
 	struct kvbm_hash hash;
 };
 
+struct kvbm_evicted {
+	struct kvbm_hash hash;
+	uint32_t block;
+	uint32_t generation;
+};
 struct kvbm_registered {
 	uint32_t block;
 	uint32_t kind;
+	uint32_t generation;
+	uint32_t reserved;
 };
 
 struct kvbm_weak {
@@ -350,41 +357,45 @@ int kvbm_revoke_of(int fd, const struct kvbm_store_ref *ref, struct
 	kvbm_session_revoke *revoke);
 int kvbm_holds(int session, uint64_t *cursor, uint32_t count, struct
 	kvbm_hold_entry *entries, uint32_t *total);
-int kvbm_alloc(int session, uint32_t n, uint32_t *ids, struct kvbm_hash
-	*evicted, uint32_t *nr_evicted);
+int kvbm_alloc(int session, uint32_t n, uint32_t *ids, struct
+	kvbm_evicted *evicted, uint32_t *nr_evicted);
 int kvbm_alloc_reset(int session, uint32_t n, uint32_t *ids);
-int kvbm_alloc_wait(int session, uint32_t n, uint32_t *ids, struct kvbm_hash
-	*evicted, uint32_t *nr_evicted, uint64_t deadline_ns);
+int kvbm_alloc_wait(int session, uint32_t n, uint32_t *ids, struct
+	kvbm_evicted *evicted, uint32_t *nr_evicted, uint64_t deadline_ns);
+int kvbm_alloc_wait_at(int session, uint32_t n, uint32_t *ids, struct
+	kvbm_evicted *evicted, uint32_t *nr_evicted, uint64_t deadline_ns,
+	uint32_t *ticket);
+int kvbm_ticket_give_up(int session, uint32_t ticket);
 uint64_t kvbm_deadline(uint64_t timeout_ns);
 int kvbm_stage(int session, uint32_t n, const uint32_t *ids, const struct
-	kvbm_hash *hashes, const uint32_t *tokens, uint32_t *done);
+	kvbm_hash *hashes, const uint32_t *tokens, uint32_t *error);
 int kvbm_unstage(int session, uint32_t n, const uint32_t *ids, uint32_t
 	*done);
 int kvbm_register(int session, uint32_t n, const uint32_t *ids, struct
-	kvbm_registered *results, uint32_t flags, uint32_t *done);
+	kvbm_registered *results, uint32_t flags, uint32_t *error);
 int kvbm_stage_register(int session, uint32_t n, const uint32_t *ids, const
 	struct kvbm_hash *hashes, struct kvbm_registered *results, uint32_t flags,
-	uint32_t *done);
+	uint32_t *error);
 int kvbm_match(int session, uint32_t n, const struct kvbm_hash *hashes,
-	uint32_t *ids, uint32_t *done);
+	uint32_t *ids, uint32_t *error);
 int kvbm_scan(int session, uint32_t n, const struct kvbm_hash *hashes,
-	uint32_t *ids, uint32_t flags, uint32_t *hits, uint32_t *done);
+	uint32_t *ids, uint32_t flags, uint32_t *hits, uint32_t *error);
 int kvbm_release(int session, uint32_t n, const uint32_t *ids, uint32_t flags,
-	uint32_t *done);
-int kvbm_retain(int session, uint32_t n, const uint32_t *ids, uint32_t *done);
+	uint32_t *error);
+int kvbm_retain(int session, uint32_t n, const uint32_t *ids, uint32_t *error);
 int kvbm_set_reset(int session, uint32_t n, const uint32_t *ids, bool on,
-	uint32_t *done);
+	uint32_t *error);
 int kvbm_block_info(int session, uint32_t block, struct kvbm_block_info
 	*info);
 int kvbm_weak(int session, uint32_t block, struct kvbm_weak *weak);
 int kvbm_upgrade(int session, uint32_t n, const struct kvbm_weak *weaks,
-	uint32_t *ids, uint32_t *hits, uint32_t *done);
+	uint32_t *ids, uint32_t *hits, uint32_t *error);
 int kvbm_presence(int session, uint32_t n, const struct kvbm_hash *hashes,
-	uint8_t *out, uint32_t *done);
+	uint8_t *out, uint32_t *error);
 int kvbm_frequency(int session, uint32_t n, const struct kvbm_hash *hashes,
-	uint8_t *out, uint32_t *done);
+	uint8_t *out, uint32_t *error);
 int kvbm_touch(int session, uint32_t n, const struct kvbm_hash *hashes,
-	uint32_t *done);
+	uint32_t *error);
 int kvbm_hash_pack(uint64_t current, uint64_t parent, uint32_t position,
 	struct kvbm_hash *out);
 int kvbm_hash_unpack(const struct kvbm_hash *hash, struct kvbm_hash_fields

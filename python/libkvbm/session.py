@@ -35,6 +35,7 @@ _IDS = ffi.typeof("uint32_t[]")
 _ID = ffi.typeof("uint32_t *")
 _BYTES = ffi.typeof("uint8_t[]")
 _HASHES = ffi.typeof("struct kvbm_hash[]")
+_EVICTED = ffi.typeof("struct kvbm_evicted[]")
 _RESULTS = ffi.typeof("struct kvbm_registered[]")
 _WEAKS = ffi.typeof("struct kvbm_weak[]")
 _from_buffer = ffi.from_buffer
@@ -43,17 +44,22 @@ _new = ffi.new
 # No block: what a scan answers for a miss.
 NO_BLOCK: int = lib.KVBM_NO_BLOCK
 
-# The result of a registration, and a weak reference, as arrays have them.
+# The result of a registration, an evicted hash with the block that it left, and
+# a weak reference, as arrays have them.
 REGISTERED = np.dtype(
     {
-        "names": ["block", "kind"],
-        "formats": [np.uint32, np.uint32],
+        "names": ["block", "kind", "generation"],
+        "formats": [np.uint32, np.uint32, np.uint32],
         "offsets": [
             ffi.offsetof("struct kvbm_registered", "block"),
             ffi.offsetof("struct kvbm_registered", "kind"),
+            ffi.offsetof("struct kvbm_registered", "generation"),
         ],
         "itemsize": ffi.sizeof("struct kvbm_registered"),
     }
+)
+EVICTED = np.dtype(
+    [("hash", HASH), ("block", np.uint32), ("generation", np.uint32)]
 )
 WEAK = np.dtype(
     [("block", np.uint32), ("generation", np.uint32), ("hash", HASH)]
@@ -285,14 +291,16 @@ class Holds(_Held):
 class Blocks(_Held):
     """Mutable blocks, the session's own to write and then register.
 
-    evicted: hashes that were evicted for them
+    evicted: an array of EVICTED: hashes that were evicted for them
     """
 
     __slots__ = ("evicted",)
 
-    evicted: Hashes
+    evicted: npt.NDArray[Any]
 
-    def __init__(self, session: Session, ids: Ids, evicted: Hashes) -> None:
+    def __init__(
+        self, session: Session, ids: Ids, evicted: npt.NDArray[Any]
+    ) -> None:
         super().__init__(session, ids)
         self.evicted = evicted
 
@@ -589,10 +597,11 @@ class Session:
         evicted: tell which hashes were evicted
 
         Raises NoSpace (timeout 0), TimedOut, OverQuota, EINVAL (more than the
-        store has), ENOMEM.
+        store has), ENOMEM, EDEADLK (only this thread could end the wait, by
+        releasing what the session holds).
         """
         ids = np.empty(n, np.uint32)
-        gone = empty(n if evicted else 0)
+        gone = np.empty(n if evicted else 0, EVICTED)
         count = self.alloc_into(
             ids, timeout=timeout, evicted=gone if evicted else None
         )
@@ -604,13 +613,13 @@ class Session:
         """alloc() of as many as the buffer has room for; returns the evicted.
 
         ids: out: a writable buffer of uint32
-        evicted: out: a writable buffer for as many hashes, or None
+        evicted: out: a writable buffer of as many EVICTED, or None
         """
         p = _from_buffer(_IDS, ids, True)
         n = len(p)
         gone = NULL
         if evicted is not None:
-            gone = _from_buffer(_HASHES, evicted, True)
+            gone = _from_buffer(_EVICTED, evicted, True)
             if len(gone) < n:
                 raise ValueError("too little room for evicted hashes")
         count = _new(_ID)
@@ -622,11 +631,17 @@ class Session:
                 if timeout is None
                 else max(0, min(int(timeout * 1e9), (1 << 63) - 1))
             )
-            while True:
-                ret = lib.kvbm_alloc_wait(self._fd, n, p, gone, count, deadline)
-                # A handler that raises ends the wait here.
-                if ret != -errno.EINTR:
-                    break
+            place = _new(_ID)
+            try:
+                ret = -errno.EINTR
+                while ret == -errno.EINTR:
+                    # A handler that raises ends the wait here.
+                    ret = lib.kvbm_alloc_wait_at(
+                        self._fd, n, p, gone, count, deadline, place
+                    )
+            finally:
+                if place[0]:
+                    lib.kvbm_ticket_give_up(self._fd, place[0])
         if ret < 0:
             raise self._error(ret, f"alloc {n}")
         return int(count[0])
@@ -637,7 +652,7 @@ class Session:
         ret = lib.kvbm_alloc_reset(self._fd, n, _from_buffer(_IDS, ids, True))
         if ret < 0:
             raise self._error(ret, f"alloc_free {n}")
-        return Blocks(self, ids[:ret], empty(0))
+        return Blocks(self, ids[:ret], np.empty(0, EVICTED))
 
     # Look-up
 
@@ -660,11 +675,11 @@ class Session:
         n = len(h)
         if len(i) < n:
             raise ValueError("too little room for ids")
-        done = _new(_ID)
-        ret: int = lib.kvbm_match(self._fd, n, h, i, done)
-        if ret < 0:
-            self._undo(i, done[0])
-            raise self._error(ret, "match", 0)
+        why = _new(_ID)
+        ret: int = lib.kvbm_match(self._fd, n, h, i, why)
+        if why[0]:
+            self._undo(i, ret)
+            raise self._error(-why[0], "match", 0)
         return ret
 
     def scan(self, hashes: Any, *, touch: bool = False) -> Holds:
@@ -677,7 +692,7 @@ class Session:
         h = _from_buffer(_HASHES, hashes)
         ids = np.empty(len(h), np.uint32)
         i = _from_buffer(_IDS, ids, True)
-        done = _new(_ID)
+        why = _new(_ID)
         ret = lib.kvbm_scan(
             self._fd,
             len(h),
@@ -685,11 +700,11 @@ class Session:
             i,
             lib.KVBM_SCAN_TOUCH if touch else 0,
             NULL,
-            done,
+            why,
         )
-        if ret < 0:
-            self._undo(i, done[0])
-            raise self._error(ret, "scan", 0)
+        if why[0]:
+            self._undo(i, ret)
+            raise self._error(-why[0], "scan", 0)
         return Holds(self, ids)
 
     def _undo(self, ids: Any, n: int) -> None:
@@ -702,40 +717,43 @@ class Session:
         """Presence of each hash, without holding anything."""
         h = _from_buffer(_HASHES, hashes)
         out = np.empty(len(h), np.uint8)
-        ret = lib.kvbm_presence(
-            self._fd, len(h), h, _from_buffer(_BYTES, out, True), NULL
+        why = _new(_ID)
+        lib.kvbm_presence(
+            self._fd, len(h), h, _from_buffer(_BYTES, out, True), why
         )
-        if ret < 0:
-            raise self._error(ret, "presence")
+        if why[0]:
+            raise self._error(-why[0], "presence")
         return out
 
     def frequency(self, hashes: Any) -> npt.NDArray[np.uint8]:
         """How often each was seen, 0 to 15; 0 without tracking."""
         h = _from_buffer(_HASHES, hashes)
         out = np.empty(len(h), np.uint8)
-        ret = lib.kvbm_frequency(
-            self._fd, len(h), h, _from_buffer(_BYTES, out, True), NULL
+        why = _new(_ID)
+        lib.kvbm_frequency(
+            self._fd, len(h), h, _from_buffer(_BYTES, out, True), why
         )
-        if ret < 0:
-            raise self._error(ret, "frequency")
+        if why[0]:
+            raise self._error(-why[0], "frequency")
         return out
 
     def touch(self, hashes: Any) -> None:
         """Count each hash once in the frequency sketch."""
         h = _from_buffer(_HASHES, hashes)
-        ret = lib.kvbm_touch(self._fd, len(h), h, NULL)
-        if ret < 0:
-            raise self._error(ret, "touch")
+        why = _new(_ID)
+        lib.kvbm_touch(self._fd, len(h), h, why)
+        if why[0]:
+            raise self._error(-why[0], "touch")
 
     # Blocks by id
 
     def release(self, ids: Any) -> None:
         """Give back a hold on each, in this order: NotHeld, with done."""
         i = _from_buffer(_IDS, ids)
-        done = _new(_ID)
-        ret = lib.kvbm_release(self._fd, len(i), i, 0, done)
-        if ret < 0:
-            raise self._error(ret, "release", done[0])
+        why = _new(_ID)
+        ret = lib.kvbm_release(self._fd, len(i), i, 0, why)
+        if why[0]:
+            raise self._error(-why[0], "release", max(ret, 0))
 
     def retain(self, ids: Any) -> None:
         """Another hold on each registered block, all or none.
@@ -743,19 +761,19 @@ class Session:
         NotHeld, EINVAL (Mutable or Staged), EOVERFLOW.
         """
         i = _from_buffer(_IDS, ids)
-        done = _new(_ID)
-        ret = lib.kvbm_retain(self._fd, len(i), i, done)
-        if ret < 0:
-            self._undo(i, done[0])
-            raise self._error(ret, "retain", 0)
+        why = _new(_ID)
+        ret = lib.kvbm_retain(self._fd, len(i), i, why)
+        if why[0]:
+            self._undo(i, ret)
+            raise self._error(-why[0], "retain", 0)
 
     def set_reset(self, ids: Any, on: bool) -> None:
         """Whether blocks are reset at their last release: NotHeld."""
         i = _from_buffer(_IDS, ids)
-        done = _new(_ID)
-        ret = lib.kvbm_set_reset(self._fd, len(i), i, on, done)
-        if ret < 0:
-            raise self._error(ret, "set_reset", done[0])
+        why = _new(_ID)
+        ret = lib.kvbm_set_reset(self._fd, len(i), i, on, why)
+        if why[0]:
+            raise self._error(-why[0], "set_reset", max(ret, 0))
 
     def stage(self, ids: Any, hashes: Any, *, tokens: Any = None) -> None:
         """Give own Mutable blocks their hashes.
@@ -769,18 +787,18 @@ class Session:
         t = NULL if tokens is None else _from_buffer(_IDS, tokens)
         if len(h) < len(i) or (tokens is not None and len(t) < len(i)):
             raise ValueError("fewer hashes or tokens than blocks")
-        done = _new(_ID)
-        ret = lib.kvbm_stage(self._fd, len(i), i, h, t, done)
-        if ret < 0:
-            raise self._error(ret, "stage", done[0])
+        why = _new(_ID)
+        ret = lib.kvbm_stage(self._fd, len(i), i, h, t, why)
+        if why[0]:
+            raise self._error(-why[0], "stage", max(ret, 0))
 
     def unstage(self, ids: Any) -> None:
         """Staged blocks become Mutable again: NotHeld, with done."""
         i = _from_buffer(_IDS, ids)
-        done = _new(_ID)
-        ret = lib.kvbm_unstage(self._fd, len(i), i, done)
-        if ret < 0:
-            raise self._error(ret, "unstage", done[0])
+        why = _new(_ID)
+        ret = lib.kvbm_unstage(self._fd, len(i), i, why)
+        if why[0]:
+            raise self._error(-why[0], "unstage", max(ret, 0))
 
     def register(
         self, ids: Any, results: Any, *, duplicates: bool | None = None
@@ -797,12 +815,12 @@ class Session:
         r = _from_buffer(_RESULTS, results, True)
         if len(r) < len(i):
             raise ValueError("too little room for results")
-        done = _new(_ID)
+        why = _new(_ID)
         ret = lib.kvbm_register(
-            self._fd, len(i), i, r, _duplicates(duplicates), done
+            self._fd, len(i), i, r, _duplicates(duplicates), why
         )
-        if ret < 0:
-            raise self._error(ret, "register", done[0])
+        if why[0]:
+            raise self._error(-why[0], "register", max(ret, 0))
 
     def stage_register(
         self,
@@ -818,12 +836,12 @@ class Session:
         r = _from_buffer(_RESULTS, results, True)
         if len(h) < len(i) or len(r) < len(i):
             raise ValueError("fewer hashes or results than blocks")
-        done = _new(_ID)
+        why = _new(_ID)
         ret = lib.kvbm_stage_register(
-            self._fd, len(i), i, h, r, _duplicates(duplicates), done
+            self._fd, len(i), i, h, r, _duplicates(duplicates), why
         )
-        if ret < 0:
-            raise self._error(ret, "stage_register", done[0])
+        if why[0]:
+            raise self._error(-why[0], "stage_register", max(ret, 0))
 
     def weak(self, ids: Any) -> npt.NDArray[Any]:
         """Weak references to held registered blocks, as an array of WEAK.
@@ -848,11 +866,11 @@ class Session:
         w = _from_buffer(_WEAKS, weaks)
         ids = np.empty(len(w), np.uint32)
         i = _from_buffer(_IDS, ids, True)
-        done = _new(_ID)
-        ret = lib.kvbm_upgrade(self._fd, len(w), w, i, NULL, done)
-        if ret < 0:
-            self._undo(i, done[0])
-            raise self._error(ret, "upgrade", 0)
+        why = _new(_ID)
+        ret = lib.kvbm_upgrade(self._fd, len(w), w, i, NULL, why)
+        if why[0]:
+            self._undo(i, ret)
+            raise self._error(-why[0], "upgrade", 0)
         return Holds(self, ids)
 
 

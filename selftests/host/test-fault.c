@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 #include "evict.h"
 #include "fuzz/walk.h"
+#include "host_take.h"
 #include "kselftest.h"
 
 #define TOTAL	2048	/* four pages of a hold table */
@@ -22,10 +23,6 @@ struct setup {
 	u32 owned[N];		/* Mutable, of @ses */
 	struct kvbm_weak weak[N];
 };
-
-static void no_room(struct kvbm_store *st)
-{
-}
 
 static struct kvbm_config config(const struct kvbm_evict_ops *policy)
 {
@@ -46,7 +43,6 @@ static struct kvbm_store *store_new(const struct kvbm_evict_ops *policy,
 	struct kvbm_store *st = kzalloc(sizeof(*st), GFP_KERNEL | __GFP_NOFAIL);
 	struct kvbm_config cfg = config(policy);
 
-	st->room = no_room;
 	*err = kvbm_store_init(st, &cfg);
 	if (!*err)
 		return st;
@@ -94,24 +90,7 @@ static int get_ready(struct kvbm_session *ses, struct kvbm_step *step)
 
 static int alloc_blocks(struct kvbm_session *ses, u32 n, u32 *ids)
 {
-	struct kvbm_taking t;
-	struct kvbm_chunk c;
-	u32 evicted, i, at = 0;
-	int err, got;
-
-	err = kvbm_alloc_begin(&t, ses, n, false, NULL);
-	if (err)
-		return err;
-	while (t.left) {
-		got = kvbm_alloc_chunk(&t, &c, &evicted);
-		if (got < 0) {
-			kvbm_alloc_abort(&t);
-			return got;
-		}
-		for (i = 0; i < (u32)got; i++)
-			ids[at++] = c.ids[i];
-	}
-	return kvbm_alloc_commit(&t);
+	return host_take(ses, n, false, ids, NULL, NULL);
 }
 
 static int register_blocks(struct kvbm_session *ses, const u32 *ids, u32 n,
@@ -254,23 +233,13 @@ static int do_alloc(struct setup *s, u32 *done)
 
 static int do_alloc_reset(struct setup *s, u32 *done)
 {
-	struct kvbm_taking t;
-	struct kvbm_chunk c;
-	u32 evicted;
-	int got;
+	struct host_took took;
+	u32 ids[TOTAL];
+	int err = host_take(s->ses, TOTAL - N, true, ids, NULL, &took);
 
-	*done = 0;
-	WALK_CHECK(!kvbm_alloc_begin(&t, s->ses, TOTAL - N, true, NULL),
-		   "not begun");
-	while (t.left) {
-		got = kvbm_alloc_chunk(&t, &c, &evicted);
-		if (got < 0) {
-			kvbm_alloc_abort(&t);
-			return got;
-		}
-	}
-	*done = t.chain.len;
-	return kvbm_alloc_commit(&t);
+	/* What it got without memory stays. */
+	*done = took.got;
+	return err;
 }
 
 /* A deduplicated registration needs room for the count of another block. */

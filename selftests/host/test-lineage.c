@@ -10,6 +10,7 @@
 #include <linux/kernel.h>
 #include <linux/slab.h>
 #include "fuzz/walk.h"
+#include "host_take.h"
 #include "host_harness.h"
 
 /* One thread: ThreadSanitizer sees nothing here, and takes long. */
@@ -21,10 +22,6 @@
 #define LONG	(1U << 20)
 #endif
 
-static void room(struct kvbm_store *st)
-{
-}
-
 static struct kvbm_store *store_new(u32 total, const char *policy)
 {
 	struct kvbm_config cfg = {
@@ -34,7 +31,6 @@ static struct kvbm_store *store_new(u32 total, const char *policy)
 	};
 	struct kvbm_store *st = kzalloc(sizeof(*st), GFP_KERNEL);
 
-	st->room = room;
 	WALK_CHECK(!kvbm_config_check(&cfg) && !kvbm_store_init(st, &cfg),
 		   "no store");
 	return st;
@@ -342,23 +338,15 @@ static void session_end(struct kvbm_session *ses)
 static void take(struct kvbm_session *ses, u32 n, u32 *ids,
 		 struct kvbm_hash *evicted, u32 *calls)
 {
-	struct kvbm_taking t;
-	struct kvbm_chunk c;
-	u32 ev, i;
-	int got;
+	struct kvbm_hash *keys = calloc(n, sizeof(*keys));
+	struct host_took took;
 
-	WALK_CHECK(!kvbm_alloc_begin(&t, ses, n, false, NULL), "no blocks");
-	while (t.left) {
-		got = kvbm_alloc_chunk(&t, &c, &ev);
-		WALK_CHECK(got >= 0, "errno %d", got);
-		for (i = 0; i < got; i++)
-			*ids++ = c.ids[i];
-		if (ev && evicted)
-			*evicted = c.keys[ev - 1];
-		if (calls)
-			++*calls;
-	}
-	WALK_CHECK(!kvbm_alloc_commit(&t), "no commit");
+	WALK_CHECK(!host_take(ses, n, false, ids, keys, &took), "no blocks");
+	if (took.evicted && evicted)
+		*evicted = keys[took.evicted - 1];
+	if (calls)
+		*calls += took.chunks;
+	free(keys);
 }
 
 static void enlist(struct kvbm_session *ses, const u32 *ids,
@@ -556,15 +544,16 @@ TEST(above_a_prune_given_up)
 {
 	struct kvbm_taking t;
 	struct kvbm_chunk chunk;
-	u32 evicted, left, i;
+	u32 left, i;
 	struct chain c;
 
 	chain_new(&c, 1U << 16, "lineage_tick");
 	evict_tail_and_die(&c);
 	left = linked(&c);
-	EXPECT_EQ(kvbm_alloc_begin(&t, c.other, 1, false, NULL), 0);
+	EXPECT_EQ(kvbm_alloc_begin(&t, c.other, 1, false), 0);
 	for (i = 0; i < 10; i++) {
-		EXPECT_EQ(kvbm_alloc_chunk(&t, &chunk, &evicted), 0);
+		EXPECT_EQ(kvbm_alloc_chunk(&t, &chunk), 0);
+		EXPECT_EQ(t.n, 0);
 		EXPECT_EQ(c.st->reserved, 1);
 		EXPECT_EQ(linked(&c), left - (i + 1) * KVBM_CHUNK);
 	}

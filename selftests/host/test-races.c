@@ -8,13 +8,9 @@
 #include <linux/kernel.h>
 #include <linux/slab.h>
 #include "fuzz/walk.h"
+#include "host_take.h"
 #include "sketch.h"
 #include "kselftest.h"
-
-static void room(struct kvbm_store *st)
-{
-	/* Under the store's lock. */
-}
 
 /* --- close against revoke ----------------------------------------------- */
 
@@ -36,24 +32,17 @@ static void close_and_revoke(void)
 		.max_sessions = 4,
 	};
 	struct kvbm_store *st = kzalloc(sizeof(*st), GFP_KERNEL);
-	struct kvbm_taking take;
-	struct kvbm_chunk c;
+	u32 rounds = 200, ids[2048];
 	pthread_t tid;
-	u32 evicted, rounds = 200;
 
-	st->room = room;
 	WALK_CHECK(!kvbm_config_check(&cfg) && !kvbm_store_init(st, &cfg),
 		   "no store");
 	while (rounds--) {
 		struct kvbm_session *ses = kzalloc(sizeof(*ses), GFP_KERNEL);
 
 		WALK_CHECK(!kvbm_session_init(ses, st), "no session");
-		WALK_CHECK(!kvbm_alloc_begin(&take, ses, cfg.total / 2, false,
-					     NULL), "no blocks");
-		while (take.left)
-			WALK_CHECK(kvbm_alloc_chunk(&take, &c, &evicted) > 0,
-				   "no chunk");
-		WALK_CHECK(!kvbm_alloc_commit(&take), "no commit");
+		WALK_CHECK(!host_take(ses, cfg.total / 2, false, ids, NULL,
+				      NULL), "no blocks");
 		pthread_create(&tid, NULL, kill_one, ses);
 		kvbm_session_exit(ses);
 		pthread_join(tid, NULL);
@@ -126,23 +115,17 @@ static void last_reference(void)
 	struct last l = { .key = walk_nth_hash(0) };
 	struct kvbm_step step = KVBM_STEP_INIT;
 	struct kvbm_registered out;
-	struct kvbm_taking take;
-	struct kvbm_chunk c;
-	u32 i, evicted;
 	pthread_t tid;
+	u32 i;
 
 	l.st = kzalloc(sizeof(*l.st), GFP_KERNEL);
-	l.st->room = room;
 	WALK_CHECK(!kvbm_config_check(&cfg) && !kvbm_store_init(l.st, &cfg),
 		   "no store");
 	WALK_CHECK(!kvbm_session_init(ses, l.st), "no session");
 	/* A saturated counter is not locked. */
 	for (i = 0; i < 15; i++)
 		kvbm_sketch_touch(l.st->sketch, &l.key, 1);
-	WALK_CHECK(!kvbm_alloc_begin(&take, ses, 1, false, NULL) &&
-		   kvbm_alloc_chunk(&take, &c, &evicted) == 1 &&
-		   !kvbm_alloc_commit(&take), "no block");
-	l.id = c.ids[0];
+	WALK_CHECK(!host_take(ses, 1, false, &l.id, NULL, NULL), "no block");
 	pthread_create(&tid, NULL, last_holder, &l);
 	wait_phase(&l, 1);
 	WALK_CHECK(kvbm_register_chunk(ses, &l.id, &l.key, 1, false, &out,

@@ -14,7 +14,6 @@
  */
 #include <getopt.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <time.h>
 #include <linux/kernel.h>
 #include <linux/sched.h>
@@ -55,6 +54,7 @@ struct thread {
 	u64 steps;
 	struct handle *h;
 	u32 nr_holds, nr_owned, nr_weaks;
+	u32 ticket;			/* of some session */
 	struct hold hold[LIST_MAX];
 	u32 owned[LIST_MAX];
 	bool staged[LIST_MAX];
@@ -357,69 +357,59 @@ static void op_set_reset(struct thread *t)
 	go_on(t, &step, false);
 }
 
-struct sleeper {
-	struct kvbm_waiter w;
-	sem_t sem;
-};
-
-static void sleeper_wake(struct kvbm_waiter *w)
+/* As wait.c; a deadline comes soon. */
+static int wait_alloc(struct thread *t, struct kvbm_taking *take, u32 n)
 {
-	sem_post(&container_of(w, struct sleeper, w)->sem);
-}
-
-/* As wait.c, but for who puts the sleeper to sleep. */
-static int wait_alloc(struct thread *t, struct kvbm_taking *take,
-		      struct sleeper *s)
-{
+	u64 end = ktime_get_ns() + 20000 * (1 + rnd(t, 20));
+	struct kvbm_session *ses = &t->h->ses;
 	struct kvbm_store *st = t->world->st;
-	struct timespec end;
-	int err = 0;
+	struct kvbm_waiter *w;
+	bool keep = rnd(t, 2);
+	int err;
 
-	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_nsec += 20000 * (1 + rnd(t, 20));
-	if (end.tv_nsec >= 1000000000) {
-		end.tv_nsec -= 1000000000;
-		end.tv_sec++;
-	}
-	while (!READ_ONCE(s->w.granted)) {
-		err = READ_ONCE(t->h->ses.dead);
-		if (err)
+	err = kvbm_wait_begin(take, ses, n, t->ticket, false, &w);
+	if (err)
+		return err;
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		if (READ_ONCE(w->state) >= KVBM_WAIT_GRANTED)
 			break;
-		if (sem_timedwait(&s->sem, &end) && errno == ETIMEDOUT) {
+		if (!host_schedule(end)) {
 			err = -ETIMEDOUT;
 			break;
 		}
 	}
+	__set_current_state(TASK_RUNNING);
 	/* The first in the queue never waits while there is enough. */
 	spin_lock(&st->lock);
-	WALK_CHECK(s->w.granted || st->waiters.next != &s->w.link ||
-		   s->w.n > kvbm_room(st), "%u wanted, room for %u", s->w.n,
-		   kvbm_room(st));
+	WALK_CHECK(rb_first_cached(&st->waiters) != &w->node ||
+		   w->state != KVBM_WAIT_QUEUED || n > kvbm_room(st),
+		   "%u wanted, room for %u", n, kvbm_room(st));
 	spin_unlock(&st->lock);
-	return kvbm_alloc_end_wait(take, &s->w, err, dead(t));
+	err = kvbm_wait_end(take, w, err, keep, dead(t), &t->ticket);
+	WALK_CHECK(take->left == (err ? 0 : n), "errno %d, %u left", err,
+		   take->left);
+	return err;
 }
 
 static void op_alloc(struct thread *t)
 {
 	struct kvbm_store *st = t->world->st;
-	u32 i, evicted, n = rnd(t, BATCH), how = rnd(t, 4);
-	struct sleeper s = { .w = { .wake = sleeper_wake } };
+	u32 i, n = rnd(t, BATCH), how = rnd(t, 4);
+	struct kvbm_session *ses = &t->h->ses;
 	u32 total = 0, ids[2 * BATCH];
 	struct kvbm_taking take;
-	int err, got;
+	int err;
 
 	n = min3(n, st->cfg.total, LIST_MAX - t->nr_owned);
-	s.w.n = n;
-	INIT_LIST_HEAD(&s.w.link);
-	sem_init(&s.sem, 0, 0);
-	err = kvbm_alloc_begin(&take, &t->h->ses, n, how == 0,
-			       how == 1 ? &s.w : NULL);
-	if (err == -EINPROGRESS)
-		err = wait_alloc(t, &take, &s);
-	sem_destroy(&s.sem);
+	if (how == 1 && n)
+		err = wait_alloc(t, &take, n);
+	else
+		err = kvbm_alloc_begin(&take, ses, n, how == 0);
 	if (err) {
 		WALK_CHECK(err == -ENOSPC || err == -ETIMEDOUT ||
-			   (err == -ESHUTDOWN && dead(t)) ||
+			   (err == -ESHUTDOWN && dead(t)) || err == -EMLINK ||
+			   (err == -EBUSY && how == 1) ||
 			   (err == -EDQUOT && st->cfg.max_held), "errno %d",
 			   err);
 		return;
@@ -427,19 +417,26 @@ static void op_alloc(struct thread *t)
 	while (take.left) {
 		struct kvbm_chunk c;
 
-		got = kvbm_alloc_chunk(&take, &c, &evicted);
-		WALK_CHECK(got >= 0, "errno %d", got);
-		for (i = 0; i < (u32)got; i++)
+		take.n = 0;
+		err = kvbm_alloc_chunk(&take, &c);
+		if (err) {
+			WALK_CHECK(err == -ESHUTDOWN && dead(t), "errno %d",
+				   err);
+			kvbm_alloc_abort(&take);
+			return;
+		}
+		for (i = 0; i < take.n; i++)
 			ids[total++] = c.ids[i];
+		/* Given up half-way. */
+		if (!rnd(t, 16)) {
+			kvbm_alloc_abort(&take);
+			kvbm_alloc_undo(ses, ids, total, 0);
+			return;
+		}
 	}
 	WALK_CHECK(how == 0 ? total <= n : total == n, "%u of %u", total, n);
 	if (!rnd(t, 8)) {
-		kvbm_alloc_abort(&take);
-		return;
-	}
-	err = kvbm_alloc_commit(&take);
-	if (err) {
-		WALK_CHECK(err == -ESHUTDOWN && dead(t), "errno %d", err);
+		kvbm_alloc_undo(ses, ids, total, 0);
 		return;
 	}
 	for (i = 0; i < total; i++) {
@@ -680,14 +677,16 @@ static void quiet_point(struct world *w)
 {
 	struct kvbm_store *st = w->st;
 	struct walk_counts c;
+	struct rb_node *node;
 
-	flush_work(&st->grant_work);
+	flush_work(&st->room_work);
 	walk_store(st, &c);
 	check_lists(w);
 	spin_lock(&st->lock);
-	WALK_CHECK(!st->poll_armed || st->poll_mark > kvbm_room(st),
-		   "room for %u, poll waits for %u", kvbm_room(st),
-		   st->poll_mark);
+	node = rb_first_cached(&st->pollers);
+	WALK_CHECK(!node || rb_entry(node, struct kvbm_session,
+				     poll_node)->poll_mark > kvbm_room(st),
+		   "room for %u, a poller was not told", kvbm_room(st));
 	spin_unlock(&st->lock);
 }
 
@@ -715,11 +714,6 @@ static void *run_thread(void *arg)
 	return NULL;
 }
 
-static void room(struct kvbm_store *st)
-{
-	/* Under the store's lock. */
-}
-
 static u64 run_world(const struct kvbm_evict_ops *policy, u64 seed)
 {
 	static const u32 totals[] = { 8, 64, 300 };
@@ -741,7 +735,6 @@ static u64 run_world(const struct kvbm_evict_ops *policy, u64 seed)
 	host_seed(seed);
 	WALK_CHECK(!kvbm_config_check(&cfg), "bad config");
 	w->st = kzalloc(sizeof(*w->st), GFP_KERNEL);
-	w->st->room = room;
 	WALK_CHECK(!kvbm_store_init(w->st, &cfg), "no store");
 	w->nr_keys = cfg.total * 3 / 2;
 	pthread_mutex_init(&w->table_lock, NULL);

@@ -5,18 +5,21 @@
  *
  * One session, used by a thread that allocates and a thread that holds and
  * releases; one thread that revokes it, and one that closes it (another file
- * would end it as well: both kill the session at once). When a revocation has
- * returned, the session has nothing and gets nothing any more; in the end all
+ * would end it as well: both kill the session at once). A block that was taken is
+ * in the hold table at once, or, where that has no page yet, on the allocation's
+ * chain. When a revocation has returned, which waits for nobody, the session has
+ * nothing, nothing is promised to it, and it gets nothing any more; in the end all
  * blocks are back.
  *
- * Planted mistakes, each to be found: COMMIT_BLIND, HOLD_BLIND, DEAD_LATE,
- * NO_DRAIN, FREE_EARLY, NO_ABORT.
+ * Planted mistakes, each to be found: CHUNK_BLIND, HOLD_BLIND, DEAD_LATE,
+ * NO_CHAIN, NO_RESERVED, UNDO_TWICE, FREE_EARLY, NO_ABORT.
  */
 #define BLOCKS	2
 
 bit ses_locked, st_locked;
 bit dead, revoked, table_freed;
 byte owned, holds, taking;		/* the session's, under its lock */
+byte chain, promised;			/* its allocation's, too */
 byte is_free = BLOCKS, reserved;	/* the store's, under its lock */
 byte held_blocks;			/* registered blocks that are held */
 byte idle = 1;				/* registered blocks that are idle */
@@ -32,87 +35,99 @@ byte kills, finished;
 
 proctype allocator()
 {
-	byte n = 2, mine, chunk;
+	byte n = 0;
 	bit over;
 
 	/* kvbm_alloc_begin() */
 	lock_ses();
 	touch();
-	over = dead;
-	if
-	:: !over -> taking = taking + n
-	:: else
-	fi;
-	unlock_ses();
-	if
-	:: over -> goto out
-	:: else
-	fi;
 	lock_st();
 	if
-	:: is_free - reserved >= n -> reserved = reserved + n
-	:: else -> over = 1
-	fi;
-	unlock_st();
-	if
-	:: over ->
-		lock_ses();
-		taking = taking - n;
-		unlock_ses();
-		goto out
+	:: !dead && is_free - reserved >= 2 ->
+		d_step {
+			n = 2;
+			reserved = reserved + 2;
+			promised = 2;
+			taking = taking + 2
+		}
 	:: else
 	fi;
+	unlock_st();
+	unlock_ses();
 	/* kvbm_alloc_chunk(): a block at a time */
 	do
 	:: n > 0 ->
-		lock_st();
-		d_step { is_free--; reserved--; mine++; n-- };
-		unlock_st()
-	:: n > 0 ->
-		/* A fault, or a fatal signal. */
-#ifdef NO_ABORT
-		goto out;
-#else
-		goto give_back;
-#endif
-	:: else -> break
-	od;
-	/* kvbm_alloc_commit(): a block at a time, with the lock given up */
-	do
-	:: mine > 0 ->
 		lock_ses();
 		touch();
-#ifdef COMMIT_BLIND
+#ifdef CHUNK_BLIND
 		over = 0;
 #else
 		over = dead;
 #endif
 		if
 		:: over -> unlock_ses(); break
-		:: else ->
-			d_step { mine--; owned++; taking-- };
+		:: else
+		fi;
+		lock_st();
+		d_step { is_free--; reserved--; promised--; n-- };
+		unlock_st();
+		if
+		:: d_step { owned++; taking-- };
 			unlock_ses()
+		:: chain++;
+			unlock_ses();
+			/* take_rest(), with a page or without memory */
+			lock_ses();
+			touch();
+			if
+			:: dead || chain == 0 ->
+				lock_st();
+				is_free = is_free + chain;
+				chain = 0;
+				unlock_st();
+				unlock_ses();
+				break
+			:: else ->
+				if
+				:: d_step { chain--; owned++; taking-- };
+					unlock_ses()
+				:: lock_st();
+					d_step { chain--; is_free++; taking-- };
+					unlock_st();
+					unlock_ses();
+					break
+				fi
+			fi
 		fi
+	:: n > 0 ->
+		/* A fatal signal. */
+		break
 	:: else -> break
 	od;
-give_back:
+	/* kvbm_alloc_abort() */
+#ifndef NO_ABORT
+	lock_ses();
+	touch();
 	if
-	:: mine + n > 0 ->
-		chunk = mine + n;
+#ifdef UNDO_TWICE
+	:: n > 0 ->
+#else
+	:: n > 0 && !dead ->
+#endif
 		lock_st();
 		d_step {
 			reserved = reserved - n;
-			is_free = is_free + mine;
-			n = 0;
-			mine = 0
+			promised = promised - n;
+			taking = taking - n;
+			n = 0
 		};
-		unlock_st();
-		lock_ses();
-		taking = taking - chunk;
-		unlock_ses()
+		unlock_st()
 	:: else
 	fi;
-out:
+	unlock_ses();
+#endif
+	/* Nothing stays promised that nobody will take. */
+	assert(dead || promised == 0);
 	finished++
 }
 
@@ -183,6 +198,31 @@ inline reclaim()
 	od
 }
 
+/* kvbm_waiters_end(), kvbm_takings_end() */
+inline end_promises()
+{
+	lock_ses();
+	lock_st();
+#ifndef NO_RESERVED
+	d_step {
+		reserved = reserved - promised;
+		promised = 0;
+		taking = 0
+	};
+#endif
+	unlock_st();
+	unlock_ses();
+	lock_ses();
+	touch();
+	lock_st();
+#ifndef NO_CHAIN
+	is_free = is_free + chain;
+	chain = 0;
+#endif
+	unlock_st();
+	unlock_ses()
+}
+
 inline kill_session()
 {
 #ifndef DEAD_LATE
@@ -190,6 +230,7 @@ inline kill_session()
 	dead = 1;
 	unlock_ses();
 #endif
+	end_promises();
 	reclaim();
 #ifdef DEAD_LATE
 	lock_ses();
@@ -201,10 +242,6 @@ inline kill_session()
 proctype revoker()
 {
 	kill_session();
-#ifndef NO_DRAIN
-	/* wait_var_event(): allocations under way are over. */
-	taking == 0;
-#endif
 	revoked = 1;
 	/* file_put() */
 	kills++;
@@ -216,7 +253,7 @@ proctype closer()
 {
 	finished >= 2 + revoked;
 	kill_session();
-	assert(owned == 0 && holds == 0 && taking == 0);
+	assert(owned == 0 && holds == 0 && taking == 0 && chain == 0);
 #ifdef FREE_EARLY
 	table_freed = 1;
 #endif
@@ -226,7 +263,8 @@ proctype closer()
 active proctype monitor()
 {
 	do
-	:: atomic { revoked && (owned > 0 || holds > 0 || taking > 0) ->
+	:: atomic { revoked && (owned > 0 || holds > 0 || taking > 0 ||
+				promised > 0 || chain > 0) ->
 		assert(0) }
 	:: atomic { kills == 2 ->
 		table_freed = 1;

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * waiters.pml - the queue of allocations that wait: module/core/alloc.c, module/user/wait.c
+ * waiters.pml - the queue of allocations that wait: module/core/queue.c,
+ * module/user/wait.c
  *
  * Three callers that wait, for 1 or 2 of 2 blocks, each give back what they got;
- * one caller that does not wait. A sleeper may time out or be killed at any
- * moment. Nobody sleeps for ever; the first in the queue never waits while
- * there is room for it; nobody overtakes it; a grant that came first beats a
- * timeout; nothing stays reserved.
+ * one caller that does not wait. A sleeper may time out, be killed, or be
+ * interrupted and come back with its ticket, at any moment. Nobody sleeps for ever;
+ * the first in the queue never waits while there is room for it; nobody in the queue
+ * is overtaken, not even by who came later while it was away; a grant that came
+ * first beats a timeout; nothing stays reserved.
  *
  * Planted mistakes, each to be found: OVERTAKE, NO_GRANT, NO_GRANT_ON_LEAVE,
- * NO_GRANT_ON_FATAL, IGNORE_GRANT, TEST_THEN_SLEEP, LIFO.
+ * NO_GRANT_ON_FATAL, IGNORE_GRANT, TEST_THEN_SLEEP, LIFO, NEW_PLACE,
+ * NO_GRANT_ON_RETURN.
  */
 #define WAITERS	3
 #define BLOCKS	2
@@ -19,6 +22,7 @@ byte is_free = BLOCKS, reserved;
 byte queue[WAITERS] = NONE;	/* in the order in which they will be served */
 byte waiting;
 byte wants[WAITERS], ticket[WAITERS], next_ticket;
+byte came[WAITERS];		/* order in which they really came */
 bit granted[WAITERS], sleeping[WAITERS];
 bit st_locked;
 byte finished;
@@ -47,7 +51,7 @@ inline room_made()
 			reserved = reserved + wants[j];
 			for (i : 0 .. WAITERS - 1) {
 				assert(queue[i] == NONE ||
-				       ticket[j] <= ticket[queue[i]])
+				       came[j] <= came[queue[i]])
 			}
 			dequeue(0);
 			granted[j] = 1;
@@ -81,7 +85,7 @@ inline take_and_release()
 proctype waiter(byte me)
 {
 	byte n, i, j;
-	bit fatal, err;
+	bit fatal, err, away, again;
 
 	if
 	:: n = 1
@@ -99,20 +103,49 @@ proctype waiter(byte me)
 		d_step {
 			wants[me] = n;
 			ticket[me] = next_ticket;
-			next_ticket++;
-#ifdef LIFO
-			for (i : 1 .. WAITERS - 1) {
-				queue[WAITERS - i] = queue[WAITERS - i - 1]
-			}
-			queue[0] = me;
-#else
-			queue[waiting] = me;
-#endif
-			waiting++;
-			i = 0
+			came[me] = next_ticket;
+			next_ticket++
 		}
-		unlock()
+		goto queue_up
 	fi;
+begin:
+	lock();
+#ifdef NEW_PLACE
+	d_step {
+		ticket[me] = next_ticket;
+		next_ticket++
+	}
+#endif
+queue_up:
+	skip;
+	/* kvbm_wait_begin(), the place is drawn under the same lock */
+	d_step {
+		err = 0;
+		away = 0;
+		i = waiting;
+		do
+#ifdef LIFO
+		:: i > 0 && ticket[queue[i - 1]] < ticket[me] ->
+#else
+		:: i > 0 && ticket[queue[i - 1]] > ticket[me] ->
+#endif
+			queue[i] = queue[i - 1];
+			i--
+		:: else -> break
+		od;
+		queue[i] = me;
+		waiting++;
+		i = 0
+	}
+#ifdef NO_GRANT_ON_RETURN
+	if
+	:: again
+	:: else -> room_made()
+	fi;
+#else
+	room_made();
+#endif
+	unlock();
 	/* sleep_until() */
 	do
 #ifdef TEST_THEN_SLEEP
@@ -131,10 +164,15 @@ proctype waiter(byte me)
 		:: sleeping[me] == 0
 		:: me == 0 && sleeping[me] -> err = 1; break	/* timeout */
 		:: me == 1 && sleeping[me] -> err = 1; fatal = 1; break
+		:: me == 2 && sleeping[me] && !again ->
+			err = 1;
+			away = 1;
+			again = 1;
+			break
 		fi
 	od;
 	sleeping[me] = 0;
-	/* kvbm_alloc_end_wait() */
+	/* kvbm_wait_end() */
 	lock();
 #ifdef IGNORE_GRANT
 	if
@@ -173,7 +211,11 @@ proctype waiter(byte me)
 		room_made();
 #endif
 #endif
-		unlock()
+		unlock();
+		if
+		:: away -> goto begin
+		:: else
+		fi
 	fi;
 out:
 	finished++

@@ -40,17 +40,17 @@ static int session_open(int session)
 }
 
 /* Does @n elements, or what it was told to fail after. */
-static int answer(uint32_t n, uint32_t *done)
+static int answer(uint32_t n, uint32_t *error)
 {
 	uint32_t d = fake.err && fake.done < n ? fake.done : n;
 
-	if (done)
-		*done = d;
-	return fake.err ? fake.err : (int)d;
+	if (error)
+		*error = -fake.err;
+	return d || !fake.err ? (int)d : fake.err;
 }
 
 static int alloc(int session, uint32_t n, uint32_t *ids,
-		 struct kvbm_hash *evicted, uint32_t *nr_evicted)
+		 struct kvbm_evicted *evicted, uint32_t *nr_evicted)
 {
 	for (uint32_t i = 0; i < n; i++)
 		ids[i] = i;
@@ -59,41 +59,38 @@ static int alloc(int session, uint32_t n, uint32_t *ids,
 }
 
 static int match(int session, uint32_t n, const struct kvbm_hash *hashes,
-		 uint32_t *ids, uint32_t *done)
+		 uint32_t *ids, uint32_t *error)
 {
 	for (uint32_t i = 0; i < n; i++)
 		ids[i] = 10 + i;
-	return answer(n, done);
+	return answer(n, error);
 }
 
 static int scan(int session, uint32_t n, const struct kvbm_hash *hashes,
-		uint32_t *ids, uint32_t flags, uint32_t *hits, uint32_t *done)
+		uint32_t *ids, uint32_t flags, uint32_t *hits, uint32_t *error)
 {
-	int err = match(session, n, hashes, ids, done);
+	int done = match(session, n, hashes, ids, error);
 
 	if (n > 1)
 		ids[1] = KVBM_NO_BLOCK;
-	*hits = *done - (*done > 1) + fake.hits_too_many;
-	return err;
+	*hits = done - (done > 1) + fake.hits_too_many;
+	return done;
 }
 
 static int release(int session, uint32_t n, const uint32_t *ids,
-		   uint32_t flags, uint32_t *done)
+		   uint32_t flags, uint32_t *error)
 {
-	uint32_t d;
-	int err = answer(n, &d);
+	int done = answer(n, error);
 
-	fake.released += d;
-	if (done)
-		*done = d;
-	return err;
+	fake.released += done > 0 ? done : 0;
+	return done;
 }
 
 static int stage(int session, uint32_t n, const uint32_t *ids,
 		 const struct kvbm_hash *hashes, const uint32_t *tokens,
-		 uint32_t *done)
+		 uint32_t *error)
 {
-	return answer(n, done);
+	return answer(n, error);
 }
 
 static int stats(int session, struct kvbm_stats *stats)

@@ -33,6 +33,7 @@ struct ctx {
 	const char *policy;
 	uint32_t ids[TOTAL];
 	struct kvbm_hash hashes[TOTAL];
+	struct kvbm_evicted evicted[TOTAL];
 	struct kvbm_registered res[TOTAL];
 	struct kvbm_weak weaks[TOTAL];
 	uint8_t bytes[TOTAL];
@@ -261,7 +262,7 @@ static long op_alloc(struct ctx *x)
 {
 	struct kvbm_alloc a;
 
-	kvbm_args_alloc(&a, 0, x->n, x->ids, x->hashes, 0);
+	kvbm_args_alloc(&a, 0, x->n, x->ids, x->evicted, 0);
 	return DATA(ALLOC, a);
 }
 
@@ -599,12 +600,14 @@ static bool fine(const struct op *o, uint32_t n, const struct outcome *x,
 	if (x->ret == well->ret)
 		return same_books(&x->after, &well->after);
 	/* What a ring could not even begin ends as it likes. */
-	if (x->ret != -ENOMEM && x->ret != -EFAULT)
+	if (x->ret != -ENOMEM && x->ret != -EFAULT &&
+	    (x->ret < 0 || x->ret > well->ret))
 		return false;
 	/* In chunks, some of them may be done: that all comes back is seen. */
 	if (n > 1)
 		return o->op != op_alloc ||
-		       x->after.mutables == x->before.mutables;
+		       x->after.mutables == x->before.mutables +
+					    (x->ret > 0 ? x->ret : 0);
 	if (same_books(&x->after, &x->before))
 		return true;
 	return x->ret == -EFAULT && (same_books(&x->after, &well->after) ||

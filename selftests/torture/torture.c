@@ -124,6 +124,7 @@ struct thread {
 	} args;
 	uint32_t ids[BATCH];
 	struct kvbm_hash hashes[BATCH];
+	struct kvbm_evicted evicted[BATCH];
 	struct kvbm_registered results[BATCH];
 	struct kvbm_weak weaks[BATCH];
 	uint8_t bytes[BATCH];
@@ -143,6 +144,7 @@ static bool known_errno(int err)
 	case ENOMEM: case ETIMEDOUT: case EPERM: case EOVERFLOW: case EEXIST:
 	case ENOENT: case EBUSY: case ENXIO: case ENFILE: case EMFILE:
 	case EUSERS: case EBADF: case ENXIO: case EAGAIN: case ECANCELED:
+	case EDEADLK: case EMLINK: case ENOBUFS:
 		return true;
 	}
 	return false;
@@ -248,7 +250,7 @@ static void data_act(struct thread *t, enum act a, int fd)
 		flags = deadline ? KVBM_ALLOC_WAIT :
 			chance(&t->r, 3) ? KVBM_ALLOC_RESET_ONLY : 0;
 		kvbm_args_alloc(&t->args.alloc, flags, n, t->ids,
-				chance(&t->r, 2) ? t->hashes : NULL, deadline);
+				chance(&t->r, 2) ? t->evicted : NULL, deadline);
 		ret = OPERATE(ALLOC, alloc);
 		remember(t, t->ids, ret);
 		/* Blocks at hand: what comes usually. */

@@ -121,14 +121,17 @@ static int presence(int session, const struct common *args,
 	};
 	uint8_t *there = calloc(list->n, 1), *freq = calloc(list->n, 1);
 	struct table *t;
+	uint32_t error = 0;
 	int err = -ENOMEM;
 
 	if (there && freq)
 		err = kvbm_presence(session, list->n, list->hashes, there,
-				    NULL);
-	if (err >= 0)
+				    &error);
+	if (err >= 0 && !error)
 		err = kvbm_frequency(session, list->n, list->hashes, freq,
-				     NULL);
+				     &error);
+	if (error)
+		err = -(int)error;
 	if (err >= 0) {
 		t = table_new("hashes", columns,
 			      sizeof(columns) / sizeof(*columns), args);
@@ -194,7 +197,7 @@ int cmd_match(int argc, char **argv)
 	};
 	struct hash_list list = { 0 };
 	struct common args = { 0 };
-	uint32_t *ids, done = 0;
+	uint32_t *ids, done, error = 0;
 	int session, err, status;
 	struct table *t;
 
@@ -210,7 +213,10 @@ int cmd_match(int argc, char **argv)
 		return fail("%s", strerror(ENOMEM));
 	}
 
-	err = kvbm_match(session, list.n, list.hashes, ids, &done);
+	err = kvbm_match(session, list.n, list.hashes, ids, &error);
+	done = err < 0 ? 0 : err;
+	if (error)
+		err = -(int)error;
 	t = table_new("blocks", columns, sizeof(columns) / sizeof(*columns),
 		      &args);
 	for (uint32_t i = 0; i < done; i++) {

@@ -125,39 +125,39 @@ struct script_backend {
 	int (*session_open)(int session);
 
 	int (*alloc)(int session, uint32_t n, uint32_t *ids,
-		     struct kvbm_hash *evicted, uint32_t *nr_evicted);
+		     struct kvbm_evicted *evicted, uint32_t *nr_evicted);
 	int (*alloc_reset)(int session, uint32_t n, uint32_t *ids);
 	int (*stage)(int session, uint32_t n, const uint32_t *ids,
 		     const struct kvbm_hash *hashes, const uint32_t *tokens,
-		     uint32_t *done);
+		     uint32_t *error);
 	int (*unstage)(int session, uint32_t n, const uint32_t *ids,
-		       uint32_t *done);
+		       uint32_t *error);
 	int (*reg)(int session, uint32_t n, const uint32_t *ids,
 		   struct kvbm_registered *results, uint32_t flags,
-		   uint32_t *done);
+		   uint32_t *error);
 	int (*match)(int session, uint32_t n, const struct kvbm_hash *hashes,
-		     uint32_t *ids, uint32_t *done);
+		     uint32_t *ids, uint32_t *error);
 	int (*scan)(int session, uint32_t n, const struct kvbm_hash *hashes,
 		    uint32_t *ids, uint32_t flags, uint32_t *hits,
-		    uint32_t *done);
+		    uint32_t *error);
 	int (*release)(int session, uint32_t n, const uint32_t *ids,
-		       uint32_t flags, uint32_t *done);
+		       uint32_t flags, uint32_t *error);
 	int (*retain)(int session, uint32_t n, const uint32_t *ids,
-		      uint32_t *done);
+		      uint32_t *error);
 	int (*set_reset)(int session, uint32_t n, const uint32_t *ids, bool on,
-			 uint32_t *done);
+			 uint32_t *error);
 	int (*weak)(int session, uint32_t block, struct kvbm_weak *weak);
 	int (*upgrade)(int session, uint32_t n, const struct kvbm_weak *weaks,
-		       uint32_t *ids, uint32_t *hits, uint32_t *done);
+		       uint32_t *ids, uint32_t *hits, uint32_t *error);
 	int (*reset_inactive)(int session, bool *whole, uint32_t *done);
 
 	int (*presence)(int session, uint32_t n, const struct kvbm_hash *hashes,
-			uint8_t *out, uint32_t *done);
+			uint8_t *out, uint32_t *error);
 	int (*frequency)(int session, uint32_t n,
 			 const struct kvbm_hash *hashes, uint8_t *out,
-			 uint32_t *done);
+			 uint32_t *error);
 	int (*touch)(int session, uint32_t n, const struct kvbm_hash *hashes,
-		     uint32_t *done);
+		     uint32_t *error);
 	int (*counts)(int session, struct kvbm_counts *counts);
 	int (*stats)(int session, struct kvbm_stats *stats);
 	int (*block_info)(int session, uint32_t block,

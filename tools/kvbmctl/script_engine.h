@@ -17,11 +17,11 @@ struct script {
 	char *text;
 	size_t len;
 
-	/* Room for the ids and hashes of one operation. */
+	/* Room for the ids and evicted hashes of one operation. */
 	uint32_t *ids;
 	size_t cap_ids;
-	struct kvbm_hash *hashes;
-	size_t cap_hashes;
+	struct kvbm_evicted *evicted;
+	size_t cap_evicted;
 	uint8_t *bytes;
 	size_t cap_bytes;
 
@@ -51,7 +51,7 @@ __attribute__((format(printf, 2, 3)))
 void script_complain(struct script *s, const char *format, ...);
 void script_put_hash(struct script *s, const struct kvbm_hash *hash);
 
-/* Room for @n elements in s->ids, s->hashes, s->bytes; -ENOMEM is fatal. */
+/* Room for @n elements in s->ids, s->evicted, s->bytes; -ENOMEM is fatal. */
 int script_room(struct script *s, size_t n);
 int script_nomem(struct script *s);
 

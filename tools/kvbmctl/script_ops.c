@@ -55,6 +55,12 @@ static int own(struct script *s, uint32_t id, bool staged)
 	return books_own(s->current, id, staged) ? script_nomem(s) : 0;
 }
 
+/* A batch that did a part says at what it stopped. */
+static int short_of(int done, uint32_t error)
+{
+	return done < 0 ? done : -(int)error;
+}
+
 static int put_alloc(struct script *s, uint32_t n, uint32_t evicted)
 {
 	for (uint32_t i = 0; i < n; i++) {
@@ -69,7 +75,7 @@ static int put_alloc(struct script *s, uint32_t n, uint32_t evicted)
 	for (uint32_t i = 0; i < evicted; i++) {
 		if (i)
 			script_put(s, ",");
-		script_put_hash(s, &s->hashes[i]);
+		script_put_hash(s, &s->evicted[i].hash);
 	}
 	put_end(s, evicted);
 	return 0;
@@ -86,7 +92,8 @@ int script_op_alloc(struct script *s, const struct script_cmd *cmd)
 	}
 	if (script_room(s, cmd->number))
 		return -ENOMEM;
-	n = s->backend->alloc(fd(s), cmd->number, s->ids, s->hashes, &evicted);
+	n = s->backend->alloc(fd(s), cmd->number, s->ids, s->evicted,
+			      &evicted);
 	if (n == -ENOSPC) {
 		script_put(s, "none");
 		return 0;
@@ -203,18 +210,19 @@ static void put_guards(struct script *s, uint64_t first, int64_t n)
 
 int script_op_match(struct script *s, const struct script_cmd *cmd)
 {
-	uint32_t done = 0;
+	uint32_t error = 0;
 	uint64_t first = 0;
 	int64_t guards;
-	int err;
+	int done, err;
 
 	if (script_room(s, cmd->n_hashes))
 		return -ENOMEM;
-	err = s->backend->match(fd(s), cmd->n_hashes, cmd->hashes, s->ids,
-				&done);
-	guards = add_guards(s, done, &first);
-	if (guards < 0 || err < 0)
-		return err < 0 ? err : -ENOMEM;
+	done = s->backend->match(fd(s), cmd->n_hashes, cmd->hashes, s->ids,
+				 &error);
+	err = short_of(done, error);
+	guards = add_guards(s, done < 0 ? 0 : done, &first);
+	if (guards < 0 || err)
+		return err ? err : -ENOMEM;
 	script_put(s, "ids=");
 	put_ids(s, done);
 	put_guards(s, first, guards);
@@ -224,24 +232,25 @@ int script_op_match(struct script *s, const struct script_cmd *cmd)
 int script_op_scan(struct script *s, const struct script_cmd *cmd)
 {
 	uint32_t flags = cmd->op == SCRIPT_SCAN_TOUCH ? KVBM_SCAN_TOUCH : 0;
-	uint32_t done = 0, hits = 0;
+	uint32_t error = 0, hits = 0;
 	bool any = false;
 	uint64_t first = 0;
 	int64_t guards;
-	int err;
+	int done, err;
 
 	if (script_room(s, cmd->n_hashes))
 		return -ENOMEM;
-	err = s->backend->scan(fd(s), cmd->n_hashes, cmd->hashes, s->ids, flags,
-			       &hits, &done);
-	guards = add_guards(s, done, &first);
-	if (guards < 0 || err < 0)
-		return err < 0 ? err : -ENOMEM;
+	done = s->backend->scan(fd(s), cmd->n_hashes, cmd->hashes, s->ids,
+				flags, &hits, &error);
+	err = short_of(done, error);
+	guards = add_guards(s, done < 0 ? 0 : done, &first);
+	if (guards < 0 || err)
+		return err ? err : -ENOMEM;
 	if (guards != hits)
 		script_complain(s, "the store counted %u hits and gave %lld",
 				hits, (long long)guards);
 	script_put(s, "found=");
-	for (uint32_t i = 0; i < done; i++) {
+	for (int i = 0; i < done; i++) {
 		if (s->ids[i] == KVBM_NO_BLOCK)
 			continue;
 		if (any)
@@ -281,8 +290,8 @@ int script_op_release(struct script *s, const struct script_cmd *cmd)
 int script_op_release_vec(struct script *s, const struct script_cmd *cmd)
 {
 	struct script_guard *guards = s->books.guards;
-	uint32_t done = 0;
-	int bad = 0, err;
+	uint32_t error = 0;
+	int bad = 0, err, done;
 	size_t n;
 
 	if (script_room(s, cmd->n_refs))
@@ -296,15 +305,16 @@ int script_op_release_vec(struct script *s, const struct script_cmd *cmd)
 			break;
 		guards[cmd->refs[n]].in_batch = true;
 	}
-	err = s->backend->release(fd(s), n, s->ids, KVBM_RELEASE_REGISTERED,
-				  &done);
+	done = s->backend->release(fd(s), n, s->ids, KVBM_RELEASE_REGISTERED,
+				   &error);
+	err = short_of(done, error);
 	for (size_t i = 0; i < n; i++) {
 		guards[cmd->refs[i]].in_batch = false;
-		if (i < done)
+		if (done > 0 && i < (size_t)done)
 			books_drop_guard(&s->books, cmd->refs[i]);
 	}
-	if (err < 0 || bad)
-		return err < 0 ? err : bad;
+	if (err || bad)
+		return err ? err : bad;
 	script_put(s, "ok %zu", n);
 	return 0;
 }
@@ -313,19 +323,20 @@ int script_op_release_all(struct script *s, const struct script_cmd *cmd)
 {
 	struct script_session *session = s->current;
 	uint64_t n = 0, guard;
-	uint32_t done = 0;
-	int err;
+	uint32_t error = 0;
+	int done, err;
 
 	if (script_room(s, session->n_guards))
 		return -ENOMEM;
 	for (guard = session->first; guard != SCRIPT_NO_GUARD;
 	     guard = s->books.guards[guard].next)
 		s->ids[n++] = s->books.guards[guard].block;
-	err = s->backend->release(fd(s), n, s->ids, KVBM_RELEASE_REGISTERED,
-				  &done);
-	for (uint32_t i = 0; i < done; i++)
+	done = s->backend->release(fd(s), n, s->ids, KVBM_RELEASE_REGISTERED,
+				   &error);
+	for (int i = 0; i < done; i++)
 		books_drop_guard(&s->books, session->first);
-	if (err < 0)
+	err = short_of(done, error);
+	if (err)
 		return err;
 	script_put(s, "ok %llu", (unsigned long long)n);
 	return 0;
@@ -408,13 +419,14 @@ int script_op_drop(struct script *s, const struct script_cmd *cmd)
 {
 	uint32_t kind = cmd->op == SCRIPT_DROP_STAGED ? KVBM_RELEASE_STAGED :
 							KVBM_RELEASE_MUTABLE;
-	uint32_t done = 0;
-	int err;
+	uint32_t error = 0;
+	int done, err;
 
-	err = s->backend->release(fd(s), cmd->n_ids, cmd->ids, kind, &done);
-	for (uint32_t i = 0; i < done; i++)
+	done = s->backend->release(fd(s), cmd->n_ids, cmd->ids, kind, &error);
+	for (int i = 0; i < done; i++)
 		books_disown(s->current, cmd->ids[i]);
-	if (err < 0)
+	err = short_of(done, error);
+	if (err)
 		return err;
 	script_put(s, "ok");
 	return 0;
@@ -521,13 +533,15 @@ int script_op_counts(struct script *s, const struct script_cmd *cmd)
 
 int script_op_presence(struct script *s, const struct script_cmd *cmd)
 {
+	uint32_t error = 0;
 	int err;
 
 	if (script_room(s, cmd->n_hashes))
 		return -ENOMEM;
 	err = s->backend->presence(fd(s), cmd->n_hashes, cmd->hashes, s->bytes,
-				   NULL);
-	if (err < 0)
+				   &error);
+	err = short_of(err, error);
+	if (err)
 		return err;
 	for (size_t i = 0; i < cmd->n_hashes; i++)
 		s->bytes[i] = cmd->op == SCRIPT_HAS_INACTIVE ?
@@ -539,13 +553,15 @@ int script_op_presence(struct script *s, const struct script_cmd *cmd)
 
 int script_op_freq(struct script *s, const struct script_cmd *cmd)
 {
+	uint32_t error = 0;
 	int err;
 
 	if (script_room(s, cmd->n_hashes))
 		return -ENOMEM;
 	err = s->backend->frequency(fd(s), cmd->n_hashes, cmd->hashes, s->bytes,
-				    NULL);
-	if (err < 0)
+				    &error);
+	err = short_of(err, error);
+	if (err)
 		return err;
 	put_bytes(s, cmd->n_hashes);
 	return 0;
@@ -553,9 +569,11 @@ int script_op_freq(struct script *s, const struct script_cmd *cmd)
 
 int script_op_touch(struct script *s, const struct script_cmd *cmd)
 {
-	int err = s->backend->touch(fd(s), cmd->n_hashes, cmd->hashes, NULL);
+	uint32_t error = 0;
+	int err = s->backend->touch(fd(s), cmd->n_hashes, cmd->hashes, &error);
 
-	if (err < 0)
+	err = short_of(err, error);
+	if (err)
 		return err;
 	script_put(s, "ok");
 	return 0;

@@ -82,7 +82,8 @@ int script_nomem(struct script *s)
 int script_room(struct script *s, size_t n)
 {
 	if (script_grow(&s->ids, &s->cap_ids, 0, n, sizeof(*s->ids)) ||
-	    script_grow(&s->hashes, &s->cap_hashes, 0, n, sizeof(*s->hashes)) ||
+	    script_grow(&s->evicted, &s->cap_evicted, 0, n,
+			sizeof(*s->evicted)) ||
 	    script_grow(&s->bytes, &s->cap_bytes, 0, n, sizeof(*s->bytes)))
 		return script_nomem(s);
 	return 0;
@@ -150,7 +151,7 @@ void script_end(struct script *s)
 	fclose(s->line);
 	free(s->text);
 	free(s->ids);
-	free(s->hashes);
+	free(s->evicted);
 	free(s->bytes);
 	free(s);
 }

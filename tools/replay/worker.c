@@ -60,7 +60,7 @@ struct worker {
 	uint32_t *fresh;
 	struct kvbm_registered *registered;
 	uint32_t *reversed;
-	struct kvbm_hash *evicted;
+	struct kvbm_evicted *evicted;
 	size_t cursor;
 	struct hist *calls;
 };
@@ -121,8 +121,7 @@ static int worker_init(struct worker *w, const struct replay *r, uint32_t number
 /* Releases a request's blocks, tail first; holes in @ids are skipped. */
 static int release_chain(struct worker *w, struct flight *f)
 {
-	uint32_t i, n = 0;
-	int ret;
+	uint32_t i, n = 0, error = 0;
 
 	for (i = f->n; i-- > 0;)
 		if (f->ids[i] != KVBM_NO_BLOCK)
@@ -130,9 +129,9 @@ static int release_chain(struct worker *w, struct flight *f)
 	f->n = 0;
 	if (!n)
 		return 0;
-	ret = TIMED(w, CALL_RELEASE, n,
-		    kvbm_release(w->session, n, w->reversed, 0, NULL));
-	return ret < 0 ? complain("release", ret) : 0;
+	TIMED(w, CALL_RELEASE, n,
+	      kvbm_release(w->session, n, w->reversed, 0, &error));
+	return error ? complain("release", -(int)error) : 0;
 }
 
 static int release_oldest(struct worker *w)
@@ -155,25 +154,26 @@ static int release_oldest(struct worker *w)
 static int look_up(struct worker *w, const struct kvbm_hash *chain, uint32_t n,
 		   struct flight *f, struct outcome *o)
 {
-	uint32_t i, missing = 0;
+	uint32_t i, missing = 0, error = 0;
 	int ret;
 
 	f->n = 0;
 	ret = TIMED(w, CALL_MATCH, n,
-		    kvbm_match(w->session, n, chain, f->ids, &f->n));
-	if (ret < 0)
-		return ret;
+		    kvbm_match(w->session, n, chain, f->ids, &error));
+	f->n = ret < 0 ? 0 : ret;
+	if (error)
+		return -(int)error;
 	o->hits = f->n;
 	if (f->n < n) {
-		uint32_t rest = n - f->n, hits = 0, done = 0;
+		uint32_t rest = n - f->n, hits = 0;
 
 		ret = TIMED(w, CALL_SCAN, rest,
 			    kvbm_scan(w->session, rest, chain + f->n,
-				      f->ids + f->n, 0, &hits, &done));
-		f->n += done;
+				      f->ids + f->n, 0, &hits, &error));
+		f->n += ret < 0 ? 0 : ret;
 		o->reused = hits;
-		if (ret < 0)
-			return ret;
+		if (error)
+			return -(int)error;
 	}
 	for (i = o->hits; i < n; i++)
 		if (f->ids[i] == KVBM_NO_BLOCK)
@@ -249,10 +249,12 @@ wait:
 	/* Now there are enough; some of the chain may be there as well. */
 	missing = look_up(w, chain, n, f, o);
 	if (missing >= 0 && (uint32_t)missing < n) {
-		ret = kvbm_release(w->session, n - missing, w->fresh + missing,
-				   KVBM_RELEASE_MUTABLE, NULL);
-		if (ret < 0)
-			missing = ret;
+		uint32_t error = 0;
+
+		kvbm_release(w->session, n - missing, w->fresh + missing,
+			     KVBM_RELEASE_MUTABLE, &error);
+		if (error)
+			missing = -(int)error;
 	}
 	if (missing < 0) {
 		release_chain(w, f);
@@ -266,18 +268,17 @@ wait:
 static int publish(struct worker *w, const struct kvbm_hash *chain, uint32_t n,
 		   struct flight *f, struct outcome *o)
 {
-	uint32_t i;
-	int ret;
+	uint32_t i, error = 0;
 
 	for (i = 0; i < n; i++)
 		w->missing[i] = chain[w->where[i]];
-	ret = TIMED(w, CALL_REGISTER, n,
-		    kvbm_stage_register(w->session, n, w->fresh, w->missing,
+	TIMED(w, CALL_REGISTER, n,
+	      kvbm_stage_register(w->session, n, w->fresh, w->missing,
 					w->registered,
 					w->replay->options->register_flags,
-					NULL));
-	if (ret < 0)
-		return complain("register", ret);
+					&error));
+	if (error)
+		return complain("register", -(int)error);
 	for (i = 0; i < n; i++) {
 		f->ids[w->where[i]] = w->registered[i].block;
 		o->dedup += w->registered[i].kind == KVBM_KIND_DEDUP;

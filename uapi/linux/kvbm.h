@@ -18,10 +18,11 @@
  * non-zero reserved fields are -EOPNOTSUPP.  An unknown request is -ENOTTY.
  *
  * Batches are arrays.  A batch is a sequence of atomic steps in the order
- * given.  An operation that fails at element k leaves the elements before k
- * done, changes nothing for k, skips the rest, returns the errno and writes k
- * to @done.  On success a batch returns the value of @done (>= 0); every other
- * request returns 0.
+ * given.  One that stops at element k leaves the elements before k done,
+ * changes nothing for k and skips the rest; @done is k and @error the errno, as
+ * a positive number.  It returns k, a short count as of read(2), or the negative
+ * errno if k is 0.  A batch that does not stop early returns @done, and @error
+ * is 0.  Every other request returns 0.
  *
  * Errnos that any request can return: EFAULT (a bad pointer), EINVAL,
  * EOPNOTSUPP, E2BIG, ENOTTY as above, EINTR (a fatal signal ended a long
@@ -34,8 +35,8 @@
  * PRESENCE and FREQUENCY; all else is EBADF, through io_uring too.
  *
  * A bad input pointer changes nothing of its chunk (at most KVBM_CHUNK
- * elements).  A bad output pointer gives back the holds that its chunk took;
- * evictions, registrations and counts stand.
+ * elements).  A bad output pointer gives back the holds that its chunk took, and
+ * the chunk does not count as done; evictions, registrations and counts stand.
  *
  * The same structures travel through io_uring: see struct kvbm_uring_cmd.
  */
@@ -53,6 +54,7 @@
 #define KVBM_MAX_BATCH		(1U << 24)	/* elements in one call */
 #define KVBM_MAX_HOLDS		0x000fffffU	/* of one session on one block */
 #define KVBM_CHUNK		64U		/* elements in one atomic stretch */
+#define KVBM_MAX_TICKETS	64U		/* waiting calls and places kept, a session */
 #define KVBM_NAME_LEN		32		/* with the final NUL */
 #define KVBM_POLICY_LEN		16		/* with the final NUL */
 #define KVBM_FREQ_SMALL		(1U << 18)	/* the usual sketch capacities */
@@ -477,7 +479,7 @@ struct kvbm_session_open {
  * @size: sizeof(struct kvbm_session_config)
  * @flags: must be 0
  * @low_watermark: poll(2) says writable when an allocation of this many blocks
- *	could succeed; 1 at open; 1 to total_blocks
+ *	could succeed; 1 at open; 1 to total_blocks, and to max_held
  * @reserved: must be 0
  */
 struct kvbm_session_config {
@@ -576,9 +578,10 @@ struct kvbm_session_list {
  * @reserved: must be 0
  *
  * Takes every hold from the sessions and makes their calls fail with ESHUTDOWN.
- * When it returns, all is back, also what somebody else's revocation has begun
- * to take.  With both flags sessions must fit both.  Sessions that are opened
- * meanwhile are not meant.  Permission as for KVBM_IOC_SESSION_LIST.
+ * It waits for none of them; when it returns, all is back, also what somebody
+ * else's revocation has begun to take.  With both flags sessions must fit both.
+ * Sessions that are opened meanwhile are not meant.  Permission as for
+ * KVBM_IOC_SESSION_LIST.
  *
  * It takes the store's records, not the process's mappings or devices: who had a
  * block can go on to write where it lies.
@@ -825,25 +828,60 @@ struct kvbm_reset_inactive {
 #define KVBM_RESET_WHOLE	(1U << 0)
 
 /**
+ * struct kvbm_evicted - a hash that an allocation evicted
+ * @hash: the hash, which is not present any more
+ * @block: the block that it was in, one of those allocated
+ * @generation: the slot's generation while the hash was there
+ */
+struct kvbm_evicted {
+	struct kvbm_hash hash;
+	__u32 block;
+	__u32 generation;
+};
+
+/**
  * struct kvbm_alloc - KVBM_IOC_ALLOC: take blocks, all or nothing
  * @size: sizeof(struct kvbm_alloc)
  * @flags: KVBM_ALLOC_*
  * @count: blocks wanted, 0 to total_blocks (-EINVAL above)
  * @done: out: blocks given
- * @evicted: out: how many of them were evicted for this; these are the last
- *	ones of @ids
- * @reserved: must be 0
+ * @evicted: out: how many were evicted for this; with @evictions, how many of
+ *	them are told there.  Valid when the call fails, too
+ * @error: out: errno that ended the call, or 0
  * @ids: pointer to __u32[@count], out: block ids, free ones first
- * @hashes: pointer to struct kvbm_hash[@count] or 0, out: the @evicted hashes
- * @deadline_ns: with KVBM_ALLOC_WAIT: absolute CLOCK_MONOTONIC time, ns; ~0
- *	means no deadline; must be 0 otherwise
+ * @evictions: pointer to struct kvbm_evicted[@count] or 0, out: @evicted
+ *	entries, each a hash and the block that it left
+ * @deadline_ns: with KVBM_ALLOC_WAIT: absolute time of @clock, ns; ~0 means no
+ *	deadline; must be 0 otherwise
+ * @ticket: with KVBM_ALLOC_WAIT: in: 0, or a place in the queue that an
+ *	earlier call left; out: the place that this call leaves, or 0
+ * @clock: KVBM_CLOCK_*, of the caller's time namespace; 0 without
+ *	KVBM_ALLOC_WAIT
+ * @reserved: must be 0
  *
  * Without KVBM_ALLOC_WAIT a shortage, or another caller waiting, is -ENOSPC.
- * With it, callers are served strictly first come first served.  The given
- * blocks are Mutable, owned by the session.
+ * With it, callers are served strictly first come first served, but for those
+ * whom only their own session's releases could serve: they wait beside the
+ * queue and take their place in it once it is otherwise.  The given blocks are
+ * Mutable, owned by the session.
  *
- * Errnos: ENOSPC, EDQUOT (the session's limit on held blocks), ENOMEM (hold
- * table), ETIMEDOUT, EINTR.
+ * An allocation does not stop half-way for lack of blocks.  If @ids or
+ * @evictions cannot be written, the blocks whose ids were not written at all
+ * are given back, and @done are the others.
+ *
+ * A signal that ends the wait leaves its place in the queue as a ticket: a call
+ * with the same structure goes on there, which is what a call that the kernel
+ * restarts does.  While no call waits with it, a ticket is passed over and keeps
+ * its place.  A session has up to KVBM_MAX_TICKETS waiting calls and tickets; a
+ * further one takes away the oldest ticket on which no call waits.  One that is
+ * not known (any more), or was of another @count, is as 0.  Tickets end with
+ * their session, when they are used, and with KVBM_ALLOC_GIVE_UP.
+ *
+ * Errnos: ENOSPC, EDQUOT (the session's limit on held blocks; with
+ * KVBM_ALLOC_WAIT: @count is above it), ENOMEM, ETIMEDOUT, EINTR, EDEADLK (the
+ * caller is the only user of the session, which holds so much that waiting
+ * could not end), EBUSY (a call waits with @ticket), EMLINK (KVBM_MAX_TICKETS
+ * calls of the session wait), ENOENT (KVBM_ALLOC_GIVE_UP: no such ticket).
  */
 struct kvbm_alloc {
 	__u32 size;
@@ -851,14 +889,21 @@ struct kvbm_alloc {
 	__u32 count;
 	__u32 done;
 	__u32 evicted;
-	__u32 reserved;
+	__u32 error;
 	__aligned_u64 ids;
-	__aligned_u64 hashes;
+	__aligned_u64 evictions;
 	__aligned_u64 deadline_ns;
+	__u32 ticket;
+	__u32 clock;
+	__aligned_u64 reserved[2];
 };
 
 #define KVBM_ALLOC_RESET_ONLY	(1U << 0)	/* up to @count, free list only */
 #define KVBM_ALLOC_WAIT		(1U << 1)	/* wait until @deadline_ns */
+#define KVBM_ALLOC_GIVE_UP	(1U << 2)	/* only give @ticket up; @count 0 */
+
+#define KVBM_CLOCK_MONOTONIC	0
+#define KVBM_CLOCK_BOOTTIME	1	/* goes on while the machine sleeps */
 
 /**
  * struct kvbm_stage - KVBM_IOC_STAGE: give Mutable blocks their hashes
@@ -866,10 +911,14 @@ struct kvbm_alloc {
  * @flags: must be 0
  * @count: elements
  * @done: out: elements done
+ * @error: out: errno of the element after those, or 0
+ * @reserved32: must be 0
  * @ids: pointer to __u32[@count]
  * @hashes: pointer to struct kvbm_hash[@count]
  * @tokens: pointer to __u32[@count] or 0: tokens in each block; one that is
  *	not the store's block size is -EINVAL
+ * @notes: must be 0
+ * @states: must be 0
  * @reserved: must be 0
  *
  * Errnos: EPERM (not Mutable, or not this session's), EINVAL (an invalid
@@ -880,9 +929,13 @@ struct kvbm_stage {
 	__u32 flags;
 	__u32 count;
 	__u32 done;
+	__u32 error;
+	__u32 reserved32;
 	__aligned_u64 ids;
 	__aligned_u64 hashes;
 	__aligned_u64 tokens;
+	__aligned_u64 notes;
+	__aligned_u64 states;
 	__aligned_u64 reserved;
 };
 
@@ -892,6 +945,8 @@ struct kvbm_stage {
  * @flags: KVBM_RELEASE_* for release, KVBM_SET_RESET_ON for set_reset
  * @count: elements
  * @done: out: elements done
+ * @error: out: errno of the element after those, or 0
+ * @reserved32: must be 0
  * @ids: pointer to __u32[@count]: block ids
  * @reserved: must be 0
  *
@@ -917,6 +972,8 @@ struct kvbm_ids {
 	__u32 flags;
 	__u32 count;
 	__u32 done;
+	__u32 error;
+	__u32 reserved32;
 	__aligned_u64 ids;
 	__aligned_u64 reserved;
 };
@@ -930,10 +987,15 @@ struct kvbm_ids {
  * struct kvbm_registered - what a registration came to
  * @block: block id that the session holds now
  * @kind: enum kvbm_kind
+ * @generation: generation of its slot: with @block and the hash, a weak
+ *	reference
+ * @reserved: 0
  */
 struct kvbm_registered {
 	__u32 block;
 	__u32 kind;
+	__u32 generation;
+	__u32 reserved;
 };
 
 enum kvbm_kind {
@@ -948,10 +1010,13 @@ enum kvbm_kind {
  * @flags: KVBM_REGISTER_*
  * @count: elements
  * @done: out: elements done
+ * @error: out: errno of the element after those, or 0
+ * @reserved32: must be 0
  * @ids: pointer to __u32[@count]: blocks
  * @hashes: pointer to struct kvbm_hash[@count]: stage each Mutable block under
  *	this hash and register it in one step; or 0: the blocks are Staged
  * @results: pointer to struct kvbm_registered[@count], out
+ * @notes: must be 0
  * @reserved: must be 0
  *
  * Errnos: EPERM (not this session's, or not Mutable / Staged), EINVAL (an
@@ -965,10 +1030,13 @@ struct kvbm_register {
 	__u32 flags;
 	__u32 count;
 	__u32 done;
+	__u32 error;
+	__u32 reserved32;
 	__aligned_u64 ids;
 	__aligned_u64 hashes;
 	__aligned_u64 results;
-	__aligned_u64 reserved;
+	__aligned_u64 notes;
+	__aligned_u64 reserved[2];
 };
 
 #define KVBM_REGISTER_ALLOW	(1U << 0)	/* not the store's duplicate policy */
@@ -981,10 +1049,14 @@ struct kvbm_register {
  * @count: hashes
  * @done: out: match: blocks held; scan: hashes looked up
  * @hits: out: holds given
- * @reserved: must be 0
+ * @error: out: errno of the element after those done, or 0
  * @hashes: pointer to struct kvbm_hash[@count]
  * @ids: pointer to __u32[@count], out: block ids; for scan a miss is
  *	KVBM_NO_BLOCK
+ * @generations: pointer to __u32[@count] or 0, out: generation of each block's
+ *	slot; 0 for a miss.  With block and hash, a weak reference
+ * @notes: must be 0
+ * @reserved: must be 0
  *
  * match holds the longest prefix, left to right, and stops at the first miss;
  * entries of @ids past @done are left alone.  scan does not stop.
@@ -998,9 +1070,12 @@ struct kvbm_match {
 	__u32 count;
 	__u32 done;
 	__u32 hits;
-	__u32 reserved;
+	__u32 error;
 	__aligned_u64 hashes;
 	__aligned_u64 ids;
+	__aligned_u64 generations;
+	__aligned_u64 notes;
+	__aligned_u64 reserved[2];
 };
 
 #define KVBM_SCAN_TOUCH		(1U << 0)	/* count each hit in the sketch */
@@ -1024,9 +1099,12 @@ struct kvbm_weak {
  * @count: elements
  * @done: out: elements done
  * @hits: out: holds given
- * @reserved: must be 0
+ * @error: out: errno of the element after those done, or 0
  * @weaks: pointer to struct kvbm_weak[@count]
  * @ids: pointer to __u32[@count], out: the block held now, or KVBM_NO_BLOCK
+ * @generations: pointer to __u32[@count] or 0, out: generation of each block's
+ *	slot; 0 for none
+ * @reserved: must be 0
  *
  * Gives the same block if its slot is still registered under that generation
  * and hash, else the block now registered under the hash, else none.
@@ -1039,9 +1117,11 @@ struct kvbm_upgrade {
 	__u32 count;
 	__u32 done;
 	__u32 hits;
-	__u32 reserved;
+	__u32 error;
 	__aligned_u64 weaks;
 	__aligned_u64 ids;
+	__aligned_u64 generations;
+	__aligned_u64 reserved;
 };
 
 /**
@@ -1050,17 +1130,23 @@ struct kvbm_upgrade {
  * @flags: must be 0
  * @count: hashes
  * @done: out: hashes done
+ * @error: out: errno of the hash after those, or 0
+ * @reserved32: must be 0
  * @hashes: pointer to struct kvbm_hash[@count]
  * @out: pointer to __u8[@count], out: presence: enum kvbm_presence;
  *	frequency: count, 0 to 15, 0 without tracking; touch: must be 0
+ * @reserved: must be 0
  */
 struct kvbm_query {
 	__u32 size;
 	__u32 flags;
 	__u32 count;
 	__u32 done;
+	__u32 error;
+	__u32 reserved32;
 	__aligned_u64 hashes;
 	__aligned_u64 out;
+	__aligned_u64 reserved;
 };
 
 enum kvbm_presence {

@@ -476,16 +476,17 @@ int kvbm_holds(int session, uint64_t *cursor, uint32_t count,
  * @session: the session
  * @n: blocks wanted, 0 to total_blocks
  * @ids: out: room for @n block ids
- * @evicted: out, or NULL: room for @n hashes; the hashes evicted for this, of
- *	the last *@nr_evicted blocks of @ids, in that order
- * @nr_evicted: out, or NULL: how many of the blocks were evicted
+ * @evicted: out, or NULL: room for @n; each hash that was evicted for this,
+ *	with the block that it left and the generation that it had there
+ * @nr_evicted: out, or NULL: how many; set when the call fails, too: what was
+ *	evicted by then is gone
  *
  * Return: @n or -errno: -ENOSPC (fewer than @n blocks are free or idle, or
  * somebody is waiting; nothing has changed), -EDQUOT (the session's limit on
  * held blocks), -ENOMEM.
  */
 int kvbm_alloc(int session, uint32_t n, uint32_t *ids,
-	       struct kvbm_hash *evicted, uint32_t *nr_evicted);
+	       struct kvbm_evicted *evicted, uint32_t *nr_evicted);
 
 /**
  * kvbm_alloc_reset() - take up to so many free blocks, evict none
@@ -507,18 +508,57 @@ int kvbm_alloc_reset(int session, uint32_t n, uint32_t *ids);
  * @deadline_ns: absolute time of CLOCK_MONOTONIC in ns (kvbm_deadline() makes
  *	one), or KVBM_NO_DEADLINE
  *
- * Callers that wait are served strictly in the order in which they came.
+ * Callers that wait are served strictly in the order in which they came, but for
+ * those whom only their own session's releases could serve: they do not hold up
+ * others.  A call that a signal ends with -EINTR loses its place; see
+ * kvbm_alloc_wait_at().
  *
  * Return: @n or -errno: -ETIMEDOUT (the deadline passed), -EINTR (a signal),
- * -EDQUOT, -ENOMEM.
+ * -EDEADLK (the session holds so much that waiting could not end, and nobody but
+ * the caller could release some), -EDQUOT (@n is above the session's limit on
+ * held blocks), -EMLINK (KVBM_MAX_TICKETS calls of the session wait already),
+ * -ENOMEM.
  */
 int kvbm_alloc_wait(int session, uint32_t n, uint32_t *ids,
-		    struct kvbm_hash *evicted, uint32_t *nr_evicted,
+		    struct kvbm_evicted *evicted, uint32_t *nr_evicted,
 		    uint64_t deadline_ns);
+
+/**
+ * kvbm_alloc_wait_at() - take blocks, wait for them, keep the place in the queue
+ * @session: the session
+ * @n: blocks wanted, 0 to total_blocks
+ * @ids: out: room for @n block ids
+ * @evicted: out, or NULL: as for kvbm_alloc()
+ * @nr_evicted: out, or NULL: as for kvbm_alloc()
+ * @deadline_ns: as for kvbm_alloc_wait()
+ * @ticket: in: 0, or what an earlier call for @n blocks left here; out: a place
+ *	in the queue when a signal ended the call (-EINTR), else 0
+ *
+ * While nobody calls with a ticket it is passed over, and keeps its place.  It
+ * ends with its session or kvbm_ticket_give_up(); a session that has
+ * KVBM_MAX_TICKETS of them and waiting calls loses the oldest ticket.
+ *
+ * Return: as kvbm_alloc_wait(); -EBUSY: another call waits with this ticket.
+ */
+int kvbm_alloc_wait_at(int session, uint32_t n, uint32_t *ids,
+		       struct kvbm_evicted *evicted, uint32_t *nr_evicted,
+		       uint64_t deadline_ns, uint32_t *ticket);
+
+/**
+ * kvbm_ticket_give_up() - a place in the queue is not needed any more
+ * @session: the session
+ * @ticket: as kvbm_alloc_wait_at() left it
+ *
+ * Return: 0 or -errno: -ENOENT (there is no such ticket), -EBUSY (a call waits
+ * with it).
+ */
+int kvbm_ticket_give_up(int session, uint32_t ticket);
 
 /**
  * kvbm_deadline() - a time from now as a deadline
  * @timeout_ns: ns from now
+ *
+ * True in time namespaces too: a deadline is a time of the caller's.
  *
  * Return: CLOCK_MONOTONIC's now + @timeout_ns, at most KVBM_NO_DEADLINE.
  */
@@ -526,6 +566,11 @@ uint64_t kvbm_deadline(uint64_t timeout_ns);
 
 /*
  * The data path.  Every block is named by its id.
+ *
+ * Each call is a sequence of steps, one an element.  It stops at the first that
+ * fails; what is done stays done.  It returns how many were done, as read(2)
+ * does, and *@error then says why it stopped there, as a positive errno; 0: it
+ * did not.  If none was done it returns that errno as a negative number.
  */
 
 /**
@@ -536,25 +581,25 @@ uint64_t kvbm_deadline(uint64_t timeout_ns);
  * @hashes: the hash of each
  * @tokens: tokens in each, or NULL; what is not the store's block size is
  *	-EINVAL
- * @done: out, or NULL: blocks staged
+ * @error: out, or NULL: why it stopped before the end, or 0
  *
- * Return: @n or -errno: -EPERM (not Mutable or not this session's), -EINVAL (an
+ * Return: elements done, or -errno: -EPERM (not Mutable or not this session's), -EINVAL (an
  * invalid hash, a wrong token count).
  */
 int kvbm_stage(int session, uint32_t n, const uint32_t *ids,
 	       const struct kvbm_hash *hashes, const uint32_t *tokens,
-	       uint32_t *done);
+	       uint32_t *error);
 
 /**
  * kvbm_unstage() - Staged blocks become Mutable again
  * @session: the session that owns the blocks
  * @n: blocks
  * @ids: block ids
- * @done: out, or NULL: blocks done
+ * @error: out, or NULL: why it stopped before the end, or 0
  *
- * Return: @n or -errno: -EPERM (not Staged or not this session's).
+ * Return: elements done, or -errno: -EPERM (not Staged or not this session's).
  */
-int kvbm_unstage(int session, uint32_t n, const uint32_t *ids, uint32_t *done);
+int kvbm_unstage(int session, uint32_t n, const uint32_t *ids, uint32_t *error);
 
 /**
  * kvbm_register() - make Staged blocks visible under their hashes
@@ -566,16 +611,16 @@ int kvbm_unstage(int session, uint32_t n, const uint32_t *ids, uint32_t *done);
  *	existing block instead of the own one, which went back to Reset (dedup)
  * @flags: 0 (the store's duplicate policy), KVBM_REGISTER_ALLOW or
  *	KVBM_REGISTER_REJECT
- * @done: out, or NULL: blocks registered
+ * @error: out, or NULL: why it stopped before the end, or 0
  *
- * Return: @n or -errno: -EPERM (not Staged or not this session's), -ENOMEM,
- * -ENOBUFS (the index has no room for the hash beside others that are held: only
- * if hashes were chosen with knowledge of its secrets), -EDQUOT, -EOVERFLOW (more
- * than KVBM_MAX_HOLDS of the existing block).
+ * Return: elements done, or -errno: -EPERM (not Staged or not this session's),
+ * -ENOMEM, -ENOBUFS (the index has no room for the hash beside others that are
+ * held: only if hashes were chosen with knowledge of its secrets), -EDQUOT,
+ * -EOVERFLOW (more than KVBM_MAX_HOLDS of the existing block).
  */
 int kvbm_register(int session, uint32_t n, const uint32_t *ids,
 		  struct kvbm_registered *results, uint32_t flags,
-		  uint32_t *done);
+		  uint32_t *error);
 
 /**
  * kvbm_stage_register() - stage Mutable blocks and register them in one step
@@ -585,14 +630,14 @@ int kvbm_register(int session, uint32_t n, const uint32_t *ids,
  * @hashes: the hash of each
  * @results: out: as for kvbm_register()
  * @flags: as for kvbm_register()
- * @done: out, or NULL: blocks registered
+ * @error: out, or NULL: why it stopped before the end, or 0
  *
  * Return: as kvbm_register(), and -EINVAL (an invalid hash).
  */
 int kvbm_stage_register(int session, uint32_t n, const uint32_t *ids,
 			const struct kvbm_hash *hashes,
 			struct kvbm_registered *results, uint32_t flags,
-			uint32_t *done);
+			uint32_t *error);
 
 /**
  * kvbm_match() - hold the longest prefix that is there
@@ -600,13 +645,13 @@ int kvbm_stage_register(int session, uint32_t n, const uint32_t *ids,
  * @n: hashes
  * @hashes: a prompt's chain, first block first
  * @ids: out: room for @n block ids; what is past the match is left alone
- * @done: out, or NULL: blocks held, also when the call fails
+ * @error: out, or NULL: why it stopped before the end, or 0
  *
  * Return: blocks held, or -errno: -ENOMEM, -EDQUOT (the session's limit on held
  * blocks), -EOVERFLOW (more than KVBM_MAX_HOLDS of one block).
  */
 int kvbm_match(int session, uint32_t n, const struct kvbm_hash *hashes,
-	       uint32_t *ids, uint32_t *done);
+	       uint32_t *ids, uint32_t *error);
 
 /**
  * kvbm_scan() - hold every block that is there
@@ -616,12 +661,12 @@ int kvbm_match(int session, uint32_t n, const struct kvbm_hash *hashes,
  * @ids: out: room for @n block ids; KVBM_NO_BLOCK for a miss
  * @flags: 0 or KVBM_SCAN_TOUCH: count each hit in the frequency sketch
  * @hits: out, or NULL: holds given
- * @done: out, or NULL: hashes looked up
+ * @error: out, or NULL: why it stopped before the end, or 0
  *
- * Return: @n or -errno: as kvbm_match().
+ * Return: elements done, or -errno: as kvbm_match().
  */
 int kvbm_scan(int session, uint32_t n, const struct kvbm_hash *hashes,
-	      uint32_t *ids, uint32_t flags, uint32_t *hits, uint32_t *done);
+	      uint32_t *ids, uint32_t flags, uint32_t *hits, uint32_t *error);
 
 /**
  * kvbm_release() - give one hold back for each element
@@ -629,28 +674,28 @@ int kvbm_scan(int session, uint32_t n, const struct kvbm_hash *hashes,
  * @n: holds
  * @ids: block ids, in the order of release
  * @flags: 0, or KVBM_RELEASE_* bits: give back only holds of these kinds
- * @done: out, or NULL: holds given back
+ * @error: out, or NULL: why it stopped before the end, or 0
  *
  * A Mutable or Staged block goes to Reset.  The last hold of a registered one
  * leaves it idle, or resets it if its reset-on-release flag is set or it is a
  * Duplicate.
  *
- * Return: @n or -errno: -EPERM (not held, or not of the kind asked for).
+ * Return: elements done, or -errno: -EPERM (not held, or not of the kind asked for).
  */
 int kvbm_release(int session, uint32_t n, const uint32_t *ids, uint32_t flags,
-		 uint32_t *done);
+		 uint32_t *error);
 
 /**
  * kvbm_retain() - one more hold on each registered block
  * @session: a session that holds the blocks
  * @n: blocks
  * @ids: block ids
- * @done: out, or NULL: holds given
+ * @error: out, or NULL: why it stopped before the end, or 0
  *
- * Return: @n or -errno: -EPERM (not held), -EINVAL (Mutable or Staged),
+ * Return: elements done, or -errno: -EPERM (not held), -EINVAL (Mutable or Staged),
  * -EOVERFLOW (more than KVBM_MAX_HOLDS of one block).
  */
-int kvbm_retain(int session, uint32_t n, const uint32_t *ids, uint32_t *done);
+int kvbm_retain(int session, uint32_t n, const uint32_t *ids, uint32_t *error);
 
 /**
  * kvbm_set_reset() - set or clear blocks' reset-on-release flag
@@ -658,12 +703,12 @@ int kvbm_retain(int session, uint32_t n, const uint32_t *ids, uint32_t *done);
  * @n: blocks
  * @ids: block ids
  * @on: the flag
- * @done: out, or NULL: blocks done
+ * @error: out, or NULL: why it stopped before the end, or 0
  *
- * Return: @n or -errno: -EPERM (not held, or not registered).
+ * Return: elements done, or -errno: -EPERM (not held, or not registered).
  */
 int kvbm_set_reset(int session, uint32_t n, const uint32_t *ids, bool on,
-		   uint32_t *done);
+		   uint32_t *error);
 
 /**
  * kvbm_block_info() - all about a block; may be slow
@@ -697,12 +742,12 @@ int kvbm_weak(int session, uint32_t block, struct kvbm_weak *weak);
  * @ids: out: room for @n block ids: the same block if it is still registered as
  *	it was, else the block now registered under the hash, else KVBM_NO_BLOCK
  * @hits: out, or NULL: holds given
- * @done: out, or NULL: references looked up
+ * @error: out, or NULL: why it stopped before the end, or 0
  *
- * Return: @n or -errno: as kvbm_match().
+ * Return: elements done, or -errno: as kvbm_match().
  */
 int kvbm_upgrade(int session, uint32_t n, const struct kvbm_weak *weaks,
-		 uint32_t *ids, uint32_t *hits, uint32_t *done);
+		 uint32_t *ids, uint32_t *hits, uint32_t *error);
 
 /**
  * kvbm_presence() - are hashes there? Takes no holds
@@ -710,12 +755,12 @@ int kvbm_upgrade(int session, uint32_t n, const struct kvbm_weak *weaks,
  * @n: hashes
  * @hashes: in any order
  * @out: out: room for @n: KVBM_ABSENT, KVBM_INACTIVE or KVBM_ACTIVE
- * @done: out, or NULL: hashes done
+ * @error: out, or NULL: why it stopped before the end, or 0
  *
- * Return: @n or -errno.
+ * Return: hashes done, or -errno.
  */
 int kvbm_presence(int session, uint32_t n, const struct kvbm_hash *hashes,
-		  uint8_t *out, uint32_t *done);
+		  uint8_t *out, uint32_t *error);
 
 /**
  * kvbm_frequency() - how often hashes were seen, by the store's sketch
@@ -723,24 +768,24 @@ int kvbm_presence(int session, uint32_t n, const struct kvbm_hash *hashes,
  * @n: hashes
  * @hashes: in any order
  * @out: out: room for @n: estimates, 0 to 15; 0 without frequency tracking
- * @done: out, or NULL: hashes done
+ * @error: out, or NULL: why it stopped before the end, or 0
  *
- * Return: @n or -errno.
+ * Return: hashes done, or -errno.
  */
 int kvbm_frequency(int session, uint32_t n, const struct kvbm_hash *hashes,
-		   uint8_t *out, uint32_t *done);
+		   uint8_t *out, uint32_t *error);
 
 /**
  * kvbm_touch() - count hashes once each in the store's sketch
  * @session: a session of the store
  * @n: hashes
  * @hashes: in any order
- * @done: out, or NULL: hashes done
+ * @error: out, or NULL: why it stopped before the end, or 0
  *
- * Return: @n or -errno.
+ * Return: hashes done, or -errno.
  */
 int kvbm_touch(int session, uint32_t n, const struct kvbm_hash *hashes,
-	       uint32_t *done);
+	       uint32_t *error);
 
 /*
  * Hashes.  A sequence hash (struct kvbm_hash) packs, from the top: mode (2

@@ -32,12 +32,15 @@ static inline uint64_t kvbm_args_ptr(const void *p)
  * @flags: KVBM_ALLOC_*
  * @n: blocks wanted
  * @ids: room for @n block ids
- * @evicted: room for @n hashes, or NULL; @a->evicted tells how many
+ * @evicted: room for @n, or NULL; @a->evicted tells how many
  * @deadline_ns: with KVBM_ALLOC_WAIT, else 0
+ *
+ * With KVBM_ALLOC_WAIT @a->clock may be set besides.  @a->ticket is 0, or left
+ * as it is for a call that goes on where a signal ended the one before.
  */
 static inline void kvbm_args_alloc(struct kvbm_alloc *a, uint32_t flags,
 				   uint32_t n, uint32_t *ids,
-				   struct kvbm_hash *evicted,
+				   struct kvbm_evicted *evicted,
 				   uint64_t deadline_ns)
 {
 	memset(a, 0, sizeof(*a));
@@ -45,7 +48,7 @@ static inline void kvbm_args_alloc(struct kvbm_alloc *a, uint32_t flags,
 	a->flags = flags;
 	a->count = n;
 	a->ids = kvbm_args_ptr(ids);
-	a->hashes = kvbm_args_ptr(evicted);
+	a->evictions = kvbm_args_ptr(evicted);
 	a->deadline_ns = deadline_ns;
 }
 
@@ -117,6 +120,9 @@ static inline void kvbm_args_register(struct kvbm_register *a, uint32_t flags,
  * @n: hashes
  * @hashes: the hashes
  * @ids: room for @n block ids
+ *
+ * @a->generations may be pointed to room for @n numbers besides
+ * (kvbm_args_ptr()).
  */
 static inline void kvbm_args_match(struct kvbm_match *a, uint32_t flags,
 				   uint32_t n, const struct kvbm_hash *hashes,
@@ -136,6 +142,9 @@ static inline void kvbm_args_match(struct kvbm_match *a, uint32_t flags,
  * @n: weak references
  * @weaks: the references
  * @ids: room for @n block ids
+ *
+ * @a->generations may be pointed to room for @n numbers besides
+ * (kvbm_args_ptr()).
  */
 static inline void kvbm_args_upgrade(struct kvbm_upgrade *a, uint32_t n,
 				     const struct kvbm_weak *weaks,

@@ -5,36 +5,79 @@
 #include "internal.h"
 #include "kvbm_args.h"
 
+/* What a batch stopped at; a request that was refused told nothing. */
+static int ended(int ret, uint32_t *error, uint32_t told)
+{
+	kvbm_put(error, ret < 0 ? (uint32_t)-ret : told);
+	return ret;
+}
+
 static int alloc(int session, uint32_t flags, uint32_t n, uint32_t *ids,
-		 struct kvbm_hash *evicted, uint32_t *nr_evicted,
-		 uint64_t deadline_ns)
+		 struct kvbm_evicted *evicted, uint32_t *nr_evicted,
+		 uint64_t deadline_ns, uint32_t *ticket)
 {
 	struct kvbm_alloc args;
 	int ret;
 
 	kvbm_args_alloc(&args, flags, n, ids, evicted, deadline_ns);
+	args.ticket = *ticket;
 	ret = kvbm_ioctl(session, KVBM_IOC_ALLOC, &args);
-	kvbm_put(nr_evicted, ret < 0 ? 0 : args.evicted);
+	*ticket = args.ticket;
+	kvbm_put(nr_evicted, args.evicted);
+	/* Not all ids could be written: all or nothing. */
+	if (ret >= 0 && args.error && !(flags & KVBM_ALLOC_RESET_ONLY)) {
+		kvbm_release(session, (uint32_t)ret, ids, KVBM_RELEASE_MUTABLE,
+			     NULL);
+		ret = -(int)args.error;
+	}
 	return ret;
 }
 
 int kvbm_alloc(int session, uint32_t n, uint32_t *ids,
-	       struct kvbm_hash *evicted, uint32_t *nr_evicted)
+	       struct kvbm_evicted *evicted, uint32_t *nr_evicted)
 {
-	return alloc(session, 0, n, ids, evicted, nr_evicted, 0);
+	uint32_t ticket = 0;
+
+	return alloc(session, 0, n, ids, evicted, nr_evicted, 0, &ticket);
 }
 
 int kvbm_alloc_reset(int session, uint32_t n, uint32_t *ids)
 {
-	return alloc(session, KVBM_ALLOC_RESET_ONLY, n, ids, NULL, NULL, 0);
+	uint32_t ticket = 0;
+
+	return alloc(session, KVBM_ALLOC_RESET_ONLY, n, ids, NULL, NULL, 0,
+		     &ticket);
+}
+
+int kvbm_alloc_wait_at(int session, uint32_t n, uint32_t *ids,
+		       struct kvbm_evicted *evicted, uint32_t *nr_evicted,
+		       uint64_t deadline_ns, uint32_t *ticket)
+{
+	return alloc(session, KVBM_ALLOC_WAIT, n, ids, evicted, nr_evicted,
+		     deadline_ns, ticket);
 }
 
 int kvbm_alloc_wait(int session, uint32_t n, uint32_t *ids,
-		    struct kvbm_hash *evicted, uint32_t *nr_evicted,
+		    struct kvbm_evicted *evicted, uint32_t *nr_evicted,
 		    uint64_t deadline_ns)
 {
-	return alloc(session, KVBM_ALLOC_WAIT, n, ids, evicted, nr_evicted,
-		     deadline_ns);
+	uint32_t ticket = 0;
+	int ret;
+
+	ret = alloc(session, KVBM_ALLOC_WAIT, n, ids, evicted, nr_evicted,
+		    deadline_ns, &ticket);
+	if (ticket)
+		kvbm_ticket_give_up(session, ticket);
+	return ret;
+}
+
+int kvbm_ticket_give_up(int session, uint32_t ticket)
+{
+	struct kvbm_alloc args;
+
+	kvbm_args_alloc(&args, KVBM_ALLOC_GIVE_UP, 0, NULL, NULL, 0);
+	args.ticket = ticket;
+	return kvbm_ioctl(session, KVBM_IOC_ALLOC, &args);
 }
 
 uint64_t kvbm_deadline(uint64_t timeout_ns)
@@ -50,100 +93,94 @@ uint64_t kvbm_deadline(uint64_t timeout_ns)
 
 int kvbm_stage(int session, uint32_t n, const uint32_t *ids,
 	       const struct kvbm_hash *hashes, const uint32_t *tokens,
-	       uint32_t *done)
+	       uint32_t *error)
 {
 	struct kvbm_stage args;
 	int ret;
 
 	kvbm_args_stage(&args, n, ids, hashes, tokens);
 	ret = kvbm_ioctl(session, KVBM_IOC_STAGE, &args);
-	kvbm_put(done, args.done);
-	return ret;
+	return ended(ret, error, args.error);
 }
 
 static int ids_request(int session, unsigned long request, uint32_t flags,
-		       uint32_t n, const uint32_t *ids, uint32_t *done)
+		       uint32_t n, const uint32_t *ids, uint32_t *error)
 {
 	struct kvbm_ids args;
 	int ret;
 
 	kvbm_args_ids(&args, flags, n, ids);
 	ret = kvbm_ioctl(session, request, &args);
-	kvbm_put(done, args.done);
-	return ret;
+	return ended(ret, error, args.error);
 }
 
-int kvbm_unstage(int session, uint32_t n, const uint32_t *ids, uint32_t *done)
+int kvbm_unstage(int session, uint32_t n, const uint32_t *ids, uint32_t *error)
 {
-	return ids_request(session, KVBM_IOC_UNSTAGE, 0, n, ids, done);
+	return ids_request(session, KVBM_IOC_UNSTAGE, 0, n, ids, error);
 }
 
 int kvbm_release(int session, uint32_t n, const uint32_t *ids, uint32_t flags,
-		 uint32_t *done)
+		 uint32_t *error)
 {
-	return ids_request(session, KVBM_IOC_RELEASE, flags, n, ids, done);
+	return ids_request(session, KVBM_IOC_RELEASE, flags, n, ids, error);
 }
 
-int kvbm_retain(int session, uint32_t n, const uint32_t *ids, uint32_t *done)
+int kvbm_retain(int session, uint32_t n, const uint32_t *ids, uint32_t *error)
 {
-	return ids_request(session, KVBM_IOC_RETAIN, 0, n, ids, done);
+	return ids_request(session, KVBM_IOC_RETAIN, 0, n, ids, error);
 }
 
 int kvbm_set_reset(int session, uint32_t n, const uint32_t *ids, bool on,
-		   uint32_t *done)
+		   uint32_t *error)
 {
 	return ids_request(session, KVBM_IOC_SET_RESET,
-			   on ? KVBM_SET_RESET_ON : 0, n, ids, done);
+			   on ? KVBM_SET_RESET_ON : 0, n, ids, error);
 }
 
 static int register_request(int session, uint32_t n, const uint32_t *ids,
 			    const struct kvbm_hash *hashes,
 			    struct kvbm_registered *results, uint32_t flags,
-			    uint32_t *done)
+			    uint32_t *error)
 {
 	struct kvbm_register args;
 	int ret;
 
 	kvbm_args_register(&args, flags, n, ids, hashes, results);
 	ret = kvbm_ioctl(session, KVBM_IOC_REGISTER, &args);
-	kvbm_put(done, args.done);
-	return ret;
+	return ended(ret, error, args.error);
 }
 
 int kvbm_register(int session, uint32_t n, const uint32_t *ids,
 		  struct kvbm_registered *results, uint32_t flags,
-		  uint32_t *done)
+		  uint32_t *error)
 {
-	return register_request(session, n, ids, NULL, results, flags, done);
+	return register_request(session, n, ids, NULL, results, flags, error);
 }
 
 int kvbm_stage_register(int session, uint32_t n, const uint32_t *ids,
 			const struct kvbm_hash *hashes,
 			struct kvbm_registered *results, uint32_t flags,
-			uint32_t *done)
+			uint32_t *error)
 {
 	/* To the kernel no hashes means that the blocks are Staged. */
-	if (n && !hashes) {
-		kvbm_put(done, 0);
-		return -EFAULT;
-	}
-	return register_request(session, n, ids, hashes, results, flags, done);
+	if (n && !hashes)
+		return ended(-EFAULT, error, 0);
+	return register_request(session, n, ids, hashes, results, flags, error);
 }
 
 int kvbm_match(int session, uint32_t n, const struct kvbm_hash *hashes,
-	       uint32_t *ids, uint32_t *done)
+	       uint32_t *ids, uint32_t *error)
 {
 	struct kvbm_match args;
 	int ret;
 
 	kvbm_args_match(&args, 0, n, hashes, ids);
 	ret = kvbm_ioctl(session, KVBM_IOC_MATCH, &args);
-	kvbm_put(done, args.done);
-	return ret;
+	return ended(ret, error, args.error);
 }
 
 int kvbm_scan(int session, uint32_t n, const struct kvbm_hash *hashes,
-	      uint32_t *ids, uint32_t flags, uint32_t *hits, uint32_t *done)
+	      uint32_t *ids, uint32_t flags, uint32_t *hits, uint32_t *error)
 {
 	struct kvbm_match args;
 	int ret;
@@ -151,12 +188,11 @@ int kvbm_scan(int session, uint32_t n, const struct kvbm_hash *hashes,
 	kvbm_args_match(&args, flags, n, hashes, ids);
 	ret = kvbm_ioctl(session, KVBM_IOC_SCAN, &args);
 	kvbm_put(hits, args.hits);
-	kvbm_put(done, args.done);
-	return ret;
+	return ended(ret, error, args.error);
 }
 
 int kvbm_upgrade(int session, uint32_t n, const struct kvbm_weak *weaks,
-		 uint32_t *ids, uint32_t *hits, uint32_t *done)
+		 uint32_t *ids, uint32_t *hits, uint32_t *error)
 {
 	struct kvbm_upgrade args;
 	int ret;
@@ -164,36 +200,34 @@ int kvbm_upgrade(int session, uint32_t n, const struct kvbm_weak *weaks,
 	kvbm_args_upgrade(&args, n, weaks, ids);
 	ret = kvbm_ioctl(session, KVBM_IOC_UPGRADE, &args);
 	kvbm_put(hits, args.hits);
-	kvbm_put(done, args.done);
-	return ret;
+	return ended(ret, error, args.error);
 }
 
 static int query(int session, unsigned long request, uint32_t n,
-		 const struct kvbm_hash *hashes, uint8_t *out, uint32_t *done)
+		 const struct kvbm_hash *hashes, uint8_t *out, uint32_t *error)
 {
 	struct kvbm_query args;
 	int ret;
 
 	kvbm_args_query(&args, n, hashes, out);
 	ret = kvbm_ioctl(session, request, &args);
-	kvbm_put(done, args.done);
-	return ret;
+	return ended(ret, error, args.error);
 }
 
 int kvbm_presence(int session, uint32_t n, const struct kvbm_hash *hashes,
-		  uint8_t *out, uint32_t *done)
+		  uint8_t *out, uint32_t *error)
 {
-	return query(session, KVBM_IOC_PRESENCE, n, hashes, out, done);
+	return query(session, KVBM_IOC_PRESENCE, n, hashes, out, error);
 }
 
 int kvbm_frequency(int session, uint32_t n, const struct kvbm_hash *hashes,
-		   uint8_t *out, uint32_t *done)
+		   uint8_t *out, uint32_t *error)
 {
-	return query(session, KVBM_IOC_FREQUENCY, n, hashes, out, done);
+	return query(session, KVBM_IOC_FREQUENCY, n, hashes, out, error);
 }
 
 int kvbm_touch(int session, uint32_t n, const struct kvbm_hash *hashes,
-	       uint32_t *done)
+	       uint32_t *error)
 {
-	return query(session, KVBM_IOC_TOUCH, n, hashes, NULL, done);
+	return query(session, KVBM_IOC_TOUCH, n, hashes, NULL, error);
 }

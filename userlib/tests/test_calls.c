@@ -103,20 +103,23 @@ static void will(int ret, const void *bytes)
 	calls = 0;
 }
 
-/* One call of @request on FD, with exactly this structure. */
-static bool saw(unsigned long request, const void *want, size_t size)
+/* @n calls, the last of @request on FD, with exactly this structure. */
+static bool saw(int n, unsigned long request, const void *want, size_t size)
 {
-	return calls == 1 && seen_fd == FD && seen_request == request &&
+	return calls == n && seen_fd == FD && seen_request == request &&
 	       !memcmp(&seen, want, size);
 }
 
 /* Whatever the number of calls. */
 #define SAW_LAST(want)	(!memcmp(&seen, &(want), sizeof(want)))
-#define SAW(request, want)	saw((request), &(want), sizeof(want))
+#define SAW(request, want)	saw(1, (request), &(want), sizeof(want))
+#define SAW_SECOND(request, want)					\
+	saw(2, (request), &(want), sizeof(want))
 
 /* Arrays to point at; nobody looks inside. */
 static uint32_t ids[4], tokens[4];
 static struct kvbm_hash hashes[4];
+static struct kvbm_evicted gone[4];
 static struct kvbm_registered results[4];
 static struct kvbm_weak weaks[4];
 static uint8_t bytes[4];
@@ -557,27 +560,58 @@ static void test_alloc(void)
 {
 	struct kvbm_alloc want = {
 		.size = sizeof(want), .count = 4, .ids = PTR(ids),
-		.hashes = PTR(hashes),
-	}, out;
-	uint32_t evicted = 77;
+		.evictions = PTR(gone),
+	}, out, freed;
+	struct kvbm_ids back = {
+		.size = sizeof(back), .flags = KVBM_RELEASE_MUTABLE,
+		.count = 2, .ids = PTR(ids),
+	};
+	uint32_t evicted = 77, ticket;
 
 	out = want;
 	out.done = 4;
 	out.evicted = 3;
 	will(4, &out);
-	ok(kvbm_alloc(FD, 4, ids, hashes, &evicted) == 4 && evicted == 3 &&
+	ok(kvbm_alloc(FD, 4, ids, gone, &evicted) == 4 && evicted == 3 &&
 	   SAW(KVBM_IOC_ALLOC, want), "alloc");
 	will(-ENOSPC, &out);
-	ok(kvbm_alloc(FD, 4, ids, hashes, &evicted) == -ENOSPC && !evicted,
-	   "alloc: no space, nothing evicted");
+	ok(kvbm_alloc(FD, 4, ids, gone, &evicted) == -ENOSPC &&
+	   evicted == 3, "alloc: what a failed one evicted is told");
+	out.done = 2;
+	out.error = EFAULT;
+	will(2, &out);
+	ok(kvbm_alloc(FD, 4, ids, gone, &evicted) == -EFAULT &&
+	   SAW_SECOND(KVBM_IOC_RELEASE, back), "alloc: gives back what is too little");
+	out.error = 0;
+	out.done = 4;
 	want.flags = KVBM_ALLOC_WAIT;
 	want.deadline_ns = 123456789;
 	will(4, &out);
-	ok(kvbm_alloc_wait(FD, 4, ids, hashes, &evicted, 123456789) == 4 &&
+	ok(kvbm_alloc_wait(FD, 4, ids, gone, &evicted, 123456789) == 4 &&
 	   evicted == 3 && SAW(KVBM_IOC_ALLOC, want), "alloc_wait");
+	out.ticket = 9;
+	freed = (struct kvbm_alloc) {
+		.size = sizeof(freed), .flags = KVBM_ALLOC_GIVE_UP,
+		.ticket = 9,
+	};
+	will(-EINTR, &out);
+	ok(kvbm_alloc_wait(FD, 4, ids, gone, &evicted, 123456789) == -EINTR &&
+	   SAW_SECOND(KVBM_IOC_ALLOC, freed),
+	   "alloc_wait: gives up its place");
+	ticket = 5;
+	want.ticket = 5;
+	will(-EINTR, &out);
+	ok(kvbm_alloc_wait_at(FD, 4, ids, gone, &evicted, 123456789, &ticket) ==
+	   -EINTR && ticket == 9 && calls == 1 && SAW(KVBM_IOC_ALLOC, want),
+	   "alloc_wait_at: from place to place");
+	will(0, NULL);
+	ok(kvbm_ticket_give_up(FD, 9) == 0 && SAW(KVBM_IOC_ALLOC, freed),
+	   "ticket_give_up");
 	want.flags = KVBM_ALLOC_RESET_ONLY;
 	want.deadline_ns = 0;
-	want.hashes = 0;
+	want.ticket = 0;
+	want.evictions = 0;
+	out.ticket = 0;
 	will(2, &out);
 	ok(kvbm_alloc_reset(FD, 4, ids) == 2 && SAW(KVBM_IOC_ALLOC, want),
 	   "alloc_reset");
@@ -595,23 +629,26 @@ static void test_alloc(void)
 }
 
 /*
- * A batch: what it sends, its result, and how far it got after a failure.  @out
- * has its @done at 3 and, where there is one, @hits at 2.
+ * A batch: what it sends, its result, and why it stopped after 3 elements, or at
+ * once.
  */
 #define BATCH(name, request, want, out, call)				\
 	do {								\
-		uint32_t done = 99;					\
+		uint32_t error = 99;					\
 									\
 		(out) = (want);						\
-		(out).done = 3;						\
+		(out).done = 4;						\
 		will(4, &(out));					\
-		ok((call) == 4 && done == 3 && SAW(request, want), name); \
-		will(-EPERM, &(out));					\
-		done = 99;						\
-		ok((call) == -EPERM && done == 3, name ": half-way");	\
+		ok((call) == 4 && error == 0 && SAW(request, want), name); \
+		(out).done = 3;						\
+		(out).error = EPERM;					\
+		will(3, &(out));					\
+		error = 99;						\
+		ok((call) == 3 && error == EPERM, name ": half-way");	\
 		will(-EBADF, NULL);					\
-		ok((call) == -EBADF && done == 0,			\
+		ok((call) == -EBADF && error == EBADF,			\
 		   name ": not at all");				\
+		(out).error = 0;					\
 	} while (0)
 
 static void test_batches(void)
@@ -638,30 +675,30 @@ static void test_batches(void)
 	touch.out = 0;
 
 	BATCH("stage", KVBM_IOC_STAGE, stage, stage_out,
-	      kvbm_stage(FD, 4, ids, hashes, tokens, &done));
+	      kvbm_stage(FD, 4, ids, hashes, tokens, &error));
 	BATCH("unstage", KVBM_IOC_UNSTAGE, plain, ids_out,
-	      kvbm_unstage(FD, 4, ids, &done));
+	      kvbm_unstage(FD, 4, ids, &error));
 	BATCH("release", KVBM_IOC_RELEASE, plain, ids_out,
-	      kvbm_release(FD, 4, ids, 0, &done));
+	      kvbm_release(FD, 4, ids, 0, &error));
 	BATCH("release of a kind", KVBM_IOC_RELEASE, flagged, ids_out,
-	      kvbm_release(FD, 4, ids, KVBM_RELEASE_STAGED, &done));
+	      kvbm_release(FD, 4, ids, KVBM_RELEASE_STAGED, &error));
 	BATCH("retain", KVBM_IOC_RETAIN, plain, ids_out,
-	      kvbm_retain(FD, 4, ids, &done));
+	      kvbm_retain(FD, 4, ids, &error));
 	BATCH("set_reset on", KVBM_IOC_SET_RESET, on, ids_out,
-	      kvbm_set_reset(FD, 4, ids, true, &done));
+	      kvbm_set_reset(FD, 4, ids, true, &error));
 	BATCH("set_reset off", KVBM_IOC_SET_RESET, plain, ids_out,
-	      kvbm_set_reset(FD, 4, ids, false, &done));
+	      kvbm_set_reset(FD, 4, ids, false, &error));
 	BATCH("register", KVBM_IOC_REGISTER, staged, reg_out,
-	      kvbm_register(FD, 4, ids, results, KVBM_REGISTER_REJECT, &done));
+	      kvbm_register(FD, 4, ids, results, KVBM_REGISTER_REJECT, &error));
 	BATCH("stage_register", KVBM_IOC_REGISTER, fresh, reg_out,
 	      kvbm_stage_register(FD, 4, ids, hashes, results,
-				  KVBM_REGISTER_REJECT, &done));
+				  KVBM_REGISTER_REJECT, &error));
 	BATCH("presence", KVBM_IOC_PRESENCE, query, query_out,
-	      kvbm_presence(FD, 4, hashes, bytes, &done));
+	      kvbm_presence(FD, 4, hashes, bytes, &error));
 	BATCH("frequency", KVBM_IOC_FREQUENCY, query, query_out,
-	      kvbm_frequency(FD, 4, hashes, bytes, &done));
+	      kvbm_frequency(FD, 4, hashes, bytes, &error));
 	BATCH("touch", KVBM_IOC_TOUCH, touch, query_out,
-	      kvbm_touch(FD, 4, hashes, &done));
+	      kvbm_touch(FD, 4, hashes, &error));
 }
 
 static void test_lookups(void)
@@ -681,15 +718,15 @@ static void test_lookups(void)
 	upgrade_out.hits = 2;
 
 	BATCH("match", KVBM_IOC_MATCH, match, match_out,
-	      kvbm_match(FD, 4, hashes, ids, &done));
+	      kvbm_match(FD, 4, hashes, ids, &error));
 	BATCH("scan", KVBM_IOC_SCAN, scan, match_out,
-	      kvbm_scan(FD, 4, hashes, ids, KVBM_SCAN_TOUCH, NULL, &done));
+	      kvbm_scan(FD, 4, hashes, ids, KVBM_SCAN_TOUCH, NULL, &error));
 	match_out.hits = 2;
 	will(4, &match_out);
 	ok(kvbm_scan(FD, 4, hashes, ids, 0, &hits, NULL) == 4 && hits == 2 &&
 	   SAW(KVBM_IOC_SCAN, match), "scan: hits");
 	BATCH("upgrade", KVBM_IOC_UPGRADE, upgrade, upgrade_out,
-	      kvbm_upgrade(FD, 4, weaks, ids, NULL, &done));
+	      kvbm_upgrade(FD, 4, weaks, ids, NULL, &error));
 	upgrade_out.hits = 2;
 	will(4, &upgrade_out);
 	ok(kvbm_upgrade(FD, 4, weaks, ids, &hits, NULL) == 4 && hits == 2,
@@ -697,15 +734,15 @@ static void test_lookups(void)
 
 	will(0, NULL);
 	ok(kvbm_stage_register(FD, 1, ids, NULL, results, 0, &none) ==
-	   -EFAULT && !calls && !none,
+	   -EFAULT && !calls && none == EFAULT,
 	   "stage_register: without hashes is not register");
 }
 
-static void test_null_done(void)
+static void test_null_error(void)
 {
 	will(4, NULL);
 	ok(kvbm_stage(FD, 4, ids, hashes, NULL, NULL) == 4 &&
-	   !seen.stage.tokens, "stage: no token counts, done not wanted");
+	   !seen.stage.tokens, "stage: no token counts, error not wanted");
 	ok(kvbm_unstage(FD, 4, ids, NULL) == 4 &&
 	   kvbm_release(FD, 4, ids, 0, NULL) == 4 &&
 	   kvbm_retain(FD, 4, ids, NULL) == 4 &&
@@ -715,7 +752,7 @@ static void test_null_done(void)
 	   kvbm_match(FD, 4, hashes, ids, NULL) == 4 &&
 	   kvbm_presence(FD, 4, hashes, bytes, NULL) == 4 &&
 	   kvbm_frequency(FD, 4, hashes, bytes, NULL) == 4 &&
-	   kvbm_touch(FD, 4, hashes, NULL) == 4, "done not wanted");
+	   kvbm_touch(FD, 4, hashes, NULL) == 4, "error not wanted");
 	ok(kvbm_match(FD, 0, NULL, NULL, NULL) == 4, "empty arrays");
 }
 
@@ -758,7 +795,7 @@ static void test_prep(void)
 	static struct kvbm_query query;
 
 	memset(&alloc, 0x5a, sizeof(alloc));
-	kvbm_args_alloc(&alloc, KVBM_ALLOC_WAIT, 4, ids, hashes, 7);
+	kvbm_args_alloc(&alloc, KVBM_ALLOC_WAIT, 4, ids, gone, 7);
 	kvbm_args_stage(&stage, 4, ids, hashes, tokens);
 	kvbm_args_ids(&i, 0, 4, ids);
 	kvbm_args_register(&reg, 0, 4, ids, hashes, results);
@@ -782,7 +819,7 @@ static void test_prep(void)
 
 	/* The same structure as the function sends. */
 	will(4, NULL);
-	kvbm_alloc_wait(FD, 4, ids, hashes, NULL, 7);
+	kvbm_alloc_wait(FD, 4, ids, gone, NULL, 7);
 	ok(SAW(KVBM_IOC_ALLOC, alloc), "args_alloc is what alloc_wait sends");
 }
 
@@ -798,7 +835,7 @@ int main(void)
 	test_alloc();
 	test_batches();
 	test_lookups();
-	test_null_done();
+	test_null_error();
 	test_prep();
 	return tap_end();
 }

@@ -14,11 +14,12 @@
 #include "tap.h"
 
 static uint32_t ids[1], total, hits, evicted;
-static uint32_t done;
+static uint32_t done, error;
 static uint64_t reclaimed;
 static uint8_t byte;
 static bool whole;
 static struct kvbm_hash hash;
+static struct kvbm_evicted gone;
 static struct kvbm_registered result;
 static struct kvbm_weak weak;
 static struct kvbm_features features;
@@ -39,8 +40,9 @@ static void all(int fd, int want, const char *what)
 	} while (0)
 #define BATCH_FAILS(call)						\
 	do {								\
-		done = 99;						\
-		ok((call) == want && done == 0, "%s: %s", what, #call);	\
+		error = 99;						\
+		ok((call) == want && error == -want, "%s: %s", what,	\
+		   #call);						\
 	} while (0)
 
 	FAILS(kvbm_features(fd, &features));
@@ -50,29 +52,31 @@ static void all(int fd, int want, const char *what)
 	FAILS(kvbm_store_info(fd, &info));
 	FAILS(kvbm_counts(fd, &counts));
 	FAILS(kvbm_stats(fd, &stats));
-	BATCH_FAILS(kvbm_reset_inactive(fd, &whole, &done));
+	FAILS(kvbm_reset_inactive(fd, &whole, &done));
 	FAILS(kvbm_session_open(fd));
 	FAILS(kvbm_session_config(fd, 1));
 	FAILS(kvbm_session_list(fd, 1, &session, &total));
 	FAILS(kvbm_session_revoke(fd, 1, &reclaimed));
-	FAILS(kvbm_alloc(fd, 1, ids, &hash, &evicted));
+	FAILS(kvbm_alloc(fd, 1, ids, &gone, &evicted));
 	FAILS(kvbm_alloc_reset(fd, 1, ids));
-	FAILS(kvbm_alloc_wait(fd, 1, ids, &hash, &evicted, 0));
-	BATCH_FAILS(kvbm_stage(fd, 1, ids, &hash, NULL, &done));
-	BATCH_FAILS(kvbm_unstage(fd, 1, ids, &done));
-	BATCH_FAILS(kvbm_register(fd, 1, ids, &result, 0, &done));
-	BATCH_FAILS(kvbm_stage_register(fd, 1, ids, &hash, &result, 0, &done));
-	BATCH_FAILS(kvbm_match(fd, 1, &hash, ids, &done));
-	BATCH_FAILS(kvbm_scan(fd, 1, &hash, ids, 0, &hits, &done));
-	BATCH_FAILS(kvbm_release(fd, 1, ids, 0, &done));
-	BATCH_FAILS(kvbm_retain(fd, 1, ids, &done));
-	BATCH_FAILS(kvbm_set_reset(fd, 1, ids, true, &done));
+	FAILS(kvbm_alloc_wait(fd, 1, ids, &gone, &evicted, 0));
+	FAILS(kvbm_alloc_wait_at(fd, 1, ids, &gone, &evicted, 0, &total));
+	FAILS(kvbm_ticket_give_up(fd, 1));
+	BATCH_FAILS(kvbm_stage(fd, 1, ids, &hash, NULL, &error));
+	BATCH_FAILS(kvbm_unstage(fd, 1, ids, &error));
+	BATCH_FAILS(kvbm_register(fd, 1, ids, &result, 0, &error));
+	BATCH_FAILS(kvbm_stage_register(fd, 1, ids, &hash, &result, 0, &error));
+	BATCH_FAILS(kvbm_match(fd, 1, &hash, ids, &error));
+	BATCH_FAILS(kvbm_scan(fd, 1, &hash, ids, 0, &hits, &error));
+	BATCH_FAILS(kvbm_release(fd, 1, ids, 0, &error));
+	BATCH_FAILS(kvbm_retain(fd, 1, ids, &error));
+	BATCH_FAILS(kvbm_set_reset(fd, 1, ids, true, &error));
 	FAILS(kvbm_block_info(fd, 0, &block));
 	FAILS(kvbm_weak(fd, 0, &weak));
-	BATCH_FAILS(kvbm_upgrade(fd, 1, &weak, ids, &hits, &done));
-	BATCH_FAILS(kvbm_presence(fd, 1, &hash, &byte, &done));
-	BATCH_FAILS(kvbm_frequency(fd, 1, &hash, &byte, &done));
-	BATCH_FAILS(kvbm_touch(fd, 1, &hash, &done));
+	BATCH_FAILS(kvbm_upgrade(fd, 1, &weak, ids, &hits, &error));
+	BATCH_FAILS(kvbm_presence(fd, 1, &hash, &byte, &error));
+	BATCH_FAILS(kvbm_frequency(fd, 1, &hash, &byte, &error));
+	BATCH_FAILS(kvbm_touch(fd, 1, &hash, &error));
 }
 
 static void names(void)

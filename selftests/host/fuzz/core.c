@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 #include "evict.h"
 #include "walk.h"
+#include "host_take.h"
 #include "sketch.h"
 
 #define SESSIONS	3
@@ -23,8 +24,8 @@
 struct taking {
 	bool used, waits;
 	struct kvbm_taking t;
-	struct kvbm_waiter w;
-	u32 session, n, got;
+	struct kvbm_waiter *w;
+	u32 session, n, got, *ids;
 };
 
 struct world {
@@ -33,6 +34,7 @@ struct world {
 	struct kvbm_store *st;
 	struct kvbm_session *ses[SESSIONS];
 	struct taking taking[TAKINGS];
+	u32 ticket[SESSIONS];		/* left last */
 	u32 nr_keys;
 };
 
@@ -45,14 +47,6 @@ static u8 next(struct world *w)
 		return 0;
 	w->left--;
 	return *w->in++;
-}
-
-static void room(struct kvbm_store *st)
-{
-}
-
-static void woken(struct kvbm_waiter *w)
-{
 }
 
 static struct kvbm_session *session_new(struct kvbm_store *st)
@@ -285,52 +279,62 @@ static void do_register(struct world *w, struct kvbm_session *ses, u8 how)
 
 /* --- allocations, in pieces --------------------------------------------- */
 
-static void end_taking(struct world *w, struct taking *tk, bool commit)
+static void end_taking(struct world *w, struct taking *tk, bool keep)
 {
 	struct kvbm_session *ses = w->ses[tk->session];
-	int err;
+	u32 i;
 
-	if (!commit) {
-		kvbm_alloc_abort(&tk->t);
-	} else {
-		err = kvbm_alloc_commit(&tk->t);
-		WALK_CHECK(err == ses->dead, "errno %d", err);
-	}
+	kvbm_alloc_abort(&tk->t);
+	for (i = 0; !keep && i < tk->got; i += KVBM_CHUNK)
+		kvbm_alloc_undo(ses, tk->ids + i, min(tk->got - i, KVBM_CHUNK),
+				0);
+	free(tk->ids);
 	tk->used = false;
 }
 
 static void take_some(struct world *w, struct taking *tk)
 {
+	struct kvbm_session *ses = w->ses[tk->session];
 	struct kvbm_chunk c;
-	u32 evicted, i;
-	int got = kvbm_alloc_chunk(&tk->t, &c, &evicted);
+	u32 i;
+	int err;
 
-	WALK_CHECK(got >= 0 && evicted <= (u32)got, "%d, %u evicted", got,
-		   evicted);
-	for (i = 0; i < (u32)got; i++)
-		WALK_CHECK(walk_state(&w->st->slots[c.ids[i]]) ==
-			   KVBM_STATE_MUTABLE, "block %u", c.ids[i]);
-	tk->got += got;
-	if (!tk->t.left && !tk->t.reset_only)
+	tk->t.n = 0;
+	err = kvbm_alloc_chunk(&tk->t, &c);
+	WALK_CHECK(err == ses->dead, "errno %d", err);
+	for (i = 0; i < tk->t.n; i++) {
+		WALK_CHECK(err || kvbm_count_owned(ses, c.ids[i]), "block %u",
+			   c.ids[i]);
+		tk->ids[tk->got++] = c.ids[i];
+	}
+	if (err)
+		end_taking(w, tk, false);
+	else if (!tk->t.left && !tk->t.reset_only)
 		WALK_CHECK(tk->got == tk->n, "%u of %u", tk->got, tk->n);
 }
 
 static void stop_waiting(struct world *w, struct taking *tk, u8 how)
 {
 	struct kvbm_session *ses = w->ses[tk->session];
-	bool granted = tk->w.granted;
+	bool granted = tk->w->state == KVBM_WAIT_GRANTED, fatal = how & 2;
 	int err, why = 0;
+	u32 ticket;
 
 	if (!granted || how & 1)
-		why = ses->dead ?: -ETIMEDOUT;
-	err = kvbm_alloc_end_wait(&tk->t, &tk->w, why, ses->dead || how & 2);
+		why = -ETIMEDOUT;
+	err = kvbm_wait_end(&tk->t, tk->w, why, how & 4, fatal, &ticket);
 	tk->waits = false;
-	if (granted && !(why && (ses->dead || how & 2)))
-		WALK_CHECK(!err, "a grant ended in errno %d", err);
+	if (ses->dead)
+		WALK_CHECK(err == ses->dead && !ticket, "errno %d", err);
+	else if (granted && !(why && fatal))
+		WALK_CHECK(!err && !ticket, "a grant ended in errno %d", err);
 	else
-		WALK_CHECK(err == why && err, "errno %d, not %d", err, why);
+		WALK_CHECK(err == why && err && !ticket == (fatal || !(how & 4)),
+			   "errno %d, not %d", err, why);
+	if (ticket)
+		w->ticket[tk->session] = ticket;
 	if (err)
-		tk->used = false;
+		end_taking(w, tk, false);
 }
 
 static void do_begin(struct world *w, u32 s, u8 how)
@@ -350,20 +354,29 @@ static void do_begin(struct world *w, u32 s, u8 how)
 	memset(tk, 0, sizeof(*tk));
 	tk->session = s;
 	tk->n = n;
-	tk->w.n = n;
-	tk->w.wake = woken;
-	err = kvbm_alloc_begin(&tk->t, ses, n, kind == 0,
-			       kind == 1 ? &tk->w : NULL);
+	if (kind == 1 && n)
+		err = kvbm_wait_begin(&tk->t, ses, n,
+				      how & 1 ? w->ticket[s] : 0, how & 2,
+				      &tk->w) ?: -EINPROGRESS;
+	else
+		err = kvbm_alloc_begin(&tk->t, ses, n, kind == 0);
 	tk->used = !err || err == -EINPROGRESS;
 	tk->waits = err == -EINPROGRESS;
+	if (tk->used)
+		tk->ids = calloc(n + 1, sizeof(*tk->ids));
 	if (!err && n && kind)
 		WALK_CHECK(!others, "overtook %u", w->st->nr_waiters);
 	if (err)
 		WALK_CHECK(err == ses->dead ||
-			   (err == -EINPROGRESS && kind == 1) ||
+			   ((err == -EINPROGRESS || err == -EBUSY ||
+			     err == -EDEADLK) && kind == 1) ||
 			   (err == -ENOSPC && kind == 2) ||
 			   (err == -EDQUOT && w->st->cfg.max_held),
 			   "errno %d", err);
+	if (err == -EDEADLK)
+		WALK_CHECK(ses->held + ses->taking + n > w->st->cfg.total ||
+			   n > ses->max_held - ses->held - ses->taking,
+			   "could be served");
 }
 
 static void do_go_on(struct world *w, u8 how)
@@ -392,24 +405,14 @@ static void do_abort(struct world *w, u8 how)
 static void do_cycle(struct world *w, u32 s, u8 how)
 {
 	struct kvbm_session *ses = w->ses[s];
-	u32 n = 1 + how % BATCH, i, evicted, at = 0;
+	u32 n = 1 + how % BATCH, i, at = 0;
 	struct kvbm_registered out[BATCH];
 	struct kvbm_hash keys[BATCH];
 	u32 ids[BATCH], first = next(w);
-	struct kvbm_taking t;
-	struct kvbm_chunk c;
-	int got;
 
 	n = min(n, w->st->cfg.total);
-	if (kvbm_alloc_begin(&t, ses, n, false, NULL))
+	if (host_take(ses, n, false, ids, NULL, NULL))
 		return;
-	while (t.left) {
-		got = kvbm_alloc_chunk(&t, &c, &evicted);
-		WALK_CHECK(got >= 0, "errno %d", got);
-		for (i = 0; i < (u32)got; i++)
-			ids[at++] = c.ids[i];
-	}
-	WALK_CHECK(at == n && !kvbm_alloc_commit(&t), "%u of %u", at, n);
 	for (i = 0; i < n; i++)
 		keys[i] = walk_nth_hash((first + i) % w->nr_keys);
 	host_set_signal(false, false);
@@ -437,12 +440,12 @@ static void do_cycle(struct world *w, u32 s, u8 how)
 /* A queue whose head could be served is a lost wake-up. */
 static void check_queue(struct world *w)
 {
+	struct rb_node *node = rb_first_cached(&w->st->waiters);
 	struct kvbm_waiter *first;
 
 	spin_lock(&w->st->lock);
-	if (!list_empty(&w->st->waiters)) {
-		first = list_first_entry(&w->st->waiters, struct kvbm_waiter,
-					 link);
+	if (node) {
+		first = rb_entry(node, struct kvbm_waiter, node);
 		WALK_CHECK(first->n > kvbm_room(w->st), "%u wanted, room %u",
 			   first->n, kvbm_room(w->st));
 	}
@@ -605,7 +608,6 @@ static void run(struct world *w)
 	WALK_CHECK(!kvbm_config_check(&cfg), "not a config");
 	w->nr_keys = 8 + d % 64;
 	w->st = kzalloc(sizeof(*w->st), GFP_KERNEL);
-	w->st->room = room;
 	WALK_CHECK(!kvbm_store_init(w->st, &cfg), "no store");
 	for (i = 0; i < SESSIONS; i++)
 		w->ses[i] = session_new(w->st);

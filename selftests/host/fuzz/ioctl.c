@@ -250,7 +250,7 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 	case KVBM_OP_ALLOC:
 		u.alloc.count = count % 100;
 		u.alloc.ids = ids;
-		u.alloc.hashes = at & 1 ? user(OUT) : 0;
+		u.alloc.evictions = at & 1 ? user(OUT) : 0;
 		u.alloc.flags = at & 2 ? KVBM_ALLOC_RESET_ONLY :
 				at & 4 ? KVBM_ALLOC_WAIT : 0;
 		u.alloc.deadline_ns = u.alloc.flags & KVBM_ALLOC_WAIT ? 1 : 0;
@@ -272,6 +272,7 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		u.match.count = count;
 		u.match.hashes = hashes;
 		u.match.ids = ids;
+		u.match.generations = at & 1 ? user(OUT) : 0;
 		break;
 	case KVBM_OP_UPGRADE:
 		u.upgrade.count = count;
@@ -324,7 +325,7 @@ static void check_errno(u32 op, long ret)
 		EFAULT, EINVAL, EOPNOTSUPP, E2BIG, ENOTTY, EINTR, ENODEV,
 		ESHUTDOWN, EPERM, ENOENT, EEXIST, ENOMEM, ENFILE, EMFILE,
 		EDQUOT, EBUSY, EUSERS, ENXIO, EACCES, ENOSPC, EOVERFLOW, ETIMEDOUT,
-		ERESTARTSYS, EBADF, EAGAIN,
+		ERESTARTSYS, EBADF, EAGAIN, EDEADLK, EMLINK,
 	};
 	u32 i;
 

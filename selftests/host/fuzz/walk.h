@@ -151,7 +151,9 @@ static void walk_session(struct kvbm_store *st, struct kvbm_session *ses)
 		   (unsigned long long)ses->number, ses->held, ses->owned,
 		   ses->staged, (unsigned long long)ses->holds, held, owned,
 		   staged, (unsigned long long)holds);
-	WALK_CHECK(!ses->taking, "session takes %u", ses->taking);
+	WALK_CHECK(!ses->taking && !ses->reserved && list_empty(&ses->takings) &&
+		   !ses->nr_queued && !ses->nr_parked, "session takes %u",
+		   ses->taking);
 	WALK_CHECK(ses->held <= ses->max_held, "%u held, limit %u", ses->held,
 		   ses->max_held);
 }
@@ -515,7 +517,7 @@ static inline void walk_store(struct kvbm_store *st, struct walk_counts *c)
 		   st->nr_inactive, c->state[KVBM_STATE_RESET],
 		   c->state[KVBM_STATE_INACTIVE]);
 	WALK_CHECK(!st->reserved, "%u reserved", st->reserved);
-	WALK_CHECK(list_empty(&st->waiters) && !st->nr_waiters, "%u wait",
+	WALK_CHECK(!rb_first_cached(&st->waiters) && !st->nr_waiters, "%u wait",
 		   st->nr_waiters);
 	if (st->cfg.policy->forget)
 		walk_lineage(st);

@@ -92,6 +92,9 @@ void host_send_signal(struct task_struct *t, bool fatal);
  */
 void host_delays(unsigned int one_in);
 
+/* thread_group_empty(): at first false. */
+void host_set_alone(bool alone);
+
 /* --- privileges --------------------------------------------------------- */
 
 /* What capable() answers. At first true. */
@@ -103,6 +106,9 @@ void host_set_user(unsigned int uid, unsigned int gid);
 
 /* Freezes ktime_get_ns() and jiffies at @ns; 0 goes back to the real clock. */
 void host_set_time(uint64_t ns);
+
+/* The callers' time namespace is so far ahead. */
+void host_set_time_offset(int64_t ns);
 
 /* --- deferred work and RCU ---------------------------------------------- */
 

@@ -15,6 +15,7 @@
 #include <linux/string.h>
 #include <linux/random.h>
 #include <linux/ktime.h>
+#include <linux/time_namespace.h>
 #include <linux/cred.h>
 #include <linux/percpu.h>
 #include <linux/spinlock.h>
@@ -118,6 +119,13 @@ void get_random_bytes(void *buf, size_t len)
 }
 
 /* --- time --------------------------------------------------------------- */
+
+s64 host_time_offset;
+
+void host_set_time_offset(int64_t ns)
+{
+	host_time_offset = ns;
+}
 
 static u64 frozen_ns;
 
@@ -224,19 +232,58 @@ bool in_group_p(kgid_t gid)
 
 /* --- the current thread ------------------------------------------------- */
 
-static __thread struct task_struct self;
+static __thread struct task_struct *self;
+static pthread_key_t self_key;
 static __thread unsigned long fatal_in;
+
+struct task_struct *get_task_struct(struct task_struct *t)
+{
+	__atomic_fetch_add(&t->usage, 1, __ATOMIC_RELAXED);
+	return t;
+}
+
+void put_task_struct(struct task_struct *t)
+{
+	if (!__atomic_sub_fetch(&t->usage, 1, __ATOMIC_ACQ_REL))
+		free(t);
+}
+
+static void self_end(void *t)
+{
+	put_task_struct(t);
+}
+
+static void __attribute__((constructor)) self_setup(void)
+{
+	BUG_ON(pthread_key_create(&self_key, self_end));
+}
 
 struct task_struct *host_current(void)
 {
-	if (!self.pid) {
-		self.pid = gettid();
-		self.tgid = getpid();
-		pthread_getname_np(pthread_self(), self.comm,
-				   sizeof(self.comm));
-		self.group_leader = &self;
+	if (!self) {
+		self = calloc(1, sizeof(*self));
+		BUG_ON(!self);
+		self->usage = 1;
+		self->pid = gettid();
+		self->tgid = getpid();
+		pthread_getname_np(pthread_self(), self->comm,
+				   sizeof(self->comm));
+		self->group_leader = self;
+		BUG_ON(pthread_setspecific(self_key, self));
 	}
-	return &self;
+	return self;
+}
+
+static bool alone;
+
+void host_set_alone(bool yes)
+{
+	WRITE_ONCE(alone, yes);
+}
+
+bool host_alone(void)
+{
+	return READ_ONCE(alone);
 }
 
 void host_set_signal(bool pending, bool fatal)
@@ -349,7 +396,7 @@ void host_might_sleep(const char *file, int line)
 	if (rcu_read_lock_held())
 		host_bug(file, line, "sleeping in an RCU reader");
 	/* What may sleep changes the state: a wake-up would be lost. */
-	if (READ_ONCE(self.state))
+	if (READ_ONCE(host_current()->state))
 		host_bug(file, line, "may sleep, about to sleep already");
 }
 #endif

@@ -12,6 +12,7 @@
 #include "core.h"
 #include "host.h"
 
+#include "host_take.h"
 #include "drive.h"
 
 static_assert(G_MAX > KVBM_CHUNK);
@@ -31,10 +32,6 @@ void core_setup(void)
 	/* One thread, so that a seed repeats and fork() loses nothing. */
 	host_work_manual(true);
 	host_seed(1);
-}
-
-static void no_room(struct kvbm_store *st)
-{
 }
 
 struct core *core_new(const struct m_config *cfg, int *err)
@@ -62,7 +59,6 @@ struct core *core_new(const struct m_config *cfg, int *err)
 	core->st = kzalloc(sizeof(*core->st), GFP_KERNEL);
 	M_ASSERT(core->st);
 	core->st->id = 1;
-	core->st->room = no_room;
 	*err = kvbm_store_init(core->st, &c);
 	if (*err) {
 		kfree(core->st);
@@ -107,32 +103,27 @@ static void open_session(struct core *c, int s, struct g_res *res)
 static void allocate(struct core *c, const struct g_op *op, struct g_res *res)
 {
 	bool reset_only = op->kind == G_ALLOC_RESET;
-	struct kvbm_taking t;
-	struct kvbm_chunk k;
-	u32 i, evicted;
-	int n;
+	struct kvbm_hash *keys = calloc(op->n + 1, sizeof(*keys));
+	struct host_took took;
+	u32 i;
 
+	M_ASSERT(keys);
 	/* What is the caller's to check. */
-	if (!reset_only && op->n > c->st->cfg.total) {
+	if (!reset_only && op->n > c->st->cfg.total)
 		res->err = -EINVAL;
-		return;
-	}
-	res->err = kvbm_alloc_begin(&t, c->ses[op->session], op->n, reset_only,
-				    NULL);
-	if (res->err)
-		return;
-	while (t.left) {
-		n = kvbm_alloc_chunk(&t, &k, &evicted);
-		M_ASSERT(n >= 0);
-		for (i = 0; i < (u32)n; i++)
-			res->ids[res->done++] = k.ids[i];
-		for (i = 0; i < evicted; i++)
-			res->evicted[res->n_evicted++] = (struct m_hash){
-				.hi = k.keys[i].hi,
-				.lo = k.keys[i].lo,
+	else
+		res->err = host_take(c->ses[op->session], op->n, reset_only,
+				     res->ids, keys, &took);
+	if (!res->err) {
+		res->done = took.got;
+		res->n_evicted = took.evicted;
+		for (i = 0; i < took.evicted; i++)
+			res->evicted[i] = (struct m_hash){
+				.hi = keys[i].hi,
+				.lo = keys[i].lo,
 			};
 	}
-	res->err = kvbm_alloc_commit(&t);
+	free(keys);
 }
 
 /* Up to a chunk of a batch, from element res->done on; returns how many. */

@@ -65,6 +65,8 @@ struct file {
 };
 
 #define file_inode(f) (&(f)->f_inode_of)
+/* A system call of an only thread takes no reference of its own. */
+#define file_count(f) (atomic_long_read(&(f)->f_count) - 1)
 #define iminor(inode) MINOR((inode)->i_rdev)
 #define imajor(inode) MAJOR((inode)->i_rdev)
 #define fops_get(fops) (fops)

@@ -12,6 +12,9 @@ enum hrtimer_mode {
 /* 0 at the deadline, -EINTR if woken before. */
 int schedule_hrtimeout_range(ktime_t *expires, u64 delta,
 			     const enum hrtimer_mode mode);
+/* All clocks are one. */
+#define schedule_hrtimeout_range_clock(expires, delta, mode, clock) \
+	((void)(clock), schedule_hrtimeout_range(expires, delta, mode))
 #define schedule_hrtimeout(expires, mode) \
 	schedule_hrtimeout_range(expires, 0, mode)
 

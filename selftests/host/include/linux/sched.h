@@ -18,6 +18,7 @@ struct task_struct {
 	unsigned int late;		/* a state that nobody sees yet, plus 1 */
 #endif
 	bool sig_pending, sig_fatal;
+	int usage;
 };
 
 #define TASK_RUNNING 0
@@ -41,6 +42,12 @@ void __set_current_state(unsigned int state);
 /* The calling thread. */
 struct task_struct *host_current(void);
 #define current host_current()
+/* Whoever has a reference may wake a thread that has ended. */
+struct task_struct *get_task_struct(struct task_struct *t);
+void put_task_struct(struct task_struct *t);
+/* Whether it is the only thread is the test's decision, see host.h. */
+bool host_alone(void);
+#define thread_group_empty(t) ((void)(t), host_alone())
 #define task_pid_nr(t) ((t)->pid)
 #define task_tgid_nr(t) ((t)->tgid)
 #define task_tgid_vnr(t) ((t)->tgid)

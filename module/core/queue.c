@@ -1,0 +1,622 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * queue.c - who waits for blocks, and who polls for them
+ *
+ * Who finds too little may wait.  Waiters reserve nothing until their whole n
+ * can be had, and get it strictly in the order of their places; while the queue
+ * is not empty, nobody else reserves.  Whoever makes room grants.
+ *
+ * A place is a number, drawn when the wait begins.  A waiter stands in the queue
+ * when two things are so, which both depend on its own session only:
+ *
+ *	a call waits: otherwise it is a ticket, the place of a wait that a
+ *	signal ended, and of which the next call may make use;
+ *
+ *	others' releases could serve it: n + held + taking of its session are no
+ *	more than the store's total, nor than the session's limit.  Otherwise it
+ *	is parked.
+ *
+ * Else it is beside the queue and holds up nobody.  It rejoins at its place.
+ * While in the queue, its n is part of the session's taking: what is granted
+ * needs no second look at the limit.
+ *
+ * held and taking change under the session's lock; where they do, and the
+ * session is watched, kvbm_session_look() moves its waiters in and out before
+ * that lock is given up.  It has at most KVBM_MAX_TICKETS.
+ *
+ * Sessions that are polled and found too little are in another tree, by the
+ * number of blocks at which they are to be told.
+ *
+ * Wake-ups come after both locks are dropped (kvbm_unlock_room()).
+ */
+#include <linux/sched.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+#include "core.h"
+#include "locked.h"
+
+static struct kvbm_waiter *waiter_of(struct rb_node *node)
+{
+	return rb_entry(node, struct kvbm_waiter, node);
+}
+
+static bool comes_before(struct rb_node *a, const struct rb_node *b)
+{
+	return waiter_of(a)->place <
+	       rb_entry(b, struct kvbm_waiter, node)->place;
+}
+
+static struct kvbm_session *poller_of(struct rb_node *node)
+{
+	return rb_entry(node, struct kvbm_session, poll_node);
+}
+
+static bool wants_less(struct rb_node *a, const struct rb_node *b)
+{
+	return poller_of(a)->poll_mark <
+	       rb_entry(b, struct kvbm_session, poll_node)->poll_mark;
+}
+
+/* Not kvbm_lock_store(): nothing is taken from the policy here. */
+static void lock_store(struct kvbm_locked *l)
+{
+	if (l->held)
+		return;
+	spin_lock(&l->st->lock);
+	l->held = true;
+}
+
+static void queue_in(struct kvbm_waiter *w)
+{
+	struct kvbm_session *ses = w->ses;
+	struct kvbm_store *st = ses->store;
+
+	lockdep_assert_held(&ses->lock);
+	lockdep_assert_held(&st->lock);
+	ses->taking += w->n;
+	ses->nr_queued++;
+	st->nr_waiters++;
+	WRITE_ONCE(w->state, KVBM_WAIT_QUEUED);
+	rb_add_cached(&w->node, &st->waiters, comes_before);
+}
+
+static void queue_out(struct kvbm_waiter *w)
+{
+	struct kvbm_session *ses = w->ses;
+	struct kvbm_store *st = ses->store;
+
+	lockdep_assert_held(&ses->lock);
+	lockdep_assert_held(&st->lock);
+	rb_erase_cached(&w->node, &st->waiters);
+	st->nr_waiters--;
+	ses->nr_queued--;
+	ses->taking -= w->n;
+}
+
+/* Could others' releases serve it? */
+static bool could_be_served(const struct kvbm_session *ses, u32 n)
+{
+	return n <= kvbm_quota(ses) &&
+	       (u64)ses->held + ses->taking + n <= ses->store->cfg.total;
+}
+
+static void park(struct kvbm_waiter *w)
+{
+	WRITE_ONCE(w->state, KVBM_WAIT_PARKED);
+	w->ses->nr_parked++;
+}
+
+/* Out of its session's list. */
+static void forget(struct kvbm_waiter *w)
+{
+	lockdep_assert_held(&w->ses->lock);
+	list_del_init(&w->link);
+	w->ses->nr_waiters--;
+}
+
+static void poll_arm(struct kvbm_session *ses, u32 mark)
+{
+	struct kvbm_store *st = ses->store;
+
+	lockdep_assert_held(&st->lock);
+	if (!RB_EMPTY_NODE(&ses->poll_node)) {
+		if (ses->poll_mark <= mark)
+			return;
+		rb_erase_cached(&ses->poll_node, &st->pollers);
+	}
+	ses->poll_mark = mark;
+	rb_add_cached(&ses->poll_node, &st->pollers, wants_less);
+}
+
+/**
+ * kvbm_session_look() - a watched session's held or taking has changed
+ * @ses: the session, locked
+ * @l: the store's lock, which is taken when needed; the caller ends with
+ *	kvbm_unlock_room()
+ */
+void kvbm_session_look(struct kvbm_session *ses, struct kvbm_locked *l)
+{
+	struct kvbm_waiter *w;
+
+	lockdep_assert_held(&ses->lock);
+	if (ses->nr_queued)
+		list_for_each_entry_reverse(w, &ses->waiters, link) {
+			if ((u64)ses->held + ses->taking <=
+			    ses->store->cfg.total)
+				break;
+			lock_store(l);
+			if (w->state != KVBM_WAIT_QUEUED)
+				continue;
+			queue_out(w);
+			park(w);
+		}
+	if (ses->nr_parked)
+		list_for_each_entry(w, &ses->waiters, link) {
+			if (READ_ONCE(w->state) != KVBM_WAIT_PARKED ||
+			    !could_be_served(ses, w->n))
+				continue;
+			lock_store(l);
+			ses->nr_parked--;
+			queue_in(w);
+		}
+	if (ses->quota_mark && kvbm_quota(ses) >= ses->quota_mark) {
+		ses->quota_mark = 0;
+		lock_store(l);
+		/* As soon as nobody waits. */
+		poll_arm(ses, 0);
+	}
+	ses->watched = ses->nr_queued || ses->nr_parked || ses->quota_mark;
+}
+
+/**
+ * kvbm_session_grown() - unlock a watched session that may hold more now
+ * @ses: the session, locked
+ */
+void kvbm_session_grown(struct kvbm_session *ses)
+{
+	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
+
+	kvbm_session_look(ses, &l);
+	spin_unlock(&ses->lock);
+	kvbm_unlock_room(&l);
+}
+
+/* Grants under one lock hold, and wake-ups after it; the rest is for work. */
+#define TOLD_MAX	KVBM_CHUNK
+
+/**
+ * kvbm_room_told() - there may be room: grant, tell who polls, unlock
+ * @l: the store's lock, held; no session's is
+ */
+void kvbm_room_told(struct kvbm_locked *l)
+{
+	struct task_struct *tasks[TOLD_MAX] __uninitialized;
+	struct kvbm_session *due[TOLD_MAX] __uninitialized;
+	u32 i, nr_tasks = 0, nr_due = 0, budget = TOLD_MAX;
+	struct kvbm_store *st = l->st;
+	struct rb_node *node;
+	bool more = false;
+
+	lockdep_assert_held(&st->lock);
+	while ((node = rb_first_cached(&st->waiters))) {
+		struct kvbm_waiter *w = waiter_of(node);
+
+		if (w->n > kvbm_room(st))
+			break;
+		if (nr_tasks == TOLD_MAX) {
+			more = true;
+			break;
+		}
+		rb_erase_cached(node, &st->waiters);
+		st->nr_waiters--;
+		st->reserved += w->n;
+		w->ses->reserved += w->n;
+		st->wait_grants++;
+		st->wait_wakeups++;
+		/* From here on the waiter may go; its task stays. */
+		tasks[nr_tasks++] = get_task_struct(w->task);
+		WRITE_ONCE(w->state, KVBM_WAIT_GRANTED);
+	}
+	while (!st->nr_waiters && (node = rb_first_cached(&st->pollers))) {
+		struct kvbm_session *ses = poller_of(node);
+
+		if (ses->poll_mark > kvbm_room(st))
+			break;
+		if (nr_due == TOLD_MAX) {
+			more = true;
+			break;
+		}
+		rb_erase_cached(node, &st->pollers);
+		RB_CLEAR_NODE(node);
+		if (!st->poll)
+			continue;
+		/* It is in the tree, so its file is there. */
+		st->poll->get(ses);
+		due[nr_due++] = ses;
+	}
+	if (more)
+		schedule_work(&st->room_work);
+
+	/* Who has a grant does not wait for who gave it to run again. */
+	preempt_disable();
+	kvbm_unlock_store(l);
+	for (i = 0; i < nr_tasks; i++)
+		wake_up_process(tasks[i]);
+	preempt_enable();
+	for (i = 0; i < nr_tasks; i++)
+		put_task_struct(tasks[i]);
+	for (i = 0; i < nr_due; i++)
+		budget -= min(budget, st->poll->wake(due[i], budget));
+}
+
+/**
+ * kvbm_room_look() - kvbm_unlock_room(), some time after room was made
+ * @st: the store, not locked
+ *
+ * Who queues or is armed after the lock hold that made the room saw the room;
+ * who was before it is seen here.
+ */
+void kvbm_room_look(struct kvbm_store *st)
+{
+	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
+
+	/* A racing change is by one of the former. */
+	if (!data_race(st->nr_waiters || rb_first_cached(&st->pollers)))
+		return;
+	lock_store(&l);
+	kvbm_unlock_room(&l);
+}
+
+/* The rest of many grants, or pollers. */
+void kvbm_room_work(struct work_struct *work)
+{
+	kvbm_room_look(container_of(work, struct kvbm_store, room_work));
+}
+
+static struct kvbm_waiter *find_ticket(struct kvbm_session *ses, u32 ticket)
+{
+	struct kvbm_waiter *w;
+
+	lockdep_assert_held(&ses->lock);
+	if (ticket)
+		list_for_each_entry(w, &ses->waiters, link)
+			if (w->ticket == ticket)
+				return w;
+	return NULL;
+}
+
+static struct kvbm_waiter *oldest_idle(struct kvbm_session *ses)
+{
+	struct kvbm_waiter *w;
+
+	lockdep_assert_held(&ses->lock);
+	list_for_each_entry(w, &ses->waiters, link)
+		if (READ_ONCE(w->state) == KVBM_WAIT_IDLE)
+			return w;
+	return NULL;
+}
+
+/* A new waiter: the last place of all. */
+static void waiter_add(struct kvbm_session *ses, struct kvbm_waiter *w, u32 n,
+		       u64 now)
+{
+	struct kvbm_store *st = ses->store;
+
+	lockdep_assert_held(&ses->lock);
+	lockdep_assert_held(&st->lock);
+	w->ses = ses;
+	w->n = n;
+	w->since_ns = now;
+	w->place = st->next_place++;
+	do {
+		w->ticket = ++ses->last_ticket;
+	} while (!w->ticket || find_ticket(ses, w->ticket));
+	list_add_tail(&w->link, &ses->waiters);
+	ses->nr_waiters++;
+	st->waits++;
+}
+
+/**
+ * kvbm_wait_begin() - queue for blocks
+ * @t: filled in
+ * @ses: for this session
+ * @n: blocks, 1 to the store's total
+ * @ticket: place that an earlier wait left, or 0
+ * @alone: nobody but the caller can release what the session holds
+ * @wp: out: the waiter; the caller sleeps until its ->state is
+ *	KVBM_WAIT_GRANTED or above, which it may be at once
+ *
+ * Return: 0: wait, then call kvbm_wait_end(); -EDQUOT, -EDEADLK, -EBUSY,
+ * -EMLINK, -ENOMEM as of struct kvbm_alloc, or the session's end.
+ */
+int kvbm_wait_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
+		    u32 ticket, bool alone, struct kvbm_waiter **wp)
+{
+	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
+	struct kvbm_waiter *w, *fresh, *old = NULL;
+	u64 now = ktime_get_boottime_ns();
+	bool queue;
+	int err;
+
+	*t = (struct kvbm_taking) { .ses = ses };
+	INIT_LIST_HEAD(&t->link);
+	fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
+	if (!fresh)
+		return -ENOMEM;
+
+	spin_lock(&ses->lock);
+	queue = could_be_served(ses, n);
+	w = find_ticket(ses, ticket);
+	if (w && w->n != n)
+		w = NULL;
+	if (ses->dead) {
+		err = ses->dead;
+	} else if (n > ses->max_held) {
+		err = -EDQUOT;
+	} else if (!queue && alone) {
+		err = -EDEADLK;
+	} else if (w && READ_ONCE(w->state) != KVBM_WAIT_IDLE) {
+		err = -EBUSY;
+	} else {
+		err = 0;
+		if (!w && ses->nr_waiters == KVBM_MAX_TICKETS) {
+			old = oldest_idle(ses);
+			if (old)
+				forget(old);
+			else
+				err = -EMLINK;
+		}
+	}
+	if (!err) {
+		lock_store(&l);
+		if (!w) {
+			w = fresh;
+			fresh = NULL;
+			waiter_add(ses, w, n, now);
+		}
+		w->task = current;
+		if (queue)
+			queue_in(w);
+		else
+			park(w);
+		ses->watched = true;
+		*wp = w;
+		t->left = n;
+	}
+	spin_unlock(&ses->lock);
+	kvbm_unlock_room(&l);
+	kfree(fresh);
+	kfree(old);
+	return err;
+}
+
+/**
+ * kvbm_wait_end() - stop waiting
+ * @t: the allocation
+ * @w: as kvbm_wait_begin() gave it; it is gone afterwards
+ * @err: why it stops; 0 if it was granted
+ * @keep: leave the place as a ticket
+ * @fatal: after a fatal signal even a grant is given up
+ * @ticket: out: the ticket that was left, or 0
+ *
+ * A grant beats a timeout or a signal that came at the same moment.
+ *
+ * Return: 0: granted, go on with kvbm_alloc_chunk(); else @err or the session's
+ * end, all is undone.
+ */
+int kvbm_wait_end(struct kvbm_taking *t, struct kvbm_waiter *w, int err,
+		  bool keep, bool fatal, u32 *ticket)
+{
+	struct kvbm_session *ses = t->ses;
+	struct kvbm_store *st = ses->store;
+	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
+
+	*ticket = 0;
+	spin_lock(&ses->lock);
+	lock_store(&l);
+	if (ses->dead) {
+		/* Who ends it gives back what was promised. */
+		err = ses->dead;
+		if (w->state == KVBM_WAIT_QUEUED) {
+			rb_erase_cached(&w->node, &st->waiters);
+			st->nr_waiters--;
+		}
+		if (w->state != KVBM_WAIT_DEAD)
+			forget(w);
+	} else if (w->state == KVBM_WAIT_GRANTED && !(err && fatal)) {
+		err = 0;
+		ses->nr_queued--;
+		forget(w);
+	} else {
+		if (w->state == KVBM_WAIT_GRANTED) {
+			st->reserved -= w->n;
+			ses->reserved -= w->n;
+			ses->taking -= w->n;
+			ses->nr_queued--;
+		} else if (w->state == KVBM_WAIT_QUEUED) {
+			queue_out(w);
+		} else {
+			ses->nr_parked--;
+		}
+		if (keep && !fatal) {
+			*ticket = w->ticket;
+			w->task = NULL;
+			w->state = KVBM_WAIT_IDLE;
+			w = NULL;
+		} else {
+			forget(w);
+		}
+	}
+	if (err)
+		t->left = 0;
+	/* Others of the session may queue now; those behind it have their turn. */
+	if (!ses->dead)
+		kvbm_session_look(ses, &l);
+	spin_unlock(&ses->lock);
+	kvbm_unlock_room(&l);
+	kfree(w);
+	return err;
+}
+
+/**
+ * kvbm_ticket_give_up() - a place in the queue is not needed any more
+ * @ses: the session
+ * @ticket: its ticket
+ *
+ * Return: 0, -ENOENT, -EBUSY (a call waits with it), or the session's end.
+ */
+int kvbm_ticket_give_up(struct kvbm_session *ses, u32 ticket)
+{
+	struct kvbm_waiter *w;
+	int err;
+
+	spin_lock(&ses->lock);
+	w = find_ticket(ses, ticket);
+	err = ses->dead;
+	if (!err && !w)
+		err = -ENOENT;
+	else if (!err && READ_ONCE(w->state) != KVBM_WAIT_IDLE)
+		err = -EBUSY;
+	if (!err)
+		forget(w);
+	spin_unlock(&ses->lock);
+	if (!err)
+		kfree(w);
+	return err;
+}
+
+/**
+ * kvbm_waiters_end() - a session's waiters learn of its end
+ * @ses: the session, dead
+ *
+ * Gives back all that is reserved for it, also for allocations that take their
+ * blocks already: they find it dead under its lock before they take more.
+ */
+void kvbm_waiters_end(struct kvbm_session *ses)
+{
+	struct task_struct *tasks[KVBM_MAX_TICKETS] __uninitialized;
+	struct kvbm_store *st = ses->store;
+	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
+	struct kvbm_waiter *w, *next;
+	u32 i, n = 0;
+
+	spin_lock(&ses->lock);
+	lock_store(&l);
+	list_for_each_entry_safe(w, next, &ses->waiters, link) {
+		forget(w);
+		if (w->state == KVBM_WAIT_QUEUED) {
+			rb_erase_cached(&w->node, &st->waiters);
+			st->nr_waiters--;
+		}
+		if (w->state == KVBM_WAIT_IDLE) {
+			kfree(w);
+			continue;
+		}
+		/* The sleeper frees it, once it has had these locks. */
+		tasks[n++] = get_task_struct(w->task);
+		st->wait_wakeups++;
+		WRITE_ONCE(w->state, KVBM_WAIT_DEAD);
+	}
+	/* Who comes second writes nothing: the first may look without the lock. */
+	if (ses->taking || ses->nr_parked) {
+		ses->nr_queued = 0;
+		ses->nr_parked = 0;
+		st->reserved -= ses->reserved;
+		ses->reserved = 0;
+		ses->taking = 0;
+	}
+	spin_unlock(&ses->lock);
+	kvbm_unlock_room(&l);
+	for (i = 0; i < n; i++) {
+		wake_up_process(tasks[i]);
+		put_task_struct(tasks[i]);
+	}
+}
+
+/**
+ * kvbm_poll_room() - could the session allocate its low watermark?
+ * @ses: the session
+ *
+ * When not, who polls it is told (struct kvbm_poll_ops) once it could.
+ */
+bool kvbm_poll_room(struct kvbm_session *ses)
+{
+	struct kvbm_store *st = ses->store;
+	u32 mark = READ_ONCE(ses->low_watermark);
+	bool quota, room;
+
+	spin_lock(&ses->lock);
+	WRITE_ONCE(ses->polled, true);
+	quota = kvbm_quota(ses) >= mark;
+	if (!quota) {
+		ses->quota_mark = min_not_zero(ses->quota_mark, mark);
+		ses->watched = true;
+	}
+	spin_lock(&st->lock);
+	room = !st->nr_waiters && kvbm_room(st) >= mark;
+	if (!room)
+		poll_arm(ses, mark);
+	spin_unlock(&st->lock);
+	spin_unlock(&ses->lock);
+	return quota && room;
+}
+
+/**
+ * kvbm_poll_short() - a call found too little: tell who polls when there is more
+ * @ses: the session
+ * @n: blocks that were too many
+ *
+ * Who waits for edges does not look again before there is one; so each shortage
+ * is followed by one as soon as @n, and the low watermark, can be had.
+ */
+void kvbm_poll_short(struct kvbm_session *ses, u32 n)
+{
+	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
+
+	if (!READ_ONCE(ses->polled))
+		return;
+	n = max(n, READ_ONCE(ses->low_watermark));
+	spin_lock(&ses->lock);
+	if (n <= kvbm_quota(ses)) {
+		lock_store(&l);
+		poll_arm(ses, n);
+	} else if (n <= ses->max_held) {
+		ses->quota_mark = min_not_zero(ses->quota_mark, n);
+		ses->watched = true;
+	}
+	spin_unlock(&ses->lock);
+	/* It may have come meanwhile. */
+	kvbm_unlock_room(&l);
+}
+
+/**
+ * kvbm_poll_config() - how many blocks poll speaks of
+ * @ses: the session
+ * @low_watermark: so many
+ *
+ * The caller tells who polls already.
+ *
+ * Return: 0, or -EINVAL: more than the session can ever allocate.
+ */
+int kvbm_poll_config(struct kvbm_session *ses, u32 low_watermark)
+{
+	if (!low_watermark || low_watermark > ses->store->cfg.total ||
+	    low_watermark > ses->max_held)
+		return -EINVAL;
+	WRITE_ONCE(ses->low_watermark, low_watermark);
+	return 0;
+}
+
+/* The session's file is about to go: nobody polls it any more. */
+void kvbm_poll_end(struct kvbm_session *ses)
+{
+	struct kvbm_store *st = ses->store;
+
+	spin_lock(&st->lock);
+	if (!RB_EMPTY_NODE(&ses->poll_node)) {
+		rb_erase_cached(&ses->poll_node, &st->pollers);
+		RB_CLEAR_NODE(&ses->poll_node);
+	}
+	spin_unlock(&st->lock);
+}
