@@ -117,8 +117,8 @@ static int run_command(const struct command *command, int argc, char **argv)
 
 static int cmd_help(int argc, char **argv)
 {
-	static char program[] = "kvbmctl", option[] = "--help";
-	char *words[] = { program, option, NULL };
+	char program[] = "kvbmctl", option[] = "--help";
+	char *words[3] = { program, option };
 	const struct command *command;
 
 	if (argc > 2) {

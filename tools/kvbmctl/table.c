@@ -83,7 +83,8 @@ static void put(struct table *t, char *data)
 
 	if (!column || scols_line_refer_column_data(t->line, column, data)) {
 		free(data);
-		t->failed |= column != NULL;
+		if (column)
+			t->failed = true;
 	}
 }
 

@@ -275,12 +275,12 @@ static const struct {
 #undef FIELD
 };
 
-static bool read_field(struct reader *r, enum field field,
+static bool read_field(struct reader *r, enum field which,
 		       struct trace *trace, struct request *request)
 {
 	uint64_t value;
 
-	switch (field) {
+	switch (which) {
 	case FIELD_TIMESTAMP:
 		return read_whole(r, "timestamp is not a whole number of ms below 2^64",
 				  UINT64_MAX, &request->timestamp);

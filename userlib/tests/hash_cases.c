@@ -33,7 +33,7 @@ static void *array(size_t n, size_t size)
 
 static char *word(void)
 {
-	char *s = strtok(NULL, " \n");
+	char *s = strtok(NULL, "\n ");
 
 	if (!s)
 		die("a case is too short");
@@ -188,7 +188,7 @@ int main(void)
 	char *line = NULL;
 
 	while (getline(&line, &room, stdin) > 0) {
-		char *kind = strtok(line, " \n");
+		char *kind = strtok(line, "\n ");
 
 		for (i = 0; kind && i < 4; i++)
 			if (!strcmp(kind, kinds[i].name))
