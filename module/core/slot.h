@@ -47,9 +47,9 @@
  * @word: generation, state, reset-on-release flag and references
  * @place: in the order of eviction, while inactive
  * @next: free list, or an allocation's private chain
- * @own_chain: lineage: next in the family table, as the node of its own key;
+ * @own_entry: lineage: place in the family table, as the node of its own key;
  *	for a twin, the next twin
- * @parent_chain: lineage: next in the family table, as the first child of a
+ * @parent_entry: lineage: place in the family table, as the first child of a
  *	parent that is not in the forest
  * @parent: lineage: else: where the parent was last seen, a hint
  * @child: lineage: first child; for a twin, the previous twin; for a
@@ -67,9 +67,9 @@ struct kvbm_slot {
 	atomic64_t word;
 	u32 place;
 	u32 next;
-	u32 own_chain;
+	u32 own_entry;
 	union {
-		u32 parent_chain;
+		u32 parent_entry;
 		u32 parent;
 	};
 	u32 child:25;

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * Prunes of the lineage index that are not over: everything else goes on, in
- * whatever order, and nobody waits but who needs the outcome.
+ * The lineage index under attack.
  *
- * The first part calls the index itself, with operations between the steps of
- * prunes, and walks the whole forest after each. The second goes through the
- * core, with a chain so long that a prune of it can be left half-way.
+ * Prunes that are not over: everything else goes on, in whatever order, and nobody
+ * waits but who needs the outcome. The first part calls the index itself, with
+ * operations between the steps of prunes, and walks the whole forest after each.
+ * The second goes through the core, with a chain so long that a prune of it can be
+ * left half-way.
+ *
+ * The table of families: keys that were chosen with its secret known.
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>
@@ -15,10 +18,10 @@
 
 /* One thread: ThreadSanitizer sees nothing here, and takes long. */
 #ifdef HOST_TSAN
-#define SEEDS	120
+#define SEEDS	60
 #define LONG	(1U << 16)
 #else
-#define SEEDS	500
+#define SEEDS	200
 #define LONG	(1U << 20)
 #endif
 
@@ -272,11 +275,17 @@ static void random_forest(struct kvbm_store *st, u64 seed, u64 *sum)
 	sum[2] += f.midway;
 }
 
-static void random_forests(const char *policy, u64 *sum)
+/* @crowded: one line for all families, and two chains behind it. */
+static void random_forests(const char *policy, bool crowded, u64 *sum)
 {
 	struct kvbm_store *st = store_new(SLOTS, policy);
+	struct lineage *ln = st->evict;
 	u64 seed;
 
+	if (crowded) {
+		ln->families.nr_lines = 1;
+		ln->families.nr_heads = 2;
+	}
 	memset(sum, 0, 3 * sizeof(*sum));
 	for (seed = 1; seed <= SEEDS; seed++)
 		random_forest(st, seed << 32, sum);
@@ -293,7 +302,7 @@ TEST(between_steps_tick)
 {
 	u64 sum[3];
 
-	random_forests("lineage_tick", sum);
+	random_forests("lineage_tick", false, sum);
 	EXPECT_GT(sum[0], 2 * SEEDS);
 	EXPECT_GT(sum[1], SEEDS / 50);
 	EXPECT_GT(sum[2], SEEDS / 5);
@@ -303,10 +312,106 @@ TEST(between_steps_fifo)
 {
 	u64 sum[3];
 
-	random_forests("lineage_fifo", sum);
+	random_forests("lineage_fifo", false, sum);
 	EXPECT_GT(sum[0], 2 * SEEDS);
 	EXPECT_GT(sum[1], SEEDS / 50);
 	EXPECT_GT(sum[2], SEEDS / 5);
+}
+
+TEST(crowded_tick)
+{
+	u64 sum[3];
+
+	random_forests("lineage_tick", true, sum);
+	EXPECT_GT(sum[0], 2 * SEEDS);
+}
+
+TEST(crowded_fifo)
+{
+	u64 sum[3];
+
+	random_forests("lineage_fifo", true, sum);
+	EXPECT_GT(sum[0], 2 * SEEDS);
+}
+
+/* --- families in one line ------------------------------------------------- */
+
+#define FAMILIES	16384U
+
+struct crowd {
+	u32 lines;	/* with entries behind them */
+	u32 chained;
+	u32 longest;	/* chain */
+	u64 steps;	/* to find each of the chained ones once */
+};
+
+static void look_at(struct kvbm_store *st, struct crowd *c)
+{
+	struct lineage *ln = st->evict;
+	struct kvbm_families *f = &ln->families;
+	u32 i, e, len;
+
+	memset(c, 0, sizeof(*c));
+	for (i = 0; i < f->nr_lines; i++)
+		c->lines += !!f->lines[i].chained;
+	for (i = 0; i < f->nr_heads; i++) {
+		len = 0;
+		for (e = f->heads[i]; e != FAMILY_END;
+		     e = *kvbm_family_place(st, e) & FAMILY_END)
+			c->steps += ++len;
+		c->chained += len;
+		c->longest = max(c->longest, len);
+	}
+}
+
+/*
+ * Who knows the secret puts a family for each block into one line. Of all but
+ * twelve, the look-ups are a chain's, and no chain is long; other lines do not
+ * notice.
+ */
+TEST(families_in_one_line)
+{
+	struct kvbm_store *st = store_new(FAMILIES, "lineage_tick");
+	const struct kvbm_evict_ops *ops = st->cfg.policy;
+	struct lineage *ln = st->evict;
+	struct kvbm_families *f = &ln->families;
+	struct crowd c;
+	u64 up = 0;
+	u32 id;
+
+	spin_lock(&st->lock);
+	for (id = 0; id < FAMILIES; id++) {
+		struct kvbm_slot *s = &st->slots[id];
+
+		do
+			s->key = walk_hash(1, walk_mix(id), ++up);
+		while (kvbm_family_hash(f, kvbm_parent_key(&s->key)).line != 7);
+		ops->insert(st, id);
+	}
+	look_at(st, &c);
+	printf("# %u chained behind %u lines, the longest of %u chains %u, %llu steps\n",
+	       c.chained, c.lines, f->nr_heads, c.longest,
+	       (unsigned long long)c.steps);
+	fflush(stdout);
+	/* And the blocks' own entries, which are where chance puts them. */
+	EXPECT_GE(c.chained, FAMILIES - FAMILY_WIDTH);
+	EXPECT_LE(c.chained, FAMILIES + FAMILIES / 8);
+	EXPECT_LE(c.lines, f->nr_lines / 3);
+	/* Four on average: Poisson. */
+	EXPECT_LE(c.longest, 24);
+	EXPECT_LE(c.steps, 4ULL * c.chained);
+
+	/* All siblings of one family, whose first ones leave first. */
+	for (id = 0; id < FAMILIES; id++)
+		ops->remove(st, id);
+	for (id = 0; id < FAMILIES; id++)
+		ops->forget(st, id);
+	look_at(st, &c);
+	EXPECT_EQ(c.chained, 0);
+	EXPECT_EQ(c.lines, 0);
+	spin_unlock(&st->lock);
+	kvbm_store_exit(st);
+	kfree(st);
 }
 
 /* --- a long chain --------------------------------------------------------- */

@@ -6,8 +6,8 @@
  * children call it: its position and the low bits of its own hash.  Blocks
  * with the same parent key are a family: a ring of siblings.
  *
- * Nothing is allocated.  A family is found through a hash table of slot
- * numbers, by the parent's node key, under one of two kinds of entry:
+ * Nothing is allocated.  A family is found through a table of slot numbers
+ * (family.h), by the parent's node key, under one of two kinds of entry:
  *
  *	OWN	the parent's own slot, which is in the forest, and whose ->child
  *		leads to the ring.  Every slot in the forest has one, but twins.
@@ -51,10 +51,9 @@
  */
 #include <linux/bits.h>
 #include <linux/prefetch.h>
-#include <linux/random.h>
-#include <linux/sched.h>
 #include <linux/slab.h>
 #include "evict.h"
+#include "family.h"
 #include "queue.h"
 
 #define LIN_IN		BIT(0)	/* in the forest */
@@ -64,17 +63,10 @@
 #define LIN_FIRST	BIT(4)	/* its family is reached through it */
 #define LIN_ANCHOR	BIT(5)	/* by a PARENT entry */
 
-#define ENTRY_OWN(id)		((id) << 1)
-#define ENTRY_PARENT(id)	((id) << 1 | 1)
-#define ENTRY_IS_PARENT(e)	((e) & 1)
-#define ENTRY_ID(e)		((e) >> 1)
-
 struct lineage {
-	u32 *heads;		/* family table: chains of entries */
-	u32 nr_heads;
-	u64 secret[2];
+	struct kvbm_families families;
 	u64 last_key;		/* of the PARENT entry that was added last, */
-	u32 *last_link;		/* and where it hangs; NULL: maybe elsewhere */
+	u32 last;		/* and its slot; NIL: maybe it is another's now */
 	u32 fading;		/* list of placeholders without children */
 	struct kvbm_order order;	/* leaves are marked */
 };
@@ -82,46 +74,6 @@ struct lineage {
 static bool tick_order(const struct kvbm_store *st)
 {
 	return st->cfg.policy == &kvbm_evict_lineage_tick;
-}
-
-/*
- * A node key in 64 bits: the mode, position and parent field of a child's hash.
- * They are exactly what children name their parent by.
- */
-static __always_inline u64 parent_key(const struct kvbm_hash *h)
-{
-	u32 bits;
-
-	/* The usual mode, 0: constant shifts. */
-	if (likely(h->hi < BIT_ULL(62)))
-		return (h->hi & ~(BIT_ULL(54) - 1)) |
-		       (h->lo & (BIT_ULL(54) - 1));
-	bits = 54 - 8 * kvbm_hash_mode(h);
-
-	return h->hi >> bits << bits | (h->lo & (BIT_ULL(bits) - 1));
-}
-
-static __always_inline u64 own_key(const struct kvbm_hash *h)
-{
-	u64 top, fragment;
-	u32 mode, bits;
-
-	/* The usual mode, 0, below its last position: constant shifts. */
-	if (likely(h->hi < 255ULL << 54))
-		return ((h->hi >> 54) + 1) << 54 |
-		       ((h->hi << 10 | h->lo >> 54) & (BIT_ULL(54) - 1));
-
-	mode = kvbm_hash_mode(h);
-	bits = 54 - 8 * mode;
-	top = (h->hi >> bits) + 1;	/* mode and the children's position */
-	fragment = h->hi << (64 - bits) | h->lo >> bits;
-
-	/* Where the position outgrew its field, children are of the next mode. */
-	if (unlikely(!(top & (BIT_ULL(62 - bits) - 1)) && mode < 2)) {
-		top = BIT_ULL(8 * mode + 8) | (u64)(mode + 1) << (8 * mode + 16);
-		bits -= 8;
-	}
-	return top << bits | (fragment & (BIT_ULL(bits) - 1));
 }
 
 static bool has_parent(const struct kvbm_slot *s)
@@ -134,78 +86,25 @@ static bool has_child(const struct kvbm_slot *s)
 	return s->child != KVBM_NIL_CHILD && !(s->flags & LIN_TWIN);
 }
 
-/* Callers choose the keys: pair-multiply-shift with secrets, as in index.h. */
-static u32 *head_of(struct lineage *ln, u64 key)
-{
-	u64 h = (ln->secret[0] + (u32)key) * (ln->secret[1] + (key >> 32));
-
-	return &ln->heads[(h >> 32) * ln->nr_heads >> 32];
-}
-
-static u32 *chain_link(struct kvbm_store *st, u32 entry)
-{
-	struct kvbm_slot *s = &st->slots[ENTRY_ID(entry)];
-
-	return ENTRY_IS_PARENT(entry) ? &s->parent_chain : &s->own_chain;
-}
-
-/*
- * Where the entry of a node key hangs: a link that leads to it, or to NIL when
- * there is none.
- */
-static u32 *family_find(struct kvbm_store *st, u64 key)
-{
-	u32 *link = head_of(st->evict, key);
-
-	while (*link != KVBM_NIL) {
-		struct kvbm_slot *s = &st->slots[ENTRY_ID(*link)];
-
-		if (ENTRY_IS_PARENT(*link)) {
-			if (parent_key(&s->key) == key)
-				break;
-			link = &s->parent_chain;
-		} else {
-			if (own_key(&s->key) == key)
-				break;
-			link = &s->own_chain;
-		}
-	}
-	return link;
-}
-
-/* A new entry at the end of its chain. */
-static void family_add(struct kvbm_store *st, u32 *link, u32 entry)
-{
-	*chain_link(st, entry) = KVBM_NIL;
-	*link = entry;
-}
-
-static void family_del(struct kvbm_store *st, u32 *link)
+/* Another entry, or KVBM_NIL for none, takes the place of one of its key. */
+static void replace_entry(struct kvbm_store *st, u32 entry, u32 by)
 {
 	struct lineage *ln = st->evict;
 
-	ln->last_link = NULL;
-	*link = *chain_link(st, *link);
+	ln->last = KVBM_NIL;
+	kvbm_family_replace(st, &ln->families, entry, by);
 }
 
-/* Another entry takes the place of one of the same key. */
-static void family_replace(struct kvbm_store *st, u32 *link, u32 by)
-{
-	struct lineage *ln = st->evict;
-
-	ln->last_link = NULL;
-	*chain_link(st, by) = *chain_link(st, *link);
-	*link = by;
-}
-
-/* Becomes evictable: an idle block with nothing under it. */
+/* A block that was idle before has nothing under it any more. */
 static void leaf_add(struct kvbm_store *st, u32 id)
 {
 	struct lineage *ln = st->evict;
 
-	if (!tick_order(st))
-		kvbm_order_add(st, &ln->order, id);
-	kvbm_order_mark(&ln->order, 0, st->slots[id].place);
+	if (tick_order(st))
+		kvbm_order_mark(&ln->order, 0, st->slots[id].place);
+	else
+		kvbm_order_mark_last(&ln->order, 0,
+				     kvbm_order_add(st, &ln->order, id));
 }
 
 static void leaf_del(struct kvbm_store *st, u32 id)
@@ -265,7 +164,7 @@ static void ring_add(struct kvbm_store *st, u32 first, u32 id)
 	st->slots[first].sib_prev = id;
 }
 
-/* Twins: ->own_chain is the next, ->child the previous, in a ring by age. */
+/* Twins: ->own_entry is the next, ->child the previous, in a ring by age. */
 static void twin_add(struct kvbm_store *st, u32 carrier, u32 id)
 {
 	struct kvbm_slot *c = &st->slots[carrier], *s = &st->slots[id];
@@ -273,14 +172,14 @@ static void twin_add(struct kvbm_store *st, u32 carrier, u32 id)
 
 	s->flags |= LIN_TWIN;
 	if (first == KVBM_NIL) {
-		s->own_chain = id;
+		s->own_entry = id;
 		s->child = id;
 		c->twin = id;
 		return;
 	}
-	s->own_chain = first;
+	s->own_entry = first;
 	s->child = st->slots[first].child;
-	st->slots[s->child].own_chain = id;
+	st->slots[s->child].own_entry = id;
 	st->slots[first].child = id;
 }
 
@@ -288,23 +187,20 @@ static void twin_del(struct kvbm_store *st, u32 carrier, u32 id)
 {
 	struct kvbm_slot *c = &st->slots[carrier], *s = &st->slots[id];
 
-	if (s->own_chain == id) {
+	if (s->own_entry == id) {
 		c->twin = KVBM_NIL;
 	} else {
-		st->slots[s->child].own_chain = s->own_chain;
-		st->slots[s->own_chain].child = s->child;
+		st->slots[s->child].own_entry = s->own_entry;
+		st->slots[s->own_entry].child = s->child;
 		if (c->twin == id)
-			c->twin = s->own_chain;
+			c->twin = s->own_entry;
 	}
 	s->flags &= ~LIN_TWIN;
 	s->child = KVBM_NIL_CHILD;
 }
 
-/*
- * A carrier goes, whose entry hangs at @link: its oldest twin, or NIL, has the
- * key from now on.
- */
-static u32 promote_twin(struct kvbm_store *st, u32 *link, u32 id)
+/* A carrier goes: its oldest twin, or NIL, has the key from now on. */
+static u32 promote_twin(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
 	u32 twin = s->twin;
@@ -312,9 +208,18 @@ static u32 promote_twin(struct kvbm_store *st, u32 *link, u32 id)
 	if (twin == KVBM_NIL)
 		return KVBM_NIL;
 	twin_del(st, id, twin);
-	family_replace(st, link, ENTRY_OWN(twin));
+	replace_entry(st, FAMILY_OWN(id), FAMILY_OWN(twin));
 	st->slots[twin].twin = s->twin;
 	return twin;
+}
+
+/* Who carries a key; somebody does. */
+static u32 find_carrier(struct kvbm_store *st, u64 key)
+{
+	struct lineage *ln = st->evict;
+
+	return FAMILY_ID(kvbm_family_find(st, &ln->families, key,
+					  kvbm_family_hash(&ln->families, key)));
 }
 
 /* The carrier of a block's parent key if the hint to it is right, or NIL. */
@@ -327,39 +232,42 @@ static u32 hinted_parent(struct kvbm_store *st, const struct kvbm_slot *s,
 		return KVBM_NIL;
 	p = &st->slots[s->parent];
 	if ((p->flags & (LIN_IN | LIN_TWIN)) != LIN_IN ||
-	    own_key(&p->key) != key)
+	    kvbm_own_key(&p->key) != key)
 		return KVBM_NIL;
 	return s->parent;
 }
 
-/* Hang a block under its parent's node. */
+/* A block is idle, and hangs under its parent's node. */
 static void link_up(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id], *p;
-	u64 key = parent_key(&s->key);
+	u64 key = kvbm_parent_key(&s->key);
 	struct lineage *ln = st->evict;
-	u32 *link, parent;
+	struct kvbm_family_hash h;
+	u32 entry, parent;
 
-	s->flags |= LIN_LINKED;
+	s->flags |= LIN_IDLE | LIN_LINKED;
 	s->sib_prev = id;
 	s->sib_next = id;
 	if (!has_parent(s))
 		return;
 	parent = hinted_parent(st, s, key);
 	if (parent == KVBM_NIL) {
-		link = family_find(st, key);
-		if (*link == KVBM_NIL) {
+		h = kvbm_family_hash(&ln->families, key);
+		entry = kvbm_family_find(st, &ln->families, key, h);
+		if (entry == KVBM_NIL) {
 			s->flags |= LIN_FIRST | LIN_ANCHOR;
-			family_add(st, link, ENTRY_PARENT(id));
+			kvbm_family_add(st, &ln->families, key, h,
+					FAMILY_PARENT(id));
 			ln->last_key = key;
-			ln->last_link = link;
+			ln->last = id;
 			return;
 		}
-		if (ENTRY_IS_PARENT(*link)) {
-			ring_add(st, ENTRY_ID(*link), id);
+		if (FAMILY_IS_PARENT(entry)) {
+			ring_add(st, FAMILY_ID(entry), id);
 			return;
 		}
-		parent = ENTRY_ID(*link);
+		parent = FAMILY_ID(entry);
 		s->parent = parent;
 	}
 	p = &st->slots[parent];
@@ -375,26 +283,35 @@ static void link_up(struct kvbm_store *st, u32 id)
 	s->flags |= LIN_FIRST;
 }
 
+/* The carrier that has a block, which is no ANCHOR, for its first child. */
+static u32 parent_of_first(struct kvbm_store *st, u32 id)
+{
+	const struct kvbm_slot *s = &st->slots[id], *p;
+
+	/* Who has it, is it, whatever the keys say: no need to look at them. */
+	if (likely(s->parent < st->cfg.total)) {
+		p = &st->slots[s->parent];
+		if (likely(p->child == id &&
+			   (p->flags & (LIN_IN | LIN_TWIN)) == LIN_IN))
+			return s->parent;
+	}
+	return find_carrier(st, kvbm_parent_key(&s->key));
+}
+
 /* The family of a block that leaves it has another first child, or none. */
 static void replace_first(struct kvbm_store *st, u32 id, u32 next)
 {
 	struct kvbm_slot *s = &st->slots[id], *p;
-	u64 key = parent_key(&s->key);
-	u32 parent, *link;
+	u32 parent;
 
 	if (next != id)
 		st->slots[next].flags |= s->flags & (LIN_FIRST | LIN_ANCHOR);
 	if (s->flags & LIN_ANCHOR) {
-		link = family_find(st, key);
-		if (next == id)
-			family_del(st, link);
-		else
-			family_replace(st, link, ENTRY_PARENT(next));
+		replace_entry(st, FAMILY_PARENT(id),
+			      next == id ? KVBM_NIL : FAMILY_PARENT(next));
 		return;
 	}
-	parent = hinted_parent(st, s, key);
-	if (parent == KVBM_NIL)
-		parent = ENTRY_ID(*family_find(st, key));
+	parent = parent_of_first(st, id);
 	p = &st->slots[parent];
 	if (next != id) {
 		p->child = next;
@@ -426,21 +343,22 @@ static void unlink_up(struct kvbm_store *st, u32 id)
 static void leave(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
-	u32 *link = family_find(st, own_key(&s->key));
 	u32 twin;
 
-	if (s->flags & LIN_TWIN) {
-		twin_del(st, ENTRY_ID(*link), id);
+	if (likely(!(s->flags & LIN_TWIN) && s->twin == KVBM_NIL &&
+		   s->child == KVBM_NIL_CHILD)) {
+		replace_entry(st, FAMILY_OWN(id), KVBM_NIL);
+	} else if (s->flags & LIN_TWIN) {
+		twin_del(st, find_carrier(st, kvbm_own_key(&s->key)), id);
 	} else {
-		twin = promote_twin(st, link, id);
+		twin = promote_twin(st, id);
 		if (twin != KVBM_NIL && has_child(s)) {
 			leaf_del(st, twin);
 			st->slots[twin].child = s->child;
 		} else if (twin == KVBM_NIL && has_child(s)) {
-			family_replace(st, link, ENTRY_PARENT(s->child));
+			replace_entry(st, FAMILY_OWN(id),
+				      FAMILY_PARENT(s->child));
 			st->slots[s->child].flags |= LIN_ANCHOR;
-		} else if (twin == KVBM_NIL) {
-			family_del(st, link);
 		}
 	}
 	if (s->flags & LIN_LINKED)
@@ -452,35 +370,38 @@ static void leave(struct kvbm_store *st, u32 id)
 static void enter(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id], *other;
-	u64 key = own_key(&s->key);
+	u64 key = kvbm_own_key(&s->key);
 	struct lineage *ln = st->evict;
-	u32 *link;
+	struct kvbm_family_hash h;
+	u32 entry;
 
 	/* Released tail first, a block comes right after its child. */
-	if (ln->last_link && ln->last_key == key)
-		link = ln->last_link;
-	else
-		link = family_find(st, key);
+	if (ln->last != KVBM_NIL && ln->last_key == key) {
+		entry = FAMILY_PARENT(ln->last);
+	} else {
+		h = kvbm_family_hash(&ln->families, key);
+		entry = kvbm_family_find(st, &ln->families, key, h);
+	}
 	s->flags = LIN_IN;
 	s->child = KVBM_NIL_CHILD;
 	s->twin = KVBM_NIL;
 	s->parent = KVBM_NIL;
-	if (*link == KVBM_NIL) {
-		family_add(st, link, ENTRY_OWN(id));
+	if (entry == KVBM_NIL) {
+		kvbm_family_add(st, &ln->families, key, h, FAMILY_OWN(id));
 		return;
 	}
-	other = &st->slots[ENTRY_ID(*link)];
-	if (ENTRY_IS_PARENT(*link)) {
-		s->child = ENTRY_ID(*link);
-		family_replace(st, link, ENTRY_OWN(id));
+	other = &st->slots[FAMILY_ID(entry)];
+	if (FAMILY_IS_PARENT(entry)) {
+		s->child = FAMILY_ID(entry);
+		replace_entry(st, entry, FAMILY_OWN(id));
 		other->flags &= ~LIN_ANCHOR;
 		other->parent = id;
 	} else if (!(other->flags & (LIN_IDLE | LIN_LINKED))) {
-		family_replace(st, link, ENTRY_OWN(id));
+		replace_entry(st, entry, FAMILY_OWN(id));
 		s->child = other->child;
 		other->flags = 0;
 	} else {
-		twin_add(st, ENTRY_ID(*link), id);
+		twin_add(st, FAMILY_ID(entry), id);
 	}
 }
 
@@ -497,12 +418,17 @@ static void lineage_insert(struct kvbm_store *st, u32 id)
 		kvbm_order_add(st, &ln->order, id);
 	if (!(s->flags & LIN_IN))
 		enter(st, id);
-	s->flags |= LIN_IDLE;
 	/* A placeholder that was LINKED takes its old place. */
 	if (!(s->flags & LIN_LINKED))
 		link_up(st, id);
-	if (!has_child(s))
-		leaf_add(st, id);
+	else
+		s->flags |= LIN_IDLE;
+	if (has_child(s))
+		return;
+	/* It came last in any order. */
+	if (!tick_order(st))
+		kvbm_order_add(st, &ln->order, id);
+	kvbm_order_mark_last(&ln->order, 0, s->place);
 }
 
 /* Out of the order, whatever comes then. */
@@ -573,16 +499,18 @@ static u32 lineage_pop(struct kvbm_store *st, u32 *budget)
 	struct lineage *ln = st->evict;
 	u32 id;
 
-	/* All that is idle is above what fades: up there. */
-	while (unlikely(kvbm_order_none(&ln->order, 0))) {
+	lockdep_assert_held(&st->lock);
+	/* Without a leaf, all that is idle is above what fades: up there. */
+	while (unlikely((id = kvbm_order_first(&ln->order, 0)) == KVBM_NIL)) {
 		if (!*budget || ln->fading == KVBM_NIL)
 			return KVBM_NIL;
 		--*budget;
 		prune_step(st, ln->fading);
 	}
-	id = kvbm_order_first(&ln->order, 0);
-	no_longer_idle(st, id);
+	/* Its parent is often marked next to it: first that, then this one goes. */
 	leave(st, id);
+	kvbm_order_unmark(&ln->order, 0, st->slots[id].place);
+	kvbm_order_del(st, &ln->order, id);
 	return id;
 }
 
@@ -600,36 +528,29 @@ static void lineage_exit(struct kvbm_store *st)
 	struct lineage *ln = st->evict;
 
 	kvbm_order_exit(&ln->order);
-	kvbm_array_free(ln->heads);
+	kvbm_families_exit(&ln->families);
 	kfree(ln);
 }
 
 static u64 lineage_need(const struct kvbm_config *cfg)
 {
 	return sizeof(struct lineage) + kvbm_order_need(cfg->total, 1) +
-	       kvbm_array_need(cfg->total, sizeof(u32));
+	       kvbm_families_need(cfg->total);
 }
 
 static int lineage_init(struct kvbm_store *st)
 {
 	struct lineage *ln = kzalloc(sizeof(*ln), GFP_KERNEL_ACCOUNT);
-	u32 i;
 
 	if (!ln)
 		return -ENOMEM;
 	st->evict = ln;
 	ln->fading = KVBM_NIL;
-	get_random_bytes(ln->secret, sizeof(ln->secret));
-	ln->nr_heads = st->cfg.total;
-	ln->heads = kvbm_array_alloc(st, ln->nr_heads, sizeof(*ln->heads));
-	if (kvbm_order_init(st, &ln->order, 1) || !ln->heads) {
+	ln->last = KVBM_NIL;
+	if (kvbm_families_init(st, &ln->families) ||
+	    kvbm_order_init(st, &ln->order, 1)) {
 		lineage_exit(st);
 		return -ENOMEM;
-	}
-	for (i = 0; i < ln->nr_heads; i++) {
-		ln->heads[i] = KVBM_NIL;
-		if (!(i % 65536))
-			cond_resched();
 	}
 	return 0;
 }
@@ -641,34 +562,6 @@ static u32 lineage_ahead(struct kvbm_store *st, u32 *ids, u32 max)
 
 	lockdep_assert_held(&st->lock);
 	return kvbm_order_ahead(&ln->order, 0, ids, max);
-}
-
-/* Table entries that are looked for together. */
-#define WARM_GROUP	16
-
-/* Where the look-up of a key will begin. */
-static void warm_key(struct lineage *ln, u64 key, const u32 **link, u32 *n)
-{
-	link[*n] = head_of(ln, key);
-	prefetchw(link[(*n)++]);
-}
-
-/* The slots that heads lead to, and those behind them. */
-static void warm_chains(struct kvbm_store *st, const u32 **link, u32 n)
-{
-	u32 step, i;
-
-	for (step = 0; step < 2; step++) {
-		for (i = 0; i < n; i++) {
-			/* A hint: the chain may change under our eyes. */
-			u32 e = data_race(READ_ONCE(*link[i]));
-
-			if (ENTRY_ID(e) >= st->cfg.total)
-				continue;
-			link[i] = chain_link(st, e);
-			prefetchw(link[i]);
-		}
-	}
 }
 
 /* What link_up() and unlink_up() will touch. */
@@ -690,39 +583,55 @@ static void warm_relatives(struct kvbm_store *st, const struct kvbm_slot *s,
 		prefetchw(&st->slots[next]);
 }
 
+/* The line that an entry is in. */
+static void warm_entry(struct lineage *ln, u32 place)
+{
+	if (place >> FAMILY_LINE_SHIFT < ln->families.nr_lines)
+		prefetchw(&ln->families.lines[place >> FAMILY_LINE_SHIFT]);
+}
+
+/* The line that a key belongs to. */
+static void warm_key(struct lineage *ln, u64 key)
+{
+	struct kvbm_family_hash h = kvbm_family_hash(&ln->families, key);
+
+	prefetchw(&ln->families.lines[h.line]);
+}
+
 /* Places, relatives, and table entries of what enters or leaves the forest. */
 static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 			 enum kvbm_warm what)
 {
-	const u32 *link[2 * WARM_GROUP] __uninitialized;
 	struct lineage *ln = st->evict;
 	/* The parent key asked for last; at first none: mode 3. */
 	u64 last = U64_MAX;
-	u32 i, nr = 0;
+	u32 i;
 
 	if (what != KVBM_WARM_INSERT)
 		kvbm_order_prefetch(st, &ln->order, ids, n);
 	for (i = 0; i < n; i++) {
 		const struct kvbm_slot *s = &st->slots[ids[i]];
-		struct kvbm_hash key = kvbm_slot_peek_key(s);
-		/* Hints, too. */
-		bool in = data_race(s->flags & LIN_IN);
-		/* As above. */
-		bool anchor = data_race(s->flags & LIN_ANCHOR);
+		/* A hint, as are those below. */
+		u32 flags = data_race(s->flags);
 
-		if (in)
+		if (flags & LIN_IN)
 			warm_relatives(st, s, what != KVBM_WARM_INSERT);
-		/* Who leaves has an entry; who enters will get one. */
-		if (what == KVBM_WARM_POP ||
-		    (!in && (what != KVBM_WARM_INSERT || own_key(&key) != last)))
-			warm_key(ln, own_key(&key), link, &nr);
-		if (what == KVBM_WARM_INSERT ? !in : anchor) {
-			last = parent_key(&key);
-			warm_key(ln, last, link, &nr);
-		}
-		if (nr > 2 * WARM_GROUP - 2 || i + 1 == n) {
-			warm_chains(st, link, nr);
-			nr = 0;
+		if (what != KVBM_WARM_INSERT) {
+			/* A hint. */
+			if (what == KVBM_WARM_POP)
+				warm_entry(ln, data_race(s->own_entry));
+			/* A hint. */
+			if (flags & LIN_ANCHOR)
+				warm_entry(ln, data_race(s->parent_entry));
+		} else if (!(flags & LIN_IN)) {
+			struct kvbm_hash key = kvbm_slot_peek_key(s);
+			u64 own = kvbm_own_key(&key);
+
+			/* Tail first, the child's entry becomes its parent's. */
+			if (own != last)
+				warm_key(ln, own);
+			last = kvbm_parent_key(&key);
+			warm_key(ln, last);
 		}
 	}
 }

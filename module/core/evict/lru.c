@@ -64,7 +64,7 @@ static void insert_rank(struct kvbm_store *st, u32 id, u32 rank)
 {
 	struct kvbm_order *o = st->evict;
 
-	kvbm_order_mark(o, rank, kvbm_order_add(st, o, id));
+	kvbm_order_mark_last(o, rank, kvbm_order_add(st, o, id));
 	st->slots[id].rank = rank;
 }
 

@@ -2,12 +2,16 @@
 /*
  * queue.c - slots in order of arrival, some of them marked; first marked, O(1)
  *
- * Arrivals take the next place of a line of some 2.5 * total.  Long before its
- * end is reached, holes are closed by sliding: each arrival moves up to
- * SLIDE_STEPS entries down.  From a start at places - total / 2 - 16, sliding
- * at 8 steps an arrival has caught up with the tail after a seventh as many
- * arrivals as there are places, which is less than what is left of the line.
- * Then at most total places are taken again.
+ * Arrivals take the next place of a ring of nearly 2 * total.  Where the first
+ * ones leave first, the head follows the tail, now and then by some places, and
+ * that is all.  Others leave holes.  Before the tail comes near the head, these
+ * are closed by sliding: each arrival moves up to SLIDE_STEPS entries towards the
+ * head.  Begun when span places are in use, that has caught up with the tail after
+ * span / 7 arrivals; so it begins at seven eighths of the places.  Then at most
+ * total places are in use.
+ *
+ * The tail never comes into the head's word of marks: what is first is the first
+ * mark from there on, around the ring.
  *
  * All under the store's lock.
  */
@@ -18,16 +22,19 @@
 #define SLIDE_STEPS	8
 #define SLIDE_AHEAD	24	/* entries to bring in before their turn */
 
-/* The tail when sliding begins. */
-static u32 slide_start(struct kvbm_store *st, struct kvbm_order *o)
+#define TIDY_EVERY	32	/* arrivals */
+#define HEAD_STEPS	(2 * TIDY_EVERY)
+
+/* The span at which sliding begins. */
+static u32 slide_start(const struct kvbm_order *o)
 {
-	return o->places - st->cfg.total / 2 - 16;
+	return (o->places - 64) / 8 * 7 - 8;
 }
 
+/* Somewhat less than twice as many: that often is a whole number of large pages. */
 static u32 places_of(u32 total)
 {
-	/* Just below a multiple of large pages where total is one. */
-	return 2 * total + total / 2 - total / 32 + 64;
+	return round_up(2 * total - total / 16 + 192, 64);
 }
 
 /* Words that the marks of one rank take, in how many levels. */
@@ -82,7 +89,7 @@ int kvbm_order_init(struct kvbm_store *st, struct kvbm_order *o, u32 ranks)
 	u32 rank;
 
 	o->places = places_of(st->cfg.total);
-	o->slide_at = slide_start(st, o);
+	o->tidy_at = TIDY_EVERY;
 	o->ranks = ranks;
 	o->line = kvbm_array_alloc(st, o->places, sizeof(*o->line));
 	if (!o->line)
@@ -135,47 +142,91 @@ void kvbm_order_unmark_up(struct kvbm_order *o, u32 rank, u32 place)
 	}
 }
 
+static u32 next_word(const struct kvbm_order *o, u32 word)
+{
+	return ++word == o->places / 64 ? 0 : word;
+}
+
+/* The head passes places that were left. */
+static void follow(struct kvbm_order *o)
+{
+	u32 head = o->head, word = head / 64, rank;
+	u32 n, most = min(o->span, HEAD_STEPS);
+
+	for (n = 0; n < most && o->line[head] == KVBM_NIL; n++)
+		head = kvbm_order_next(o, head);
+	o->head = head;
+	o->span -= n;
+	/* Words that it leaves are the last ones now; at most two. */
+	for (; word != head / 64; word = next_word(o, word))
+		for (rank = 0; rank < o->ranks; rank++)
+			if (o->first[rank] == word)
+				o->first[rank] = next_word(o, word);
+}
+
 /* Close some holes. */
-void kvbm_order_slide(struct kvbm_store *st, struct kvbm_order *o)
+static void slide(struct kvbm_store *st, struct kvbm_order *o)
 {
 	u32 steps = SLIDE_STEPS;
 	u32 rank;
 
-	lockdep_assert_held(&st->lock);
 	if (!o->sliding) {
 		o->sliding = true;
-		o->slide_at = 0;
-		o->from = 0;
-		o->to = 0;
+		o->tidy_at = 0;
+		o->from = o->head;
+		o->left = o->span;
+		o->to = o->head;
 		return;
 	}
-	for (; steps && o->from < o->tail; steps--, o->from++) {
-		u32 id = o->line[o->from];
-		u32 ahead = o->from + SLIDE_AHEAD;
+	o->left++;
+	for (; steps && o->left; steps--) {
+		u32 from = o->from, id = o->line[from];
+		u32 ahead = from + SLIDE_AHEAD;
 
-		if (ahead < o->tail && o->line[ahead] != KVBM_NIL)
+		if (ahead < o->places && o->left > SLIDE_AHEAD &&
+		    o->line[ahead] != KVBM_NIL)
 			prefetchw(&st->slots[o->line[ahead]]);
+		o->from = kvbm_order_next(o, from);
+		o->left--;
 		if (id == KVBM_NIL)
 			continue;
-		if (o->to != o->from) {
+		if (o->to != from) {
 			o->line[o->to] = id;
 			WRITE_ONCE(st->slots[id].place, o->to);
-			o->line[o->from] = KVBM_NIL;
+			o->line[from] = KVBM_NIL;
 			for (rank = 0; rank < o->ranks; rank++) {
-				if (!marked(o, rank, o->from))
+				if (!marked(o, rank, from))
 					continue;
-				kvbm_order_unmark(o, rank, o->from);
+				kvbm_order_unmark(o, rank, from);
 				kvbm_order_mark(o, rank, o->to);
 				break;
 			}
 		}
-		o->to++;
+		o->to = kvbm_order_next(o, o->to);
 	}
-	if (o->from == o->tail) {
+	if (!o->left) {
 		o->tail = o->to;
-		o->slide_at = slide_start(st, o);
+		o->span = o->tail - o->head +
+			  (o->tail < o->head ? o->places : 0);
+		o->tidy_at = o->span + TIDY_EVERY;
 		o->sliding = false;
+		/* None may be after the tail. */
+		for (rank = 0; rank < o->ranks; rank++)
+			o->first[rank] = o->head / 64;
 	}
+}
+
+/* Before an arrival: maybe places were left at the head; do most seem in use? */
+void kvbm_order_tidy(struct kvbm_store *st, struct kvbm_order *o)
+{
+	lockdep_assert_held(&st->lock);
+	if (!o->sliding) {
+		follow(o);
+		o->tidy_at = min(o->span + TIDY_EVERY, slide_start(o));
+		if (o->span < o->tidy_at)
+			return;
+	}
+	slide(st, o);
 }
 
 /* Is no place marked with the rank? */
@@ -184,23 +235,54 @@ bool kvbm_order_none(const struct kvbm_order *o, u32 rank)
 	return !o->marks[rank][o->levels - 1][0];
 }
 
-static u32 first_place(struct kvbm_order *o, u32 rank)
+/* The first word from @word to the end that has a mark, or KVBM_NIL. */
+static u32 marked_word(const struct kvbm_order *o, u32 rank, u32 word)
 {
-	u32 place = o->first[rank];
-	u32 l = o->levels;
+	u32 words = o->places / 64;
+	u32 l = 0;
 
-	if (likely(o->marks[rank][0][place]))
-		return place * 64 + __ffs64(o->marks[rank][0][place]);
-	for (place = 0; l--; )
-		place = place * 64 + __ffs64(o->marks[rank][l][place]);
-	o->first[rank] = place / 64;
-	return place;
+	/* Up until a summary knows of one, ... */
+	for (;; word++) {
+		u64 later;
+
+		if (word >= words || ++l == o->levels)
+			return KVBM_NIL;
+		later = o->marks[rank][l][word / 64] >> word % 64 << word % 64;
+		if (later) {
+			word = word / 64 * 64 + __ffs64(later);
+			break;
+		}
+		word /= 64;
+		words = DIV_ROUND_UP(words, 64);
+	}
+	/* ... and down to it. */
+	while (--l)
+		word = word * 64 + __ffs64(o->marks[rank][l][word]);
+	return word;
 }
 
-/* The first slot marked with the rank; there is one. */
+/* The first marked place, or KVBM_NIL. */
+static u32 first_place(struct kvbm_order *o, u32 rank)
+{
+	u32 word = o->first[rank];
+
+	if (unlikely(!o->marks[rank][0][word])) {
+		if (kvbm_order_none(o, rank))
+			return KVBM_NIL;
+		word = marked_word(o, rank, o->head / 64);
+		if (word == KVBM_NIL)
+			word = marked_word(o, rank, 0);
+		o->first[rank] = word;
+	}
+	return word * 64 + __ffs64(o->marks[rank][0][word]);
+}
+
+/* The first slot marked with the rank, or KVBM_NIL. */
 u32 kvbm_order_first(struct kvbm_order *o, u32 rank)
 {
-	return o->line[first_place(o, rank)];
+	u32 place = first_place(o, rank);
+
+	return place == KVBM_NIL ? KVBM_NIL : o->line[place];
 }
 
 /**
@@ -216,12 +298,12 @@ u32 kvbm_order_first(struct kvbm_order *o, u32 rank)
  */
 u32 kvbm_order_ahead(struct kvbm_order *o, u32 rank, u32 *ids, u32 max)
 {
-	u32 place, n = 0, looks = 2 * max;
+	u32 place = first_place(o, rank), n = 0, looks = 2 * max;
 
-	if (kvbm_order_none(o, rank))
+	if (place == KVBM_NIL)
 		return 0;
-	for (place = first_place(o, rank);
-	     place < o->tail && n < max && looks--; place++)
+	for (; place != o->tail && n < max && looks--;
+	     place = kvbm_order_next(o, place))
 		if (o->line[place] != KVBM_NIL)
 			ids[n++] = o->line[place];
 	return n;

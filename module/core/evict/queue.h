@@ -12,17 +12,20 @@
 #define KVBM_ORDER_RANKS	4
 
 /**
- * struct kvbm_order - a line of slots in order of arrival
+ * struct kvbm_order - a ring of slots in order of arrival
  * @line: place -> slot, KVBM_NIL for a place that was left
  * @places: how many there are
+ * @head: no place before this one is taken
  * @tail: the next free one
- * @from: sliding: next place to look at
- * @to: sliding: next place to fill
- * @slide_at: tail from which an arrival closes holes first; 0 while sliding
+ * @span: places from @head to @tail
+ * @tidy_at: span from which an arrival tidies first; 0 while sliding
  * @sliding: holes are being closed
+ * @from: sliding: next place to look at
+ * @left: sliding: places from @from to @tail
+ * @to: sliding: next place to fill
  * @ranks: kinds of mark; a place has at most one
  * @levels: levels of marks in use
- * @first: for each rank, no word of level 0 before this one has a mark
+ * @first: for each rank, no word of level 0 from @head's to this one has a mark
  * @marks: for each rank, bitmaps of marked places: level 0 a bit a place, each
  *	further level a bit for each word below that is not zero
  *
@@ -33,11 +36,14 @@
 struct kvbm_order {
 	u32 *line;
 	u32 places;
+	u32 head;
 	u32 tail;
-	u32 from;
-	u32 to;
-	u32 slide_at;
+	u32 span;
+	u32 tidy_at;
 	bool sliding;
+	u32 from;
+	u32 left;
+	u32 to;
 	u32 ranks;
 	u32 levels;
 	u32 first[KVBM_ORDER_RANKS];
@@ -47,12 +53,17 @@ struct kvbm_order {
 u64 kvbm_order_need(u32 total, u32 ranks);
 int kvbm_order_init(struct kvbm_store *st, struct kvbm_order *o, u32 ranks);
 void kvbm_order_exit(struct kvbm_order *o);
-void kvbm_order_slide(struct kvbm_store *st, struct kvbm_order *o);
+void kvbm_order_tidy(struct kvbm_store *st, struct kvbm_order *o);
 void kvbm_order_mark_up(struct kvbm_order *o, u32 rank, u32 place);
 void kvbm_order_unmark_up(struct kvbm_order *o, u32 rank, u32 place);
 bool kvbm_order_none(const struct kvbm_order *o, u32 rank);
 u32 kvbm_order_first(struct kvbm_order *o, u32 rank);
 u32 kvbm_order_ahead(struct kvbm_order *o, u32 rank, u32 *ids, u32 max);
+
+static inline u32 kvbm_order_next(const struct kvbm_order *o, u32 place)
+{
+	return unlikely(++place == o->places) ? 0 : place;
+}
 
 /* Bring in what leaving will touch; without the lock, a hint. */
 static inline void kvbm_order_prefetch(const struct kvbm_store *st,
@@ -69,16 +80,32 @@ static inline void kvbm_order_prefetch(const struct kvbm_store *st,
 	}
 }
 
-static inline void kvbm_order_mark(struct kvbm_order *o, u32 rank, u32 place)
+/* Words from that of the head on, around the ring. */
+static inline u32 kvbm_order_after_head(const struct kvbm_order *o, u32 word)
+{
+	u32 head = o->head / 64;
+
+	return word - head + (word < head ? o->places / 64 : 0);
+}
+
+/* Mark the place that was taken last: @first is not after it. */
+static inline void kvbm_order_mark_last(struct kvbm_order *o, u32 rank,
+					u32 place)
 {
 	u64 *word = &o->marks[rank][0][place / 64];
 	u64 old = *word;
 
 	*word = old | 1ULL << place % 64;
-	if (unlikely(place / 64 < o->first[rank]))
-		o->first[rank] = place / 64;
 	if (unlikely(!old))
 		kvbm_order_mark_up(o, rank, place / 64);
+}
+
+static inline void kvbm_order_mark(struct kvbm_order *o, u32 rank, u32 place)
+{
+	kvbm_order_mark_last(o, rank, place);
+	if (kvbm_order_after_head(o, place / 64) <
+	    kvbm_order_after_head(o, o->first[rank]))
+		o->first[rank] = place / 64;
 }
 
 static inline void kvbm_order_unmark(struct kvbm_order *o, u32 rank, u32 place)
@@ -105,9 +132,11 @@ static inline u32 kvbm_order_add(struct kvbm_store *st, struct kvbm_order *o,
 	u32 place;
 
 	lockdep_assert_held(&st->lock);
-	if (unlikely(o->tail >= o->slide_at))
-		kvbm_order_slide(st, o);
-	place = o->tail++;
+	if (unlikely(o->span >= o->tidy_at))
+		kvbm_order_tidy(st, o);
+	place = o->tail;
+	o->tail = kvbm_order_next(o, place);
+	o->span++;
 	WRITE_ONCE(st->slots[id].place, place);
 	o->line[place] = id;
 	return place;

@@ -231,8 +231,11 @@ static bool walk_placed(struct kvbm_store *st, u32 id, u32 *rank)
 static void walk_order(struct kvbm_store *st, const struct kvbm_order *o)
 {
 	u32 place, id, l, i, r, rank, n = 0, placed = 0;
+	u32 end = o->head + o->span;
 	u64 words;
 
+	WALK_CHECK(o->span <= o->places - 64 && end % o->places == o->tail,
+		   "head %u, span %u, tail %u", o->head, o->span, o->tail);
 	for (place = 0; place < o->places; place++) {
 		u32 found = KVBM_ORDER_RANKS, marks = 0;
 
@@ -242,13 +245,21 @@ static void walk_order(struct kvbm_store *st, const struct kvbm_order *o)
 				marks++;
 			}
 		}
-		if (place >= o->tail || o->line[place] == KVBM_NIL) {
+		/* Where it is, counted from the ring's start. */
+		i = place < o->head ? place + o->places : place;
+		if (i >= end || o->line[place] == KVBM_NIL) {
 			WALK_CHECK(!marks, "mark at empty place %u", place);
 			continue;
 		}
 		if (o->sliding)
-			WALK_CHECK(place < o->to || place >= o->from,
+			WALK_CHECK(i >= end - o->left || i < o->head +
+				   (o->to + o->places - o->head) % o->places,
 				   "place %u left behind", place);
+		for (r = 0; r < o->ranks; r++)
+			if (o->marks[r][0][place / 64] >> place % 64 & 1)
+				WALK_CHECK(kvbm_order_after_head(o, place / 64) >=
+					   kvbm_order_after_head(o, o->first[r]),
+					   "place %u is before the first", place);
 		id = o->line[place];
 		WALK_CHECK(id < st->cfg.total && st->slots[id].place == place,
 			   "place %u has block %u", place, id);
@@ -306,41 +317,76 @@ static void walk_members(struct kvbm_store *st)
 	}
 }
 
-/* The family table: right chains, each key once. */
+static u32 walk_find(struct kvbm_store *st, u64 key)
+{
+	struct lineage *ln = st->evict;
+
+	return kvbm_family_find(st, &ln->families, key,
+				kvbm_family_hash(&ln->families, key));
+}
+
+/* An entry of the family table, wherever it was found: true for an OWN one. */
+static bool walk_entry(struct kvbm_store *st, u32 e, u32 place)
+{
+	struct lineage *ln = st->evict;
+	struct kvbm_slot *s;
+
+	WALK_CHECK(FAMILY_ID(e) < st->cfg.total, "entry %x", e);
+	s = &st->slots[FAMILY_ID(e)];
+	WALK_CHECK(s->flags & LIN_IN, "entry %x is out", e);
+	if (FAMILY_IS_PARENT(e))
+		WALK_CHECK(has_parent(s) && s->flags & LIN_FIRST &&
+			   s->flags & LIN_ANCHOR, "entry %x has flags %x", e,
+			   s->flags);
+	else
+		WALK_CHECK(!(s->flags & LIN_TWIN), "twin %x has an entry", e);
+	WALK_CHECK(place == KVBM_NIL || *kvbm_family_place(st, e) == place,
+		   "entry %x: place %x, not %x", e, *kvbm_family_place(st, e),
+		   place);
+	WALK_CHECK(walk_find(st, kvbm_family_key(st, e)) == e,
+		   "entry %x is not the only one", e);
+	if (place != KVBM_NIL)
+		WALK_CHECK(kvbm_family_hash(&ln->families,
+					    kvbm_family_key(st, e)).line ==
+			   place >> FAMILY_LINE_SHIFT, "entry %x: place %x", e,
+			   place);
+	return !FAMILY_IS_PARENT(e);
+}
+
+/* The family table: right places, each key once, what overflowed counted. */
 static void walk_families(struct kvbm_store *st)
 {
 	struct lineage *ln = st->evict;
-	u32 own = 0, carriers = 0, h, id, n = 0;
+	struct kvbm_families *f = &ln->families;
+	u32 own = 0, carriers = 0, at, i, id, e, n = 0;
+	u32 *chained = calloc(f->nr_lines, sizeof(*chained));
+	struct kvbm_family_hash h;
 
-	for (h = 0; h < ln->nr_heads; h++) {
-		u32 e;
-
-		for (e = ln->heads[h]; e != KVBM_NIL; e = *chain_link(st, e)) {
-			struct kvbm_slot *s = &st->slots[ENTRY_ID(e)];
-			u64 k;
-
-			WALK_CHECK(ENTRY_ID(e) < st->cfg.total &&
-				   n++ < 2 * st->cfg.total, "entry %x", e);
-			WALK_CHECK(s->flags & LIN_IN, "entry %x is out", e);
-			if (ENTRY_IS_PARENT(e)) {
-				WALK_CHECK(has_parent(s) &&
-					   s->flags & LIN_FIRST &&
-					   s->flags & LIN_ANCHOR,
-					   "entry %x has flags %x", e,
-					   s->flags);
-				k = parent_key(&s->key);
-			} else {
-				WALK_CHECK(!(s->flags & LIN_TWIN),
-					   "twin %x has an entry", e);
-				k = own_key(&s->key);
-				own++;
-			}
-			WALK_CHECK(head_of(ln, k) == &ln->heads[h],
-				   "entry %x in chain %u", e, h);
-			WALK_CHECK(*family_find(st, k) == e,
-				   "entry %x is not the only one", e);
+	for (i = 0; i < f->nr_heads; i++) {
+		for (e = f->heads[i]; e != FAMILY_END;
+		     e = *kvbm_family_place(st, e) & FAMILY_END) {
+			WALK_CHECK(n++ < 2 * st->cfg.total, "a chain of %u", i);
+			own += walk_entry(st, e, KVBM_NIL);
+			WALK_CHECK(*kvbm_family_place(st, e) & FAMILY_CHAINED,
+				   "entry %x in chain %u", e, i);
+			h = kvbm_family_hash(f, kvbm_family_key(st, e));
+			chained[h.line]++;
+			WALK_CHECK(f->lines[h.line].chained &
+				   FAMILY_FILTER(h.tag), "entry %x", e);
 		}
 	}
+	for (i = 0; i < f->nr_lines; i++) {
+		struct kvbm_family_line *l = &f->lines[i];
+
+		WALK_CHECK((l->chained & FAMILY_COUNT) == chained[i] &&
+			   !l->chained == !chained[i],
+			   "line %u: %x, %u chained", i, l->chained, chained[i]);
+		for (at = 0; at < FAMILY_WIDTH; at++)
+			if (l->tag[at])
+				own += walk_entry(st, l->entry[at] & FAMILY_END,
+						  i << FAMILY_LINE_SHIFT | at);
+	}
+	free(chained);
 	for (id = 0; id < st->cfg.total; id++)
 		carriers += (st->slots[id].flags & (LIN_IN | LIN_TWIN)) ==
 			    LIN_IN;
@@ -364,25 +410,25 @@ static void walk_siblings(struct kvbm_store *st, u32 id)
 
 		WALK_CHECK(n++ < st->cfg.total, "ring of %u does not end", id);
 		WALK_CHECK(o->flags & LIN_LINKED && has_parent(o) &&
-			   parent_key(&o->key) == parent_key(&s->key),
+			   kvbm_parent_key(&o->key) == kvbm_parent_key(&s->key),
 			   "%u is in the ring of %u", other, id);
 		WALK_CHECK(st->slots[o->sib_next].sib_prev == other,
 			   "ring of %u breaks after %u", id, other);
 		members++;
 		if (o->flags & LIN_FIRST) {
 			firsts++;
-			e = *family_find(st, parent_key(&s->key));
+			e = walk_find(st, kvbm_parent_key(&s->key));
 			WALK_CHECK(e != KVBM_NIL, "no family of %u", id);
-			if (ENTRY_IS_PARENT(e))
-				WALK_CHECK(ENTRY_ID(e) == other,
+			if (FAMILY_IS_PARENT(e))
+				WALK_CHECK(FAMILY_ID(e) == other,
 					   "family of %u is reached by %x",
 					   other, e);
 			else
-				WALK_CHECK(st->slots[ENTRY_ID(e)].child ==
+				WALK_CHECK(st->slots[FAMILY_ID(e)].child ==
 					   other &&
-					   has_child(&st->slots[ENTRY_ID(e)]),
+					   has_child(&st->slots[FAMILY_ID(e)]),
 					   "parent %u does not have %u",
-					   ENTRY_ID(e), other);
+					   FAMILY_ID(e), other);
 		}
 		other = o->sib_next;
 	} while (other != id);
@@ -391,7 +437,7 @@ static void walk_siblings(struct kvbm_store *st, u32 id)
 		struct kvbm_slot *o = &st->slots[other];
 
 		family += o->flags & LIN_LINKED && has_parent(o) &&
-			  parent_key(&o->key) == parent_key(&s->key);
+			  kvbm_parent_key(&o->key) == kvbm_parent_key(&s->key);
 	}
 	WALK_CHECK(family == members, "family of %u: %u, in the ring %u", id,
 		   family, members);
@@ -408,7 +454,7 @@ static void walk_twins(struct kvbm_store *st, u32 id)
 
 		all += (o->flags & (LIN_IN | LIN_TWIN)) ==
 		       (LIN_IN | LIN_TWIN) &&
-		       own_key(&o->key) == own_key(&s->key);
+		       kvbm_own_key(&o->key) == kvbm_own_key(&s->key);
 	}
 	if (s->twin != KVBM_NIL) {
 		other = s->twin;
@@ -419,11 +465,11 @@ static void walk_twins(struct kvbm_store *st, u32 id)
 				   "twins of %u do not end", id);
 			WALK_CHECK(!(~o->flags &
 				     (LIN_IN | LIN_TWIN | LIN_IDLE)) &&
-				   own_key(&o->key) == own_key(&s->key),
+				   kvbm_own_key(&o->key) == kvbm_own_key(&s->key),
 				   "%u is a twin of %u", other, id);
-			WALK_CHECK(st->slots[o->own_chain].child == other,
+			WALK_CHECK(st->slots[o->own_entry].child == other,
 				   "twins of %u break after %u", id, other);
-			other = o->own_chain;
+			other = o->own_entry;
 		} while (other != s->twin);
 	}
 	WALK_CHECK(ring == all, "%u twins of %u, %u in the ring", all, id,
@@ -472,7 +518,7 @@ static void walk_lineage(struct kvbm_store *st)
 
 			WALK_CHECK(c->flags & LIN_IN && c->flags & LIN_FIRST &&
 				   has_parent(c) &&
-				   parent_key(&c->key) == own_key(&s->key),
+				   kvbm_parent_key(&c->key) == kvbm_own_key(&s->key),
 				   "%u is the child of %u", s->child, id);
 		}
 	}
