@@ -2,7 +2,7 @@
 /*
  * queue.c - slots in order of arrival, some of them marked; first marked, O(1)
  *
- * Arrivals take the next place of a ring of nearly 2 * total.  Where the first
+ * Arrivals take the next place of a ring of some 1.7 * total.  Where the first
  * ones leave first, the head follows the tail, now and then by some places, and
  * that is all.  Others leave holes.  Before the tail comes near the head, these
  * are closed by sliding: each arrival moves up to SLIDE_STEPS entries towards the
@@ -31,10 +31,9 @@ static u32 slide_start(const struct kvbm_order *o)
 	return (o->places - 64) / 8 * 7 - 8;
 }
 
-/* Somewhat less than twice as many: that often is a whole number of large pages. */
 static u32 places_of(u32 total)
 {
-	return round_up(2 * total - total / 16 + 192, 64);
+	return round_up(2 * total - total / 4 - total / 32 + 192, 64);
 }
 
 /* Words that the marks of one rank take, in how many levels. */

@@ -565,10 +565,12 @@ static inline void walk_store(struct kvbm_store *st, struct walk_counts *c)
 	WALK_CHECK(!st->reserved, "%u reserved", st->reserved);
 	WALK_CHECK(!rb_first_cached(&st->waiters) && !st->nr_waiters, "%u wait",
 		   st->nr_waiters);
+	spin_lock(&st->lock);
 	if (st->cfg.policy->forget)
 		walk_lineage(st);
 	else
 		walk_order(st, st->evict);
+	spin_unlock(&st->lock);
 }
 
 /* A sequence hash from its parts; the mode is the right one. */
