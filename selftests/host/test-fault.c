@@ -518,7 +518,7 @@ int main(void)
 #ifdef HOST_TSAN
 	policies = 1;
 #endif
-	ksft_set_plan(policies * (5 + ARRAY_SIZE(ops)));
+	ksft_set_plan(policies * (4 + ARRAY_SIZE(ops)));
 	for (p = 0; p < policies; p++) {
 		policy = kvbm_evict_nth(p);
 		n = sweep_create(policy, &survived);
