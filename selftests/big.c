@@ -343,7 +343,8 @@ TEST_F_TIMEOUT(big, memory, BIG_TIMEOUT)
 
 		kvbm_store_create_init(&c, NULL, BLOCKS);
 		kvbm_store_create_policy(&c, policies[p]);
-		c.freq_capacity = p == 2 ? BLOCKS : 0;
+		c.freq_capacity = strcmp(policies[p], "multi_lru") ? 0 :
+				  BLOCKS;
 		fd = kt_store_make(&c);
 		ASSERT_GE(fd, 0);
 		ASSERT_EQ(BLOCKS, kvbm_alloc(fd, BLOCKS, self->ids, NULL,

@@ -15,9 +15,13 @@
 #define N		128U
 #define ROUNDS		1
 
-/* Others may pay so much more than in a quiet store, and he himself. */
+/*
+ * Others may pay so much more than in a quiet store, and he himself; his misses,
+ * the cheapest of all when quiet, take a SipHash each.
+ */
 #define OTHERS_PAY	1.3
 #define HE_PAYS		4.0
+#define HIS_MISSES	5.0
 
 struct attack {
 	struct pool *p;
@@ -142,7 +146,9 @@ static u32 compare(const char *policy, const char *who, const double *quiet,
 	u32 k, bad = 0;
 
 	for (k = 0; k < KINDS; k++) {
-		bool ok = now[k] <= quiet[k] * limit;
+		double most = limit == HE_PAYS && k == MISS ? HIS_MISSES :
+							      limit;
+		bool ok = now[k] <= quiet[k] * most;
 
 		printf("%s %u %s: %s, %s: %.0f instructions a block, quiet %.0f: %.2f times\n",
 		       ok ? "ok" : "not ok", ++test, policy, who, names[k],

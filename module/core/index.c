@@ -26,6 +26,9 @@
 #include <linux/slab.h>
 #include "index.h"
 
+/* Entries of a line that may look alike: a look-up compares all their keys. */
+#define LINE_ALIKE		2
+
 /* Entries a line on average, when all blocks are registered. */
 #define LINE_LOAD		7
 #define LINE_ENTRIES		12
@@ -419,6 +422,21 @@ u32 kvbm_index_over_victim(const struct kvbm_store *st)
 	return first == KVBM_NIL ? KVBM_NIL : st->index.over[first].slot;
 }
 
+/* Entries that a look-up with this hash would compare keys with. */
+static u32 line_alike(const struct kvbm_line *l, u32 h)
+{
+	u64 all = kvbm_index_tag(h) * KVBM_TAG_ONES, m;
+	u32 n = 0;
+
+	for (m = kvbm_index_equal(l->tags, all); m; m &= m - 1)
+		n += (l->entry[__ffs64(m) / 8] ^ kvbm_index_entry_tag(h)) <=
+		     KVBM_ENTRY_ID;
+	for (m = kvbm_index_equal_rest(l->rest, all); m; m &= m - 1)
+		n += (l->entry[8 + __ffs64(m) / 8] ^ kvbm_index_entry_tag(h)) <=
+		     KVBM_ENTRY_ID;
+	return n;
+}
+
 /**
  * kvbm_index_insert() - a block becomes registered
  * @st: the store, locked
@@ -445,6 +463,8 @@ struct kvbm_slot *kvbm_index_insert(struct kvbm_store *st, struct kvbm_slot *s)
 		old = kvbm_index_find(st, &s->key, h);
 		if (old)
 			return old;
+		if (unlikely(line_alike(l, h) >= LINE_ALIKE))
+			return over_insert(st, s);
 	}
 	/* The entry, then its tag: pairs with kvbm_index_candidate(). */
 	free = kvbm_index_equal(l->tags, 0);
