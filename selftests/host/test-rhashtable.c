@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * The kernel's rhashtable on the stand-ins, used the way the module does:
- * 128-bit keys, a hash and a compare function of its own known at compile
- * time, objects of one cache line in one array that are taken out and put
- * back under other keys without waiting for readers.
+ * The kernel's rhashtable on the stand-ins, with what the index's overflow
+ * table asks of it: a hash and a compare function of its own known at compile
+ * time, objects in one array that are taken out and put back under other keys
+ * without waiting for readers.
  */
 #include <linux/kernel.h>
 #include <linux/mm.h>
-#include <linux/prefetch.h>
 #include <linux/random.h>
 #include <linux/rhashtable.h>
 #include <linux/spinlock.h>
@@ -193,47 +192,6 @@ TEST_F(table, survives_lack_of_memory)
 		o = &self->objects[i];
 		EXPECT_EQ(o, rhashtable_lookup_fast(ht, &o->key, params));
 	}
-}
-
-/* Several keys a time: hashes first, then buckets, then objects. */
-TEST_F(table, prefetching_lookups)
-{
-	struct rhashtable *ht = &self->ht;
-	struct rhashtable_compare_arg arg = { .ht = ht };
-	struct rhash_lock_head __rcu *const *bkt[32];
-	struct bucket_table *tbl;
-	struct rhash_head *he;
-	struct key keys[32];
-	u64 i, hits = 0;
-
-	for (i = 0; i < 1000; i++) {
-		set_key(&self->objects[i], 1, i);
-		ASSERT_EQ(0, rhashtable_insert_fast(
-				     ht, &self->objects[i].node, params));
-	}
-	flush_work(&ht->run_work);
-	rcu_read_lock();
-	tbl = rht_dereference_rcu(ht->tbl, ht);
-	for (i = 0; i < 32; i++) {
-		keys[i] = (struct key){ 1, i * 50 };
-		bkt[i] = rht_bucket(tbl, rht_key_hashfn(ht, tbl, &keys[i],
-							params));
-		prefetch(bkt[i]);
-	}
-	for (i = 0; i < 32; i++)
-		prefetch(rht_ptr_rcu(bkt[i]));
-	for (i = 0; i < 32; i++) {
-		arg.key = &keys[i];
-		rht_for_each_rcu_from(he, rht_ptr_rcu(bkt[i]), tbl, 0) {
-			if (compare(&arg, rht_obj(ht, he)))
-				continue;
-			EXPECT_EQ(rht_obj(ht, he), &self->objects[i * 50]);
-			hits++;
-			break;
-		}
-	}
-	rcu_read_unlock();
-	EXPECT_EQ(hits, 20);
 }
 
 /* --- threads ------------------------------------------------------------ */
