@@ -143,7 +143,7 @@ static bool known_errno(int err)
 	case EINTR: case ENODEV: case ESHUTDOWN: case ENOSPC: case EDQUOT:
 	case ENOMEM: case ETIMEDOUT: case EPERM: case EOVERFLOW: case EEXIST:
 	case ENOENT: case EBUSY: case ENXIO: case ENFILE: case EMFILE:
-	case EUSERS: case EBADF: case ENXIO: case EAGAIN: case ECANCELED:
+	case EUSERS: case EBADF: case EAGAIN: case ECANCELED:
 	case EDEADLK: case EMLINK: case ENOBUFS:
 		return true;
 	}
