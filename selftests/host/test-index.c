@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 #include "evict/evict.h"
 #include "host.h"
+#include "host_take.h"
 #include "index.h"
 
 #include "host_harness.h"
@@ -141,14 +142,10 @@ static struct kvbm_hash apart(u32 i)
 
 static u32 alloc(struct kvbm_session *ses)
 {
-	struct kvbm_taking t;
-	struct kvbm_chunk c;
-	u32 evicted;
+	u32 id;
 
-	BUG_ON(kvbm_alloc_begin(&t, ses, 1, false, NULL));
-	BUG_ON(kvbm_alloc_chunk(&t, &c, &evicted) != 1);
-	BUG_ON(kvbm_alloc_commit(&t));
-	return c.ids[0];
+	BUG_ON(host_take(ses, 1, false, &id, NULL, NULL));
+	return id;
 }
 
 static int put_in(struct kvbm_session *ses, u32 id, struct kvbm_hash key)

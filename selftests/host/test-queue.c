@@ -8,10 +8,6 @@
 #include "fuzz/walk.h"
 #include "host_harness.h"
 
-static void room(struct kvbm_store *st)
-{
-}
-
 struct ring {
 	struct kvbm_store *st;
 	struct kvbm_order *o;
@@ -140,7 +136,6 @@ static void one_ring(u32 total, const char *policy, u64 seed, u64 *wraps)
 	struct ring r = { .st = st, .total = total, .seed = seed << 32 };
 	u32 i;
 
-	st->room = room;
 	WALK_CHECK(!kvbm_config_check(&cfg) && !kvbm_store_init(st, &cfg),
 		   "no store");
 	r.o = st->evict;
