@@ -278,7 +278,7 @@ static const struct {
 static bool read_field(struct reader *r, enum field which,
 		       struct trace *trace, struct request *request)
 {
-	uint64_t value;
+	uint64_t value = 0;
 
 	switch (which) {
 	case FIELD_TIMESTAMP:
