@@ -491,6 +491,11 @@ TEST_F(front, hostile_structures)
 		/* A batch of a size that ends. */
 		if (op >= KVBM_OP_ALLOC && i % 8)
 			((u32 *)arena)[2] %= 2 * BLOCKS;
+		/* Fields that must be 0 mostly are. */
+		if (op >= KVBM_OP_ALLOC && i % 4) {
+			((u32 *)arena)[5] = 0;
+			memset(arena + 48, 0, 32);
+		}
 		/* Sessions that nobody would close again. */
 		if (op == KVBM_OP_SESSION_OPEN || op == KVBM_OP_STORE_CREATE)
 			continue;
