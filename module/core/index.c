@@ -2,9 +2,9 @@
 /*
  * index.c - sequence hash -> registered slot: lines, and what overflows them
  *
- * Lines have room for twelve entries and get seven on average.  While blocks
- * come and go, one registration in 37 meets a full line (Erlang's loss formula);
- * the overflow table has room for one block in 16.
+ * Lines have room for twelve entries and get seven on average, with lineage eight.
+ * While blocks come and go, one registration in 37, or 19, meets a full line
+ * (Erlang's loss formula); the overflow table has room for one block in 16.
  *
  * When all that room is taken, somebody chose his keys with knowledge of the
  * line's secrets.  Then a registration that meets a full line evicts an idle
@@ -29,8 +29,12 @@
 /* Entries of a line that may look alike: a look-up compares all their keys. */
 #define LINE_ALIKE		2
 
-/* Entries a line on average, when all blocks are registered. */
+/*
+ * Entries a line on average, when all blocks are registered.  Lineage has a table
+ * of its own in memory, and makes do with fuller lines.
+ */
 #define LINE_LOAD		7
+#define LINE_LOAD_LINEAGE	8
 #define LINE_ENTRIES		12
 
 /* The overflow's share, and what small stores have in any case. */
@@ -106,9 +110,10 @@ static struct rhashtable *over_table(const struct kvbm_store *st, u64 sip)
 	return &st->index.tables[sip >> 32 & (st->index.nr_tables - 1)];
 }
 
-static u32 nr_lines_of(u32 total)
+static u32 nr_lines_of(const struct kvbm_config *cfg)
 {
-	return DIV_ROUND_UP(total, LINE_LOAD);
+	return DIV_ROUND_UP(cfg->total, cfg->policy->needs_lineage ?
+					LINE_LOAD_LINEAGE : LINE_LOAD);
 }
 
 static u32 over_room_of(u32 total)
@@ -134,7 +139,7 @@ u64 kvbm_index_need(const struct kvbm_config *cfg)
 {
 	u32 buckets = over_buckets_of(cfg->total);
 
-	return kvbm_array_need(nr_lines_of(cfg->total),
+	return kvbm_array_need(nr_lines_of(cfg),
 			       sizeof(struct kvbm_line)) +
 	       kvbm_array_need(over_room_of(cfg->total),
 			       sizeof(struct kvbm_over_node)) +
@@ -211,7 +216,7 @@ int kvbm_index_init(struct kvbm_store *st)
 	get_random_bytes(ix->secret, sizeof(ix->secret));
 	ix->secret[2] |= 1;
 	get_random_bytes(&ix->sip_key, sizeof(ix->sip_key));
-	ix->nr_lines = nr_lines_of(st->cfg.total);
+	ix->nr_lines = nr_lines_of(&st->cfg);
 	ix->lines = kvbm_array_alloc(st, ix->nr_lines, sizeof(*ix->lines));
 	if (ix->lines)
 		err = over_init(st);
