@@ -54,7 +54,8 @@ int kvbm_holds_add_page(struct kvbm_session *ses, u32 id)
 	if (!*page) {
 		/* Zeroed before it is seen; pairs with kvbm_count(). */
 		smp_store_release(page, counts);
-		ses->pages++;
+		/* Listings read it without the lock. */
+		WRITE_ONCE(ses->pages, ses->pages + 1);
 		counts = NULL;
 	}
 	spin_unlock(&ses->lock);
