@@ -9,7 +9,7 @@
 
 #include "table.h"
 
-#define MAX_COLUMNS	16
+#define MAX_COLUMNS	32
 
 struct table {
 	struct libscols_table *scols;
