@@ -369,8 +369,8 @@ int kvbm_ticket_give_up(int session, uint32_t ticket);
 uint64_t kvbm_deadline(uint64_t timeout_ns);
 int kvbm_stage(int session, uint32_t n, const uint32_t *ids, const struct
 	kvbm_hash *hashes, const uint32_t *tokens, uint32_t *error);
-int kvbm_unstage(int session, uint32_t n, const uint32_t *ids, uint32_t
-	*done);
+int kvbm_unstage(int session, uint32_t n, const uint32_t *ids,
+	uint32_t *error);
 int kvbm_register(int session, uint32_t n, const uint32_t *ids, struct
 	kvbm_registered *results, uint32_t flags, uint32_t *error);
 int kvbm_stage_register(int session, uint32_t n, const uint32_t *ids, const
