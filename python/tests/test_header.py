@@ -149,7 +149,7 @@ def test_version():
     version = (TREE / "VERSION").read_text().strip()
     assert libkvbm.__version__ == version
     assert libkvbm.version() == version
-    assert _cdef.SONAME == f"libkvbm.so.{version.split('.')[0]}"
+    assert f"libkvbm.so.{version.split('.')[0]}" == _cdef.SONAME
     project = (TREE / "python" / "pyproject.toml").read_text()
     assert f'version = "{version}"' in project
 
