@@ -66,16 +66,24 @@ static bool strikes(void)
 	return in && chance(in);
 }
 
+/*
+ * Mostly a delay that keeps the processor: on a busy machine who gives it away
+ * runs again much later, and no two threads ever meet.
+ */
 void host_delay(void)
 {
-	struct timespec ts = { 0, 20000 };
+	struct timespec ts = { 0, 1000 };
+	unsigned int spins;
 
 	if (likely(!strikes()))
 		return;
-	if (chance(8))
+	if (chance(32))
 		nanosleep(&ts, NULL);
-	else
+	else if (chance(32))
 		sched_yield();
+	else
+		for (spins = 0; spins < 1000 && !chance(500); spins++)
+			cpu_relax();
 }
 
 static unsigned long next_moment(void)
