@@ -372,6 +372,7 @@ static long revoke_one(int fd)
 	struct kvbm_session_entry e[64];
 	struct kvbm_session_list l = {
 		.size = sizeof(l), .count = ARRAY_SIZE(e),
+		.entry_size = sizeof(e[0]),
 		.entries = (unsigned long)e,
 	};
 	struct kvbm_session_revoke r = { .size = sizeof(r) };
