@@ -39,6 +39,19 @@ static struct kvbm_store *store_new(u32 total, const char *policy)
 	return st;
 }
 
+/* Seconds of work, which take longer on a machine that has other work. */
+FIXTURE(lineage) {
+	int unused;
+};
+
+FIXTURE_SETUP(lineage)
+{
+}
+
+FIXTURE_TEARDOWN(lineage)
+{
+}
+
 /* --- the index alone ------------------------------------------------------ */
 
 #define SLOTS	26
@@ -298,7 +311,7 @@ static void random_forests(const char *policy, bool crowded, u64 *sum)
 	kfree(st);
 }
 
-TEST(between_steps_tick)
+TEST_F_TIMEOUT(lineage, between_steps_tick, 300)
 {
 	u64 sum[3];
 
@@ -308,7 +321,7 @@ TEST(between_steps_tick)
 	EXPECT_GT(sum[2], SEEDS / 5);
 }
 
-TEST(between_steps_fifo)
+TEST_F_TIMEOUT(lineage, between_steps_fifo, 300)
 {
 	u64 sum[3];
 
@@ -318,7 +331,7 @@ TEST(between_steps_fifo)
 	EXPECT_GT(sum[2], SEEDS / 5);
 }
 
-TEST(crowded_tick)
+TEST_F_TIMEOUT(lineage, crowded_tick, 300)
 {
 	u64 sum[3];
 
@@ -326,7 +339,7 @@ TEST(crowded_tick)
 	EXPECT_GT(sum[0], 2 * SEEDS);
 }
 
-TEST(crowded_fifo)
+TEST_F_TIMEOUT(lineage, crowded_fifo, 300)
 {
 	u64 sum[3];
 
@@ -369,7 +382,7 @@ static void look_at(struct kvbm_store *st, struct crowd *c)
  * twelve, the look-ups are a chain's, and no chain is long; other lines do not
  * notice.
  */
-TEST(families_in_one_line)
+TEST_F_TIMEOUT(lineage, families_in_one_line, 300)
 {
 	struct kvbm_store *st = store_new(FAMILIES, "lineage_tick");
 	const struct kvbm_evict_ops *ops = st->cfg.policy;
@@ -595,18 +608,18 @@ static void others_go_on(const char *policy)
 	chain_end(&c);
 }
 
-TEST(others_go_on_tick)
+TEST_F_TIMEOUT(lineage, others_go_on_tick, 300)
 {
 	others_go_on("lineage_tick");
 }
 
-TEST(others_go_on_fifo)
+TEST_F_TIMEOUT(lineage, others_go_on_fifo, 300)
 {
 	others_go_on("lineage_fifo");
 }
 
 /* Who is not killed has seen his prune through when he returns. */
-TEST(alone_sees_it_through)
+TEST_F_TIMEOUT(lineage, alone_sees_it_through, 300)
 {
 	struct kvbm_hash evicted;
 	struct chain c;
@@ -623,7 +636,7 @@ TEST(alone_sees_it_through)
  * The only idle block is above a long prune of which nobody takes care: an
  * allocation gets it, and holds the lock for no more than a chunk at a time.
  */
-TEST(above_a_prune)
+TEST_F_TIMEOUT(lineage, above_a_prune, 300)
 {
 	struct kvbm_hash evicted;
 	u32 id, left, calls = 0;
@@ -645,7 +658,7 @@ TEST(above_a_prune)
 }
 
 /* Half-way it is given up: the reservation is, too; the rest goes on. */
-TEST(above_a_prune_given_up)
+TEST_F_TIMEOUT(lineage, above_a_prune_given_up, 300)
 {
 	struct kvbm_taking t;
 	struct kvbm_chunk chunk;
@@ -671,7 +684,7 @@ TEST(above_a_prune_given_up)
 }
 
 /* In the middle, a block comes back: the prune below it ends there. */
-TEST(a_block_comes_back)
+TEST_F_TIMEOUT(lineage, a_block_comes_back, 300)
 {
 	u32 id, calls = 0, mid;
 	struct kvbm_hash evicted;
@@ -691,7 +704,7 @@ TEST(a_block_comes_back)
 }
 
 /* A hash in the middle leaves the store: what is above it is pruned at once. */
-TEST(a_hash_leaves)
+TEST_F_TIMEOUT(lineage, a_hash_leaves, 300)
 {
 	struct kvbm_step step = KVBM_STEP_INIT;
 	struct chain c;
