@@ -15,6 +15,7 @@ struct request {
 	bool session;
 	size_t size;
 	uint32_t flags;			/* that are known */
+	uint32_t needy;			/* known, but not alone */
 	long result;			/* of the plain call below */
 	size_t reserved[4];		/* offsets of reserved 32-bit words */
 	size_t reserved64[10];		/* ends of reserved 64-bit fields */
@@ -34,11 +35,10 @@ static const struct request requests[] = {
 	{ REQ(FEATURES, kvbm_features), BOTH, .out = true },
 	{ REQ(STORE_CREATE, kvbm_store_create), CONTROL, .out = true,
 	  .flags = KVBM_CREATE_REJECT | KVBM_CREATE_RESET | KVBM_CREATE_OPAQUE,
-	  .reserved = { OFF(kvbm_store_create, payload_fd),
-			OFF(kvbm_store_create, linger_ms),
-			OFF(kvbm_store_create, note_bytes),
+	  .needy = KVBM_CREATE_PAYLOAD | KVBM_CREATE_UNSEALED,
+	  .reserved = { OFF(kvbm_store_create, note_bytes),
 			OFF(kvbm_store_create, event_records) },
-	  .reserved64 = { OFF(kvbm_store_create, block_bytes),
+	  .reserved64 = {
 			  OFF(kvbm_store_create, reserved[0]),
 			  OFF(kvbm_store_create, reserved[1]),
 			  OFF(kvbm_store_create, reserved[2]),
@@ -62,7 +62,8 @@ static const struct request requests[] = {
 	  .reserved = { OFF(kvbm_session_config, reserved) } },
 	{ REQ(SESSION_LIST, kvbm_session_list), BOTH_ABOUT, .out = true },
 	{ REQ(SESSION_REVOKE, kvbm_session_revoke), BOTH_ABOUT,
-	  .flags = KVBM_REVOKE_UID | KVBM_REVOKE_PID, .result = -ENOENT,
+	  .flags = KVBM_REVOKE_UID | KVBM_REVOKE_PID,
+	  .needy = KVBM_REVOKE_NOW, .result = -ENOENT,
 	  .reserved = { OFF(kvbm_session_revoke, reserved32) },
 	  .reserved64 = { OFF(kvbm_session_revoke, reserved) } },
 	{ REQ(COUNTS, kvbm_counts), BOTH_ABOUT, .out = true },
@@ -72,6 +73,9 @@ static const struct request requests[] = {
 	{ REQ(RESET_INACTIVE, kvbm_reset_inactive), BOTH_ABOUT, .out = true,
 	  .reserved = { OFF(kvbm_reset_inactive, reserved) } },
 	{ REQ(HOLDS, kvbm_holds), SESSION, .out = true },
+	{ REQ(PAYLOAD, kvbm_payload), SESSION,
+	  .flags = KVBM_PAYLOAD_FD, .needy = KVBM_PAYLOAD_RDONLY,
+	  .reserved = { OFF(kvbm_payload, reserved) }, .result = -ENODATA },
 	{ REQ(ALLOC, kvbm_alloc), SESSION, .out = true,
 	  .flags = KVBM_ALLOC_RESET_ONLY | KVBM_ALLOC_WAIT | KVBM_ALLOC_GIVE_UP,
 	  .reserved64 = { OFF(kvbm_alloc, reserved[0]),
@@ -325,7 +329,7 @@ TEST_F(abi, unknown_flags)
 
 	for_each_request(r, fd)
 		for (bit = 0; bit < 32; bit++) {
-			if (r->flags & 1U << bit)
+			if ((r->flags | r->needy) & 1U << bit)
 				continue;
 			plain_on(fd, r, self->a);
 			self->a->head.flags = 1U << bit;
@@ -358,6 +362,19 @@ TEST_F(abi, known_flags)
 			    self->a->head.flags == KVBM_ALLOC_GIVE_UP)
 				want = -ENOENT;
 			EXPECT_EQ(want, call(fd, r, self->a)) {
+				TH_LOG("%s, flag %d", r->name, bit);
+			}
+		}
+	/* Those that mean nothing without something else. */
+	for_each_request(r, fd)
+		for (bit = 0; bit < 32; bit++) {
+			if (!(r->needy & 1U << bit))
+				continue;
+			plain_on(fd, r, self->a);
+			self->a->head.flags = 1U << bit;
+			if (r->op == KVBM_OP_SESSION_REVOKE)
+				self->a->revoke.session_id = 0;
+			EXPECT_EQ(-EINVAL, call(fd, r, self->a)) {
 				TH_LOG("%s, flag %d", r->name, bit);
 			}
 		}
@@ -668,7 +685,8 @@ TEST_F(abi, features)
 		ASSERT_EQ(0, kvbm_features(i ? self->session : self->control,
 					   &f));
 		EXPECT_EQ(KVBM_FEATURE_STORE | KVBM_FEATURE_WAIT |
-			  KVBM_FEATURE_URING | KVBM_FEATURE_REVOKE,
+			  KVBM_FEATURE_URING | KVBM_FEATURE_REVOKE |
+			  KVBM_FEATURE_PAYLOAD | KVBM_FEATURE_LINGER,
 			  f.features);
 		EXPECT_EQ(KVBM_MAX_BLOCKS, f.max_blocks);
 		EXPECT_EQ(KVBM_MAX_BATCH, f.max_batch);

@@ -288,7 +288,7 @@ static inline void kt_check_store(struct __test_metadata *_metadata, int fd,
 	for (id = 0; id < c.total; id++) {
 		struct kvbm_block_info i = kt_info(fd, id);
 
-		EXPECT_LT(i.state, 6) {
+		EXPECT_LT(i.state, 7) {
 			TH_LOG("block %u, called from line %d", id, line);
 		}
 		in[i.state & 7]++;
@@ -297,6 +297,7 @@ static inline void kt_check_store(struct __test_metadata *_metadata, int fd,
 			EXPECT_GT(i.holds, 0);
 			holds += i.holds;
 		} else if (i.state == KVBM_STATE_INACTIVE ||
+			   i.state == KVBM_STATE_LINGERING ||
 			   i.state == KVBM_STATE_RESET) {
 			EXPECT_EQ(0, i.holds);
 			EXPECT_EQ(0, i.own_holds);
@@ -305,7 +306,16 @@ static inline void kt_check_store(struct __test_metadata *_metadata, int fd,
 		    i.state == KVBM_STATE_INACTIVE)
 			primary[n++] = i.hash;
 	}
-	EXPECT_EQ(c.total, in[0] + in[1] + in[2] + in[3] + in[4] + in[5]);
+	EXPECT_EQ(c.total, in[0] + in[1] + in[2] + in[3] + in[4] + in[5] +
+			   in[6]);
+	EXPECT_EQ(c.held, in[KVBM_STATE_MUTABLE] + in[KVBM_STATE_STAGED] +
+			  in[KVBM_STATE_PRIMARY] + in[KVBM_STATE_DUPLICATE]) {
+		TH_LOG("called from line %d", line);
+	}
+	EXPECT_EQ(c.lingering, in[KVBM_STATE_LINGERING]) {
+		TH_LOG("called from line %d", line);
+	}
+	EXPECT_EQ(c.total, c.reset + c.inactive + c.held + c.lingering);
 	EXPECT_EQ(c.reset, in[KVBM_STATE_RESET]) {
 		TH_LOG("called from line %d", line);
 	}
@@ -318,6 +328,8 @@ static inline void kt_check_store(struct __test_metadata *_metadata, int fd,
 	EXPECT_EQ(0, c.waiters);
 	EXPECT_EQ(s.inflight_mutable, in[KVBM_STATE_MUTABLE]);
 	EXPECT_EQ(s.staged, in[KVBM_STATE_STAGED]);
+	EXPECT_EQ(s.held, c.held);
+	EXPECT_EQ(s.lingering, c.lingering);
 	EXPECT_EQ(s.reset_pool_size, c.reset);
 	EXPECT_EQ(s.inactive_pool_size, c.inactive);
 	/* Each Duplicate keeps one hold on its Primary. */

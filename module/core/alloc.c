@@ -23,31 +23,12 @@
 #include "locked.h"
 #include "trace.h"
 
-static void chain_add(struct kvbm_store *st, struct kvbm_chain *c, u32 id)
-{
-	st->slots[id].next = KVBM_NIL;
-	if (c->len++)
-		st->slots[c->tail].next = id;
-	else
-		c->head = id;
-	c->tail = id;
-}
-
-static u32 chain_pop(struct kvbm_store *st, struct kvbm_chain *c)
-{
-	u32 id = c->head;
-
-	c->head = st->slots[id].next;
-	c->len--;
-	return id;
-}
-
 /* A slot that is Reset now enters the free list, at its tail. */
 void kvbm_free_add(struct kvbm_store *st, u32 id)
 {
 	lockdep_assert_held(&st->lock);
 	kvbm_slot_poison(&st->slots[id]);
-	chain_add(st, &st->free, id);
+	kvbm_chain_add(st, &st->free, id);
 }
 
 /**
@@ -103,7 +84,7 @@ static u32 take_one(struct kvbm_taking *t, struct kvbm_chunk *c, u32 at,
 
 	lockdep_assert_held(&st->lock);
 	if (st->free.len) {
-		id = chain_pop(st, &st->free);
+		id = kvbm_chain_pop(st, &st->free);
 		kvbm_slot_check_free(&st->slots[id]);
 		gen = kvbm_w_gen(kvbm_slot_word(&st->slots[id]));
 	} else {
@@ -121,6 +102,7 @@ static u32 take_one(struct kvbm_taking *t, struct kvbm_chunk *c, u32 at,
 	}
 	atomic64_set(&st->slots[id].word,
 		     kvbm_w_make(gen, KVBM_STATE_MUTABLE, st->cfg.reset, 0));
+	st->nr_held++;
 	return id;
 }
 
@@ -160,12 +142,13 @@ static void chain_free(struct kvbm_store *st, struct kvbm_chain *c)
 {
 	lockdep_assert_held(&st->lock);
 	while (c->len) {
-		u32 id = chain_pop(st, c);
+		u32 id = kvbm_chain_pop(st, c);
 		u64 w = kvbm_slot_word(&st->slots[id]);
 
 		atomic64_set(&st->slots[id].word,
 			     kvbm_w_make(kvbm_w_gen(w), KVBM_STATE_RESET, false,
 					 0));
+		st->nr_held--;
 		kvbm_free_add(st, id);
 	}
 }
@@ -193,7 +176,7 @@ static noinline_for_stack int take_rest(struct kvbm_taking *t,
 	if (!err) {
 		ses->taking -= t->chain.len;
 		while (t->chain.len)
-			own(ses, kvbm_count(ses, chain_pop(st, &t->chain)));
+			own(ses, kvbm_count(ses, kvbm_chain_pop(st, &t->chain)));
 		spin_unlock(&ses->lock);
 		return 0;
 	}
@@ -290,7 +273,7 @@ int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c)
 		if (likely(cnt))
 			own(ses, cnt);
 		else
-			chain_add(st, &t->chain, c->ids[i]);
+			kvbm_chain_add(st, &t->chain, c->ids[i]);
 		if (!(t->evicted & BIT_ULL(i)))
 			ses->counters.allocations_from_reset++;
 	}

@@ -279,6 +279,8 @@ struct kvbm_store {
 	/* Slot states, keys, lists, reservations: all from here on. */
 	spinlock_t lock ____cacheline_aligned_in_smp; /* all below */
 	u32 nr_inactive;
+	u32 nr_held;			/* counted, for all must add up */
+	u32 nr_lingering;
 	u32 nr_registered;
 	u32 reserved;			/* of free + inactive */
 	u32 pruning;			/* NIL unless a chunk has the lock */
@@ -479,7 +481,13 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 void kvbm_unhold(struct kvbm_session *ses, const u32 *ids, u32 n);
 void kvbm_alloc_undo(struct kvbm_session *ses, const u32 *ids, u32 n,
 		     u64 evicted);
+u64 kvbm_session_retire(struct kvbm_session *ses, int err,
+			struct kvbm_chain *linger);
 u64 kvbm_session_kill(struct kvbm_session *ses, int err);
+
+/* linger.c: blocks that outlive their session */
+void kvbm_linger_add(struct kvbm_store *st, struct kvbm_chain *c, u32 id);
+u32 kvbm_linger_return(struct kvbm_store *st, struct kvbm_chain *c);
 
 /* register.c: Mutable to Staged to Primary or Duplicate */
 u32 kvbm_stage_chunk(struct kvbm_session *ses, const u32 *ids,
@@ -632,6 +640,27 @@ static inline u32 *kvbm_count_held(const struct kvbm_session *ses, u32 id)
 		return NULL;
 	cnt = kvbm_count(ses, kvbm_id_nospec(ses->store, id));
 	return cnt && *cnt && *cnt != KVBM_COUNT_OWNED ? cnt : NULL;
+}
+
+/* Chains of slots, by the store's lock unless nobody else knows the chain. */
+static inline void kvbm_chain_add(struct kvbm_store *st, struct kvbm_chain *c,
+				  u32 id)
+{
+	st->slots[id].next = KVBM_NIL;
+	if (c->len++)
+		st->slots[c->tail].next = id;
+	else
+		c->head = id;
+	c->tail = id;
+}
+
+static inline u32 kvbm_chain_pop(struct kvbm_store *st, struct kvbm_chain *c)
+{
+	u32 id = c->head;
+
+	c->head = st->slots[id].next;
+	c->len--;
+	return id;
 }
 
 static inline u32 kvbm_slot_id(const struct kvbm_store *st,

@@ -42,6 +42,7 @@ bool kvbm_get_locked(struct kvbm_store *st, struct kvbm_slot *s)
 	st->cfg.policy->remove(st, kvbm_slot_id(st, s));
 	st->nr_inactive--;
 	kvbm_index_busy(st, s);
+	st->nr_held++;
 	/* From 0 only the lock's holder moves it. */
 	atomic64_set(&s->word, w + 1);
 	return true;

@@ -216,6 +216,7 @@ static int register_present(struct kvbm_session *ses, u32 id, u32 *cnt,
 	}
 	kvbm_count_last(ses, cnt);
 	owned_move(s, KVBM_STATE_RESET, false, 0);
+	st->nr_held--;
 	kvbm_free_add(st, id);
 	out->block = old_id;
 	out->kind = KVBM_KIND_DEDUP;

@@ -40,6 +40,7 @@ static void put_primary(struct kvbm_store *st, u32 id)
 			if (kvbm_w_refs(w) > 1)
 				return;
 			/* Nobody takes refs from 0 without the lock. */
+			st->nr_held--;
 			st->nr_inactive++;
 			kvbm_index_idle(st, s);
 			st->cfg.policy->insert(st, id);
@@ -52,6 +53,7 @@ static void put_primary(struct kvbm_store *st, u32 id)
 	if (st->cfg.policy->forget)
 		st->cfg.policy->forget(st, id);
 	trace_kvbm_reset(st, id, &s->key);
+	st->nr_held--;
 	kvbm_free_add(st, id);
 }
 
@@ -78,6 +80,7 @@ static void put_locked(struct kvbm_store *st, u32 id)
 			break;
 	} while (true);
 	primary = s->child;
+	st->nr_held--;
 	kvbm_free_add(st, id);
 	put_primary(st, primary);
 }
@@ -96,8 +99,12 @@ static __always_inline bool put_unlocked(struct kvbm_slot *s)
 	return false;
 }
 
-/* A Mutable or Staged block of the session goes to Reset. */
-static void drop_owned(struct kvbm_session *ses, u32 id, u32 *cnt)
+/*
+ * A Mutable or Staged block leaves the session: to Reset, or, as its bytes may
+ * be written to for some time yet, to a chain of lingering ones.
+ */
+static void drop_owned(struct kvbm_session *ses, u32 id, u32 *cnt,
+		       struct kvbm_chain *linger)
 {
 	struct kvbm_store *st = ses->store;
 	struct kvbm_slot *s = &st->slots[id];
@@ -108,6 +115,11 @@ static void drop_owned(struct kvbm_session *ses, u32 id, u32 *cnt)
 		ses->staged--;
 	ses->owned--;
 	kvbm_count_last(ses, cnt);
+	st->nr_held--;
+	if (linger) {
+		kvbm_linger_add(st, linger, id);
+		return;
+	}
 	atomic64_set(&s->word, kvbm_w_make(kvbm_w_gen(w), KVBM_STATE_RESET,
 					   false, 0));
 	kvbm_free_add(st, id);
@@ -205,7 +217,7 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 		}
 		if (!kvbm_lock_store(&l))
 			break;
-		drop_owned(ses, id, cnt);
+		drop_owned(ses, id, cnt, NULL);
 		dropped++;
 	}
 	if (unlikely(known < n && i == known))
@@ -284,7 +296,7 @@ void kvbm_alloc_undo(struct kvbm_session *ses, const u32 *ids, u32 n,
 
 /* One lock hold's worth of reclaim; false when all is done. */
 static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
-			  u64 *back)
+			  struct kvbm_chain *linger, u64 *back)
 {
 	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
 	struct kvbm_store *st = ses->store;
@@ -305,7 +317,7 @@ static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 		if (owned) {
 			if (!kvbm_lock_store(&l))
 				break;
-			drop_owned(ses, ids[i], cnt);
+			drop_owned(ses, ids[i], cnt, linger);
 			++*back;
 			continue;
 		}
@@ -327,20 +339,22 @@ static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 }
 
 /**
- * kvbm_session_kill() - take everything from a session
+ * kvbm_session_retire() - take everything from a session
  * @ses: the session; nobody may add holds any more once this has begun
  * @err: what its calls fail with from now on
+ * @linger: where its Mutable and Staged blocks go; NULL: they come back
  *
  * Mutable and Staged blocks first, then registered ones, each in ascending
  * block id.
  *
  * Return: owned blocks and holds given back.
  */
-u64 kvbm_session_kill(struct kvbm_session *ses, int err)
+u64 kvbm_session_retire(struct kvbm_session *ses, int err,
+			struct kvbm_chain *linger)
 {
 	struct kvbm_store *st = ses->store;
 	u64 begin = ktime_get_ns();
-	u64 owned = 0, holds = 0;
+	u64 owned = 0, holds = 0, back;
 	u32 from;
 
 	spin_lock(&ses->lock);
@@ -350,22 +364,30 @@ u64 kvbm_session_kill(struct kvbm_session *ses, int err)
 	kvbm_waiters_end(ses);
 	kvbm_takings_end(ses);
 
-	for (from = 0; reclaim_chunk(ses, &from, true, &owned);)
+	for (from = 0; reclaim_chunk(ses, &from, true, linger, &owned);)
 		cond_resched();
-	for (from = 0; reclaim_chunk(ses, &from, false, &holds);)
+	for (from = 0; reclaim_chunk(ses, &from, false, NULL, &holds);)
 		cond_resched();
 
+	back = (linger ? 0 : owned) + holds;
 	if (owned || holds) {
 		u64 ns = ktime_get_ns() - begin;
 
 		mutex_lock(&st->sessions_lock);
 		st->reclaimed.sessions++;
-		st->reclaimed.owned += owned;
+		if (!linger)
+			st->reclaimed.owned += owned;
 		st->reclaimed.holds += holds;
 		st->reclaimed.last_ns = ns;
 		st->reclaimed.max_ns = max(st->reclaimed.max_ns, ns);
 		mutex_unlock(&st->sessions_lock);
 		trace_kvbm_reclaim(st, ses->number, owned, holds, ns);
 	}
-	return owned + holds;
+	return back;
+}
+
+/* The same, and nothing lingers. */
+u64 kvbm_session_kill(struct kvbm_session *ses, int err)
+{
+	return kvbm_session_retire(ses, err, NULL);
 }

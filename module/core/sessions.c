@@ -240,6 +240,8 @@ int kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out)
 	out->evictions = st->evictions;
 	out->reset_pool_size = st->free.len;
 	out->inactive_pool_size = st->nr_inactive;
+	out->held = st->nr_held;
+	out->lingering = st->nr_lingering;
 	out->waits = st->waits;
 	out->wait_grants = st->wait_grants;
 	out->wait_wakeups = st->wait_wakeups;
@@ -349,6 +351,7 @@ int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
 		out->state = KVBM_STATE_INACTIVE;
 	if (out->state == KVBM_STATE_RESET ||
 	    out->state == KVBM_STATE_MUTABLE ||
+	    out->state == KVBM_STATE_LINGERING ||
 	    (out->state == KVBM_STATE_STAGED && !out->own_holds))
 		out->hash = (struct kvbm_hash) {};
 	return 0;

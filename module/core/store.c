@@ -209,6 +209,7 @@ void kvbm_store_exit(struct kvbm_store *st)
 	WARN_ON_ONCE(!list_empty(&st->sessions));
 	WARN_ON_ONCE(st->reserved || st->nr_waiters ||
 		     rb_first_cached(&st->pollers));
+	WARN_ON_ONCE(st->nr_held || st->nr_lingering);
 	WARN_ON_ONCE(st->free.len + st->nr_inactive != st->cfg.total);
 	kvbm_sketch_destroy(st);
 	st->cfg.policy->exit(st);
@@ -249,6 +250,8 @@ void kvbm_store_counts(struct kvbm_store *st, struct kvbm_counts *out)
 	out->registered = st->nr_registered;
 	out->reserved_blocks = st->reserved;
 	out->waiters = st->nr_waiters;
+	out->held = st->nr_held;
+	out->lingering = st->nr_lingering;
 	spin_unlock(&st->lock);
 }
 

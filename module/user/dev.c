@@ -16,6 +16,7 @@
  * driver core complain.
  */
 #include <linux/device.h>
+#include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/random.h>
@@ -162,12 +163,14 @@ static int node_give(struct device *node, const struct kvbm_access *a)
 								 a->gid);
 }
 
-/*
- * Who pays for what the caller makes: the owner of the outermost user namespace
- * below the initial one, so that all uids that he may have there are one; but
- * root does not pay for what he gives to others.
+/**
+ * kvbm_payer_uid() - who pays for what the caller makes
+ *
+ * The owner of the outermost user namespace below the initial one, so that all
+ * uids that he may have there are one; but root does not pay for what he gives to
+ * others.
  */
-static kuid_t payer_uid(void)
+kuid_t kvbm_payer_uid(void)
 {
 	struct user_namespace *ns = current_user_ns();
 
@@ -251,7 +254,10 @@ static void dev_free(struct kref *ref)
 {
 	struct kvbm_dev *kd = container_of(ref, struct kvbm_dev, ref);
 
+	kvbm_departed_exit(kd);
 	kvbm_store_exit(&kd->store);
+	if (kd->payload)
+		fput(kd->payload);
 	mutex_lock(&directory_lock);
 	list_del(&kd->link);
 	nr_stores--;
@@ -559,6 +565,7 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 {
 	struct kvbm_payer *payer = NULL;
 	struct kvbm_config cfg;
+	struct file *payload;
 	struct kvbm_dev *kd;
 	int err;
 
@@ -566,10 +573,13 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 	err = config_from_user(&cfg, c);
 	if (err)
 		return ERR_PTR(err);
-	if (!name_valid(c->name))
+	if (!name_valid(c->name) || c->linger_ms > KVBM_MAX_LINGER_MS)
 		return ERR_PTR(-EINVAL);
 	if (c->name[0] && !may_name())
 		return ERR_PTR(-EPERM);
+	payload = kvbm_payload_get(c);
+	if (IS_ERR(payload))
+		return ERR_CAST(payload);
 
 	kd = kvzalloc(sizeof(*kd), GFP_KERNEL_ACCOUNT);
 	payer = kzalloc(sizeof(*payer), GFP_KERNEL_ACCOUNT);
@@ -579,7 +589,7 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 	err = first_access(&kd->access, c);
 	if (err)
 		goto free;
-	payer->uid = payer_uid();
+	payer->uid = kvbm_payer_uid();
 	kref_init(&kd->ref);
 	mutex_init(&kd->access_lock);
 	memcpy(kd->name, c->name, sizeof(kd->name));
@@ -589,6 +599,9 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 	kd->store.cfg = cfg;
 	c->need = kvbm_store_need(&cfg);
 	kd->need = c->need;
+	kd->payload = payload;
+	kd->block_bytes = c->block_bytes;
+	kvbm_departed_init(kd, c->linger_ms);
 	kd->store.poll = &kvbm_poll_ops;
 	err = reserve(kd, &payer);
 	if (err)
@@ -598,8 +611,8 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 	err = kvbm_store_init(&kd->store, &cfg);
 	if (err) {
 		unreserve(kd);
-		kvfree(kd);
-		return ERR_PTR(err);
+		payer = NULL;
+		goto free;
 	}
 	err = publish(kd);
 	if (!err && kd->has_name) {
@@ -616,6 +629,8 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 free:
 	kfree(payer);
 	kvfree(kd);
+	if (payload)
+		fput(payload);
 	return ERR_PTR(err);
 }
 

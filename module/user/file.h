@@ -18,6 +18,7 @@
 #include <linux/kref.h>
 #include <linux/mutex.h>
 #include <linux/poll.h>
+#include <linux/rbtree.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -52,6 +53,31 @@ enum kvbm_dev_state {
 struct kvbm_payer;
 
 /**
+ * struct kvbm_linger - sessions of a store that ended, and whose blocks linger
+ * @ns: for how long; 0: not at all
+ * @list: of them, the next to come back first
+ * @by_number: of them, by the session's number
+ * @ended: of them, those whose file is closed
+ * @records: in the list, or about to come back
+ * @debtors: users that have sessions, open or in the list
+ * @work: gives back who is due
+ *
+ * All but @ns and @work under the store's sessions_lock.
+ */
+struct kvbm_linger {
+	u64 ns;
+	struct list_head list;
+	struct rb_root by_number;
+	u32 ended;
+	u32 records;
+	struct hlist_head debtors[64];
+	struct delayed_work work;
+};
+
+struct kvbm_debtor;
+struct kvbm_departed;
+
+/**
  * struct kvbm_dev - a store as users know it
  * @store: the store
  * @ref: one for each open file, one for the directory if it has a name
@@ -68,6 +94,9 @@ struct kvbm_payer;
  * @rights: KVBM_RIGHT_*
  * @need: bytes that it was charged with
  * @created_ns: CLOCK_BOOTTIME
+ * @linger: sessions that ended
+ * @payload: the blocks' bytes, or NULL; a reference for the store's life
+ * @block_bytes: of each
  */
 struct kvbm_dev {
 	struct kvbm_store store;
@@ -85,6 +114,9 @@ struct kvbm_dev {
 	u32 rights;
 	u64 need;
 	u64 created_ns;
+	struct kvbm_linger linger;
+	struct file *payload;
+	u64 block_bytes;
 };
 
 /**
@@ -119,6 +151,11 @@ struct kvbm_poll {
  *	little later, as it does any file.
  * @ref: the companion's, a revocation's, and those of who wakes who polls
  * @poll: who polls it
+ * @departed: where blocks linger: a record for its end; NULL: they do not, or
+ *	the record is in use
+ * @left: blocks that leave it, until the record is used; under the store's lock
+ * @debtor: its user's account, where blocks linger
+ * @debt_mark: all that had ever lingered of that user when it was opened
  * @pid: who opened it
  * @uid: that process's user
  * @opened_ns: CLOCK_BOOTTIME
@@ -133,6 +170,10 @@ struct kvbm_file {
 	struct file *companion;
 	struct kref ref;
 	struct kvbm_poll poll;
+	struct kvbm_departed *departed;
+	struct kvbm_chain left;
+	struct kvbm_debtor *debtor;
+	u64 debt_mark;
 	struct pid *pid;
 	kuid_t uid;
 	u64 opened_ns;
@@ -158,6 +199,7 @@ struct kvbm_access kvbm_dev_access(struct kvbm_dev *kd);
 bool kvbm_access_admin(const struct kvbm_access *a);
 bool kvbm_access_read(const struct kvbm_access *a);
 bool kvbm_capable(int cap);
+kuid_t kvbm_payer_uid(void);
 
 /* number.c: device numbers, under directory_lock */
 int kvbm_number_init(const struct file_operations *fops, dev_t *control);
@@ -179,6 +221,44 @@ int kvbm_sessions_kill(struct kvbm_dev *kd, int err);
 int kvbm_session_revoke(struct kvbm_dev *kd, struct kvbm_session_revoke *args);
 u32 kvbm_session_entries(struct kvbm_dev *kd, u64 *cursor,
 			 struct kvbm_session_entry *out, u32 max, u32 *total);
+
+/**
+ * struct kvbm_selection - sessions that are to end
+ * @session: this one, or 0
+ * @uid: those of this user, if valid
+ * @pid: those that this process opened, if not NULL
+ * @upto: no later ones
+ * @err: what their calls fail with from then on
+ * @now: nothing of them lingers
+ */
+struct kvbm_selection {
+	u64 session;
+	kuid_t uid;
+	struct pid *pid;
+	u64 upto;
+	int err;
+	bool now;
+};
+
+/* departed.c: sessions that ended, and whose blocks linger */
+int kvbm_departed_prepare(struct kvbm_file *f);
+void kvbm_departed_forget(struct kvbm_file *f);
+u64 kvbm_departed_retire(struct kvbm_file *f, int err, bool open);
+u32 kvbm_departed_end(struct kvbm_dev *kd, const struct kvbm_selection *sel,
+		      u64 *back);
+u32 kvbm_departed_lingering(struct kvbm_dev *kd, u64 number);
+bool kvbm_departed_entry(struct kvbm_dev *kd, u64 after, u64 before,
+			 struct kvbm_session_entry *e);
+void kvbm_departed_init(struct kvbm_dev *kd, u32 linger_ms);
+void kvbm_departed_exit(struct kvbm_dev *kd);
+int kvbm_departed_start(void);
+void kvbm_departed_stop(void);
+
+/* payload.c: the blocks' bytes */
+struct file *kvbm_payload_get(const struct kvbm_store_create *c);
+void kvbm_payload_info(const struct kvbm_dev *kd, struct kvbm_payload *args);
+int kvbm_payload_open(const struct kvbm_dev *kd, bool read_only,
+		      struct file **file);
 
 /* Every request comes by here; 0, or why it is refused. */
 static inline int kvbm_file_enter(struct kvbm_file *f, unsigned int op)

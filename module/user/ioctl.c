@@ -9,6 +9,7 @@
 #include <linux/build_bug.h>
 #include <linux/file.h>
 #include <linux/anon_inodes.h>
+#include <linux/math64.h>
 #include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -60,6 +61,7 @@ struct request {
 		struct kvbm_block_info block_info;
 		struct kvbm_holds holds;
 		struct kvbm_reset_inactive reset_inactive;
+		struct kvbm_payload payload;
 	} args;
 };
 
@@ -75,7 +77,8 @@ static int op_features(struct request *r)
 	*args = (struct kvbm_features) {
 		.size = r->usize,
 		.features = KVBM_FEATURE_STORE | KVBM_FEATURE_WAIT |
-			    KVBM_FEATURE_REVOKE |
+			    KVBM_FEATURE_REVOKE | KVBM_FEATURE_PAYLOAD |
+			    KVBM_FEATURE_LINGER |
 			    (IS_ENABLED(CONFIG_IO_URING) ?
 			     KVBM_FEATURE_URING : 0),
 		.max_blocks = KVBM_MAX_BLOCKS,
@@ -135,9 +138,9 @@ static int op_store_create(struct request *r)
 	struct kvbm_dev *kd;
 	int err;
 
-	/* All that has no meaning yet stands behind the name. */
-	if (memchr_inv(&args->block_bytes, 0, sizeof(*args) -
-		       offsetof(struct kvbm_store_create, block_bytes)) ||
+	/* All that has no meaning yet stands at the end. */
+	if (memchr_inv(&args->digest, 0, sizeof(*args) -
+		       offsetof(struct kvbm_store_create, digest)) ||
 	    args->rights & ~(KVBM_RIGHT_RESET_INACTIVE | KVBM_RIGHT_SET_RESET))
 		return -EOPNOTSUPP;
 	kd = kvbm_dev_create(args);
@@ -321,7 +324,8 @@ static int op_store_info(struct request *r)
 		.size = r->usize,
 		.flags = (st->cfg.reject ? KVBM_CREATE_REJECT : 0) |
 			 (st->cfg.reset ? KVBM_CREATE_RESET : 0) |
-			 (st->cfg.opaque ? KVBM_CREATE_OPAQUE : 0),
+			 (st->cfg.opaque ? KVBM_CREATE_OPAQUE : 0) |
+			 (r->kd->payload ? KVBM_CREATE_PAYLOAD : 0),
 		.store_id = st->id,
 		.total_blocks = st->cfg.total,
 		.block_size = st->cfg.block_size,
@@ -330,6 +334,8 @@ static int op_store_info(struct request *r)
 		.max_held = st->cfg.max_held,
 		.chunk = KVBM_CHUNK,
 		.memory = st->memory,
+		.block_bytes = r->kd->block_bytes,
+		.linger_ms = div_u64(r->kd->linger.ns, NSEC_PER_MSEC),
 	};
 	memcpy(args->thresholds, st->cfg.thresholds, sizeof(args->thresholds));
 	strscpy(args->policy, st->cfg.policy->name, sizeof(args->policy));
@@ -495,6 +501,36 @@ static int op_reset_inactive(struct request *r)
 	return respond(r) ?: err;
 }
 
+static int op_payload(struct request *r)
+{
+	struct kvbm_payload *args = &r->args.payload;
+	bool read_only = args->flags & KVBM_PAYLOAD_RDONLY;
+	struct file *file;
+	int err;
+
+	if (args->reserved)
+		return -EOPNOTSUPP;
+	if (read_only && !(args->flags & KVBM_PAYLOAD_FD))
+		return -EINVAL;
+	if (!r->kd->payload)
+		return -ENODATA;
+	kvbm_payload_info(r->kd, args);
+	args->fd = -1;
+	if (!(args->flags & KVBM_PAYLOAD_FD))
+		return respond(r);
+	args->fd = kvbm_payload_open(r->kd, read_only, &file);
+	if (args->fd < 0)
+		return args->fd;
+	err = respond(r);
+	if (err) {
+		put_unused_fd(args->fd);
+		fput(file);
+		return err;
+	}
+	fd_install(args->fd, file);
+	return 0;
+}
+
 /* What the caller must be to make a request about a store on control. */
 enum who {
 	ANYBODY,	/* it is about no store, or asks itself */
@@ -533,7 +569,8 @@ static const struct request_type {
 		__VA_ARGS__)
 	REQUEST(KVBM_OP_FEATURES, features, 0),
 	REQUEST(KVBM_OP_STORE_CREATE, store_create,
-		KVBM_CREATE_REJECT | KVBM_CREATE_RESET | KVBM_CREATE_OPAQUE,
+		KVBM_CREATE_REJECT | KVBM_CREATE_RESET | KVBM_CREATE_OPAQUE |
+		KVBM_CREATE_PAYLOAD | KVBM_CREATE_UNSEALED,
 		.write = true),
 	ABOUT(KVBM_OP_STORE_DESTROY, store_destroy, KVBM_DESTROY_FORCE,
 	      .who = ADMIN, .write = true),
@@ -548,7 +585,7 @@ static const struct request_type {
 	ABOUT(KVBM_OP_SESSION_LIST, session_list, 0, .who = ADMIN,
 	      .admin = true),
 	ABOUT(KVBM_OP_SESSION_REVOKE, session_revoke,
-	      KVBM_REVOKE_UID | KVBM_REVOKE_PID, .who = ADMIN, .admin = true,
+	      KVBM_REVOKE_UID | KVBM_REVOKE_PID | KVBM_REVOKE_NOW, .who = ADMIN, .admin = true,
 	      .write = true),
 	ABOUT(KVBM_OP_COUNTS, counts, 0, .who = READER),
 	ABOUT(KVBM_OP_STATS, stats, 0, .who = READER),
@@ -557,6 +594,8 @@ static const struct request_type {
 	ABOUT(KVBM_OP_RESET_INACTIVE, reset_inactive, 0, .who = ADMIN,
 	      .write = true),
 	REQUEST(KVBM_OP_HOLDS, holds, 0, .who = SESSION),
+	REQUEST(KVBM_OP_PAYLOAD, payload,
+		KVBM_PAYLOAD_FD | KVBM_PAYLOAD_RDONLY, .who = SESSION),
 #undef REQUEST
 #undef ABOUT
 };

@@ -15,9 +15,18 @@ static int __init kvbm_init(void)
 	err = kvbm_poll_start();
 	if (err)
 		return err;
+	err = kvbm_departed_start();
+	if (err)
+		goto stop_poll;
 	err = kvbm_dev_init(&kvbm_open_fops);
 	if (err)
-		kvbm_poll_stop();
+		goto stop_departed;
+	return 0;
+
+stop_departed:
+	kvbm_departed_stop();
+stop_poll:
+	kvbm_poll_stop();
 	return err;
 }
 module_init(kvbm_init);
@@ -27,6 +36,7 @@ static void __exit kvbm_exit(void)
 	/* The last of files that are closed still holds stores. */
 	kvbm_poll_stop();
 	kvbm_dev_exit();
+	kvbm_departed_stop();
 }
 module_exit(kvbm_exit);
 

@@ -8,10 +8,9 @@
  * into them, so the end comes after the ->release of every file that the same
  * exit, exec or close_range closes: see struct kvbm_file's companion.
  *
- * A revocation may come at any time: it
- * marks the session dead under the session's lock, which every chunk of every
- * call looks at, and takes everything, from allocations under way too.  It waits
- * for nobody.
+ * A revocation may come at any time: it marks the session dead under the
+ * session's lock, which every chunk of every call looks at, and takes everything,
+ * from allocations under way too.  It waits for nobody.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
@@ -30,6 +29,7 @@ void kvbm_file_free(struct kref *ref)
 	struct kvbm_file *f = container_of(ref, struct kvbm_file, ref);
 
 	kvbm_holds_free(&f->ses);
+	kvbm_departed_forget(f);
 	put_pid(f->pid);
 	kvbm_dev_put(f->kd);
 	kvfree(f);
@@ -39,6 +39,7 @@ static int companion_release(struct inode *inode, struct file *file)
 {
 	struct kvbm_file *f = file->private_data;
 
+	kvbm_departed_retire(f, -ESHUTDOWN, false);
 	kvbm_session_exit(&f->ses);
 	kvbm_file_put(f);
 	return 0;
@@ -78,7 +79,7 @@ static u64 without_rights(u32 rights)
  * @kd: the store
  * @f_mode: of the file that it is for
  *
- * Return: the session, or -ENOMEM, -ENFILE, -EUSERS, -ENODEV.
+ * Return: the session, or -ENOMEM, -ENFILE, -EUSERS, -EDQUOT, -ENODEV.
  */
 struct kvbm_file *kvbm_file_new(struct kvbm_dev *kd, fmode_t f_mode)
 {
@@ -109,15 +110,19 @@ struct kvbm_file *kvbm_file_new(struct kvbm_dev *kd, fmode_t f_mode)
 	err = kvbm_session_init(&f->ses, &kd->store);
 	if (err)
 		goto put;
+	err = kvbm_departed_prepare(f);
+	if (err)
+		goto exit;
 	f->companion = anon_inode_getfile("[kvbm-end]", &companion_fops, f,
 					  O_RDONLY);
 	if (IS_ERR(f->companion)) {
 		err = PTR_ERR(f->companion);
-		kvbm_session_exit(&f->ses);
-		goto put;
+		goto exit;
 	}
 	return f;
 
+exit:
+	kvbm_session_exit(&f->ses);
 put:
 	kvbm_file_put(f);
 	return ERR_PTR(err);
@@ -187,23 +192,7 @@ void kvbm_session_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "kvbm-memory:\t%llu\n", kvbm_holds_memory(ses));
 }
 
-/**
- * struct selection - sessions that are to end
- * @session: this one, or 0
- * @uid: those of this user, if valid
- * @pid: those that this process opened, if not NULL
- * @upto: no later ones
- * @err: what their calls fail with from then on
- */
-struct selection {
-	u64 session;
-	kuid_t uid;
-	struct pid *pid;
-	u64 upto;
-	int err;
-};
-
-static bool selected(const struct selection *sel, const struct kvbm_file *f)
+static bool selected(const struct kvbm_selection *sel, const struct kvbm_file *f)
 {
 	return f->ses.number <= sel->upto &&
 	       (!sel->session || f->ses.number == sel->session) &&
@@ -216,7 +205,7 @@ static bool selected(const struct selection *sel, const struct kvbm_file *f)
  * NULL.  Also moves @after on.  -EAGAIN: enough for one hold of the lock.
  */
 static struct kvbm_file *next_selected(struct kvbm_store *st,
-				       const struct selection *sel, u64 *after)
+				       const struct kvbm_selection *sel, u64 *after)
 {
 	struct kvbm_session *ses;
 	struct kvbm_file *f;
@@ -260,7 +249,7 @@ static bool mark_dead(struct kvbm_file *f, int err)
  * is granted to another.  What somebody else marked is taken along: when this
  * returns, all of it is back, whoever took it.
  */
-static int end_sessions(struct kvbm_dev *kd, struct selection *sel,
+static int end_sessions(struct kvbm_dev *kd, struct kvbm_selection *sel,
 			u32 *ended, u64 *back)
 {
 	struct kvbm_store *st = &kd->store;
@@ -291,10 +280,13 @@ static int end_sessions(struct kvbm_dev *kd, struct selection *sel,
 			break;
 		if (IS_ERR(f))
 			continue;
-		*back += kvbm_session_kill(&f->ses, sel->err);
+		*back += sel->now ? kvbm_session_kill(&f->ses, sel->err) :
+				    kvbm_departed_retire(f, sel->err, true);
 		kvbm_poll_wake(f, KVBM_CHUNK);
 		kvbm_file_put(f);
 	}
+	if (kvbm_departed_end(kd, sel, back))
+		found = true;
 	return found ? 0 : -ENOENT;
 }
 
@@ -307,7 +299,11 @@ static int end_sessions(struct kvbm_dev *kd, struct selection *sel,
  */
 int kvbm_sessions_kill(struct kvbm_dev *kd, int err)
 {
-	struct selection sel = { .uid = INVALID_UID, .err = err };
+	struct kvbm_selection sel = {
+		.uid = INVALID_UID,
+		.err = err,
+		.now = true,
+	};
 	u32 ended = 0;
 	u64 back = 0;
 
@@ -324,16 +320,18 @@ int kvbm_sessions_kill(struct kvbm_dev *kd, int err)
  */
 int kvbm_session_revoke(struct kvbm_dev *kd, struct kvbm_session_revoke *args)
 {
-	struct selection sel = {
+	struct kvbm_selection sel = {
 		.session = args->session_id,
 		.uid = INVALID_UID,
 		.err = -ESHUTDOWN,
+		.now = args->flags & KVBM_REVOKE_NOW,
 	};
 	u32 sessions = 0;
 	u64 back = 0;
 	int err;
 
-	if (!args->flags == !args->session_id)
+	if (!(args->flags & (KVBM_REVOKE_UID | KVBM_REVOKE_PID)) ==
+	    !args->session_id)
 		return -EINVAL;
 	if (!(args->flags & KVBM_REVOKE_UID) && args->uid)
 		return -EINVAL;
@@ -361,6 +359,7 @@ static void fill_entry(struct kvbm_session_entry *e, struct kvbm_file *f)
 	struct kvbm_session *ses = &f->ses;
 	u64 ago = (jiffies - READ_ONCE(f->last_call)) * (u64)TICK_NSEC;
 	u64 now = ktime_get_boottime_ns();
+	u32 lingering;
 
 	*e = (struct kvbm_session_entry) {
 		.session_id = ses->number,
@@ -381,6 +380,11 @@ static void fill_entry(struct kvbm_session_entry *e, struct kvbm_file *f)
 	if (ses->dead)
 		e->flags |= KVBM_SESSION_REVOKED;
 	spin_unlock(&ses->lock);
+	lingering = kvbm_departed_lingering(f->kd, ses->number);
+	if (lingering) {
+		e->mutable_blocks = lingering;
+		e->flags |= KVBM_SESSION_LINGERS;
+	}
 	kvbm_session_waits(ses, &e->waiting, &e->waiting_since_ns);
 }
 
@@ -392,6 +396,8 @@ static void fill_entry(struct kvbm_session_entry *e, struct kvbm_file *f)
  * @max: at most this many, at most KVBM_CHUNK
  * @total: out: sessions there are
  *
+ * Those that ended are listed while their blocks linger.
+ *
  * Return: entries filled in.
  */
 u32 kvbm_session_entries(struct kvbm_dev *kd, u64 *cursor,
@@ -402,15 +408,22 @@ u32 kvbm_session_entries(struct kvbm_dev *kd, u64 *cursor,
 	u32 n = 0;
 
 	mutex_lock(&st->sessions_lock);
-	*total = st->nr_listed;
-	ses = max ? kvbm_session_after(st, *cursor) : NULL;
-	while (ses) {
+	*total = st->nr_listed + kd->linger.ended;
+	ses = kvbm_session_after(st, *cursor);
+	while (n < max) {
+		u64 before = ses ? ses->number : U64_MAX;
+
+		if (kvbm_departed_entry(kd, *cursor, before, &out[n])) {
+			*cursor = out[n++].session_id;
+			continue;
+		}
+		if (!ses)
+			break;
 		fill_entry(&out[n++],
 			   container_of(ses, struct kvbm_file, ses));
 		*cursor = ses->number;
-		if (n == max || list_is_last(&ses->link, &st->sessions))
-			break;
-		ses = list_next_entry(ses, link);
+		ses = list_is_last(&ses->link, &st->sessions) ?
+		      NULL : list_next_entry(ses, link);
 	}
 	mutex_unlock(&st->sessions_lock);
 	return n;

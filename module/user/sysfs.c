@@ -6,6 +6,7 @@
  * attributes is read.  See Documentation/ABI/testing/sysfs-class-kvbm.
  */
 #include <linux/device.h>
+#include <linux/math64.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 #include "file.h"
@@ -41,6 +42,9 @@ STORE_ATTR(max_sessions, "%u", kd->store.cfg.max_sessions);
 STORE_ATTR(max_held, "%u", kd->store.cfg.max_held);
 STORE_ATTR(memory_bytes, "%llu", kd->store.memory);
 
+STORE_ATTR(block_bytes, "%llu", kd->block_bytes);
+STORE_ATTR(linger_ms, "%llu", div_u64(kd->linger.ns, NSEC_PER_MSEC));
+
 static ssize_t thresholds_show(struct device *dev,
 			       struct device_attribute *attr, char *buf)
 {
@@ -62,6 +66,8 @@ static struct attribute *store_attrs[] = {
 	&dev_attr_max_sessions.attr,
 	&dev_attr_max_held.attr,
 	&dev_attr_memory_bytes.attr,
+	&dev_attr_linger_ms.attr,
+	&dev_attr_block_bytes.attr,
 	NULL
 };
 
@@ -107,6 +113,8 @@ STAT_ATTR(reclaim_max_ns);
 STAT_ATTR(waits);
 STAT_ATTR(wait_grants);
 STAT_ATTR(wait_wakeups);
+STAT_ATTR(held);
+STAT_ATTR(lingering);
 
 static struct attribute *stats_attrs[] = {
 	&dev_attr_allocations.attr,
@@ -136,6 +144,8 @@ static struct attribute *stats_attrs[] = {
 	&dev_attr_waits.attr,
 	&dev_attr_wait_grants.attr,
 	&dev_attr_wait_wakeups.attr,
+	&dev_attr_held.attr,
+	&dev_attr_lingering.attr,
 	NULL
 };
 

@@ -287,7 +287,104 @@ TEST_F(front, user_copies_fail_in_turn)
 	EXPECT_EQ(100, release(self->fd, 100, self->ids));
 }
 
+/* --- payload -------------------------------------------------------------- */
+
+#define SEALED	(F_SEAL_SHRINK | F_SEAL_SEAL)
+
+static long with_payload(int file, u64 block_bytes, u32 flags)
+{
+	struct kvbm_store_create c;
+	long ret;
+
+	creation(&c, "");
+	c.flags = flags;
+	c.payload_fd = file;
+	c.block_bytes = block_bytes;
+	c.linger_ms = 600000;
+	ret = host_ioctl(control, KVBM_IOC_STORE_CREATE, &c);
+	return ret ?: c.fd;
+}
+
+TEST_F(front, payload_files)
+{
+	static const struct {
+		unsigned int seals;
+		int open;
+		u32 flags;
+		u64 size;
+		long want;
+	} rows[] = {
+		{ SEALED, O_RDWR, 0, BLOCKS * 4096ULL, 0 },
+		{ SEALED, O_RDONLY, 0, BLOCKS * 4096ULL, -EACCES },
+		{ SEALED, O_WRONLY, 0, BLOCKS * 4096ULL, -EACCES },
+		{ F_SEAL_SEAL, O_RDWR, 0, BLOCKS * 4096ULL, -EPERM },
+		{ F_SEAL_SHRINK, O_RDWR, 0, BLOCKS * 4096ULL, -EPERM },
+		{ F_SEAL_SEAL, O_RDWR, KVBM_CREATE_UNSEALED, BLOCKS * 4096ULL,
+		  0 },
+		{ SEALED | F_SEAL_WRITE, O_RDWR, 0, BLOCKS * 4096ULL,
+		  -EACCES },
+		{ F_SEAL_FUTURE_WRITE, O_RDWR, KVBM_CREATE_UNSEALED,
+		  BLOCKS * 4096ULL, -EACCES },
+		{ SEALED, O_RDWR, 0, BLOCKS * 4096ULL - 1, -EFBIG },
+	};
+	unsigned int i, huge, files = host_open_files();
+	struct kvbm_payload p;
+	long fd;
+
+	for (i = 0; i < ARRAY_SIZE(rows) * 2; i++) {
+		int n = i / 2, file;
+
+		huge = i % 2;
+		file = host_memory(rows[n].size, rows[n].seals, huge,
+				   rows[n].open);
+		fd = with_payload(file, 4096, KVBM_CREATE_PAYLOAD |
+					      rows[n].flags);
+		EXPECT_EQ(rows[n].want, min(fd, 0L))
+			TH_LOG("row %d, huge %u", n, huge);
+		if (fd >= 0) {
+			p = (struct kvbm_payload){ .size = sizeof(p) };
+			EXPECT_EQ(0, host_ioctl(fd, KVBM_IOC_PAYLOAD, &p));
+			EXPECT_EQ(huge ? 2 << 20 : 4096, p.page_bytes);
+			EXPECT_EQ(BLOCKS * 4096ULL, p.bytes);
+			host_close(fd);
+		}
+		host_close(file);
+		host_drain();
+		EXPECT_EQ(files, host_open_files());
+	}
+	EXPECT_EQ(-EINVAL, with_payload(self->fd, 4096, KVBM_CREATE_PAYLOAD));
+	EXPECT_EQ(-EBADF, with_payload(4000, 4096, KVBM_CREATE_PAYLOAD));
+	EXPECT_EQ(-EINVAL, with_payload(4000, 4095, KVBM_CREATE_PAYLOAD));
+	EXPECT_EQ(-EINVAL, with_payload(4000, 4096, 0));
+	EXPECT_EQ(files, host_open_files());
+}
+
 /* --- allocations fail in turn ------------------------------------------- */
+
+/* With all that a session of such a store needs for its end. */
+static long do_payload_and_linger(void)
+{
+	int file = host_memory(BLOCKS * 4096ULL, SEALED, false, O_RDWR);
+	struct kvbm_payload p = {
+		.size = sizeof(p), .flags = KVBM_PAYLOAD_FD | KVBM_PAYLOAD_RDONLY,
+	};
+	u32 ids[100];
+	long fd, ret;
+
+	if (file < 0)
+		return file;
+	fd = with_payload(file, 4096, KVBM_CREATE_PAYLOAD);
+	host_close(file);
+	if (fd < 0)
+		return fd;
+	ret = host_ioctl(fd, KVBM_IOC_PAYLOAD, &p);
+	if (!ret)
+		host_close(p.fd);
+	if (!ret && alloc(fd, 100, ids, 0, 0) != 100)
+		ret = -ENOMEM;
+	host_close(fd);
+	return ret;
+}
 
 static long do_create_named(void)
 {
@@ -361,6 +458,7 @@ static const struct {
 	{ "open", do_open },
 	{ "session open", do_session_open },
 	{ "work", do_work },
+	{ "payload and linger", do_payload_and_linger },
 	{ "list", do_list },
 };
 
@@ -458,6 +556,7 @@ TEST_F(front, hostile_structures)
 		[KVBM_OP_STATS] = sizeof(struct kvbm_stats),
 		[KVBM_OP_BLOCK_INFO] = sizeof(struct kvbm_block_info),
 		[KVBM_OP_RESET_INACTIVE] = sizeof(struct kvbm_reset_inactive),
+		[KVBM_OP_PAYLOAD] = sizeof(struct kvbm_payload),
 		[KVBM_OP_ALLOC] = sizeof(struct kvbm_alloc),
 		[KVBM_OP_STAGE] = sizeof(struct kvbm_stage),
 		[KVBM_OP_UNSTAGE] = sizeof(struct kvbm_ids),

@@ -193,6 +193,7 @@ static const struct shape shapes[MAX_OP] = {
 	[KVBM_OP_BLOCK_INFO] = SHAPE(kvbm_block_info, 12, ""),
 	[KVBM_OP_RESET_INACTIVE] = SHAPE(kvbm_reset_inactive, 8, ""),
 	[KVBM_OP_HOLDS] = SHAPE(kvbm_holds, 24, "0o"),
+	[KVBM_OP_PAYLOAD] = SHAPE(kvbm_payload, 48, ""),
 	[KVBM_OP_ALLOC] = SHAPE(kvbm_alloc, 24, "iod000"),
 	[KVBM_OP_STAGE] = SHAPE(kvbm_stage, 24, "iht000"),
 	[KVBM_OP_UNSTAGE] = SHAPE(kvbm_ids, 24, "i0"),

@@ -57,6 +57,9 @@
 #define KVBM_MAX_TICKETS	64U		/* waiting calls and places kept, a session */
 #define KVBM_NAME_LEN		32		/* with the final NUL */
 #define KVBM_POLICY_LEN		16		/* with the final NUL */
+#define KVBM_MIN_BLOCK_BYTES	4096U		/* and a block has a multiple of it */
+#define KVBM_MAX_BLOCK_BYTES	(1U << 30)
+#define KVBM_MAX_LINGER_MS	600000U
 #define KVBM_FREQ_SMALL		(1U << 18)	/* the usual sketch capacities */
 #define KVBM_FREQ_DEFAULT	(1U << 21)
 #define KVBM_FREQ_LARGE		(1U << 24)
@@ -86,6 +89,7 @@ enum kvbm_op {
 	KVBM_OP_BLOCK_INFO = 0x17,
 	KVBM_OP_RESET_INACTIVE = 0x18,
 	KVBM_OP_HOLDS = 0x19,
+	KVBM_OP_PAYLOAD = 0x1a,
 	/* session: data path, through io_uring too */
 	KVBM_OP_ALLOC = 0x20,
 	KVBM_OP_STAGE = 0x21,
@@ -148,6 +152,8 @@ struct kvbm_features {
 #define KVBM_FEATURE_WAIT	(1ULL << 1)	/* KVBM_ALLOC_WAIT and poll */
 #define KVBM_FEATURE_URING	(1ULL << 2)	/* the data path by io_uring */
 #define KVBM_FEATURE_REVOKE	(1ULL << 3)	/* session list and revoke */
+#define KVBM_FEATURE_PAYLOAD	(1ULL << 4)	/* a store's blocks have bytes */
+#define KVBM_FEATURE_LINGER	(1ULL << 5)	/* linger_ms */
 
 /*
  * Requests about a store carry @store_id and @name.  On a session both are 0 and
@@ -187,9 +193,11 @@ struct kvbm_features {
  *	that the store takes at most
  * @name: name of the store, [a-z0-9][a-z0-9_.-]*, NUL-padded; empty makes an
  *	anonymous store
- * @block_bytes: must be 0
- * @payload_fd: must be 0
- * @linger_ms: must be 0
+ * @block_bytes: with KVBM_CREATE_PAYLOAD: bytes of a block, a multiple of
+ *	KVBM_MIN_BLOCK_BYTES up to KVBM_MAX_BLOCK_BYTES; otherwise 0
+ * @payload_fd: with KVBM_CREATE_PAYLOAD: the file that they are in; otherwise 0
+ * @linger_ms: how long the Mutable and Staged blocks of a session that ended
+ *	stay away, 0 to KVBM_MAX_LINGER_MS; 0: they come back with its end
  * @digest: must be 0
  * @label: must be 0
  * @note_bytes: must be 0
@@ -202,6 +210,22 @@ struct kvbm_features {
  * The caller may give @uid, @gid and @monitor_gid as chown(2) would let it.  A
  * named store needs CAP_SYS_ADMIN or the group of the module's parameter
  * named_gid.  Fields that must be 0 are EOPNOTSUPP if they are not.
+ *
+ * Blocks linger for those whose bytes may be written to after the process is
+ * gone, as by io_uring with O_DIRECT.  Registered holds come back at once, and the
+ * session's place and memory.  A session may hold less than @max_held by what
+ * lingers of those of its user's sessions that ended before it was opened.
+ *
+ * The payload is a file of memory, open for reading and writing, of at least
+ * @total_blocks * @block_bytes bytes: a memfd, also with huge pages, sealed with
+ * F_SEAL_SHRINK and F_SEAL_SEAL; or, with KVBM_CREATE_UNSEALED, any file of tmpfs
+ * or hugetlbfs, which nobody must make shorter: who then touches what is gone
+ * gets SIGBUS.  Block id's bytes are at id * @block_bytes.  The store keeps the
+ * file until it is freed, see KVBM_IOC_PAYLOAD.  The kernel neither maps nor
+ * writes it.  Errnos, in this order: EINVAL (@block_bytes, or one of these
+ * without KVBM_CREATE_PAYLOAD), EBADF (no such descriptor), EACCES (not open for
+ * both), EINVAL (no file of memory), EPERM (not sealed), EACCES (sealed against
+ * writing), EFBIG (too short).
  *
  * Errnos: EEXIST (name taken, maybe by a store that is just being made), EPERM
  * (owner or group not permitted, or no right to named stores), ENOMEM (the store
@@ -228,10 +252,10 @@ struct kvbm_store_create {
 	__aligned_u64 store_id;
 	__aligned_u64 need;
 	char name[KVBM_NAME_LEN];
-	/* What follows has no meaning yet. */
 	__aligned_u64 block_bytes;
 	__s32 payload_fd;
 	__u32 linger_ms;
+	/* What follows has no meaning yet. */
 	__u8 digest[32];
 	char label[64];
 	__u32 note_bytes;
@@ -242,6 +266,8 @@ struct kvbm_store_create {
 #define KVBM_CREATE_REJECT	(1U << 0)	/* default duplicate policy: reject */
 #define KVBM_CREATE_RESET	(1U << 1)	/* slots reset on last release by default */
 #define KVBM_CREATE_OPAQUE	(1U << 2)	/* hashes have no lineage: mode 0, else any bits */
+#define KVBM_CREATE_PAYLOAD	(1U << 3)	/* payload_fd and block_bytes are given */
+#define KVBM_CREATE_UNSEALED	(1U << 4)	/* the file may have no seals */
 
 #define KVBM_RIGHT_RESET_INACTIVE (1U << 0)	/* KVBM_IOC_RESET_INACTIVE */
 #define KVBM_RIGHT_SET_RESET	(1U << 1)	/* KVBM_IOC_SET_RESET */
@@ -404,8 +430,8 @@ struct kvbm_store_list {
  * @session_memory: out: bytes of the calling session's hold table; 0 on control
  * @session_id: out: the calling session, as KVBM_IOC_SESSION_LIST names it; 0 on
  *	control
- * @block_bytes: out: 0
- * @linger_ms: out: 0
+ * @block_bytes: out: bytes of a block, 0 without a payload
+ * @linger_ms: out: how long the blocks of a session that ended stay away
  * @note_bytes: out: 0
  * @event_records: out: 0
  * @reserved32: out: 0
@@ -530,6 +556,8 @@ struct kvbm_session_entry {
 
 #define KVBM_SESSION_REVOKED	(1U << 0)
 #define KVBM_SESSION_READONLY	(1U << 1)	/* it cannot be written */
+#define KVBM_SESSION_LINGERS	(1U << 2)	/* @mutable_blocks come back later */
+#define KVBM_SESSION_ENDED	(1U << 3)	/* and that is all there is of it */
 
 /**
  * struct kvbm_session_list - KVBM_IOC_SESSION_LIST, on control and sessions
@@ -564,10 +592,10 @@ struct kvbm_session_list {
 /**
  * struct kvbm_session_revoke - KVBM_IOC_SESSION_REVOKE, on control and sessions
  * @size: sizeof(struct kvbm_session_revoke)
- * @flags: KVBM_REVOKE_*; 0: the session @session_id
+ * @flags: KVBM_REVOKE_*; without _UID and _PID: the session @session_id
  * @store_id: the store, or 0
  * @name: the store, or empty
- * @session_id: the session to end; must be 0 with flags
+ * @session_id: the session to end; must be 0 with _UID or _PID
  * @uid: with KVBM_REVOKE_UID: all sessions that this user opened, in the caller's
  *	user namespace; must be 0 otherwise
  * @pid: with KVBM_REVOKE_PID: all sessions that this process opened, in the
@@ -584,7 +612,10 @@ struct kvbm_session_list {
  * KVBM_IOC_SESSION_LIST.
  *
  * It takes the store's records, not the process's mappings or devices: who had a
- * block can go on to write where it lies.
+ * block can go on to write where it lies.  So in a store with linger_ms the
+ * blocks that a session owned linger; with KVBM_REVOKE_NOW they come back at
+ * once: kill the process first.  What lingers of sessions that ended before comes
+ * back with KVBM_REVOKE_NOW, and when @session_id names it.
  *
  * Errnos: EPERM, ENOENT (no such session), EINTR (killed: the sessions are dead,
  * but not all may be back yet).
@@ -605,6 +636,7 @@ struct kvbm_session_revoke {
 
 #define KVBM_REVOKE_UID		(1U << 0)
 #define KVBM_REVOKE_PID		(1U << 1)
+#define KVBM_REVOKE_NOW		(1U << 2)	/* nothing lingers */
 
 /**
  * struct kvbm_counts - KVBM_IOC_COUNTS, on control and sessions: one snapshot
@@ -620,7 +652,14 @@ struct kvbm_session_revoke {
  * @registered: out: distinct hashes present
  * @reserved_blocks: out: of @available, promised to allocations under way
  * @waiters: out: allocations waiting
+ * @held: out: Mutable, Staged and held registered blocks, with those that
+ *	allocations under way have taken already
+ * @lingering: out: blocks of sessions that ended, which come back later: see
+ *	linger_ms of struct kvbm_store_create
  * @reserved: out: 0
+ *
+ * @reset + @inactive + @held + @lingering is @total at every moment.  @held is
+ * counted on its own, not taken from the others.
  *
  * Permission on control as for KVBM_IOC_STORE_INFO.
  *
@@ -638,6 +677,8 @@ struct kvbm_counts {
 	__u32 registered;
 	__u32 reserved_blocks;
 	__u32 waiters;
+	__u32 held;
+	__u32 lingering;
 	__u32 reserved;
 };
 
@@ -676,6 +717,8 @@ struct kvbm_counts {
  * @wait_wakeups: wake-ups sent to waiting allocations
  * @index_evictions: idle blocks that went to Reset since a registration found
  *	no room in the index; not in @evictions
+ * @held: gauge: as in struct kvbm_counts
+ * @lingering: gauge: likewise
  *
  * Permission on control as for KVBM_IOC_STORE_INFO.
  *
@@ -713,6 +756,8 @@ struct kvbm_stats {
 	__aligned_u64 wait_grants;
 	__aligned_u64 wait_wakeups;
 	__aligned_u64 index_evictions;
+	__aligned_u64 held;
+	__aligned_u64 lingering;
 };
 
 /* Slot states, as KVBM_IOC_BLOCK_INFO tells them. */
@@ -723,6 +768,7 @@ enum kvbm_state {
 	KVBM_STATE_PRIMARY = 3,
 	KVBM_STATE_DUPLICATE = 4,
 	KVBM_STATE_INACTIVE = 5,
+	KVBM_STATE_LINGERING = 6,	/* was Mutable or Staged, of a session that ended */
 };
 
 /**
@@ -826,6 +872,42 @@ struct kvbm_reset_inactive {
 };
 
 #define KVBM_RESET_WHOLE	(1U << 0)
+
+/**
+ * struct kvbm_payload - KVBM_IOC_PAYLOAD, on a session: the blocks' bytes
+ * @size: sizeof(struct kvbm_payload)
+ * @flags: KVBM_PAYLOAD_*
+ * @block_bytes: out: bytes of a block; block id's are at id * @block_bytes
+ * @bytes: out: of all blocks
+ * @page_bytes: out: 4096, or the size of the file's huge pages: lengths and
+ *	offsets of mappings are multiples of it
+ * @resident: out: bytes for which there is memory already
+ * @fd: out: with KVBM_PAYLOAD_FD: a descriptor of the file (close-on-exec); -1
+ *	otherwise
+ * @reserved: must be 0
+ *
+ * The descriptor, and what is mapped through it, stay good after the session,
+ * the store and the module; they keep neither alive.  With KVBM_PAYLOAD_RDONLY it
+ * is a file that cannot be written to or mapped writable, which protects from
+ * accidents: who may open the file itself can open it anew through
+ * /proc/self/fd.
+ *
+ * Errnos: EBADF (the session cannot be written), ENODATA (the store has no
+ * payload), EINVAL (KVBM_PAYLOAD_RDONLY alone), EMFILE, ENFILE, ENOMEM.
+ */
+struct kvbm_payload {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 block_bytes;
+	__aligned_u64 bytes;
+	__aligned_u64 page_bytes;
+	__aligned_u64 resident;
+	__s32 fd;
+	__u32 reserved;
+};
+
+#define KVBM_PAYLOAD_FD		(1U << 0)	/* give a descriptor */
+#define KVBM_PAYLOAD_RDONLY	(1U << 1)	/* for reading only */
 
 /**
  * struct kvbm_evicted - a hash that an allocation evicted
@@ -1188,6 +1270,7 @@ struct kvbm_uring_cmd {
 #define KVBM_IOC_BLOCK_INFO		KVBM_IO(KVBM_OP_BLOCK_INFO)
 #define KVBM_IOC_RESET_INACTIVE		KVBM_IO(KVBM_OP_RESET_INACTIVE)
 #define KVBM_IOC_HOLDS			KVBM_IO(KVBM_OP_HOLDS)
+#define KVBM_IOC_PAYLOAD		KVBM_IO(KVBM_OP_PAYLOAD)
 #define KVBM_IOC_ALLOC			KVBM_IO(KVBM_OP_ALLOC)
 #define KVBM_IOC_STAGE			KVBM_IO(KVBM_OP_STAGE)
 #define KVBM_IOC_UNSTAGE		KVBM_IO(KVBM_OP_UNSTAGE)

@@ -140,6 +140,8 @@ static u32 sizes(u32 op)
 		return sizeof(struct kvbm_block_info);
 	case KVBM_OP_RESET_INACTIVE:
 		return sizeof(struct kvbm_reset_inactive);
+	case KVBM_OP_PAYLOAD:
+		return sizeof(struct kvbm_payload);
 	case KVBM_OP_ALLOC:
 		return sizeof(struct kvbm_alloc);
 	case KVBM_OP_STAGE:
@@ -373,7 +375,8 @@ static void request(struct world *w, int fd, u8 b)
 		KVBM_OP_STORE_LIST, KVBM_OP_STORE_INFO, KVBM_OP_SESSION_OPEN,
 		KVBM_OP_SESSION_CONFIG, KVBM_OP_SESSION_LIST,
 		KVBM_OP_SESSION_REVOKE, KVBM_OP_COUNTS, KVBM_OP_STATS,
-		KVBM_OP_BLOCK_INFO, KVBM_OP_RESET_INACTIVE, KVBM_OP_ALLOC,
+		KVBM_OP_BLOCK_INFO, KVBM_OP_RESET_INACTIVE, KVBM_OP_PAYLOAD,
+		KVBM_OP_ALLOC,
 		KVBM_OP_STAGE, KVBM_OP_UNSTAGE, KVBM_OP_REGISTER,
 		KVBM_OP_MATCH, KVBM_OP_SCAN, KVBM_OP_RELEASE, KVBM_OP_RETAIN,
 		KVBM_OP_SET_RESET, KVBM_OP_UPGRADE, KVBM_OP_PRESENCE,

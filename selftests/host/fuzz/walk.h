@@ -63,7 +63,8 @@ static void walk_free(struct kvbm_store *st)
 static void walk_refs(struct kvbm_store *st)
 {
 	struct kvbm_session *ses;
-	u32 id, *keeps = calloc(st->cfg.total, sizeof(*keeps));
+	u32 id, held = 0, lingering = 0;
+	u32 *keeps = calloc(st->cfg.total, sizeof(*keeps));
 
 	for (id = 0; id < st->cfg.total; id++) {
 		if (walk_state(&st->slots[id]) != KVBM_STATE_DUPLICATE)
@@ -90,6 +91,10 @@ static void walk_refs(struct kvbm_store *st)
 			WALK_CHECK(*cnt <= KVBM_MAX_HOLDS, "count %x", *cnt);
 			holders++;
 		}
+		held += state != KVBM_STATE_RESET &&
+			state != KVBM_STATE_INACTIVE &&
+			state != KVBM_STATE_LINGERING;
+		lingering += state == KVBM_STATE_LINGERING;
 		switch (state) {
 		case KVBM_STATE_MUTABLE:
 		case KVBM_STATE_STAGED:
@@ -98,6 +103,7 @@ static void walk_refs(struct kvbm_store *st)
 				   id, state, owners, holders, refs, dups);
 			break;
 		case KVBM_STATE_RESET:
+		case KVBM_STATE_LINGERING:
 			WALK_CHECK(!owners && !holders && !refs && !dups,
 				   "Reset block %u: %u owners, %u holders, %u refs, %u dups",
 				   id, owners, holders, refs, dups);
@@ -122,6 +128,9 @@ static void walk_refs(struct kvbm_store *st)
 			break;
 		}
 	}
+	WALK_CHECK(st->nr_held == held && st->nr_lingering == lingering,
+		   "%u held, %u lingering: store says %u, %u", held, lingering,
+		   st->nr_held, st->nr_lingering);
 	free(keeps);
 }
 

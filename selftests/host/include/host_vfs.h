@@ -18,6 +18,12 @@ int host_rmmod(void);
 /* What insmod would never meet: forgets device numbers that were claimed. */
 void host_forget_numbers(void);
 
+/*
+ * A file of memory of so many bytes, with seals as fcntl(2) has them: of tmpfs,
+ * or with huge pages. What it can be opened for is @flags: O_RDWR, ...
+ */
+int host_memory(uint64_t bytes, unsigned int seals, bool huge, int flags);
+
 /* Opens /dev/kvbm/@name, to read and write. The node's permissions are not looked at. */
 int host_open(const char *name);
 /* close(2), dup(2): the last close of a file releases it. */

@@ -10,6 +10,8 @@ kgid_t current_fsgid(void);
 bool in_group_p(kgid_t gid);
 #define current_uid() current_fsuid()
 #define current_gid() current_fsgid()
+struct cred;
+#define current_cred() ((const struct cred *)NULL)
 #define current_euid() current_fsuid()
 #define current_egid() current_fsgid()
 struct user_namespace {

@@ -50,9 +50,22 @@ struct file_operations {
 	void (*show_fdinfo)(struct seq_file *m, struct file *file);
 };
 
+struct super_block {
+	unsigned long s_magic;
+};
+
 struct inode {
 	dev_t i_rdev;
 	umode_t i_mode;
+	struct super_block *i_sb;
+	loff_t i_size;
+	u64 i_blocks;
+	unsigned int seals;	/* of files of memory, see linux/shmem_fs.h */
+};
+
+/* Leads to the file itself. */
+struct path {
+	struct file *file;
 };
 
 struct file {
@@ -61,10 +74,11 @@ struct file {
 	unsigned int f_flags;
 	fmode_t f_mode;
 	atomic_long_t f_count;
+	struct path f_path;
 	struct inode f_inode_of;
 };
 
-#define file_inode(f) (&(f)->f_inode_of)
+#define file_inode(f) ((struct inode *)&(f)->f_inode_of)
 /* A system call of an only thread takes no reference of its own. */
 #define file_count(f) (atomic_long_read(&(f)->f_count) - 1)
 #define iminor(inode) MINOR((inode)->i_rdev)
@@ -72,6 +86,15 @@ struct file {
 #define fops_get(fops) (fops)
 #define fops_put(fops) ((void)(fops))
 #define replace_fops(f, fops) ((void)((f)->f_op = (fops)))
+
+static inline loff_t i_size_read(const struct inode *inode)
+{
+	return inode->i_size;
+}
+
+struct cred;
+struct file *dentry_open(const struct path *path, int flags,
+			 const struct cred *cred);
 
 loff_t noop_llseek(struct file *file, loff_t off, int whence);
 long compat_ptr_ioctl(struct file *file, unsigned int cmd, unsigned long arg);

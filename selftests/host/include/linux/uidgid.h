@@ -5,6 +5,7 @@
 #include <linux/types.h>
 typedef struct { uid_t val; } kuid_t;
 typedef struct { gid_t val; } kgid_t;
+#define __kuid_val(u) ((u).val)
 #define KUIDT_INIT(v) ((kuid_t){ v })
 #define KGIDT_INIT(v) ((kgid_t){ v })
 #define GLOBAL_ROOT_UID KUIDT_INIT(0)

@@ -8,6 +8,7 @@
 #include <linux/device.h>
 #include <linux/file.h>
 #include <linux/io_uring.h>
+#include <linux/magic.h>
 #include <linux/module.h>
 #include <linux/pid.h>
 #include <linux/poll.h>
@@ -106,6 +107,51 @@ struct file *anon_inode_getfile(const char *name,
 		       ((flags & O_ACCMODE) != O_RDONLY ? FMODE_WRITE : 0);
 	file->private_data = priv;
 	return file;
+}
+
+struct file *dentry_open(const struct path *path, int flags,
+			 const struct cred *cred)
+{
+	struct file *file = file_new(path->file->f_op, 0);
+
+	if (!file)
+		return ERR_PTR(-ENOMEM);
+	file->f_flags = flags;
+	file->f_mode = (flags & O_ACCMODE) == O_RDONLY ?
+			       FMODE_READ : FMODE_READ | FMODE_WRITE;
+	file->f_inode_of = path->file->f_inode_of;
+	file->f_path.file = file;
+	return file;
+}
+
+static const struct file_operations memory_fops;
+
+int host_memory(uint64_t bytes, unsigned int seals, bool huge, int flags)
+{
+	static struct super_block tmpfs = { TMPFS_MAGIC };
+	static struct super_block hugetlbfs = { HUGETLBFS_MAGIC };
+	struct file *file;
+	int fd;
+
+	fd = get_unused_fd_flags(0);
+	if (fd < 0)
+		return fd;
+	file = file_new(&memory_fops, 0);
+	if (!file) {
+		put_unused_fd(fd);
+		return -ENFILE;
+	}
+	file->f_flags = flags;
+	file->f_mode = (flags & O_ACCMODE) == O_RDONLY ? FMODE_READ :
+		       (flags & O_ACCMODE) == O_WRONLY ? FMODE_WRITE :
+							 FMODE_READ | FMODE_WRITE;
+	file->f_path.file = file;
+	file->f_inode_of.i_mode = S_IFREG | 0600;
+	file->f_inode_of.i_sb = huge ? &hugetlbfs : &tmpfs;
+	file->f_inode_of.i_size = bytes;
+	file->f_inode_of.seals = seals;
+	fd_install(fd, file);
+	return fd;
 }
 
 struct file *fget(unsigned int fd)

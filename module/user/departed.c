@@ -1,0 +1,530 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * departed.c - sessions that ended, and whose blocks linger
+ *
+ * When a session of a store with linger_ms ends, or is revoked, its registered
+ * holds, its waiters, its memory and its place among the sessions go at once.
+ * The blocks that it owned go to a record that was made when it was opened, so
+ * that its end needs no memory.  Records wait in a list, in the order in which
+ * they are due, and one work item of the store gives them back.  A record keeps
+ * nothing alive: with the store, the rest of them go, as nobody could get the
+ * blocks any more.
+ *
+ * So that opening, allocating and leaving again and again gets nobody around
+ * max_held, a session is charged with what lingers of its user's sessions that
+ * ended before it was opened: its own limit is so much lower until that is back.
+ * Sessions that were open already are not: other workers of the user go on.  All
+ * blocks that a user has, lingering ones included, thus are at most max_sessions
+ * times max_held: of his sessions that have blocks at one moment, those that
+ * follow one another share one max_held, and max_sessions bounds how many do not.
+ *
+ * The lists, the records in them and the accounts are under the store's
+ * sessions_lock.  A record that was taken out of the list is the taker's.
+ */
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
+#include <linux/pid.h>
+#include <linux/rbtree.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include "file.h"
+
+/* Records of one user, and of one store: beyond them, nobody can open. */
+#define USER_MAX	4096U
+#define STORE_MAX	65536U
+
+static struct workqueue_struct *departed_wq;
+
+/**
+ * struct kvbm_debtor - a user of a store where blocks linger
+ * @link: in the store's table, by @uid
+ * @uid: the user, as kvbm_payer_uid() has it
+ * @refs: of sessions and records
+ * @ended: blocks that ever began to linger
+ * @returned: of these, back
+ * @records: of sessions that ended
+ */
+struct kvbm_debtor {
+	struct hlist_node link;
+	kuid_t uid;
+	u32 refs;
+	u32 records;
+	u64 ended;
+	u64 returned;
+};
+
+/**
+ * struct kvbm_departed - a session that ended
+ * @link: in the store's list, in order of @due_ns
+ * @node: in the store's tree, by @number
+ * @chain: its blocks
+ * @debtor: its user's account
+ * @number: names it, as it named the session
+ * @opened_ns: CLOCK_BOOTTIME, as of the session
+ * @due_ns: when the blocks come back, ktime_get_ns()
+ * @pid: who had opened it
+ * @uid: that process's user
+ * @comm: that one's name
+ * @open: the file is still there: it was revoked
+ */
+struct kvbm_departed {
+	struct list_head link;
+	struct rb_node node;
+	struct kvbm_chain chain;
+	struct kvbm_debtor *debtor;
+	u64 number;
+	u64 opened_ns;
+	u64 due_ns;
+	struct pid *pid;
+	kuid_t uid;
+	char comm[TASK_COMM_LEN];
+	bool open;
+};
+
+/* The record with the next higher number, or NULL. */
+static struct kvbm_departed *record_after(struct kvbm_linger *l, u64 number)
+{
+	struct rb_node *node = l->by_number.rb_node;
+	struct kvbm_departed *found = NULL;
+
+	while (node) {
+		struct kvbm_departed *dp;
+
+		dp = rb_entry(node, struct kvbm_departed, node);
+		if (dp->number > number) {
+			found = dp;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return found;
+}
+
+static struct kvbm_departed *record_of(struct kvbm_linger *l, u64 number)
+{
+	struct kvbm_departed *dp = record_after(l, number - 1);
+
+	return dp && dp->number == number ? dp : NULL;
+}
+
+static void put_in(struct kvbm_linger *l, struct kvbm_departed *dp)
+{
+	struct rb_node **link = &l->by_number.rb_node, *parent = NULL;
+
+	while (*link) {
+		struct kvbm_departed *at;
+
+		parent = *link;
+		at = rb_entry(parent, struct kvbm_departed, node);
+		link = dp->number < at->number ? &parent->rb_left :
+						 &parent->rb_right;
+	}
+	rb_link_node(&dp->node, parent, link);
+	rb_insert_color(&dp->node, &l->by_number);
+	list_add_tail(&dp->link, &l->list);
+	l->ended += !dp->open;
+}
+
+static void take_out(struct kvbm_linger *l, struct kvbm_departed *dp)
+{
+	list_del(&dp->link);
+	rb_erase(&dp->node, &l->by_number);
+	l->ended -= !dp->open;
+}
+
+static void debtor_put(struct kvbm_debtor *d)
+{
+	if (--d->refs)
+		return;
+	hlist_del(&d->link);
+	kfree(d);
+}
+
+static struct kvbm_debtor *debtor_find(struct kvbm_linger *l, kuid_t uid)
+{
+	struct hlist_head *head;
+	struct kvbm_debtor *d;
+
+	head = &l->debtors[__kuid_val(uid) % ARRAY_SIZE(l->debtors)];
+	hlist_for_each_entry(d, head, link)
+		if (uid_eq(d->uid, uid))
+			return d;
+	return NULL;
+}
+
+/* What still lingers of what had ended when the session was opened. */
+static u64 debt(const struct kvbm_file *f)
+{
+	const struct kvbm_debtor *d = f->debtor;
+
+	return f->debt_mark > d->returned ? f->debt_mark - d->returned : 0;
+}
+
+static u32 limit(const struct kvbm_file *f)
+{
+	u32 max = f->kd->store.cfg.max_held;
+
+	return max ? max - min_t(u64, max, debt(f)) : U32_MAX;
+}
+
+/**
+ * kvbm_departed_prepare() - a session is opened: make ready for its end
+ * @f: the open file; its session is in the store's list, and has nothing yet
+ *
+ * Return: 0, -ENOMEM, or -EDQUOT (the user has, or the store, too many sessions
+ * that linger). kvbm_departed_forget() is due in every case.
+ */
+int kvbm_departed_prepare(struct kvbm_file *f)
+{
+	struct kvbm_linger *l = &f->kd->linger;
+	struct kvbm_session *ses = &f->ses;
+	struct kvbm_debtor *d, *fresh;
+	kuid_t uid = kvbm_payer_uid();
+	int err = 0;
+
+	if (!l->ns)
+		return 0;
+	f->departed = kzalloc(sizeof(*f->departed), GFP_KERNEL_ACCOUNT);
+	fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
+	if (!f->departed || !fresh) {
+		kfree(fresh);
+		return -ENOMEM;
+	}
+
+	mutex_lock(&ses->store->sessions_lock);
+	d = debtor_find(l, uid);
+	if (!d) {
+		d = fresh;
+		fresh = NULL;
+		d->uid = uid;
+		hlist_add_head(&d->link, &l->debtors[__kuid_val(d->uid) %
+						     ARRAY_SIZE(l->debtors)]);
+	}
+	d->refs++;
+	f->debtor = d;
+	if (d->records >= USER_MAX || l->records >= STORE_MAX) {
+		err = -EDQUOT;
+	} else {
+		f->debt_mark = d->ended;
+		spin_lock(&ses->lock);
+		ses->max_held = limit(f);
+		spin_unlock(&ses->lock);
+	}
+	mutex_unlock(&ses->store->sessions_lock);
+	kfree(fresh);
+	return err;
+}
+
+/**
+ * kvbm_departed_forget() - a file is freed: nothing of its session lingers here
+ * @f: the open file
+ */
+void kvbm_departed_forget(struct kvbm_file *f)
+{
+	struct kvbm_store *st = &f->kd->store;
+
+	if (f->debtor) {
+		mutex_lock(&st->sessions_lock);
+		debtor_put(f->debtor);
+		mutex_unlock(&st->sessions_lock);
+	}
+	kfree(f->departed);
+}
+
+/*
+ * The limits of a user's sessions, after something came back: those that were
+ * opened before owe nothing, and change nothing.
+ */
+static void credit(struct kvbm_dev *kd, struct kvbm_debtor *d)
+{
+	struct kvbm_store *st = &kd->store;
+	u64 upto = 0;
+	bool more;
+
+	do {
+		u32 budget = KVBM_CHUNK;
+		struct kvbm_session *ses;
+
+		mutex_lock(&st->sessions_lock);
+		ses = kvbm_session_after(st, upto);
+		while (ses && budget--) {
+			struct kvbm_file *f;
+
+			f = container_of(ses, struct kvbm_file, ses);
+			if (f->debtor == d) {
+				spin_lock(&ses->lock);
+				ses->max_held = limit(f);
+				kvbm_unlock_grown(ses);
+			}
+			upto = ses->number;
+			ses = list_is_last(&ses->link, &st->sessions) ?
+			      NULL : list_next_entry(ses, link);
+		}
+		more = ses;
+		mutex_unlock(&st->sessions_lock);
+		cond_resched();
+	} while (more);
+}
+
+static void give_back(struct kvbm_dev *kd, struct kvbm_departed *dp)
+{
+	struct kvbm_store *st = &kd->store;
+	struct kvbm_debtor *d = dp->debtor;
+	u32 n = dp->chain.len;
+	bool open;
+
+	while (kvbm_linger_return(st, &dp->chain))
+		cond_resched();
+	mutex_lock(&st->sessions_lock);
+	st->reclaimed.owned += n;
+	d->returned += n;
+	d->records--;
+	kd->linger.records--;
+	/* Are there sessions of the user, besides records? */
+	open = d->refs > d->records + 1;
+	mutex_unlock(&st->sessions_lock);
+	if (open && st->cfg.max_held)
+		credit(kd, d);
+	mutex_lock(&st->sessions_lock);
+	debtor_put(d);
+	mutex_unlock(&st->sessions_lock);
+	put_pid(dp->pid);
+	kfree(dp);
+}
+
+static void departed_work(struct work_struct *work)
+{
+	struct kvbm_linger *l = container_of(to_delayed_work(work),
+					     struct kvbm_linger, work);
+	struct kvbm_dev *kd = container_of(l, struct kvbm_dev, linger);
+	struct kvbm_departed *dp;
+
+	for (;;) {
+		u64 now = ktime_get_ns();
+
+		mutex_lock(&kd->store.sessions_lock);
+		dp = list_first_entry_or_null(&l->list, struct kvbm_departed,
+					      link);
+		if (dp && dp->due_ns > now) {
+			queue_delayed_work(departed_wq, &l->work,
+					   nsecs_to_jiffies(dp->due_ns - now) +
+					   1);
+			dp = NULL;
+		}
+		if (dp)
+			take_out(l, dp);
+		mutex_unlock(&kd->store.sessions_lock);
+		if (!dp)
+			return;
+		give_back(kd, dp);
+	}
+}
+
+/**
+ * kvbm_departed_retire() - take everything from a session; what it owned lingers
+ * @f: the session
+ * @err: what its calls fail with from now on
+ * @open: its file is still there
+ *
+ * May be called by several at once.
+ *
+ * Return: owned blocks and holds that came back.
+ */
+u64 kvbm_departed_retire(struct kvbm_file *f, int err, bool open)
+{
+	struct kvbm_linger *l = &f->kd->linger;
+	struct kvbm_store *st = &f->kd->store;
+	struct kvbm_departed *dp;
+	u64 n;
+
+	n = kvbm_session_retire(&f->ses, err, l->ns ? &f->left : NULL);
+	if (!l->ns)
+		return n;
+
+	/*
+	 * Nothing is owned any more, and nothing will be: whoever comes first
+	 * lists the record, with all that anybody took.
+	 */
+	mutex_lock(&st->sessions_lock);
+	if (f->left.len) {
+		dp = f->departed;
+		f->departed = NULL;
+		dp->chain = f->left;
+		f->left.len = 0;
+		dp->number = f->ses.number;
+		dp->opened_ns = f->opened_ns;
+		dp->pid = get_pid(f->pid);
+		dp->uid = f->uid;
+		memcpy(dp->comm, f->comm, sizeof(dp->comm));
+		dp->open = open;
+		dp->debtor = f->debtor;
+		dp->debtor->refs++;
+		dp->debtor->records++;
+		dp->debtor->ended += dp->chain.len;
+		l->records++;
+		dp->due_ns = ktime_get_ns() + (st->closing ? 0 : l->ns);
+		put_in(l, dp);
+		if (list_is_first(&dp->link, &l->list))
+			mod_delayed_work(departed_wq, &l->work,
+					 st->closing ? 0 :
+					 nsecs_to_jiffies(l->ns) + 1);
+	} else if (!open) {
+		/* A revoked one is closed now. */
+		dp = record_of(l, f->ses.number);
+		if (dp && dp->open) {
+			dp->open = false;
+			l->ended++;
+		}
+	}
+	mutex_unlock(&st->sessions_lock);
+	return n;
+}
+
+static bool selected(const struct kvbm_selection *sel,
+		     const struct kvbm_departed *dp)
+{
+	return dp->number <= sel->upto &&
+	       (sel->now || (sel->session && !dp->open)) &&
+	       (!sel->session || dp->number == sel->session) &&
+	       (!uid_valid(sel->uid) || uid_eq(dp->uid, sel->uid)) &&
+	       (!sel->pid || dp->pid == sel->pid);
+}
+
+/**
+ * kvbm_departed_end() - what sessions left behind comes back
+ * @kd: the store
+ * @sel: which; with ->now, or of a closed file that ->session names
+ * @back: blocks that came back are added
+ *
+ * Return: how many sessions.
+ */
+u32 kvbm_departed_end(struct kvbm_dev *kd, const struct kvbm_selection *sel,
+		      u64 *back)
+{
+	struct kvbm_store *st = &kd->store;
+	struct kvbm_linger *l = &kd->linger;
+	struct kvbm_departed *dp;
+	u64 after = 0;
+	u32 n = 0;
+	bool more;
+
+	if (sel->session)
+		after = sel->session - 1;
+	do {
+		u32 budget = KVBM_CHUNK;
+
+		mutex_lock(&st->sessions_lock);
+		dp = record_after(l, after);
+		while (dp && budget-- && !selected(sel, dp)) {
+			struct rb_node *next = rb_next(&dp->node);
+
+			after = dp->number;
+			if (sel->session || after >= sel->upto)
+				next = NULL;
+			dp = next ? rb_entry(next, struct kvbm_departed, node) :
+				    NULL;
+		}
+		more = dp;
+		if (dp && selected(sel, dp)) {
+			after = dp->number;
+			take_out(l, dp);
+		} else {
+			dp = NULL;
+		}
+		mutex_unlock(&st->sessions_lock);
+		if (dp) {
+			*back += dp->chain.len;
+			n++;
+			give_back(kd, dp);
+		}
+		cond_resched();
+	} while (more);
+	return n;
+}
+
+/**
+ * kvbm_departed_lingering() - how many blocks of a session linger
+ * @kd: the store, its sessions_lock held
+ * @number: the session's
+ */
+u32 kvbm_departed_lingering(struct kvbm_dev *kd, u64 number)
+{
+	struct kvbm_departed *dp;
+
+	lockdep_assert_held(&kd->store.sessions_lock);
+	dp = record_of(&kd->linger, number);
+	return dp ? dp->chain.len : 0;
+}
+
+/**
+ * kvbm_departed_entry() - list the next session that ended
+ * @kd: the store, its sessions_lock held
+ * @after: with a number above this
+ * @before: and below this
+ * @e: filled in
+ *
+ * Return: false: there is none.
+ */
+bool kvbm_departed_entry(struct kvbm_dev *kd, u64 after, u64 before,
+			 struct kvbm_session_entry *e)
+{
+	struct kvbm_departed *dp;
+
+	lockdep_assert_held(&kd->store.sessions_lock);
+	dp = record_after(&kd->linger, after);
+	if (!dp || dp->number >= before)
+		return false;
+	*e = (struct kvbm_session_entry) {
+		.session_id = dp->number,
+		.opened_ns = dp->opened_ns,
+		.mutable_blocks = dp->chain.len,
+		.pid = pid_vnr(dp->pid),
+		.uid = from_kuid_munged(current_user_ns(), dp->uid),
+		.flags = KVBM_SESSION_LINGERS | KVBM_SESSION_ENDED,
+	};
+	memcpy(e->comm, dp->comm, sizeof(e->comm));
+	return true;
+}
+
+/**
+ * kvbm_departed_init() - a store is made
+ * @kd: the store
+ * @linger_ms: for how long blocks linger; 0: not at all
+ */
+void kvbm_departed_init(struct kvbm_dev *kd, u32 linger_ms)
+{
+	kd->linger.ns = (u64)linger_ms * NSEC_PER_MSEC;
+	INIT_LIST_HEAD(&kd->linger.list);
+	kd->linger.by_number = RB_ROOT;
+	INIT_DELAYED_WORK(&kd->linger.work, departed_work);
+}
+
+/**
+ * kvbm_departed_exit() - a store is freed
+ * @kd: the store; nobody has a session, nobody will
+ */
+void kvbm_departed_exit(struct kvbm_dev *kd)
+{
+	struct kvbm_selection all = {
+		.uid = INVALID_UID,
+		.upto = U64_MAX,
+		.now = true,
+	};
+	u64 back = 0;
+
+	cancel_delayed_work_sync(&kd->linger.work);
+	kvbm_departed_end(kd, &all, &back);
+}
+
+/* Of the module's own: giving back a large store takes seconds. */
+int __init kvbm_departed_start(void)
+{
+	departed_wq = alloc_workqueue("kvbm", WQ_UNBOUND, 0);
+	return departed_wq ? 0 : -ENOMEM;
+}
+
+void kvbm_departed_stop(void)
+{
+	destroy_workqueue(departed_wq);
+}
