@@ -518,6 +518,142 @@ TEST(memory_goes_with_the_store)
 	EXPECT_TRUE(kt_until(shmem_kib() - before < 8 << 10));
 }
 
+/* What the library makes of it */
+
+static void count_progress(void *arg, uint64_t done, uint64_t total)
+{
+	uint64_t *seen = arg;
+
+	seen[0]++;
+	if (done == total)
+		seen[1]++;
+}
+
+TEST(library_makes_and_maps)
+{
+	uint64_t seen[2] = {}, bytes = 0, n, i;
+	struct kvbm_payload_options o = {
+		.bytes = (72 << 20) + 1, .threads = 2,
+		.progress = count_progress, .arg = seen,
+	};
+	struct kvbm_store_create c;
+	struct kvbm_payload_map map;
+	int file, fd, control;
+	struct stat st;
+	void *base;
+
+	file = kvbm_payload_create(&o);
+	ASSERT_GE(file, 0);
+	EXPECT_EQ(1, seen[1]);
+	EXPECT_EQ((72 << 20) + 4096, o.need);
+	EXPECT_GE(o.available, o.need);
+	ASSERT_EQ(0, fstat(file, &st));
+	EXPECT_EQ(S_IFREG | 0600, st.st_mode);
+	EXPECT_EQ(o.need, st.st_size);
+	EXPECT_EQ(o.need, (uint64_t)st.st_blocks * 512);
+	EXPECT_EQ(SEALED, fcntl(file, F_GET_SEALS) & SEALED);
+	EXPECT_EQ(FD_CLOEXEC, fcntl(file, F_GETFD));
+
+	ASSERT_EQ(0, kvbm_store_create_init(&c, NULL, 1000));
+	ASSERT_EQ(0, kvbm_store_create_payload(&c, file, 3 << 14));
+	EXPECT_EQ(KVBM_CREATE_PAYLOAD, c.flags);
+	control = kvbm_control_open();
+	ASSERT_EQ(0, kvbm_store_create(control, &c));
+	close(control);
+	close(file);
+	fd = c.fd;
+	ASSERT_EQ(0, kvbm_payload_map(fd, PROT_READ | PROT_WRITE, &map));
+	EXPECT_EQ(1000ULL * (3 << 14), map.bytes);
+	EXPECT_EQ(0, map.mapped % 4096);
+	EXPECT_EQ((uint8_t *)map.base + 999ULL * (3 << 14),
+		  kvbm_block(&map, 999));
+	memset(kvbm_block(&map, 999), 1, 3 << 14);
+	/* In parts: all of it, in order, whole blocks each. */
+	for (i = 0; kvbm_payload_segment(&map, 10 << 20, i, &base, &n); i++) {
+		EXPECT_EQ((uint8_t *)map.base + bytes, base);
+		EXPECT_LE(n, 10 << 20);
+		EXPECT_EQ(0, (bytes + n) % (3 << 14));
+		bytes += n;
+	}
+	EXPECT_EQ(map.mapped, bytes);
+	EXPECT_TRUE(kvbm_payload_segment(&map, KVBM_PAYLOAD_SEGMENT, 0, &base,
+					 &n));
+	EXPECT_EQ(map.mapped, n);
+	EXPECT_FALSE(kvbm_payload_segment(&map, KVBM_PAYLOAD_SEGMENT, 1, &base,
+					  &n));
+	kvbm_payload_unmap(&map);
+	ASSERT_EQ(0, kvbm_payload_map(fd, PROT_READ, &map));
+	EXPECT_EQ(1, *(uint8_t *)kvbm_block(&map, 999));
+	EXPECT_EQ(-1, mprotect(map.base, 4096, PROT_READ | PROT_WRITE));
+	kvbm_payload_unmap(&map);
+	close(fd);
+}
+
+TEST(library_refuses)
+{
+	struct kvbm_payload_options o = { .bytes = 1ULL << 45 };
+	struct kvbm_store_create c;
+	long before = shmem_kib();
+	struct kvbm_payload p;
+	int fd;
+
+	/* Before anything is touched. */
+	EXPECT_EQ(-ENOMEM, kvbm_payload_create(&o));
+	EXPECT_EQ(1ULL << 45, o.need);
+	EXPECT_GT(o.available, 0);
+	EXPECT_LT(o.available, o.need);
+	EXPECT_LT(shmem_kib() - before, 1024);
+	/* Without memory, for as long as nobody touches it. */
+	o.flags = KVBM_MEMORY_LAZY;
+	fd = kvbm_payload_create(&o);
+	EXPECT_GE(fd, 0);
+	close(fd);
+	o = (struct kvbm_payload_options) { .bytes = 4096, .page_bytes = 6144 };
+	EXPECT_EQ(-EINVAL, kvbm_payload_create(&o));
+	o.page_bytes = 0;
+	o.flags = 1 << 20;
+	EXPECT_EQ(-EINVAL, kvbm_payload_create(&o));
+	o.flags = KVBM_MEMORY_BIND;
+	EXPECT_EQ(-EINVAL, kvbm_payload_create(&o));
+	o.flags = 0;
+	o.bytes = 0;
+	EXPECT_EQ(-EINVAL, kvbm_payload_create(&o));
+	/* More huge pages than there are. */
+	o = (struct kvbm_payload_options) {
+		.bytes = 1ULL << 45, .page_bytes = MIB2,
+	};
+	EXPECT_EQ(-ENOMEM, kvbm_payload_create(&o));
+	EXPECT_LT(o.available, 1ULL << 40);
+	kvbm_store_create_init(&c, NULL, 1);
+	EXPECT_EQ(-EBADF, kvbm_store_create_payload(&c, 1000, 4096));
+	fd = kt_store(4);
+	EXPECT_EQ(-ENODATA, kvbm_payload(fd, 0, &p));
+	EXPECT_EQ(-EINVAL, kvbm_store_create_payload(&c, fd, 4096));
+	close(fd);
+}
+
+TEST(library_huge_pages)
+{
+	struct kvbm_payload_options o = {
+		.bytes = 4 * MIB2, .page_bytes = MIB2,
+		.flags = KVBM_MEMORY_INTERLEAVE,
+	};
+	struct stat st;
+	int fd;
+
+	if (!huge_pages(2048, 4))
+		SKIP(return, "no pages of 2 MiB");
+	fd = kvbm_payload_create(&o);
+	ASSERT_GE(fd, 0);
+	EXPECT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(o.need, (uint64_t)st.st_blocks * 512);
+	/* They are taken: another one is refused. */
+	EXPECT_EQ(-ENOMEM, kvbm_payload_create(&o));
+	EXPECT_EQ(0, o.available);
+	close(fd);
+	huge_pages(2048, 0);
+}
+
 /* Bytes between processes */
 
 static bool filled(const uint8_t *p, uint8_t byte)

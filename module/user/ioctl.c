@@ -340,6 +340,13 @@ static int op_store_info(struct request *r)
 	memcpy(args->thresholds, st->cfg.thresholds, sizeof(args->thresholds));
 	strscpy(args->policy, st->cfg.policy->name, sizeof(args->policy));
 	kvbm_dev_info(r->kd, args);
+	if (r->kd->payload) {
+		struct kvbm_payload p = {};
+
+		kvbm_payload_info(r->kd, &p);
+		args->page_bytes = p.page_bytes;
+		args->resident = p.resident;
+	}
 	mutex_lock(&st->sessions_lock);
 	args->sessions = st->nr_sessions;
 	args->revoked = st->nr_listed - st->nr_sessions;

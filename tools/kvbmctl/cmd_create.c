@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "kvbmctl.h"
+#include "payload.h"
 
 enum {
 	KEY_MAX_SESSIONS = 256,
@@ -16,11 +17,17 @@ enum {
 	KEY_IF_EXISTS,
 	KEY_OPAQUE,
 	KEY_RIGHTS,
+	KEY_BLOCK_BYTES,
+	KEY_PAGES,
+	KEY_NUMA,
+	KEY_PAYLOAD,
+	KEY_LINGER,
 };
 
 struct create_args {
 	struct kvbm_store_create c;
 	const char *name, *policy;
+	struct payload_args payload;
 	uint64_t blocks;
 	bool has_frequency, ensure, json;
 };
@@ -208,6 +215,24 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 	case KEY_RIGHTS:
 		c->rights = rights_bits(state, arg);
 		return 0;
+	case KEY_BLOCK_BYTES:
+		if (!parse_bytes(arg, &args->payload.block_bytes) ||
+		    !args->payload.block_bytes)
+			argp_error(state, "--block-bytes: a multiple of 4K up to 1G expected");
+		return 0;
+	case KEY_PAGES:
+		payload_pages(state, arg, &args->payload);
+		return 0;
+	case KEY_NUMA:
+		payload_numa(state, arg, &args->payload);
+		return 0;
+	case KEY_PAYLOAD:
+		args->payload.path = arg;
+		return 0;
+	case KEY_LINGER:
+		if (!parse_time_ms(arg, KVBM_MAX_LINGER_MS, &c->linger_ms))
+			argp_error(state, "--linger: a time up to 600s expected, like 1s or 500ms");
+		return 0;
 	case KEY_ENSURE:
 		args->ensure = true;
 		return 0;
@@ -225,6 +250,9 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 		if (!args->blocks)
 			argp_error(state, "--blocks is missing");
 		check_policy(state, args);
+		payload_check(state, &args->payload);
+		if (args->ensure && args->payload.block_bytes)
+			argp_error(state, "--ensure cannot compare payloads: not with --block-bytes");
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -263,6 +291,19 @@ static const struct argp_option create_options[] = {
 	  "Sessions that may be open at once", 0 },
 	{ "max-held", KEY_MAX_HELD, "N", 0,
 	  "Blocks that one session may hold at once", 0 },
+	{ "block-bytes", KEY_BLOCK_BYTES, "BYTES", 0,
+	  "The store has its blocks' bytes too, so many each: a multiple of 4K up to 1G; K, M and G (1024) may follow",
+	  0 },
+	{ "pages", KEY_PAGES, "4k|thp|2m|1g", 0,
+	  "Pages of that memory (default: 4k); 2m and 1g come from the system's huge pages, thp asks for transparent ones",
+	  0 },
+	{ "numa", KEY_NUMA, "interleave[:N,...]|bind:N,...", 0,
+	  "NUMA nodes of that memory: by turns, or these only", 0 },
+	{ "payload", KEY_PAYLOAD, "FILE", 0,
+	  "That memory is this file, of tmpfs or hugetlbfs", 0 },
+	{ "linger", KEY_LINGER, "TIME", 0,
+	  "Blocks that a session owned when it ended come back so much later, like 1s or 500ms, up to 600s",
+	  0 },
 	{ "ensure", KEY_ENSURE, NULL, 0,
 	  "Be content with a store of this name that is as the options say; make one anew that is not, if it is yours and nobody uses it",
 	  0 },
@@ -285,6 +326,9 @@ static int create_failed(const struct create_args *args, int err)
 	case EDQUOT:
 		return fail("cannot create store '%s': a limit of the module, or yours, is reached (module parameters max_stores, max_blocks, user_stores, user_blocks, user_bytes)",
 			    args->name);
+	case EFBIG:
+		return fail("cannot create store '%s': its payload is too short for %llu blocks",
+			    args->name, (unsigned long long)args->blocks);
 	case EINVAL:
 		return fail("cannot create store '%s': the module refuses this name or these options",
 			    args->name);
@@ -306,7 +350,7 @@ int cmd_create(int argc, char **argv)
 	struct create_args args = { 0 };
 	struct kvbm_store_create named;
 	struct json_object *object;
-	int control, err;
+	int control, memory, err;
 
 	kvbm_store_create_init(&args.c, NULL, 1);
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
@@ -322,6 +366,12 @@ int cmd_create(int argc, char **argv)
 	control = open_control();
 	if (control < 0)
 		return STATUS_FAILED;
+	/* The store keeps it; without one it goes with this process. */
+	memory = payload_make(&args.payload, args.name, &args.c);
+	if (memory < 0) {
+		close(control);
+		return STATUS_FAILED;
+	}
 	if (args.ensure)
 		err = ensure_store(control, args.name, &args.c);
 	else

@@ -31,6 +31,10 @@ static struct json_object *info_json(const struct kvbm_store_info *info)
 	json_u64(object, "chunk", info->chunk);
 	json_u64(object, "memory", info->memory);
 	json_u64(object, "need", info->need);
+	json_u64(object, "linger_ms", info->linger_ms);
+	json_u64(object, "block_bytes", info->block_bytes);
+	json_u64(object, "page_bytes", info->page_bytes);
+	json_u64(object, "resident", info->resident);
 	json_u64(object, "uid", info->uid);
 	json_u64(object, "gid", info->gid);
 	json_u64(object, "charged_uid", info->charged_uid);
@@ -88,6 +92,16 @@ static void print_info(const struct kvbm_store_info *info)
 		       info->max_held);
 	else
 		printf("held by a session  no limit\n");
+	if (info->linger_ms)
+		printf("lingers            %u ms after a session's end\n",
+		       info->linger_ms);
+	if (info->block_bytes)
+		printf("payload            %llu bytes a block, %llu MiB in all, pages of %llu KiB, %llu MiB resident\n",
+		       (unsigned long long)info->block_bytes,
+		       (unsigned long long)(info->block_bytes *
+					    info->total_blocks) >> 20,
+		       (unsigned long long)info->page_bytes >> 10,
+		       (unsigned long long)info->resident >> 20);
 	printf("memory             %llu bytes (%.1f a block)\n\n",
 	       (unsigned long long)info->memory,
 	       (double)info->memory / info->total_blocks);
@@ -95,11 +109,11 @@ static void print_info(const struct kvbm_store_info *info)
 
 static void print_counts(const struct kvbm_counts *c)
 {
-	uint32_t held = c->total - c->reset - c->inactive;
-
 	printf("free (reset)       %u\n", c->reset);
 	printf("idle (inactive)    %u\n", c->inactive);
-	printf("held               %u\n", held);
+	printf("held               %u\n", c->held);
+	if (c->lingering)
+		printf("lingering          %u\n", c->lingering);
 	printf("available          %u\n", c->available);
 	printf("reserved           %u for %u waiting\n", c->reserved_blocks,
 	       c->waiters);

@@ -437,6 +437,8 @@ struct kvbm_store_list {
  * @reserved32: out: 0
  * @digest: out: 0
  * @label: out: 0
+ * @page_bytes: out: as of struct kvbm_payload, 0 without a payload
+ * @resident: out: likewise
  * @reserved: out: 0
  *
  * On control for who may read the statistics: the owner, CAP_SYS_ADMIN, who may
@@ -478,7 +480,9 @@ struct kvbm_store_info {
 	__u32 reserved32;
 	__u8 digest[32];
 	char label[64];
-	__aligned_u64 reserved[4];
+	__aligned_u64 page_bytes;
+	__aligned_u64 resident;
+	__aligned_u64 reserved[2];
 };
 
 /**

@@ -954,6 +954,148 @@ int kvbm_chain_blocks(const struct kvbm_hash *parent,
 		      struct kvbm_hash *out);
 
 /*
+ * Payload: the blocks' bytes
+ */
+
+#define KVBM_MEMORY_THP	(1U << 0)	/* ask for transparent huge pages */
+#define KVBM_MEMORY_INTERLEAVE	(1U << 1)	/* pages by turns on @nodes */
+#define KVBM_MEMORY_BIND	(1U << 2)	/* pages on @nodes only */
+#define KVBM_MEMORY_LAZY	(1U << 3)	/* no memory until it is touched */
+
+/* Most that a GPU's driver is to register at once. */
+#define KVBM_PAYLOAD_SEGMENT	(UINT64_C(128) << 30)
+
+/**
+ * struct kvbm_payload_options - what kvbm_payload_create() is to make
+ * @bytes: how much; rounded up to whole pages
+ * @page_bytes: 0 or 4096; 2 MiB or 1 GiB, or what else the machine has
+ * @flags: KVBM_MEMORY_*
+ * @threads: that populate, at most 64; 0: one for each processor
+ * @nodes: NUMA nodes, a bit each; with KVBM_MEMORY_INTERLEAVE 0 means all
+ * @progress: NULL, or called by the calling thread now and then, and at the end
+ * @arg: first argument of @progress
+ * @need: out: bytes that it takes
+ * @available: out: bytes that there were: MemAvailable, or huge pages of the
+ *	size that are free and promised to nobody
+ * @reserved: 0
+ */
+struct kvbm_payload_options {
+	uint64_t bytes;
+	uint64_t page_bytes;
+	uint32_t flags;
+	uint32_t threads;
+	uint64_t nodes;
+	void (*progress)(void *arg, uint64_t done, uint64_t total);
+	void *arg;
+	uint64_t need;
+	uint64_t available;
+	uint64_t reserved[4];
+};
+
+/**
+ * struct kvbm_payload_map - a store's payload in memory
+ * @base: where block 0 is
+ * @bytes: of all blocks
+ * @mapped: bytes that are mapped: whole pages
+ * @block_bytes: of a block
+ * @page_bytes: of a page of the file
+ * @reserved: 0
+ */
+struct kvbm_payload_map {
+	void *base;
+	uint64_t bytes;
+	uint64_t mapped;
+	uint64_t block_bytes;
+	uint64_t page_bytes;
+	uint64_t reserved[3];
+};
+
+/**
+ * kvbm_payload_create() - make a file of memory for a store's payload
+ * @options: what is wanted; out: @need and @available
+ *
+ * A memfd of mode 0600 that nobody can make shorter or longer any more, with all
+ * of its memory there, unless KVBM_MEMORY_LAZY says otherwise.  What does not fit
+ * is refused before anything is touched.
+ *
+ * Return: a descriptor (close-on-exec) or -errno: -ENOMEM (@need is more than
+ * @available, or memory ran out meanwhile), -EINVAL, -EMFILE, -ENFILE, what
+ * mbind(2) says.
+ */
+int kvbm_payload_create(struct kvbm_payload_options *options);
+
+/**
+ * kvbm_store_create_payload() - give a store to create a payload
+ * @create: filled by kvbm_store_create_init()
+ * @fd: a file of memory; it stays the caller's
+ * @block_bytes: bytes of a block
+ *
+ * A file that is not sealed is taken too, as those of tmpfs and hugetlbfs are:
+ * then nobody must make it shorter.
+ *
+ * Return: 0 or -errno: -EBADF, -EINVAL (no file of memory).
+ */
+int kvbm_store_create_payload(struct kvbm_store_create *create, int fd,
+			      uint64_t block_bytes);
+
+/**
+ * kvbm_payload() - ask for a store's payload
+ * @session: the session; it can be written
+ * @flags: KVBM_PAYLOAD_FD for a descriptor, and KVBM_PAYLOAD_RDONLY for one that
+ *	can only be read; 0 for what there is to tell
+ * @payload: out
+ *
+ * Return: 0 or -errno: -ENODATA (the store has none), -EBADF, -EMFILE, -ENFILE,
+ * -ENOMEM, -EINVAL.
+ */
+int kvbm_payload(int session, uint32_t flags, struct kvbm_payload *payload);
+
+/**
+ * kvbm_payload_map() - map a store's payload
+ * @session: the session; it can be written
+ * @prot: PROT_READ, or PROT_READ | PROT_WRITE
+ * @map: out
+ *
+ * The mapping stays good after the session and the store, and is shared with a
+ * child.  It is not in core dumps.
+ *
+ * Return: 0 or -errno: as kvbm_payload(), and as mmap(2).
+ */
+int kvbm_payload_map(int session, int prot, struct kvbm_payload_map *map);
+
+/**
+ * kvbm_payload_unmap() - unmap it
+ * @map: as kvbm_payload_map() filled it in
+ */
+void kvbm_payload_unmap(struct kvbm_payload_map *map);
+
+/**
+ * kvbm_payload_segment() - the parts that a device's driver is to register
+ * @map: the mapping
+ * @most: bytes of one, such as KVBM_PAYLOAD_SEGMENT; the part has whole blocks
+ *	and whole pages, at least one of each
+ * @i: 0, 1, ...
+ * @base: out: where it begins
+ * @bytes: out: how long it is
+ *
+ * Return: false: there is no such part.
+ */
+bool kvbm_payload_segment(const struct kvbm_payload_map *map, uint64_t most,
+			  uint64_t i, void **base, uint64_t *bytes);
+
+/**
+ * kvbm_block() - where a block's bytes are
+ * @map: the mapping
+ * @id: block id of the store
+ *
+ * Return: their address.
+ */
+static inline void *kvbm_block(const struct kvbm_payload_map *map, uint32_t id)
+{
+	return (char *)map->base + id * map->block_bytes;
+}
+
+/*
  * Names
  */
 
@@ -971,8 +1113,8 @@ const char *kvbm_policy_name(unsigned int i);
  * kvbm_state_name() - a slot state in words
  * @state: enum kvbm_state
  *
- * Return: "reset", "mutable", "staged", "primary", "duplicate", "inactive", or
- * "unknown".
+ * Return: "reset", "mutable", "staged", "primary", "duplicate", "inactive",
+ * "lingering", or "unknown".
  */
 const char *kvbm_state_name(unsigned int state);
 

@@ -16,6 +16,7 @@ static const char *const states[] = {
 	[KVBM_STATE_PRIMARY] = "primary",
 	[KVBM_STATE_DUPLICATE] = "duplicate",
 	[KVBM_STATE_INACTIVE] = "inactive",
+	[KVBM_STATE_LINGERING] = "lingering",
 };
 
 static const char *const kinds[] = {
