@@ -14,6 +14,12 @@ UNUSED = {
     "kvbm_kind_name": "Kind is an IntEnum",
     "kvbm_state_name": "State is an IntEnum",
     "kvbm_hash_valid": "kvbm_hash_unpack tells the same",
+    "kvbm_payload": "a payload is mapped by its path or descriptor",
+    "kvbm_payload_create": "likewise",
+    "kvbm_payload_map": "likewise",
+    "kvbm_payload_segment": "likewise",
+    "kvbm_payload_unmap": "likewise",
+    "kvbm_store_create_payload": "likewise",
 }
 
 CDEF = r"""
@@ -50,6 +56,7 @@ enum kvbm_state {
 	KVBM_STATE_PRIMARY = 3,
 	KVBM_STATE_DUPLICATE = 4,
 	KVBM_STATE_INACTIVE = 5,
+	KVBM_STATE_LINGERING = 6,
 };
 
 enum kvbm_kind {
@@ -160,7 +167,9 @@ struct kvbm_store_info {
 	uint32_t reserved32;
 	uint8_t digest[32];
 	char label[64];
-	uint64_t reserved[4];
+	uint64_t page_bytes;
+	uint64_t resident;
+	uint64_t reserved[2];
 };
 
 struct kvbm_session_entry {
@@ -193,6 +202,8 @@ struct kvbm_counts {
 	uint32_t registered;
 	uint32_t reserved_blocks;
 	uint32_t waiters;
+	uint32_t held;
+	uint32_t lingering;
 	uint32_t reserved;
 };
 
@@ -228,6 +239,8 @@ struct kvbm_stats {
 	uint64_t wait_grants;
 	uint64_t wait_wakeups;
 	uint64_t index_evictions;
+	uint64_t held;
+	uint64_t lingering;
 };
 
 struct kvbm_block_info {

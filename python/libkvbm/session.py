@@ -75,6 +75,7 @@ class State(enum.IntEnum):
     PRIMARY = lib.KVBM_STATE_PRIMARY
     DUPLICATE = lib.KVBM_STATE_DUPLICATE
     INACTIVE = lib.KVBM_STATE_INACTIVE
+    LINGERING = lib.KVBM_STATE_LINGERING
 
 
 class Kind(enum.IntEnum):

@@ -95,9 +95,11 @@ static int make_file(const struct kvbm_payload_options *o)
 		flags |= MFD_HUGETLB |
 			 (unsigned int)__builtin_ctzll(o->page_bytes) << 26;
 	/* From 6.3 on; systems may insist on it. */
-	fd = syscall(SYS_memfd_create, "kvbm-payload", flags | MFD_NOEXEC_SEAL);
+	fd = (int)syscall(SYS_memfd_create, "kvbm-payload",
+			  flags | MFD_NOEXEC_SEAL);
 	if (fd < 0 && errno == EINVAL)
-		fd = syscall(SYS_memfd_create, "kvbm-payload", flags);
+		fd = (int)syscall(SYS_memfd_create, "kvbm-payload",
+				  flags);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -159,7 +161,7 @@ static int populate(void *base, uint64_t bytes,
 	pthread_t thread[MAX_THREADS];
 
 	if (!want)
-		want = sysconf(_SC_NPROCESSORS_ONLN);
+		want = (unsigned int)sysconf(_SC_NPROCESSORS_ONLN);
 	if (want > MAX_THREADS)
 		want = MAX_THREADS;
 	while (threads < want && threads * p.step < bytes &&

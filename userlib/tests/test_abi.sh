@@ -14,6 +14,7 @@ lib=$O/libkvbm.so.$VERSION
 
 # Declarations: a name and a parenthesis outside comments.
 "$CC" -fpreprocessed -dD -E -P "$SRC/include/kvbm.h" |
+	grep -v '^static inline' |
 	grep -oE '\bkvbm_[a-z0-9_]+\(' | tr -d '(' | sort -u >"$work/header"
 sed -n 's/^\t\t\(kvbm_[a-z0-9_]*\);$/\1/p' "$SRC/libkvbm.map" |
 	sort -u >"$work/map"
