@@ -538,7 +538,7 @@ void kvbm_free_add(struct kvbm_store *st, u32 id);
 /* In the list that an allocation makes of what it took: it was evicted. */
 #define KVBM_TAKEN_EVICTED	0x80000000U
 
-/* queue.c: who waits for blocks, who polls for them */
+/* waiters.c: who waits for blocks, who polls for them */
 int kvbm_wait_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
 		    u32 ticket, bool alone, struct kvbm_waiter **wp);
 int kvbm_wait_end(struct kvbm_taking *t, struct kvbm_waiter *w, int err,

@@ -2,7 +2,7 @@
 /*
  * wait.c - sleeping until an allocation is granted
  *
- * The queue is queue.c's; here is only the sleep.  Who grants, or ends the
+ * The queue is waiters.c's; here is only the sleep.  Who grants, or ends the
  * session, changes the waiter's state under the store's lock and wakes its task
  * after that; the sleeper frees the waiter once it has had that lock too.
  */

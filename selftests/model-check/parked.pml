@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * parked.pml - places beside the queue of allocations that wait, and back into
- * it: module/core/queue.c.  waiters.pml has the queue itself.
+ * it: module/core/waiters.c.  waiters.pml has the queue itself.
  *
  * Two sessions, the first of which holds one of two blocks, until another thread
  * of it releases that. One of those who wait may be interrupted, leave its place

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * poll.pml - telling those who poll: module/core/queue.c, module/user/poll.c
+ * poll.pml - telling those who poll: module/core/waiters.c, module/user/poll.c
  *
  * A session is in an epoll that tells edges. Its thread allocates until it is
  * refused, then sleeps until it is told; two others make room, a block each. The

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * waiters.pml - the queue of allocations that wait: module/core/queue.c,
+ * waiters.pml - the queue of allocations that wait: module/core/waiters.c,
  * module/user/wait.c
  *
  * Three callers that wait, for 1 or 2 of 2 blocks, each give back what they got;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * queue.c - who waits for blocks, and who polls for them
+ * waiters.c - who waits for blocks, and who polls for them
  *
  * Who finds too little may wait.  Waiters reserve nothing until their whole n
  * can be had, and get it strictly in the order of their places; while the queue
