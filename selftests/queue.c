@@ -377,6 +377,8 @@ TEST_F(queue, time_namespace)
 	};
 	unsigned int i;
 
+	if (access("/proc/self/ns/time", F_OK))
+		SKIP(return, "this kernel has no time namespaces");
 	for (i = 0; i < ARRAY_SIZE(offsets); i++) {
 		pid_t pid = kt_fork();
 
@@ -455,7 +457,11 @@ FIXTURE_VARIANT_ADD(stuck, many_evicted) { .n = 200, .evictions = true };
 FIXTURE_SETUP(stuck)
 {
 	struct kvbm_hash h[TOTAL];
+	int uffd = uffd_open();
 
+	if (uffd < 0)
+		SKIP(return, "this kernel has no userfaultfd");
+	close(uffd);
 	kt_singles(h, TOTAL, 1);
 	self->fd = kt_store(TOTAL, .policy = "lru");
 	ASSERT_GE(self->fd, 0);
