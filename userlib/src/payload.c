@@ -215,7 +215,7 @@ int kvbm_payload_create(struct kvbm_payload_options *o)
 	fd = make_file(o);
 	if (fd < 0)
 		return fd;
-	if (ftruncate(fd, bytes) || fchmod(fd, 0600)) {
+	if (ftruncate(fd, (off_t)bytes) || fchmod(fd, 0600)) {
 		err = -errno;
 		goto close;
 	}
