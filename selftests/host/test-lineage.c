@@ -317,7 +317,7 @@ TEST_F_TIMEOUT(lineage, between_steps_tick, 300)
 
 	random_forests("lineage_tick", false, sum);
 	EXPECT_GT(sum[0], 2 * SEEDS);
-	EXPECT_GT(sum[1], SEEDS / 50);
+	EXPECT_GE(sum[1], SEEDS / 60);
 	EXPECT_GT(sum[2], SEEDS / 5);
 }
 
@@ -327,7 +327,7 @@ TEST_F_TIMEOUT(lineage, between_steps_fifo, 300)
 
 	random_forests("lineage_fifo", false, sum);
 	EXPECT_GT(sum[0], 2 * SEEDS);
-	EXPECT_GT(sum[1], SEEDS / 50);
+	EXPECT_GE(sum[1], SEEDS / 60);
 	EXPECT_GT(sum[2], SEEDS / 5);
 }
 
