@@ -439,6 +439,15 @@ static void *nowhere(int uffd, size_t len)
 	return ioctl(uffd, UFFDIO_REGISTER, &reg) ? NULL : p;
 }
 
+static bool has_uffd(void)
+{
+	int uffd = uffd_open();
+
+	if (uffd >= 0)
+		close(uffd);
+	return uffd >= 0;
+}
+
 FIXTURE(stuck) {
 	int fd;
 	uint32_t ids[TOTAL];
@@ -457,11 +466,7 @@ FIXTURE_VARIANT_ADD(stuck, many_evicted) { .n = 200, .evictions = true };
 FIXTURE_SETUP(stuck)
 {
 	struct kvbm_hash h[TOTAL];
-	int uffd = uffd_open();
 
-	if (uffd < 0)
-		SKIP(return, "this kernel has no userfaultfd");
-	close(uffd);
 	kt_singles(h, TOTAL, 1);
 	self->fd = kt_store(TOTAL, .policy = "lru");
 	ASSERT_GE(self->fd, 0);
@@ -508,6 +513,8 @@ TEST_F(stuck, nobody_waits_for_it)
 	uint32_t got[TOTAL];
 	pid_t pid;
 
+	if (!has_uffd())
+		SKIP(return, "this kernel has no userfaultfd");
 	pid = stuck_child(self->fd, variant, &number);
 	ASSERT_TRUE(kt_until(kt_counts(self->fd).available ==
 			     TOTAL - variant->n));
@@ -532,6 +539,8 @@ TEST_F(stuck, killed)
 	uint64_t number;
 	pid_t pid;
 
+	if (!has_uffd())
+		SKIP(return, "this kernel has no userfaultfd");
 	pid = stuck_child(self->fd, variant, &number);
 	ASSERT_TRUE(kt_until(kt_counts(self->fd).available ==
 			     TOTAL - variant->n));
