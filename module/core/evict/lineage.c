@@ -611,8 +611,8 @@ static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 		kvbm_order_prefetch(st, &ln->order, ids, n);
 	for (i = 0; i < n; i++) {
 		const struct kvbm_slot *s = &st->slots[ids[i]];
-		/* A hint, as are those below. */
-		u32 flags = data_race(s->flags);
+		/* A hint, as are those below; no bit-field: from 6.12 on it fails. */
+		u32 flags = data_race((u32)s->flags);
 
 		if (flags & LIN_IN)
 			warm_relatives(st, s, what != KVBM_WARM_INSERT);
