@@ -58,8 +58,9 @@ FIXTURE_SETUP(companion)
 {
 	int err = kt_insmod("testdev", "");
 
+	/* A fixture cannot skip; without a pool the tests do. */
 	if (err == -ENOENT)
-		SKIP(return, "no /vm/testdev.ko");
+		return;
 	ASSERT_EQ(0, err);
 	self->fd = kt_store(1);
 	ASSERT_GE(self->fd, 0);
@@ -69,8 +70,9 @@ FIXTURE_SETUP(companion)
 
 FIXTURE_TEARDOWN(companion)
 {
-	if (self->pool)
-		kt_check(self->fd);
+	if (!self->pool)
+		return;
+	kt_check(self->fd);
 	close(self->fd);
 }
 
@@ -154,6 +156,8 @@ TEST_F(companion, intact)
 	pid_t pid;
 	int i;
 
+	if (!self->pool)
+		SKIP(return, "no /vm/testdev.ko");
 	pid = start_victim(ready, go, done);
 	before = kt_now();
 	kt_tell(&go, 1);
@@ -180,6 +184,8 @@ TEST_F(companion, complete)
 	uint32_t word;
 	pid_t pid;
 
+	if (!self->pool)
+		SKIP(return, "no /vm/testdev.ko");
 	pid = start_victim(ready, go, done);
 	EXPECT_EQ(0, kt_counts(self->fd).available);
 	kt_tell(&go, 1);

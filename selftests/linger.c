@@ -580,8 +580,9 @@ FIXTURE_SETUP(in_flight)
 {
 	int err = slow_disk(self->node, sizeof(self->node));
 
+	/* A fixture cannot skip; without a pool the test does. */
 	if (err == -ENOENT)
-		SKIP(return, "this kernel's brd and dm-delay are not at hand");
+		return;
 	ASSERT_EQ(0, err);
 	self->pool = kt_shared(BYTES);
 	ASSERT_NE(NULL, self->pool);
@@ -594,12 +595,15 @@ FIXTURE_TEARDOWN(in_flight)
 
 TEST_F(in_flight, killed_reader)
 {
-	int fd = kt_store(1, .linger_ms = variant->linger_ms), i;
 	struct kt_pipe ready;
 	uint64_t begin;
 	uint32_t id;
 	pid_t pid;
+	int fd, i;
 
+	if (!self->pool)
+		SKIP(return, "this kernel's brd and dm-delay are not at hand");
+	fd = kt_store(1, .linger_ms = variant->linger_ms);
 	ASSERT_GE(fd, 0);
 	kt_pipe_open(&ready);
 	pid = kt_fork();
