@@ -88,6 +88,20 @@ static void check(struct ring *r)
 			   id);
 }
 
+/* Between where sliding puts and where it looks, no place is taken. */
+static void slides(struct ring *r)
+{
+	const struct kvbm_order *o = r->o;
+	u32 place, end = o->from;
+
+	WALK_CHECK((o->from + o->left) % o->places == o->tail,
+		   "%u places left from %u, tail %u", o->left, o->from,
+		   o->tail);
+	for (place = o->to; place != end; place = kvbm_order_next(o, place))
+		WALK_CHECK(o->line[place] == KVBM_NIL, "place %u left behind",
+			   place);
+}
+
 /*
  * Moods: whoever; the first one leaves first, as in a cycle of evictions; one
  * comes and goes while all others stay; every other one leaves.
@@ -121,6 +135,9 @@ static void churn(struct ring *r, u32 mood, u32 ops)
 		}
 		if (!(i % 7))
 			check(r);
+		/* Sliding: what has not slid yet is in the last @left places. */
+		if (r->o->sliding)
+			slides(r);
 	}
 }
 

@@ -173,11 +173,10 @@ static void slide(struct kvbm_store *st, struct kvbm_order *o)
 		o->sliding = true;
 		o->tidy_at = 0;
 		o->from = o->head;
-		o->left = o->span;
+		o->left = o->span + 1;	/* with the one that arrives */
 		o->to = o->head;
 		return;
 	}
-	o->left++;
 	for (; steps && o->left; steps--) {
 		u32 from = o->from, id = o->line[from];
 		u32 ahead = from + SLIDE_AHEAD;
@@ -212,7 +211,9 @@ static void slide(struct kvbm_store *st, struct kvbm_order *o)
 		/* None may be after the tail. */
 		for (rank = 0; rank < o->ranks; rank++)
 			o->first[rank] = o->head / 64;
+		return;
 	}
+	o->left++;	/* the one that arrives */
 }
 
 /* Before an arrival: maybe places were left at the head; do most seem in use? */
