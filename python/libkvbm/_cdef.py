@@ -14,12 +14,9 @@ UNUSED = {
     "kvbm_kind_name": "Kind is an IntEnum",
     "kvbm_state_name": "State is an IntEnum",
     "kvbm_hash_valid": "kvbm_hash_unpack tells the same",
-    "kvbm_payload": "a payload is mapped by its path or descriptor",
-    "kvbm_payload_create": "likewise",
-    "kvbm_payload_map": "likewise",
-    "kvbm_payload_segment": "likewise",
+    "kvbm_payload_map": "mmap.mmap knows who still uses a mapping",
     "kvbm_payload_unmap": "likewise",
-    "kvbm_store_create_payload": "likewise",
+    "kvbm_payload_segment": "Payload.address(), in parts",
 }
 
 CDEF = r"""
@@ -38,8 +35,13 @@ CDEF = r"""
 #define KVBM_FEATURE_URING	4
 #define KVBM_FEATURE_REVOKE	8
 
+#define KVBM_MIN_BLOCK_BYTES	4096
+#define KVBM_PAYLOAD_FD		1
+#define KVBM_PAYLOAD_RDONLY	2
+
 #define KVBM_CREATE_REJECT	1
 #define KVBM_CREATE_RESET	2
+#define KVBM_CREATE_OPAQUE	4
 #define KVBM_DESTROY_FORCE	1
 #define KVBM_SESSION_REVOKED	1
 #define KVBM_RELEASE_MUTABLE	1
@@ -170,6 +172,30 @@ struct kvbm_store_info {
 	uint64_t page_bytes;
 	uint64_t resident;
 	uint64_t reserved[2];
+};
+
+struct kvbm_payload {
+	uint32_t size;
+	uint32_t flags;
+	uint64_t block_bytes;
+	uint64_t bytes;
+	uint64_t page_bytes;
+	uint64_t resident;
+	int32_t fd;
+	uint32_t reserved;
+};
+
+struct kvbm_payload_options {
+	uint64_t bytes;
+	uint64_t page_bytes;
+	uint32_t flags;
+	uint32_t threads;
+	uint64_t nodes;
+	void (*progress)(void *arg, uint64_t done, uint64_t total);
+	void *arg;
+	uint64_t need;
+	uint64_t available;
+	uint64_t reserved[4];
 };
 
 struct kvbm_session_entry {
@@ -427,6 +453,10 @@ int kvbm_chain_append(const struct kvbm_hash *parent, const uint32_t *tokens,
 	*out);
 int kvbm_chain_blocks(const struct kvbm_hash *parent, const uint64_t
 	*block_hashes, size_t n, struct kvbm_hash *out);
+int kvbm_payload(int session, uint32_t flags, struct kvbm_payload *payload);
+int kvbm_payload_create(struct kvbm_payload_options *options);
+int kvbm_store_create_payload(struct kvbm_store_create *create, int fd,
+	uint64_t block_bytes);
 const char *kvbm_policy_name(unsigned int i);
 const char *kvbm_version(void);
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._native import ffi, libc
+from ._native import NULL, ffi, lib, libc
+from .errors import error
 
 _memcpy = libc.memcpy
 _BYTES = ffi.typeof("uint8_t[]")
@@ -26,13 +27,21 @@ class Payload:
 
     __slots__ = ("_base", "_map", "block_bytes", "blocks")
 
-    def __init__(self, fd: int, block_bytes: int, blocks: int) -> None:
-        """Map a memory file.
+    def __init__(
+        self,
+        fd: int,
+        block_bytes: int,
+        blocks: int,
+        *,
+        page_bytes: int = mmap.PAGESIZE,
+    ) -> None:
+        """Map a memory file. Not in core dumps.
 
         fd: its descriptor, open for reading and writing; it may be closed
             afterwards
         block_bytes: bytes of a block
         blocks: how many
+        page_bytes: of the file's pages, if they are huge ones
 
         Raises OSError of mmap(2), ValueError if the file is too small.
         """
@@ -41,10 +50,34 @@ class Payload:
         size = block_bytes * blocks
         if os.fstat(fd).st_size < size:
             raise ValueError(f"the payload has less than {size} bytes")
-        self._map = mmap.mmap(fd, size)
-        self._base = memoryview(self._map)
+        self._map = mmap.mmap(fd, -(-size // page_bytes) * page_bytes)
+        self._map.madvise(mmap.MADV_DONTDUMP)
+        self._base = memoryview(self._map)[:size]
         self.block_bytes = block_bytes
         self.blocks = blocks
+
+    @classmethod
+    def of_session(cls, session: int) -> Payload:
+        """Map what the store of a session keeps its blocks' bytes in.
+
+        session: its descriptor
+
+        Raises KvbmError ENODATA (the store has no payload), EMFILE, ENFILE,
+        EBADF (not open for writing), and OSError of mmap(2).
+        """
+        p = ffi.new("struct kvbm_payload *")
+        ret = lib.kvbm_payload(session, lib.KVBM_PAYLOAD_FD, p)
+        if ret < 0:
+            raise error(ret, "payload")
+        try:
+            return cls(
+                p.fd,
+                p.block_bytes,
+                p.bytes // p.block_bytes,
+                page_bytes=p.page_bytes,
+            )
+        finally:
+            os.close(p.fd)
 
     def __enter__(self) -> Payload:
         return self
@@ -97,6 +130,24 @@ class Payload:
     def address(self) -> int:
         """Where the first block is, for cudaHostRegister and the like."""
         return int(ffi.cast("uintptr_t", ffi.from_buffer(self._base)))
+
+
+def create_memory(nbytes: int, *, page_bytes: int = 0) -> int:
+    """A sealed memory file, all of whose memory is there: a descriptor.
+
+    nbytes: rounded up to whole pages
+    page_bytes: 0: the usual ones; else a size of huge pages that there is
+
+    Raises KvbmError ENOMEM (it does not fit), EINVAL, EMFILE, ENFILE.
+    """
+    o = ffi.new("struct kvbm_payload_options *")
+    o.bytes = nbytes
+    o.page_bytes = page_bytes
+    o.progress = NULL
+    fd: int = lib.kvbm_payload_create(o)
+    if fd < 0:
+        raise error(fd, f"{o.need or nbytes} bytes of memory")
+    return fd
 
 
 class Window:

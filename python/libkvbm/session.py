@@ -136,6 +136,7 @@ class StoreInfo(NamedTuple):
     max_held: blocks that one session may hold, 0: no limit
     memory: bytes of kernel memory, hold tables not counted
     session_id: the session that asked
+    block_bytes: of a block's payload, 0: the store has none
     """
 
     store_id: int
@@ -152,6 +153,7 @@ class StoreInfo(NamedTuple):
     memory: int
     session_memory: int
     session_id: int
+    block_bytes: int
 
 
 class SessionEntry(NamedTuple):
@@ -369,7 +371,14 @@ class Session:
     each lists what else.
     """
 
-    __slots__ = ("__weakref__", "_fd", "_inherit", "_payload", "_why")
+    __slots__ = (
+        "__weakref__",
+        "_fd",
+        "_inherit",
+        "_own_payload",
+        "_payload",
+        "_why",
+    )
 
     def __init__(
         self,
@@ -383,7 +392,7 @@ class Session:
         store: name of a store, path of its node, or a descriptor of a session,
             which this object then owns
         inherit: children by fork share this session
-        payload: the memory of the store's blocks
+        payload: memory of the blocks, of a store that has none
 
         Raises NoModule (no such store, no module), Denied, OverQuota (the
         store's limit on sessions), KvbmError EINVAL (not a name), EMFILE.
@@ -392,6 +401,7 @@ class Session:
         self._fd = -1
         self._inherit = inherit
         self._payload = payload
+        self._own_payload = False
         if isinstance(store, int):
             fd = store
         else:
@@ -432,6 +442,12 @@ class Session:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+        if self._own_payload and self._payload is not None:
+            self._own_payload = False
+            try:
+                self._payload.close()
+            except BufferError:
+                pass  # unmapped when the last view goes
 
     @property
     def closed(self) -> bool:
@@ -456,18 +472,32 @@ class Session:
         fd = lib.kvbm_session_open(self._fd)
         if fd < 0:
             raise self._error(fd, "open_session")
-        return Session(fd, inherit=inherit, payload=self._payload)
+        return Session(
+            fd,
+            inherit=inherit,
+            payload=None if self._own_payload else self._payload,
+        )
 
     @property
     def payload(self) -> Payload:
-        """The memory of the blocks; ValueError if this session has none."""
+        """The memory of the blocks: mapped at first use, until close().
+
+        Raises KvbmError ENODATA (the store has none, and none was given), or
+        what Payload.of_session() does.
+        """
         if self._payload is None:
-            raise ValueError("the session has no payload")
+            from .payload import Payload
+
+            if self._fd < 0:
+                raise self._why("payload")
+            self._payload = Payload.of_session(self._fd)
+            self._own_payload = True
         return self._payload
 
     @payload.setter
     def payload(self, payload: Payload) -> None:
         self._payload = payload
+        self._own_payload = False
 
     def info(self) -> StoreInfo:
         """What the store is made of."""
@@ -490,6 +520,7 @@ class Session:
             i.memory,
             i.session_memory,
             i.session_id,
+            i.block_bytes,
         )
 
     def counts(self) -> Counts:

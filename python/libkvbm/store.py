@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from ._native import ffi, lib
 from .errors import error
+from .payload import create_memory
 from .session import Session
 
 
@@ -55,11 +56,14 @@ def _create(
     thresholds: Sequence[int] | None,
     duplicates: bool,
     reset: bool,
+    opaque: bool,
     mode: int,
     uid: int,
     gid: int,
     max_sessions: int,
     max_held: int,
+    block_bytes: int,
+    payload: int | str | os.PathLike[str] | None,
 ) -> Any:
     c = ffi.new("struct kvbm_store_create *")
     ret = lib.kvbm_store_create_init(
@@ -79,13 +83,30 @@ def _create(
         c.flags |= lib.KVBM_CREATE_REJECT
     if reset:
         c.flags |= lib.KVBM_CREATE_RESET
+    if opaque:
+        c.flags |= lib.KVBM_CREATE_OPAQUE
     c.mode = mode
     c.uid = uid & 0xFFFFFFFF
     c.gid = gid & 0xFFFFFFFF
     c.max_sessions = max_sessions
     c.max_held = max_held
-    with _control() as fd:
-        ret = lib.kvbm_store_create(fd, c)
+    with ExitStack() as files:
+        control = files.enter_context(_control())
+        if block_bytes:
+            if payload is None:
+                memory = create_memory(blocks * block_bytes)
+                files.callback(os.close, memory)
+            elif isinstance(payload, int):
+                memory = payload
+            else:
+                memory = os.open(payload, os.O_RDWR | os.O_CLOEXEC)
+                files.callback(os.close, memory)
+            ret = lib.kvbm_store_create_payload(c, memory, block_bytes)
+            if ret < 0:
+                raise error(ret, f"payload of {name or 'an anonymous store'}")
+        elif payload is not None:
+            raise ValueError("a payload needs block_bytes")
+        ret = lib.kvbm_store_create(control, c)
     if ret < 0:
         raise error(ret, f"create {name or 'an anonymous store'}")
     return c
@@ -123,31 +144,42 @@ class Store:
         thresholds: Sequence[int] | None = None,
         duplicates: bool = True,
         reset: bool = False,
+        opaque: bool = False,
         mode: int = 0,
         uid: int = -1,
         gid: int = -1,
         max_sessions: int = 0,
         max_held: int = 0,
+        block_bytes: int = 0,
+        payload: int | str | os.PathLike[str] | None = None,
     ) -> Store:
         """Create a store, which lives until it is destroyed.
 
         name: [a-z0-9][a-z0-9_.-]*, at most 31 bytes
         blocks: 1 to 2^24
         block_size: tokens in a block, 0: 16
-        policy: "fifo", "lru", "multi_lru", "lineage_tick" (None: this one),
-            "lineage_fifo"
+        policy: "fifo", "lru", "multi_lru", "lineage_tick" or "lineage_fifo";
+            None: "lineage_tick", of opaque hashes "lru"
         freq_capacity: of the frequency sketch, 0: none (multi_lru: 2^21)
         thresholds: three, of multi_lru
         duplicates: whether a hash may be registered twice by default
         reset: blocks are reset at their last release by default
+        opaque: hashes are engines' own keys, see libkvbm.opaque(): they have
+            no lineage
         mode: of the node, within 0o660; 0: 0o600
         uid, gid: of the node; -1: the caller's
         max_sessions: open at once, 0: the module's limit
         max_held: blocks that one session may hold, 0: no limit
+        block_bytes: bytes of a block, a multiple of 4096: the store keeps them
+            for its sessions, see Session.payload; 0: it has none
+        payload: descriptor or path of a memory file to keep them in, which is
+            long enough; None: a new one, all of whose memory is there
 
         Raises KvbmError EEXIST, EINVAL, NotHeld (EPERM: owner or group not
         permitted, or no right to named stores), ENOMEM, OverQuota (a limit of
-        the module or of the user), NoModule, Denied.
+        the module or of the user), NoModule, Denied. For the payload also
+        ValueError (no block_bytes), OSError of open(2), KvbmError EFBIG (too
+        short a file).
         """
         _create(
             name,
@@ -158,11 +190,14 @@ class Store:
             thresholds,
             duplicates,
             reset,
+            opaque,
             mode,
             uid,
             gid,
             max_sessions,
             max_held,
+            block_bytes,
+            payload,
         )
         return cls(name)
 
@@ -176,8 +211,11 @@ class Store:
         thresholds: Sequence[int] | None = None,
         duplicates: bool = True,
         reset: bool = False,
+        opaque: bool = False,
         max_sessions: int = 0,
         max_held: int = 0,
+        block_bytes: int = 0,
+        payload: int | str | os.PathLike[str] | None = None,
     ) -> Session:
         """Create a store without a name: its first session.
 
@@ -192,11 +230,14 @@ class Store:
             thresholds,
             duplicates,
             reset,
+            opaque,
             0,
             -1,
             -1,
             max_sessions,
             max_held,
+            block_bytes,
+            payload,
         )
         return Session(int(c.fd))
 

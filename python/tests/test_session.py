@@ -5,6 +5,7 @@ import array
 import errno
 import os
 import signal
+import tempfile
 import threading
 import time
 import warnings
@@ -133,7 +134,8 @@ def test_errors(store, session):
     with pytest.raises(libkvbm.KvbmError) as e:
         session.alloc(17)
     assert e.value.errno == errno.EINVAL
-    with session.alloc(16):
+    # Another session has them: only this thread could end a wait for its own.
+    with store.alloc(16):
         with pytest.raises(libkvbm.NoSpace):
             session.alloc(1)
         before = time.monotonic()
@@ -355,8 +357,9 @@ def test_payload(store, session):
     os.ftruncate(fd, 16 * 4096)
     with libkvbm.Payload(fd, 4096, 16) as payload:
         os.close(fd)
-        with pytest.raises(ValueError):
+        with pytest.raises(libkvbm.KvbmError) as e:
             session.payload  # noqa: B018
+        assert e.value.errno == errno.ENODATA
         session.payload = payload
         h = some_hashes(2)
         with session.alloc(2) as blocks:
@@ -380,6 +383,49 @@ def test_payload(store, session):
     with pytest.raises(ValueError):
         libkvbm.Payload(fd, 4096, 1)
     os.close(fd)
+
+
+def test_payload_of_the_store():
+    """The store keeps the bytes, and each session maps them."""
+    make = libkvbm.Store.anonymous
+    with make(16, block_bytes=8192) as a, a.open_session() as b:
+        assert a.info().block_bytes == 8192
+        assert (a.payload.blocks, a.payload.block_bytes) == (16, 8192)
+        with a.alloc(1) as blocks:
+            blocks.view(0)[8000:8005] = b"hello"
+            with blocks.register(some_hashes(1)):
+                pass
+        with b.match(some_hashes(1)) as held:
+            assert bytes(held.view(0)[8000:8005]) == b"hello"
+            view = held.view(0)
+        payload = b.payload
+        b.close()
+        # A view in use keeps the mapping.
+        assert bytes(view[8000:8005]) == b"hello"
+        view.release()
+        payload.close()
+        with pytest.raises(libkvbm.ClosedSession):
+            with make(1) as c:
+                c.close()
+                c.payload  # noqa: B018
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as f:
+        f.truncate(4 * 4096)
+        with make(4, block_bytes=4096, payload=f.name) as a:
+            a.payload.block(3, writable=True)[:4] = b"file"
+            f.seek(3 * 4096)
+            assert f.read(4) == b"file"
+        with make(4, block_bytes=4096, payload=f.fileno()) as a:
+            assert bytes(a.payload.block(3)[:4]) == b"file"
+        with pytest.raises(libkvbm.KvbmError) as e:
+            make(5, block_bytes=4096, payload=f.name)
+        assert e.value.errno == errno.EFBIG
+        with pytest.raises(FileNotFoundError):
+            make(4, block_bytes=4096, payload="/dev/shm/none")
+    with pytest.raises(ValueError):
+        make(4, payload=0)
+    with pytest.raises(libkvbm.KvbmError) as e:
+        make(1 << 20, block_bytes=1 << 30)
+    assert e.value.errno == errno.ENOMEM
 
 
 def test_copy_lets_others_run():
