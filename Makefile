@@ -8,7 +8,7 @@
 PREFIX ?= /usr/local
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: all lib tools module demo test test-full test-matrix check \
+.PHONY: all lib tools module demo test test-full test-matrix test-engines check \
 	bench-native bench-vm bench-longest bench-waiting bench-check \
 	bench-record bench-plot \
 	install uninstall install-module uninstall-module clean help
@@ -35,6 +35,9 @@ test-full:
 
 test-matrix:
 	./scripts/test --matrix
+
+test-engines:
+	./scripts/test-engines
 
 check:
 	./scripts/check
@@ -72,6 +75,7 @@ help:
 	@echo 'make check        static analysis'
 	@echo 'make test-full    all tests, long runs, debug and KCSAN kernels'
 	@echo 'make test-matrix  the selftests on every supported kernel'
+	@echo 'make test-engines the tiers with each engine, and with the real packages'
 	@echo 'make bench-native | bench-vm | bench-longest | bench-waiting'
 	@echo 'make bench-check | bench-record | bench-plot'
 	@echo 'make install      library, tools, udev rule (PREFIX, DESTDIR)'

@@ -1,0 +1,803 @@
+# SPDX-License-Identifier: MIT
+"""A cache tier of an inference engine over a pool: what plug-ins share.
+
+An engine has rows of memory of its own, its primary tier, and names what is in
+a row by a key. This class copies rows to a pool that all engines of the host
+share, and back. It knows nothing of any engine: a plug-in translates calls.
+
+Rules that hold whatever happens:
+
+- No method raises, and none waits, but drain() and shutdown() for copies under
+  way. What is not possible now is a miss, or is not stored.
+- Never the wrong bytes. A row is copied from a block while it is held, and the
+  copy counts only if the hold was still there to give back afterwards: when a
+  session is revoked, or the store destroyed, the blocks go to others while the
+  copy runs. A digest of all that the key leaves out is part of each name.
+- Nothing is leaked. What a look-up held and no load took is released at the end
+  of the step; a store that fails gives its blocks back; the kernel has the rest
+  when the process ends.
+
+One thread calls, or several under a lock of theirs; the copies are made by
+threads of the tier.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import errno
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ._native import lib
+from .errors import KvbmError, NoSpace, OverQuota
+from .hashes import Hashes, empty, opaque
+from .payload import Payload, Window
+from .session import NO_BLOCK, Blocks, Holds, Session
+
+logger = logging.getLogger("libkvbm.tier")
+
+
+class Answer(enum.Enum):
+    """What a look-up found."""
+
+    MISS = 0
+    HIT = 1
+
+
+@dataclass
+class Done:
+    """A job that ended.
+
+    success: all keys; of a load that was not, ``keys`` has those that were
+    stored: rows of a store that are in the pool now
+    seconds: that the copies took; bytes: that were copied
+    """
+
+    job: int
+    success: bool
+    keys: tuple[bytes, ...]
+    seconds: float
+    bytes: int
+    load: bool
+    stored: int = 0
+
+
+@dataclass
+class Options:
+    """How a tier behaves. All have defaults but the store.
+
+    store: name of the pool, or path of its node
+    threads: that copy; with two or more, one of them only loads
+    load_queue_mb, store_queue_mb: bytes that may wait or be under way, in
+        MiB; look-ups miss and stores are skipped beyond
+    stage_mb: memory that one store job takes from the pool at a time, in MiB
+    required: fail to start rather than run without the pool
+    on_reset: "epoch": after the engine dropped its cache, as for new weights,
+        this engine uses new names; "keep": the weights stay the same
+    weights_version: names the weights; whoever gives it changes it with them,
+        and a reset of the cache changes nothing then
+    retry_min_s, retry_max_s: pauses between attempts to open a pool that went
+        away
+    """
+
+    store: str
+    threads: int = 4
+    load_queue_mb: int = 4096
+    store_queue_mb: int = 4096
+    stage_mb: int = 64
+    required: bool = False
+    on_reset: str = "epoch"
+    weights_version: str | None = None
+    retry_min_s: float = 0.1
+    retry_max_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant: ValueError."""
+        if self.on_reset not in ("epoch", "keep"):
+            raise ValueError('on_reset must be "epoch" or "keep"')
+        for name in ("threads", "load_queue_mb", "store_queue_mb", "stage_mb"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+
+
+class Mismatch(Exception):
+    """The pool is there and cannot be used: what to do about it."""
+
+
+# Each counter with what it counts, for the engines' metrics.
+COUNTERS = {
+    "lookups": "keys looked up",
+    "hits": "keys found, and held for a load",
+    "lookups_held_back": "look-ups that missed as the load queue was full",
+    "loaded_bytes": "bytes copied from the pool",
+    "loads_failed": "rows that could not be loaded",
+    "stored_bytes": "bytes copied to the pool",
+    "stores_present": "rows not stored: in the pool already",
+    "stores_no_room": "rows not stored: the pool was full of held blocks",
+    "stores_queue_full": "rows not stored: the store queue was full",
+    "stores_off": "rows not stored: no pool",
+    "stores_failed": "rows not stored: an error",
+    "unused_holds": "keys found, and not loaded by the engine",
+    "lost": "times that the pool went away: revoked, or destroyed",
+    "reopened": "times that it came back",
+    "epochs": "resets of the cache that changed the names",
+    "errors": "errors that should not be; each is logged",
+}
+
+
+class _Link:
+    """An open pool. Lives until the last job that uses it is done."""
+
+    def __init__(self, session: Session, payload: Payload) -> None:
+        self.session = session
+        self.payload = payload
+        self.window = Window(payload._base, writable=True)
+        self.users = 1
+        self.broken = False
+
+    def put(self) -> None:
+        """One user less; called under the tier's lock."""
+        self.users -= 1
+        if self.users == 0:
+            self.session.close()
+            self.window.close()
+            with contextlib.suppress(BufferError):
+                self.payload.close()
+
+
+@dataclass
+class _Job:
+    job: int
+    load: bool
+    request: str
+    link: _Link | None
+    # key, block id (loads: None if it is not held yet) and row
+    rows: list[tuple[bytes, int | None, int]]
+    digest: bytes
+    nbytes: int = 0
+
+
+@dataclass
+class _Touch:
+    keys: list[bytes]
+    link: _Link
+    digest: bytes
+
+
+@dataclass
+class _Queue:
+    """What the threads and the caller share; all under the lock."""
+
+    lock: threading.Condition = field(default_factory=threading.Condition)
+    loads: deque[_Job] = field(default_factory=deque)
+    stores: deque[_Job] = field(default_factory=deque)
+    touches: deque[_Touch] = field(default_factory=deque)
+    done: list[tuple[_Job, Done]] = field(default_factory=list)
+    load_bytes: int = 0
+    store_bytes: int = 0
+    active: int = 0
+    stop: bool = False
+
+
+class Tier:
+    """See the module.
+
+    view: the engine's rows, a writable buffer; row i is at i x row_bytes
+    row_bytes: bytes of a row; a block of the pool has as many, rounded up to
+        4096
+    identity: called once, at the first look-up or store: what the digest is
+        made of, or raises Mismatch, which turns the tier off
+    split: a key's own bytes and its group
+    """
+
+    # Keys whose load failed are remembered for as long as the request; this
+    # many requests at most, if an engine never says that one is finished.
+    MAX_REQUESTS = 65536
+    # Touches that wait for a thread; more are dropped.
+    MAX_TOUCHES = 64
+
+    def __init__(
+        self,
+        options: Options,
+        view: Any,
+        row_bytes: int,
+        identity: Callable[[], bytes],
+        split: Callable[[bytes], tuple[bytes, int]] = lambda key: (key, 0),
+        log: Any = logger,
+    ) -> None:
+        """Open the pool. Raises only with required: KvbmError or Mismatch."""
+        self.options = options
+        self.row_bytes = row_bytes
+        unit: int = lib.KVBM_MIN_BLOCK_BYTES
+        self.block_bytes = -(-row_bytes // unit) * unit
+        self._identity = identity
+        self._split = split
+        self._log = log
+        self._view: Window | None = Window(view, writable=True)
+        self._digest: bytes | None = None
+        self._epoch = b""
+        # Why the tier is off for good.
+        self.off: str | None = None
+        self._link: _Link | None = None
+        self._held: dict[bytes, int] = {}
+        self._failed: dict[str, set[bytes]] = {}
+        self._one = np.zeros(1, np.uint32)
+        self._name = empty(1)
+        self._retry_at = 0.0
+        self._retry_s = options.retry_min_s
+        self._ever = False
+        self._q = _Queue()
+        self._counts = dict.fromkeys(COUNTERS, 0)
+        self._logged: set[str] = set()
+        self._threads: list[threading.Thread] = []
+        try:
+            self._connect()
+        except (KvbmError, OSError, Mismatch, ValueError) as e:
+            if options.required:
+                self._view.close()
+                raise
+            self._cannot_open(e)
+        for i in range(options.threads):
+            only_loads = i == 0 and options.threads > 1
+            t = threading.Thread(
+                target=self._work,
+                args=(only_loads,),
+                name=f"kvbm-tier-{i}",
+                daemon=True,
+            )
+            t.start()
+            self._threads.append(t)
+
+    # The pool
+
+    def _connect(self) -> None:
+        session = Session(self.options.store)
+        try:
+            info = session.info()
+            if info.block_size != 1 or not info.flags & lib.KVBM_CREATE_OPAQUE:
+                raise Mismatch(
+                    f"store {self.options.store} is not for engines' own "
+                    "keys: create the pool with --opaque --block-size 1"
+                )
+            if info.block_bytes != self.block_bytes:
+                has = (
+                    f"has {info.block_bytes} bytes a block"
+                    if info.block_bytes
+                    else "has no payload"
+                )
+                raise Mismatch(
+                    f"store {self.options.store} {has}, and the rows of this "
+                    f"engine need {self.block_bytes}: create a pool with "
+                    f"--block-bytes {self.block_bytes}; engines whose rows "
+                    "differ need a pool each"
+                )
+            payload = Payload.of_session(session.fileno())
+        except BaseException:
+            session.close()
+            raise
+        self._link = _Link(session, payload)
+        self._ever = True
+        self._retry_s = self.options.retry_min_s
+
+    def _cannot_open(self, e: BaseException) -> None:
+        if isinstance(e, (Mismatch, ValueError)):
+            self._turn_off(str(e))
+            return
+        self._retry_at = time.monotonic() + self._retry_s
+        self._retry_s = min(self._retry_s * 2, self.options.retry_max_s)
+        self._once(
+            f"cannot open pool {self.options.store}: {e}; this engine runs "
+            "without it and keeps trying"
+        )
+
+    def _turn_off(self, why: str) -> None:
+        if self.off is None:
+            self.off = why
+            self._log.error("kvbm: the tier is off: %s", why)
+            self._drop_link()
+
+    def _once(self, text: str) -> None:
+        if text not in self._logged and len(self._logged) < 1000:
+            self._logged.add(text)
+            self._log.error("kvbm: %s", text)
+
+    def _drop_link(self) -> None:
+        link, self._link = self._link, None
+        self._held.clear()
+        if link is not None:
+            with self._q.lock:
+                link.broken = True
+                link.put()
+
+    def _lost(self, link: _Link, e: BaseException) -> None:
+        """The session or the store is gone: called by the caller's thread."""
+        if link is not self._link:
+            return
+        self._count("lost")
+        self._log.error(
+            "kvbm: pool %s went away (%s); this engine goes on without it "
+            "and tries to open it again",
+            self.options.store,
+            e,
+        )
+        self._drop_link()
+        self._retry_at = time.monotonic() + self._retry_s
+
+    def _ready(self) -> _Link | None:
+        """The open pool, if there is one and its names are known."""
+        if self.off is not None:
+            return None
+        link = self._link
+        if link is not None and link.broken:
+            self._lost(link, KvbmError(errno.ESHUTDOWN))
+            link = None
+        if link is None:
+            if time.monotonic() < self._retry_at:
+                return None
+            again = self._ever
+            try:
+                self._connect()
+            except (KvbmError, OSError, Mismatch, ValueError) as e:
+                self._cannot_open(e)
+                return None
+            if again:
+                self._count("reopened")
+                self._log.warning("kvbm: pool %s is back", self.options.store)
+            link = self._link
+        if self._digest is None:
+            try:
+                self._make_digest()
+            except Mismatch as e:
+                self._turn_off(str(e))
+                return None
+        return link
+
+    def _make_digest(self) -> None:
+        h = hashlib.sha256(b"libkvbm tier 1\0")
+        for part in (
+            self._identity(),
+            (self.options.weights_version or "").encode(),
+            self._epoch,
+        ):
+            h.update(len(part).to_bytes(8, "little"))
+            h.update(part)
+        self._digest = h.digest()
+
+    def _hash(self, key: bytes, digest: bytes, out: Hashes) -> Hashes:
+        own, group = self._split(key)
+        return opaque(digest, own, group, out)
+
+    # Counting
+
+    def _count(self, name: str, n: int = 1) -> None:
+        with self._q.lock:
+            self._counts[name] += n
+
+    def take_counts(self) -> dict[str, int]:
+        """What has been counted since the last call: see COUNTERS."""
+        with self._q.lock:
+            counts, self._counts = self._counts, dict.fromkeys(COUNTERS, 0)
+        return counts
+
+    # What the engine calls
+
+    def lookup(self, key: bytes, request: str) -> Answer:
+        """Is the key in the pool? A hit is held until the step's end."""
+        link = self._ready()
+        if link is None:
+            return Answer.MISS
+        with self._q.lock:
+            self._counts["lookups"] += 1
+            full = self._q.load_bytes >= self.options.load_queue_mb << 20
+            if full:
+                self._counts["lookups_held_back"] += 1
+        failed = self._failed.get(request)
+        if full or (failed is not None and key in failed):
+            return Answer.MISS
+        if key in self._held:
+            return Answer.HIT
+        assert self._digest is not None
+        self._hash(key, self._digest, self._name)
+        try:
+            n = link.session.match_into(self._name, self._one)
+        except (OverQuota, KvbmError) as e:
+            self._trouble(link, e)
+            return Answer.MISS
+        if n == 0:
+            return Answer.MISS
+        self._held[key] = int(self._one[0])
+        self._count("hits")
+        return Answer.HIT
+
+    def _trouble(self, link: _Link, e: KvbmError) -> None:
+        """An error of a call: what it means for the link."""
+        if e.errno in (errno.ESHUTDOWN, errno.ENODEV, errno.EBADF):
+            link.broken = True
+            if threading.current_thread() not in self._threads:
+                self._lost(link, e)
+        elif e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
+            self._count("errors")
+            self._once(f"an unexpected error: {e}")
+
+    def submit_load(
+        self, job: int, keys: Sequence[bytes], rows: Iterable[int], request: str
+    ) -> None:
+        """Copy keys from the pool into rows; see finished()."""
+        link = self._ready()
+        work = _Job(
+            job,
+            True,
+            request,
+            link,
+            [
+                (key, self._held.get(key), int(row))
+                for key, row in zip(keys, rows, strict=True)
+            ],
+            self._digest or b"",
+        )
+        if link is None:
+            self._finish(work, [], 0.0)
+            return
+        self._submit(work)
+        # From here on the holds are the job's.
+        for key, _, _ in work.rows:
+            self._held.pop(key, None)
+
+    def submit_store(
+        self, job: int, keys: Sequence[bytes], rows: Iterable[int], request: str
+    ) -> None:
+        """Copy rows into the pool, unless it has them; see finished()."""
+        link = self._ready()
+        work = _Job(
+            job,
+            False,
+            request,
+            link,
+            [
+                (key, None, int(row))
+                for key, row in zip(keys, rows, strict=True)
+            ],
+            self._digest or b"",
+        )
+        if link is None:
+            self._count("stores_off", len(work.rows))
+            self._finish(work, [], 0.0)
+            return
+        nbytes = len(work.rows) * self.row_bytes
+        with self._q.lock:
+            limit = self.options.store_queue_mb << 20
+            full = bool(self._q.store_bytes) and (
+                self._q.store_bytes + nbytes > limit
+            )
+        if full:
+            self._count("stores_queue_full", len(work.rows))
+            self._finish(work, [], 0.0)
+            return
+        self._submit(work)
+
+    def _submit(self, work: _Job) -> None:
+        assert work.link is not None
+        work.nbytes = len(work.rows) * self.row_bytes
+        with self._q.lock:
+            work.link.users += 1
+            if work.load:
+                self._q.loads.append(work)
+                self._q.load_bytes += work.nbytes
+            else:
+                self._q.stores.append(work)
+                self._q.store_bytes += work.nbytes
+            # All: the one that would wake may be waiting for loads only.
+            self._q.lock.notify_all()
+
+    def touch(self, keys: Iterable[bytes]) -> None:
+        """The engine used these: the pool should keep them."""
+        link = self._ready()
+        if link is None:
+            return
+        assert self._digest is not None
+        with self._q.lock:
+            if len(self._q.touches) < self.MAX_TOUCHES:
+                link.users += 1
+                self._q.touches.append(_Touch(list(keys), link, self._digest))
+                self._q.lock.notify_all()
+
+    def finished(self) -> list[Done]:
+        """The jobs that ended since the last call."""
+        with self._q.lock:
+            ended, self._q.done = self._q.done, []
+        for work, done in ended:
+            if work.load and not done.success:
+                loaded = set(done.keys)
+                if (
+                    work.request not in self._failed
+                    and len(self._failed) >= self.MAX_REQUESTS
+                ):
+                    del self._failed[next(iter(self._failed))]
+                self._failed.setdefault(work.request, set()).update(
+                    key for key, _, _ in work.rows if key not in loaded
+                )
+        return [done for _, done in ended]
+
+    def end_of_step(self) -> None:
+        """Release what look-ups of this step held and no load took."""
+        if not self._held:
+            return
+        link = self._link
+        ids = np.fromiter(reversed(self._held.values()), np.uint32)
+        self._held.clear()
+        self._count("unused_holds", len(ids))
+        if link is not None:
+            try:
+                link.session.release(ids)
+            except KvbmError as e:
+                self._trouble(link, e)
+
+    def request_finished(self, request: str) -> None:
+        """Forget the request."""
+        self._failed.pop(request, None)
+
+    @property
+    def open(self) -> bool:
+        """Whether the pool is in use."""
+        link = self._link
+        return self.off is None and link is not None and not link.broken
+
+    def busy(self) -> bool:
+        """Whether jobs wait, run, or have ended and were not asked for."""
+        with self._q.lock:
+            return bool(
+                self._q.loads
+                or self._q.stores
+                or self._q.active
+                or self._q.done
+            )
+
+    def drain(self) -> None:
+        """Wait until no copy is under way; the engine drops its cache.
+
+        Stores that no thread has begun are given up. From here on names are
+        new ones, unless the weights stay the same: see Options.on_reset.
+        """
+        self.end_of_step()
+        with self._q.lock:
+            self._give_up(self._q.stores)
+            while self._q.loads or self._q.active:
+                self._q.lock.wait()
+        if self.options.on_reset == "epoch" and (
+            self.options.weights_version is None
+        ):
+            self._epoch = os.urandom(16)
+            self._digest = None
+            self._count("epochs")
+
+    def _give_up(self, jobs: deque[_Job]) -> None:
+        """End jobs that wait; called under the lock."""
+        while jobs:
+            work = jobs.popleft()
+            if work.load:
+                self._q.load_bytes -= work.nbytes
+            else:
+                self._q.store_bytes -= work.nbytes
+            self._end(work, [], 0.0)
+            if work.link is not None:
+                self._release_rows(work)
+                work.link.put()
+
+    def _release_rows(self, work: _Job) -> None:
+        ids = [b for _, b, _ in work.rows if b is not None]
+        if ids and work.link is not None:
+            with contextlib.suppress(KvbmError):
+                work.link.session.release(np.array(ids[::-1], np.uint32))
+
+    def shutdown(self) -> None:
+        """Join the threads, let go of the engine's memory, close the pool."""
+        with self._q.lock:
+            self._q.stop = True
+            self._give_up(self._q.loads)
+            self._give_up(self._q.stores)
+            while self._q.touches:
+                self._q.touches.popleft().link.put()
+            self._q.lock.notify_all()
+        for t in self._threads:
+            t.join()
+        self._threads = []
+        self.end_of_step()
+        if self._view is not None:
+            self._view.close()
+            self._view = None
+        if self.off is None:
+            self.off = "shut down"
+        self._drop_link()
+
+    # The threads
+
+    def _end(
+        self, work: _Job, keys: list[bytes], seconds: float, stored: int = 0
+    ) -> None:
+        """Report a job; called under the lock."""
+        load = work.load
+        self._q.done.append(
+            (
+                work,
+                Done(
+                    work.job,
+                    not load or len(keys) == len(work.rows),
+                    tuple(keys),
+                    seconds,
+                    len(keys) * self.row_bytes,
+                    load,
+                    stored,
+                ),
+            )
+        )
+        if load and len(keys) != len(work.rows):
+            self._counts["loads_failed"] += len(work.rows) - len(keys)
+
+    def _finish(self, work: _Job, keys: list[bytes], seconds: float) -> None:
+        with self._q.lock:
+            self._end(work, keys, seconds)
+
+    def _next(self, only_loads: bool) -> _Job | _Touch | None:
+        """A job to do, loads first; None to stop. Called under the lock."""
+        q = self._q
+        while True:
+            if q.loads:
+                return q.loads.popleft()
+            if q.stop:
+                return None
+            if q.stores and not only_loads:
+                return q.stores.popleft()
+            if q.touches and not only_loads:
+                return q.touches.popleft()
+            q.lock.wait()
+
+    def _work(self, only_loads: bool) -> None:
+        q = self._q
+        while True:
+            with q.lock:
+                work = self._next(only_loads)
+                if work is None:
+                    return
+                q.active += 1
+            keys: list[bytes] = []
+            start = time.perf_counter()
+            try:
+                if isinstance(work, _Touch):
+                    self._touch(work)
+                elif work.load:
+                    keys = self._load(work)
+                else:
+                    keys = self._store(work)
+            except KvbmError as e:
+                assert work.link is not None
+                self._trouble(work.link, e)
+            except Exception as e:
+                self._count("errors")
+                self._once(f"a copy failed: {e!r}")
+            seconds = time.perf_counter() - start
+            with q.lock:
+                q.active -= 1
+                if isinstance(work, _Job):
+                    if work.load:
+                        q.load_bytes -= work.nbytes
+                        self._counts["loaded_bytes"] += (
+                            len(keys) * self.row_bytes
+                        )
+                    else:
+                        q.store_bytes -= work.nbytes
+                        self._counts["stored_bytes"] += (
+                            len(keys) * self.row_bytes
+                        )
+                    self._end(work, keys, seconds, len(keys))
+                if work.link is not None:
+                    work.link.put()
+                q.lock.notify_all()
+
+    def _load(self, work: _Job) -> list[bytes]:
+        """Copy from the pool under the holds: the keys that were loaded."""
+        link, view = work.link, self._view
+        assert link is not None and view is not None
+        n = self.row_bytes
+        ids: list[int] = []
+        keys: list[bytes] = []
+        one = np.zeros(1, np.uint32)
+        name = empty(1)
+        done = 0
+        try:
+            for done, (key, block, row) in enumerate(work.rows, 1):  # noqa: B007
+                if block is None:
+                    # Looked up by another request, whose load took the hold.
+                    self._hash(key, work.digest, name)
+                    if link.session.match_into(name, one) == 0:
+                        continue
+                    block = int(one[0])
+                ids.append(block)
+                view.copy_from(
+                    row * n, link.window, block * self.block_bytes, n
+                )
+                keys.append(key)
+        except BaseException:
+            # Rows are taken in turn: these are held, and those not reached.
+            held = ids + [b for _, b, _ in work.rows[done:] if b is not None]
+            with contextlib.suppress(KvbmError):
+                link.session.release(np.array(held[::-1], np.uint32))
+            raise
+        # Only what was held to the end is what it seems. The head of a prompt
+        # becomes idle last, so that its tail is evicted first.
+        if ids:
+            link.session.release(np.array(ids[::-1], np.uint32))
+        return keys
+
+    def _store(self, work: _Job) -> list[bytes]:
+        """Copy to the pool what it has not: the keys that were stored."""
+        link, view = work.link, self._view
+        assert link is not None and view is not None
+        n = self.row_bytes
+        session = link.session
+        hashes = empty(len(work.rows))
+        for i, (key, _, _) in enumerate(work.rows):
+            self._hash(key, work.digest, hashes[i : i + 1])
+        absent = np.flatnonzero(session.presence(hashes) == 0)
+        self._count("stores_present", len(work.rows) - len(absent))
+        step = max(1, (self.options.stage_mb << 20) // n)
+        kept: list[Holds] = []
+        keys: list[bytes] = []
+        left = len(absent)
+        try:
+            for at in range(0, len(absent), step):
+                part = absent[at : at + step]
+                try:
+                    blocks = self._blocks(session, len(part))
+                except (NoSpace, OverQuota):
+                    break
+                with blocks:
+                    part = part[: len(blocks)]
+                    for i, block in zip(part, blocks, strict=True):
+                        row = work.rows[i][2]
+                        link.window.copy_from(
+                            block * self.block_bytes, view, row * n, n
+                        )
+                    kept.append(blocks.register(hashes[part], duplicates=False))
+                keys += [work.rows[i][0] for i in part]
+                left -= len(part)
+            self._count("stores_no_room", left)
+        except BaseException:
+            self._count("stores_failed", left)
+            raise
+        finally:
+            for held in reversed(kept):
+                with contextlib.suppress(KvbmError):
+                    session.release(held.take()[::-1].copy())
+        return keys
+
+    @staticmethod
+    def _blocks(session: Session, n: int) -> Blocks:
+        """n blocks, or as many as there are: NoSpace for none."""
+        while True:
+            try:
+                return session.alloc(n)
+            except NoSpace:
+                room = min(session.counts().available, n - 1)
+                if room < 1:
+                    raise
+                n = room
+
+    def _touch(self, work: _Touch) -> None:
+        hashes = empty(len(work.keys))
+        for i, key in enumerate(work.keys):
+            self._hash(key, work.digest, hashes[i : i + 1])
+        found = work.link.session.scan(hashes, touch=True)
+        ids = found.take()
+        ids = ids[ids != NO_BLOCK]
+        if len(ids):
+            work.link.session.release(ids[::-1].copy())

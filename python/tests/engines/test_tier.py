@@ -1,0 +1,550 @@
+# SPDX-License-Identifier: MIT
+"""vLLM's tiering manager drives the tier, on the real module."""
+
+import json
+import os
+import random
+import signal
+import time
+import traceback
+import warnings
+
+import numpy as np
+import pytest
+from engine import ROW, Engine, WrongBytes, prompt, spec
+
+import libkvbm
+from libkvbm import payload as payload_module
+
+pytestmark = pytest.mark.module
+
+
+def children(work, n):
+    """work(i) in n processes by fork: what they returned, and their status."""
+    started = []
+    for i in range(n):
+        r, w = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            status = 0
+            os.close(r)
+            try:
+                said = json.dumps(work(i))
+            except BaseException:
+                said = json.dumps(traceback.format_exc())
+                status = 1
+            os.write(w, said.encode())
+            os._exit(status)
+        os.close(w)
+        started.append((pid, r))
+    results = []
+    for pid, r in started:
+        with os.fdopen(r) as f:
+            said = f.read()
+        _, status = os.waitpid(pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        assert code <= 0, json.loads(said)
+        results.append((code, json.loads(said) if said else None))
+    return results
+
+
+def counts_of(name):
+    with libkvbm.Session(name) as s:
+        return s.counts()
+
+
+def test_one_engine(pool):
+    """Stored, forgotten by the primary tier, found in the pool again."""
+    e = Engine(**pool())
+    keys = prompt("a", 8)
+    assert e.request(keys) == 0
+    e.forget()
+    assert e.request(keys) == 8
+    assert e.counts["checked"] == 8
+    e.forget()
+    assert e.request(prompt("a", 12)) == 8
+    e.idle()
+    c = e.core.take_counts()
+    assert c["stored_bytes"] == 12 * ROW and c["loaded_bytes"] == 16 * ROW
+    assert not c["errors"] and not c["loads_failed"]
+    e.close()
+    # The view of the primary tier is released: nothing of ours is in the way.
+    with pytest.raises(ValueError):
+        e.primary.get_kv_memoryview()[0]
+
+
+def test_four_engines(pool, capsys):
+    """Four processes share a pool that is smaller than what they ask for."""
+    where = pool(blocks=96)
+
+    def work(i):
+        rng = random.Random(i)
+        e = Engine(chunks=24, **where)
+        for _ in range(60):
+            name = f"p{int(rng.paretovariate(0.7)) % 24}"
+            e.request(prompt(name, rng.randint(1, 8)))
+        e.idle()
+        counts = {**e.counts, **e.core.take_counts()}
+        e.close()
+        return counts
+
+    said = [c for _, c in children(work, 4)]
+    total = {k: sum(c[k] for c in said) for k in said[0]}
+    with capsys.disabled():
+        print("#", json.dumps(total))
+    with libkvbm.Session("pool") as s:
+        evictions = s.stats()["evictions"]
+    assert evictions > 0, "no pressure"
+    assert total["loaded_bytes"] > 0 and total["checked"] > 0
+    assert not total["errors"] and not total["loads_failed"]
+
+
+def test_warm_restart(pool):
+    """New engines find what the old ones stored."""
+    where = pool()
+
+    def store(i):
+        e = Engine(**where)
+        e.request(prompt(f"w{i}", 6))
+        e.close()
+
+    def find(i):
+        e = Engine(**where)
+        hits = [e.request(prompt(f"w{k}", 6)) for k in range(4)]
+        e.close()
+        return hits
+
+    children(store, 4)
+    assert [h for _, h in children(find, 2)] == [[6] * 4] * 2
+
+
+@pytest.mark.parametrize("load", [False, True])
+def test_killed(pool, load, monkeypatch):
+    """SIGKILL half-way through a copy, while the others go on."""
+    where = pool()
+    keys = prompt("k", 6)
+    if load:
+
+        def first(_):
+            e = Engine(**where)
+            e.request(keys)
+            e.close()
+
+        children(first, 1)
+
+    def victim(_):
+        copy = payload_module.Window.copy_from
+        seen = []
+
+        def half(self, at, source, start, n):
+            seen.append(1)
+            if len(seen) == 3:
+                copy(self, at, source, start, n // 2)
+                os.kill(os.getpid(), signal.SIGKILL)
+            copy(self, at, source, start, n)
+
+        payload_module.Window.copy_from = half
+        e = Engine(**where)
+        e.request(keys)
+        e.idle()
+        return "not killed"
+
+    def other(_):
+        e = Engine(**where)
+        hits = []
+        for n in range(10):
+            hits.append(e.request(prompt(f"o{n % 3}", 4)))
+            e.forget()
+            e.request(keys[:2])
+            e.forget()
+        e.close()
+        return hits
+
+    pids = children(lambda i: (victim if i == 0 else other)(i), 3)
+    assert pids[0] == (-signal.SIGKILL, None)
+    assert [code for code, _ in pids[1:]] == [0, 0]
+    # What was half stored is nobody's; what had been held is given back.
+    assert counts_of("pool").available == 64
+
+    def check(_):
+        e = Engine(**where)
+        n = e.request(keys)
+        e.close()
+        return n
+
+    # Bytes are checked; how much is there depends on who came first.
+    assert children(check, 1)[0][1] <= 6
+
+
+def test_digests(pool):
+    """Engines whose bytes differ do not find each other's blocks."""
+    where = pool()
+    keys = prompt("d", 5)
+    a = Engine(model="A", **{**where, "revision": "A"})
+    a.request(keys)
+    a.idle()
+    others = [
+        Engine(model="B", **{**where, "revision": "B"}),
+        Engine(model="C", **where, weights_version="2"),
+        Engine(
+            model="D",
+            the_spec=spec(
+                groups=(
+                    __import__("engine").OffloadingGroupConfig(
+                        16, ("layer.1", "layer.0"), 0
+                    ),
+                )
+            ),
+            **where,
+        ),
+    ]
+    for b in others:
+        assert b.request(keys) == 0
+        b.forget()
+        assert b.request(keys) == 5
+    a.forget()
+    assert a.request(keys) == 5
+    twin = Engine(model="A", **{**where, "revision": "A"})
+    assert twin.request(keys) == 5
+    for e in (a, twin, *others):
+        e.close()
+
+
+def test_wrong_bytes_are_seen(pool):
+    """The check of this file: a block that changed is noticed."""
+    where = pool()
+    e = Engine(**where)
+    keys = prompt("x", 2)
+    e.request(keys)
+    e.forget()
+    with libkvbm.Session(where["store"]) as s:
+        for block in range(8):
+            s.payload.block(block, writable=True)[:] = b"\xff" * ROW
+    with pytest.raises(WrongBytes):
+        e.request(keys)
+    e.idle()
+    e.close()
+
+
+def test_full_pool(pool):
+    """No room: nothing is stored, nothing waits, the engine goes on."""
+    where = pool(blocks=8)
+    e = Engine(**where)
+    with libkvbm.Session("pool") as s:
+        with s.alloc(5):
+            e.request(prompt("f", 6))
+            e.idle()
+            c = e.core.take_counts()
+            # As many as there was room for, from the head.
+            assert c["stored_bytes"] == 3 * ROW and c["stores_no_room"] == 3
+            e.forget()
+            assert e.request(prompt("f", 6)) == 3
+            e.idle()
+    e.close()
+
+
+def test_unused_holds(pool):
+    """A promotion that the primary tier has no room for leaks nothing."""
+    where = pool()
+    a = Engine(**where)
+    a.request(prompt("u", 8))
+    a.idle()
+    # Two rows only: vLLM finds more in the pool than it can take.
+    b = Engine(chunks=2, **where)
+    b.request(prompt("u", 8))
+    b.idle()
+    c = b.core.take_counts()
+    assert c["hits"] > 2 and c["unused_holds"] > 0
+    with libkvbm.Session("pool") as s:
+        assert not [x for x in s.sessions() if x.held]
+    a.close()
+    b.close()
+
+
+def test_reset(pool):
+    """New weights: an epoch of its own, unless the operator knows better."""
+    where = pool()
+    keys = prompt("e", 4)
+
+    def hits_after_reset(**options):
+        e = Engine(**{**where, **options})
+        e.request(keys)
+        e.idle()
+        e.manager.reset_cache()
+        # Until vLLM says that its workers are done, promotions are held.
+        e.manager.on_reset_flushed()
+        n = e.request(keys)
+        e.close()
+        return n
+
+    assert hits_after_reset() == 0
+    assert hits_after_reset(on_reset="keep") == 4
+    assert hits_after_reset(weights_version="7") == 4
+    with pytest.raises(ValueError):
+        hits_after_reset(on_reset="guess")
+
+
+def test_revoked_while_loading(pool, monkeypatch):
+    """The block may be another's by now: the load fails, and then misses."""
+    where = pool()
+    e = Engine(**where, retry_min_s=0.01)
+    keys = prompt("v", 4)
+    e.request(keys)
+    e.forget()
+    copy = payload_module.Window.copy_from
+
+    def steal(self, at, source, start, n):
+        with libkvbm.Session("pool") as s:
+            for x in s.sessions():
+                if x.session_id != s.info().session_id:
+                    s.revoke(x.session_id)
+        monkeypatch.setattr(payload_module.Window, "copy_from", copy)
+        copy(self, at, source, start, n)
+
+    monkeypatch.setattr(payload_module.Window, "copy_from", steal)
+    assert e.request(keys) == 0
+    e.idle()
+    c = e.core.take_counts()
+    assert c["loads_failed"] >= 1 and c["lost"] == 1
+    reopened = c["reopened"]
+    time.sleep(0.05)
+    # It opens the pool again, where the blocks still are.
+    e.forget()
+    assert e.request(keys) == 4
+    assert reopened + e.core.take_counts()["reopened"] == 1
+    e.close()
+
+
+def test_destroyed_and_back(pool):
+    """The store goes away and comes back: MISS meanwhile, and no exception."""
+    where = pool()
+    e = Engine(**where, retry_min_s=0.01, retry_max_s=0.02)
+    keys = prompt("g", 4)
+    e.request(keys)
+    e.forget()
+    libkvbm.Store("pool").destroy(force=True)
+    assert e.request(keys) == 0
+    e.forget()
+    assert e.request(keys) == 0
+    e.idle()
+    c = e.core.take_counts()
+    assert c["lost"] == 1 and c["stores_off"] > 0
+    stats = e.tier.get_stats()
+    assert stats.data["data"]["vllm:kv_offload_kvbm_on"][()] == 0
+    libkvbm.Store.create("pool", 64, block_size=1, opaque=True, block_bytes=ROW)
+    time.sleep(0.05)
+    e.forget()
+    e.request(keys)
+    e.forget()
+    assert e.request(keys) == 4
+    e.close()
+
+
+def test_queues_are_bounded(pool, monkeypatch):
+    """A slow pool: stores are skipped and look-ups miss, all return at once."""
+    row = 1 << 20
+    where = pool(blocks=16, row=row)
+    e = Engine(
+        chunks=16,
+        row=row,
+        **where,
+        store_queue_mb=2,
+        load_queue_mb=1,
+        threads=1,
+    )
+    gate = __import__("threading").Event()
+    copy = payload_module.Window.copy_from
+
+    def slow(self, at, source, start, n):
+        gate.wait(20)
+        copy(self, at, source, start, n)
+
+    monkeypatch.setattr(payload_module.Window, "copy_from", slow)
+    start = time.monotonic()
+    for i in range(4):
+        e.request(prompt(f"q{i}", 2))
+    assert time.monotonic() - start < 10
+    assert e.core.take_counts()["stores_queue_full"] == 6
+    gate.set()
+    e.forget()
+    gate.clear()
+    from vllm.v1.kv_offload.base import LookupResult, ReqContext
+
+    ctx = ReqContext(req_id="bound")
+    e.manager.on_new_request(ctx)
+    assert e.manager.lookup(prompt("q0", 1)[0], ctx) is LookupResult.HIT_PENDING
+    e.step()
+    assert e.manager.lookup(prompt("q0", 2)[1], ctx) is LookupResult.MISS
+    assert e.core.take_counts()["lookups_held_back"] == 1
+    gate.set()
+    e.idle()
+    e.manager.on_request_finished(ctx)
+    e.close()
+
+
+def test_stopped_engine(pool):
+    """An engine that was stopped in the middle of a store holds up nobody."""
+    where = pool(blocks=16)
+
+    def work(i):
+        e = Engine(**where)
+        if i == 0:
+            copy = payload_module.Window.copy_from
+
+            def stop(self, at, source, start, n):
+                copy(self, at, source, start, n // 2)
+                os.kill(os.getpid(), signal.SIGSTOP)
+                copy(self, at, source, start, n)
+
+            payload_module.Window.copy_from = stop
+        else:
+            time.sleep(0.5)
+        start = time.monotonic()
+        e.request(prompt("s", 4))
+        e.idle()
+        took = time.monotonic() - start
+        e.close()
+        if i:
+            os.kill(pids[0], signal.SIGCONT)
+        return took
+
+    pids = []
+    r, w = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        try:
+            work(0)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    os.close(r)
+    os.close(w)
+    pids.append(pid)
+    took = children(lambda i: work(i + 1), 2)
+    assert all(t < 5 for _, t in took), took
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_options():
+    """Wrong options end the start; a missing pool does not, unless required."""
+    with pytest.raises(TypeError, match="no option 'stor'"):
+        Engine(store="nowhere", stor=1)
+    with pytest.raises(ValueError):
+        Engine(store="nowhere", threads=0)
+    with pytest.raises(libkvbm.NoModule):
+        Engine(store="nowhere", required=True)
+    e = Engine(store="nowhere")
+    assert e.request(prompt("n", 3)) == 0
+    e.idle()
+    e.close()
+
+
+def test_other_rows(pool, caplog):
+    """A pool of other rows is refused, and what to do is said."""
+    e = Engine(**pool(row=8192))
+    assert "engines whose rows differ need a pool each" in caplog.text
+    assert e.request(prompt("n", 3)) == 0
+    e.close()
+    with libkvbm.Store.create("tokens", 8):
+        e = Engine(store="tokens")
+        assert "--opaque --block-size 1" in caplog.text
+        e.close()
+    with libkvbm.Store.create("bare", 8, block_size=1, opaque=True):
+        e = Engine(store="bare")
+        assert "has no payload" in caplog.text
+        assert "--block-bytes 4096" in caplog.text
+        e.close()
+
+
+def test_none_hash(pool, monkeypatch, caplog):
+    """Hashes that no other process has: the tier is off, and says why."""
+    from vllm.v1.core import kv_cache_utils
+
+    where = pool()
+    monkeypatch.setattr(kv_cache_utils, "NONE_HASH", os.urandom(32))
+    e = Engine(**where)
+    assert e.request(prompt("h", 3)) == 0
+    assert "PYTHONHASHSEED" in caplog.text
+    assert e.core.off is not None
+    e.close()
+
+
+def test_refused(pool, monkeypatch, caplog):
+    """Releases that were not tried, events with chunks, unknown revisions."""
+    import vllm
+
+    where = pool()
+    monkeypatch.setattr(vllm, "__version__", "0.99.1")
+    e = Engine(**where)
+    assert "vLLM 0.99.1 was not tested" in caplog.text
+    assert e.request(prompt("h", 3)) == 0
+    e.close()
+    with pytest.raises(RuntimeError, match="0.99.1"):
+        Engine(**where, required=True)
+    monkeypatch.undo()
+    from engine import OffloadingCacheConfig
+
+    e = Engine(
+        the_spec=spec(
+            enable_kv_cache_events=True,
+            cache=OffloadingCacheConfig(tokens_per_hash=16, blocks_per_chunk=2),
+        ),
+        **where,
+    )
+    assert "more than one block a chunk" in caplog.text
+    e.close()
+    e = Engine(**{**where, "revision": None})
+    assert "give the tier the option revision" in caplog.text
+    e.close()
+
+
+def test_nothing_raises(pool, monkeypatch):
+    """Whatever fails inside, vLLM sees a miss and a job that ended."""
+    where = pool()
+    e = Engine(**where)
+    e.request(prompt("z", 3))
+    e.forget()
+
+    def fail(*_, **__):
+        raise ZeroDivisionError
+
+    for name in (
+        "lookup",
+        "submit_load",
+        "submit_store",
+        "touch",
+        "request_finished",
+        "end_of_step",
+        "drain",
+        "take_counts",
+    ):
+        with monkeypatch.context() as m:
+            m.setattr(e.core, name, fail)
+            assert e.request(prompt("z", 3)) in (0, 3)
+            e.idle()
+            e.tier.get_stats()
+            e.forget()
+    with monkeypatch.context() as m:
+        m.setattr(payload_module.Window, "copy_from", fail)
+        assert e.request(prompt("z", 3)) == 0
+        e.idle()
+    e.forget()
+    assert e.request(prompt("z", 3)) == 3
+    e.close()
+
+
+def test_row_of_every_size(pool):
+    """Rows that are no power of two, and several groups."""
+    row = 3 * 4096 + 512
+    e = Engine(row=row, chunks=8, **pool(blocks=8, row=row))
+    keys = prompt("r", 4)
+    e.request(keys)
+    e.forget()
+    assert e.request(keys) == 4
+    assert np.count_nonzero(e.region.rows) > 0
+    e.close()
