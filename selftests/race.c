@@ -507,4 +507,49 @@ TEST(create_open_destroy)
 	EXPECT_GT(r[0].good + r[1].good, 0);
 }
 
+static void *destroy_by_name(void *arg)
+{
+	struct racer *r = arg;
+	int ret;
+
+	while (!*r->stop) {
+		ret = kt_destroy("contested", KVBM_DESTROY_FORCE);
+		if (!ret)
+			r->good++;
+		else if (ret != -ENOENT)
+			r->bad++;
+	}
+	return NULL;
+}
+
+/* A store is found before its node is made: who destroys it then leaves none. */
+TEST(destroy_while_made)
+{
+	volatile bool stop = false;
+	struct racer r = { .stop = &stop };
+	pthread_t t;
+	int i, ret;
+
+	ASSERT_EQ(0, pthread_create(&t, NULL, destroy_by_name, &r));
+	for (i = 0; i < 400; i++) {
+		/* The old name may not be free yet. */
+		ret = kt_store(4, .name = "contested");
+		EXPECT_TRUE(ret == -1 || ret == -EEXIST) {
+			TH_LOG("errno %d", -ret);
+		}
+	}
+	kt_until(r.good);
+	stop = true;
+	pthread_join(t, NULL);
+	EXPECT_EQ(0, r.bad);
+	EXPECT_GT(r.good, 0);
+	ret = kt_destroy("contested", KVBM_DESTROY_FORCE);
+	EXPECT_TRUE(!ret || ret == -ENOENT);
+	EXPECT_EQ(-1, access("/dev/kvbm/contested", F_OK));
+	EXPECT_EQ(-1, access("/sys/class/kvbm/kvbm-contested", F_OK));
+	/* And the name is free. */
+	EXPECT_EQ(-1, kt_store(4, .name = "contested"));
+	EXPECT_EQ(0, kt_destroy("contested", 0));
+}
+
 TEST_HARNESS_MAIN

@@ -540,23 +540,44 @@ static int publish(struct kvbm_dev *kd)
 	return err;
 }
 
-static int make_node(struct kvbm_dev *kd)
+/**
+ * kvbm_dev_node() - make the node of a store that has a name
+ * @kd: the store
+ *
+ * The store can be found already, and so destroyed.  Who does that either waits
+ * for access_lock before it takes the node away, or was here first, and then
+ * there must be no node.
+ *
+ * Return: 0 or -errno; the caller undoes what there is.
+ */
+int kvbm_dev_node(struct kvbm_dev *kd)
 {
 	struct device *node;
-	int err;
+	bool live;
+	int err = 0;
 
-	node = node_add(kd->name, kd->devt, &store_type, kd);
-	if (IS_ERR(node))
-		return PTR_ERR(node);
+	if (!kd->name[0])
+		return 0;
 	mutex_lock(&kd->access_lock);
-	err = node_give(node, &kd->access);
+	mutex_lock(&directory_lock);
+	live = kd->state == KVBM_DEV_LIVE;
+	mutex_unlock(&directory_lock);
+	if (!live)
+		goto unlock;
+	node = node_add(kd->name, kd->devt, &store_type, kd);
+	if (IS_ERR(node)) {
+		err = PTR_ERR(node);
+		goto unlock;
+	}
 	kd->node = node;
+	err = node_give(node, &kd->access);
+unlock:
 	mutex_unlock(&kd->access_lock);
 	return err;
 }
 
 /**
- * kvbm_dev_create() - make a store, and its node if it has a name
+ * kvbm_dev_create() - make a store; its node is kvbm_dev_node()'s
  * @c: what the user asked for; ->need is filled in once it is known
  *
  * Return: the store, with a reference for the caller, or an ERR_PTR.
@@ -615,11 +636,6 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 		goto free;
 	}
 	err = publish(kd);
-	if (!err && kd->has_name) {
-		err = make_node(kd);
-		if (err)
-			kvbm_dev_unpublish(kd);
-	}
 	if (err) {
 		kvbm_dev_put(kd);
 		return ERR_PTR(err);
@@ -638,24 +654,27 @@ free:
  * kvbm_dev_unpublish() - take a store's name and node away
  * @kd: the store; it takes no new sessions any more
  *
- * Nobody else does this to the same store.  The directory's reference goes; the
+ * Several may do this to the same store: who makes it and fails, and who
+ * destroys it.  It is the first one's work.  The directory's reference goes; the
  * caller has one of his own.
  */
 void kvbm_dev_unpublish(struct kvbm_dev *kd)
 {
-	bool named;
+	bool first;
 
 	mutex_lock(&directory_lock);
-	named = kd->has_name;
+	first = kd->state == KVBM_DEV_LIVE;
 	kd->state = KVBM_DEV_DYING;
-	if (named)
+	if (first && kd->has_name)
 		xa_erase(&numbers, kd->devt);
 	mutex_unlock(&directory_lock);
-	if (!named)
+	/* Only the first one of a named store changes that it has a name. */
+	if (!first || !kd->has_name)
 		return;
 	/*
-	 * Waits for readers of attributes.  None of them takes a lock that is
-	 * held here; access_lock keeps a change of the record away meanwhile.
+	 * Waits for readers of attributes, and for who makes the node just now.
+	 * None of them takes a lock that is held here; access_lock keeps a change
+	 * of the record away meanwhile.
 	 */
 	mutex_lock(&kd->access_lock);
 	if (kd->node)

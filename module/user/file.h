@@ -187,6 +187,7 @@ struct kvbm_file {
 int kvbm_dev_init(const struct file_operations *fops);
 void kvbm_dev_exit(void);
 struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c);
+int kvbm_dev_node(struct kvbm_dev *kd);
 struct kvbm_dev *kvbm_dev_find(u64 id, const char *name);
 struct kvbm_dev *kvbm_dev_open(dev_t devt, fmode_t f_mode);
 void kvbm_dev_unpublish(struct kvbm_dev *kd);

@@ -118,7 +118,10 @@ static int open_session(struct kvbm_dev *kd, fmode_t f_mode,
 	return fd;
 }
 
-/* Undo the making of a store that nobody has got hold of lawfully. */
+/*
+ * Undo the making of a store of which the caller is not told.  Others may have
+ * found it already: opened it, or destroyed it.
+ */
 static void discard(struct kvbm_dev *kd)
 {
 	struct kvbm_store *st = &kd->store;
@@ -146,10 +149,11 @@ static int op_store_create(struct request *r)
 	kd = kvbm_dev_create(args);
 	if (IS_ERR(kd)) {
 		err = PTR_ERR(kd);
-		if (args->need && put_user(args->need, &u->need))
-			return -EFAULT;
-		return err;
+		goto need;
 	}
+	err = kvbm_dev_node(kd);
+	if (err)
+		goto discard;
 	args->store_id = kd->store.id;
 	args->fd = -1;
 	if (!args->name[0]) {
@@ -175,6 +179,9 @@ static int op_store_create(struct request *r)
 discard:
 	discard(kd);
 	kvbm_dev_put(kd);
+need:
+	if (args->need && put_user(args->need, &u->need))
+		return -EFAULT;
 	return err;
 }
 
