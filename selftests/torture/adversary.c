@@ -8,7 +8,8 @@
 #include <sys/resource.h>
 #include "torture.h"
 
-#define KEYS		100000U
+#define KEYS		30000U
+#define TENANT		1000
 #define FEWER_KEYS	10000U	/* for kernels full of checks */
 
 static uint32_t keys = FEWER_KEYS;
@@ -39,23 +40,47 @@ static void close_all(int *list, int n)
 static void sessions_without_end(void)
 {
 	struct rlimit limit, few;
-	int list[512], n, err, fd, other;
+	int list[512], n, err, fd, other, *theirs = kt_shared(2 * sizeof(int));
+	struct kt_pipe there, back;
+	pid_t tenant;
 
 	fd = kt_store(64, .max_sessions = 32);
 	other = kt_store(64);
-	n = open_all(fd, list, 512, &err);
-	ksft_test_result(n == 31 && err == EUSERS &&
-			 kt_stats(fd).sessions == 32,
+	kt_pipe_open(&there);
+	kt_pipe_open(&back);
+	tenant = kt_fork();
+	if (!tenant) {
+		KT_MUST(!setgid(TENANT) && !setuid(TENANT));
+		theirs[0] = open_all(fd, list, 512, &theirs[1]);
+		kt_tell(&there, 1);
+		kt_hear(&back);
+		/* One closed is one more to open. */
+		close(list[0]);
+		list[0] = kvbm_session_open(fd);
+		kt_tell(&there, list[0] >= 0);
+		kt_hear(&back);
+		_exit(0);
+	}
+	kt_hear(&there);
+	/* The first one is the creator's. */
+	ksft_test_result(theirs[0] == 31 && theirs[1] == EUSERS,
 			 "a store's limit on sessions: %d, then errno %d\n",
-			 n + 1, err);
-	/* Others go on; and so does it when it has closed one. */
-	close(list[--n]);
-	list[n] = kvbm_session_open(fd);
+			 theirs[0] + 1, theirs[1]);
+	/* A place is left for the owner, and one for the administrator. */
+	n = open_all(fd, list, 512, &err);
+	ksft_test_result(n == 2 && err == EUSERS &&
+			 kt_stats(fd).sessions == 34,
+			 "the owner and the administrator get in: %d, then errno %d\n",
+			 n, err);
+	close_all(list, n);
 	err = kvbm_session_open(other);
-	ksft_test_result(list[n] >= 0 && err >= 0,
+	kt_tell(&back, 1);
+	ksft_test_result(err >= 0 && kt_hear(&there) == 1,
 			 "others are not hindered\n");
 	close(err);
-	close_all(list, n + 1);
+	kt_tell(&back, 1);
+	kt_reap(tenant);
+	kt_until(kt_stats(fd).sessions == 1);
 
 	getrlimit(RLIMIT_NOFILE, &limit);
 	few = (struct rlimit) { 100, limit.rlim_max };
@@ -265,6 +290,19 @@ static bool like_kernel_address(uint64_t v)
  * The same question with two different fills must be answered alike: what
  * differs was not written, or came from elsewhere.
  */
+static bool same_answers(const char *what, const void *a, const void *b,
+			 size_t size)
+{
+	const unsigned char *x = a, *y = b;
+	size_t i;
+
+	for (i = 0; i < size && x[i] == y[i]; i++)
+		;
+	if (i < size)
+		printf("# %s: differs from byte %zu on\n", what, i);
+	return i == size;
+}
+
 #define ASKED(fd, type, ioc, ...) do {					\
 	struct type a, b;						\
 	uint64_t *p = (uint64_t *)&a;					\
@@ -281,8 +319,10 @@ static bool like_kernel_address(uint64_t v)
 	/* A store's identity is a random number. */			\
 	for (k = 2; k < sizeof(a) / 8; k++)				\
 		addresses += like_kernel_address(p[k]);			\
-	ksft_test_result(!ra && !rb && !memcmp(&a, &b, sizeof(a)) &&	\
-			 !addresses, "%s tells no secrets\n", #ioc);	\
+	ksft_test_result(!ra && !rb && !addresses &&			\
+			 same_answers(#ioc, &a, &b, sizeof(a)),		\
+			 "%s tells no secrets (%d, %d; %u like addresses)\n", \
+			 #ioc, ra, rb, addresses);			\
 } while (0)
 
 #define OUTPUTS(type, first)						\
@@ -294,8 +334,17 @@ static void poison_outputs_##type(struct type *s, int byte)		\
 OUTPUTS(kvbm_features, features)
 OUTPUTS(kvbm_counts, total)
 OUTPUTS(kvbm_stats, allocations)
-OUTPUTS(kvbm_store_info, store_id)
+/* The store's id and name are the question, too. */
+OUTPUTS(kvbm_store_info, total_blocks)
 OUTPUTS(kvbm_block_info, state)
+
+static uint64_t boottime(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
 
 /* Listings: every byte of an entry written, none beyond. */
 static void listings(int fd, int control)
@@ -310,8 +359,15 @@ static void listings(int fd, int control)
 		memset(s[i], i ? 0x5a : 0xa5, sizeof(s[i]));
 		n[i] = kvbm_session_list(fd, 1, s[i], &total);
 	}
-	ok = n[0] == 1 && n[1] == 1 &&
-	     !memcmp(&s[0][0], &s[1][0], sizeof(s[0][0]));
+	/* The one thing that differs from question to question. */
+	ok = n[0] == 1 && n[1] == 1;
+	for (i = 0; i < 2; i++) {
+		ok &= s[i][0].last_call_ns >= s[i][0].opened_ns &&
+		      s[i][0].last_call_ns <= boottime();
+		s[i][0].last_call_ns = 0;
+	}
+	ok &= same_answers("SESSION_LIST", &s[0][0], &s[1][0],
+			   sizeof(s[0][0]));
 	for (i = 0; i < sizeof(s[0][0]) / 8; i++)
 		ok &= !like_kernel_address(((uint64_t *)&s[0][0])[i]);
 	ok &= s[0][1].session_id == 0xa5a5a5a5a5a5a5a5ULL;
@@ -322,14 +378,16 @@ static void listings(int fd, int control)
 	}
 	/* The identity begins at a random number: any value is right. */
 	ok = n[0] == 1 && n[1] == 1 &&
-	     !memcmp(&e[0][0], &e[1][0], sizeof(e[0][0])) && !e[0][0].flags &&
+	     same_answers("STORE_LIST", &e[0][0], &e[1][0], sizeof(e[0][0])) &&
+	     !e[0][0].flags &&
 	     e[0][1].store_id == 0xa5a5a5a5a5a5a5a5ULL;
 	ksft_test_result(ok, "STORE_LIST tells no secrets\n");
 }
 
 static void secrets(void)
 {
-	int control = kvbm_control_open(), fd = kt_store(32);
+	/* A monitoring group: 32 bits all set, as for none, look like an address. */
+	int control = kvbm_control_open(), fd = kt_store(32, .monitor_gid = 0);
 	struct kvbm_hash h[4];
 	uint32_t ids[4];
 
@@ -350,7 +408,7 @@ int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 4096);
 	ksft_print_header();
-	ksft_set_plan(3 + 2 + FAMILIES - 1 + 1 + 8);
+	ksft_set_plan(4 + 2 + FAMILIES - 1 + 1 + 8);
 	sessions_without_end();
 	holds_everything();
 	colliding_keys();

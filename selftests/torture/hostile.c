@@ -320,7 +320,8 @@ static void stores_without_end(void)
 {
 	struct kvbm_store_create c;
 	int fds[16], n = 0, i;
-	const uint32_t most = 1 << 19;
+	/* Large enough to be felt, small enough to make them until refused. */
+	const uint32_t most = 1 << 15;
 	uint32_t total = most;
 
 	for (;;) {
@@ -591,7 +592,7 @@ static const struct kind {
 	{ "many that poll", pollers },
 	{ "held chains whose leaves go", held_chains },
 	{ "sessions that come and go", open_and_close },
-	{ "stores up to every limit", stores_without_end },
+	{ "stores up to every limit", stores_without_end, false, 34 },
 	{ "waits that nobody can serve", waits_nobody_serves },
 	{ "waits of those who are killed", waits_and_deaths },
 	{ "questions without end", questions },

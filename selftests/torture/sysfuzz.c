@@ -21,7 +21,7 @@
 #define UNIVERSE	64U
 #define ROUND		512		/* calls with one set of descriptors */
 #define LOOK		16		/* rounds from look to look */
-#define ENOUGH		20000		/* calls, to ask for each success */
+#define ENOUGH		15000		/* calls, to ask for each success */
 #define TAMPERED	(1ULL << 63)	/* in user_data */
 
 enum { ANONYMOUS = 3, CONTROL, NOTHING, FDS };
@@ -142,12 +142,19 @@ static bool made_room(int fd)
 
 static int open_store(void)
 {
-	int fd = kvbm_open(STORE), err;
+	int fd = kvbm_open(STORE), err, file;
 
 	if (fd != -ENOENT)
 		return fd;
+	file = memfd_create("sysfuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (file < 0 || ftruncate(file, TOTAL * KVBM_MIN_BLOCK_BYTES) ||
+	    fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL))
+		ksft_exit_fail_msg("no payload\n");
 	err = kt_store(TOTAL, .name = STORE, .policy = "lineage_tick",
-		       .freq_capacity = 1024);
+		       .freq_capacity = 1024, .flags = KVBM_CREATE_PAYLOAD,
+		       .payload_fd = file,
+		       .block_bytes = KVBM_MIN_BLOCK_BYTES);
+	close(file);
 	if (err < -1)		/* -1: no descriptor, as it has a name */
 		return err;
 	made++;

@@ -286,7 +286,7 @@ static void fill_sane(unsigned char *p, unsigned int op)
 	     op == KVBM_OP_REGISTER || op == KVBM_OP_SET_RESET ||
 	     op == KVBM_OP_SCAN || op == KVBM_OP_STORE_DESTROY ||
 	     op == KVBM_OP_STORE_ACCESS || op == KVBM_OP_BLOCK_INFO ||
-	     op == KVBM_OP_SESSION_REVOKE))
+	     op == KVBM_OP_SESSION_REVOKE || op == KVBM_OP_PAYLOAD))
 		put32(p + 4, rnd(&r, 4));
 	for (kind = s->words; *kind; kind++, at += 8) {
 		q = word(*kind);
