@@ -20,6 +20,8 @@ enum key {
 	KEY_QUIET = 'q',
 	KEY_THRESHOLDS = 256,
 	KEY_DUPLICATES,
+	KEY_BYTES,
+	KEY_PLANT,
 	KEY_FREQUENCY,
 	KEY_SPEED,
 	KEY_KILL,
@@ -41,6 +43,7 @@ static const struct argp_option option_list[] = {
 	{ "thresholds", KEY_THRESHOLDS, "A,B,C", 0, "of multi_lru (default 3,8,15)", 0 },
 	{ "frequency", KEY_FREQUENCY, "SIZE", 0, "frequency tracking: none, small, default, large, or a capacity (default: only for multi_lru)", 0 },
 	{ "duplicates", KEY_DUPLICATES, "HOW", 0, "allow, or reject (default): what a registration of a hash comes to that another worker registered meanwhile", 0 },
+	{ "block-bytes", KEY_BYTES, "SIZE", 0, "memory for each block: the workers write what they compute and check what they match (default: none)", 0 },
 	{ "private-pools", KEY_PRIVATE, NULL, 0, "each worker has a pool of its own, of N / workers blocks", 0 },
 	{ "store", KEY_STORE, "NAME", 0, "use an existing store, which must be as the other options say", 0 },
 	{ NULL, 0, NULL, 0, "Replay", 2 },
@@ -49,6 +52,7 @@ static const struct argp_option option_list[] = {
 	{ "speed", KEY_SPEED, "X", 0, "1 keeps the trace's timestamps, 10 is ten times as fast; max (default) does not pause", 0 },
 	{ "limit", KEY_LIMIT, "N", 0, "stop after N requests", 0 },
 	{ "kill-worker-at", KEY_KILL, "WHEN", 0, "SIGKILL a worker at this request, or at this percentage of them (50%)", 0 },
+	{ "plant", KEY_PLANT, "MISTAKE", 0, "be wrong on purpose, to see that the check of the bytes finds it: early registers blocks before they are written", 0 },
 	{ NULL, 0, NULL, 0, "Without TRACE a trace is made from published statistics", 3 },
 	{ "seed", KEY_SEED, "N", 0, "same seed, same trace (default 1)", 0 },
 	{ "requests", KEY_REQUESTS, "N", 0, "requests (default 12000)", 0 },
@@ -188,6 +192,10 @@ static void check(struct argp_state *state, const struct options *o)
 		argp_error(state, "policy multi_lru needs frequency tracking");
 	if (o->store && o->private_pools)
 		argp_error(state, "--store and --private-pools exclude each other");
+	if (o->early && !o->block_bytes)
+		argp_error(state, "--plant early: blocks have no bytes without --block-bytes");
+	if (o->show_wakeup && o->block_bytes)
+		argp_error(state, "--show-wakeup writes no bytes");
 	if (o->private_pools && o->create.total_blocks < o->workers)
 		argp_error(state, "fewer blocks than private pools");
 	if (kills && o->private_pools)
@@ -229,6 +237,19 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			o->register_flags = KVBM_REGISTER_REJECT;
 		else
 			argp_error(state, "--duplicates: allow or reject");
+		break;
+	case KEY_BYTES:
+		if (!parse_size(arg, KVBM_MAX_BLOCK_BYTES, &size) || !size ||
+		    size % KVBM_MIN_BLOCK_BYTES)
+			argp_error(state, "--block-bytes: '%s' is not a multiple of 4K up to 1G",
+				   arg);
+		o->block_bytes = size;
+		o->asked |= ASKED_BYTES;
+		break;
+	case KEY_PLANT:
+		if (strcmp(arg, "early"))
+			argp_error(state, "--plant: early");
+		o->early = true;
 		break;
 	case KEY_PRIVATE:
 		o->private_pools = true;

@@ -38,15 +38,44 @@ int complain(const char *what, int ret)
 	return ret;
 }
 
-int create_store(const struct kvbm_store_create *create)
+/* A file of memory for the store; its descriptor, or -errno, told. */
+static int make_payload(struct kvbm_store_create *create, uint64_t block_bytes)
+{
+	struct kvbm_payload_options memory = {
+		.bytes = create->total_blocks * block_bytes,
+	};
+	int fd = kvbm_payload_create(&memory);
+
+	if (fd == -ENOMEM && memory.available < memory.need)
+		fprintf(stderr, "kvbm-replay: the blocks' bytes need %llu MiB, %llu MiB are available\n",
+			(unsigned long long)memory.need >> 20,
+			(unsigned long long)memory.available >> 20);
+	else if (fd < 0)
+		complain("memory for the blocks' bytes", fd);
+	if (fd >= 0)
+		kvbm_store_create_payload(create, fd, block_bytes);
+	return fd;
+}
+
+int create_store(const struct kvbm_store_create *create, uint64_t block_bytes)
 {
 	struct kvbm_store_create copy = *create;
-	int control, ret;
+	int control, payload = -1, ret;
 
 	control = kvbm_control_open();
 	if (control < 0)
 		return complain(KVBM_CONTROL_PATH, control);
+	if (block_bytes) {
+		payload = make_payload(&copy, block_bytes);
+		if (payload < 0) {
+			close(control);
+			return payload;
+		}
+	}
 	ret = kvbm_store_create(control, &copy);
+	/* The store has it now. */
+	if (payload >= 0)
+		close(payload);
 	close(control);
 	return ret < 0 ? complain("cannot create the store", ret) : copy.fd;
 }
@@ -73,6 +102,10 @@ static bool as_asked(const struct options *o, const struct kvbm_store_info *info
 		 c->freq_capacity != info->freq_capacity)
 		fprintf(stderr, "kvbm-replay: store %s tracks frequencies with a capacity of %u, not %u\n",
 			o->store, info->freq_capacity, c->freq_capacity);
+	else if (o->asked & ASKED_BYTES && o->block_bytes != info->block_bytes)
+		fprintf(stderr, "kvbm-replay: store %s has blocks of %llu bytes, not %llu\n",
+			o->store, (unsigned long long)info->block_bytes,
+			(unsigned long long)o->block_bytes);
 	else
 		return true;
 	return false;
@@ -116,7 +149,7 @@ static int open_pools(struct replay *r)
 
 		create.total_blocks /= r->nr_pools;
 		create.total_blocks += i < rest;
-		fd = create_store(&create);
+		fd = create_store(&create, options->block_bytes);
 		if (fd < 0)
 			return fd;
 		r->pools[i] = fd;
@@ -143,8 +176,8 @@ static int take_stock(const struct replay *r, struct accounts *a)
 		a->total += counts.total;
 		a->reset += counts.reset;
 		a->inactive += counts.inactive;
-		a->held += (uint64_t)counts.total - counts.reset -
-			   counts.inactive;
+		a->held += counts.held;
+		a->lingering += counts.lingering;
 		a->holds += stats.inflight_mutable + stats.inflight_immutable +
 			    stats.staged;
 		a->others += stats.sessions - 1;
@@ -157,7 +190,7 @@ static int take_stock(const struct replay *r, struct accounts *a)
 bool accounts_balance(const struct accounts *a)
 {
 	return a->held == 0 && a->holds == 0 &&
-	       a->reset + a->inactive + a->held == a->total;
+	       a->reset + a->inactive + a->held + a->lingering == a->total;
 }
 
 bool kill_exact(const struct killed *k)
@@ -245,9 +278,11 @@ static int find_session(const struct replay *r, pid_t pid,
 /*
  * Stops the victim somewhere in its work while it holds blocks, so that what
  * it has can be told to the last hold; the kernel does not care whether a
- * process is stopped when SIGKILL ends it.
+ * process is stopped when SIGKILL ends it.  Where blocks have bytes it is stopped
+ * in the middle of writing one.
  */
 static int stop_holding(const struct replay *r, pid_t pid,
+			const struct bytes *bytes,
 			struct kvbm_session_entry *entry)
 {
 	int status, tries, ret;
@@ -259,7 +294,9 @@ static int stop_holding(const struct replay *r, pid_t pid,
 			return -ECHILD;
 		/* It may not have come as far as opening its session. */
 		ret = find_session(r, pid, entry);
-		if (ret ? ret != -ESRCH : entry->held)
+		if (ret ? ret != -ESRCH :
+		    entry->held && (!r->options->block_bytes ||
+				    atomic_load(&bytes->writing)))
 			return ret;
 		kill(pid, SIGCONT);
 		usleep(500 + 37 * tries);
@@ -271,6 +308,7 @@ static int kill_worker(struct replay *r, struct crew *crew, struct killed *k)
 {
 	struct kvbm_session_entry entry = { .pid = 0 };
 	struct kvbm_stats before, after;
+	const struct bytes *bytes;
 	uint64_t start;
 	size_t i;
 	int ret;
@@ -280,11 +318,13 @@ static int kill_worker(struct replay *r, struct crew *crew, struct killed *k)
 	k->pid = crew->pid[k->worker];
 	if (!k->pid)
 		return complain("the worker to be killed", -ESRCH);
-	ret = stop_holding(r, k->pid, &entry);
+	bytes = &r->shared->bytes[k->worker];
+	ret = stop_holding(r, k->pid, bytes, &entry);
 	if (ret) {
 		kill(k->pid, SIGCONT);
 		return complain("cannot stop a worker that holds blocks", ret);
 	}
+	k->writing = atomic_load(&bytes->writing);
 	k->held = entry.held;
 	k->holds = entry.holds;
 	k->owned = (uint64_t)entry.mutable_blocks + entry.staged_blocks;
@@ -435,8 +475,16 @@ static void sum_up(const struct replay *r, struct result *result)
 		result->by_worker[o->worker]++;
 	}
 	for (w = 0; w < r->options->workers; w++) {
+		const struct bytes *b = &r->shared->bytes[w];
+
 		if (r->shared->finished_ns[w] > end)
 			end = r->shared->finished_ns[w];
+		result->bytes.written += b->written;
+		result->bytes.read += b->read;
+		result->bytes.wrong += b->wrong;
+		result->bytes.wrong_blocks += b->wrong_blocks;
+		result->bytes.write_ns += b->write_ns;
+		result->bytes.read_ns += b->read_ns;
 		for (c = 0; c < NR_CALLS; c++)
 			hist_merge(&result->calls[c], &r->shared->calls[w][c]);
 	}
@@ -456,6 +504,12 @@ static int settle(const struct replay *r, const struct result *result)
 	}
 	if (result->killed.done && !kill_exact(&result->killed)) {
 		fprintf(stderr, "kvbm-replay: the killed worker had other holds than the kernel took back\n");
+		return 1;
+	}
+	if (result->bytes.wrong) {
+		fprintf(stderr, "kvbm-replay: %llu wrong bytes in %llu readings of a block\n",
+			(unsigned long long)result->bytes.wrong,
+			(unsigned long long)result->bytes.wrong_blocks);
 		return 1;
 	}
 	/* Of a store with other users nothing can be said. */
@@ -478,7 +532,7 @@ static uint64_t memory_needed(const struct options *o, const struct trace *t)
 		flying = t->nr_ids;
 	return t->nr_ids * sizeof(struct kvbm_hash) +
 	       t->nr_requests * sizeof(struct outcome) +
-	       flying * sizeof(uint32_t) +
+	       flying * (sizeof(uint32_t) + sizeof(bool)) +
 	       o->workers * worker_memory(o, t->max_blocks);
 }
 

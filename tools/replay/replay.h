@@ -6,6 +6,7 @@
  *   main.c	options			trace.c, generate.c	the requests
  *   replay.c	the parent: stores, workers, the kill, the final accounts
  *   worker.c	one worker: what an engine does with each request
+ *   bytes.c	what it writes into blocks, and how it checks that
  *   report.c	the summary		hist.c			latencies
  *   wakeup.c	--show-wakeup		memory.c	is there enough of it
  */
@@ -20,6 +21,7 @@
 
 #include <kvbm.h>
 
+#include "bytes.h"
 #include "hist.h"
 #include "memory.h"
 #include "trace.h"
@@ -31,6 +33,7 @@
 #define ASKED_POLICY		0x2U
 #define ASKED_THRESHOLDS	0x4U
 #define ASKED_FREQUENCY		0x8U
+#define ASKED_BYTES		0x10U
 
 /**
  * struct options - what the user asked for
@@ -39,6 +42,8 @@
  * @generator: the trace to make
  * @create: the store to create; @create.total_blocks for all pools together
  * @asked: ASKED_*: what of @create the user gave
+ * @block_bytes: bytes of a block, which the workers write and check; 0: none
+ * @early: workers register blocks before they write them, which is wrong
  * @limit: requests to replay, 0 for all
  * @workers: processes
  * @inflight: requests whose blocks a worker keeps held
@@ -60,6 +65,8 @@ struct options {
 	struct generator generator;
 	struct kvbm_store_create create;
 	uint32_t asked;
+	uint64_t block_bytes;
+	bool early;
 	size_t limit;
 	uint32_t workers;
 	uint32_t inflight;
@@ -126,6 +133,7 @@ enum call {
  * @failed: a worker met an error: stop
  * @finished_ns: when each worker was done
  * @calls: latencies of each worker
+ * @bytes: what each worker wrote and read
  */
 struct shared {
 	uint64_t start_ns;
@@ -135,6 +143,7 @@ struct shared {
 	_Atomic bool failed;
 	uint64_t finished_ns[MAX_WORKERS];
 	struct hist calls[MAX_WORKERS][NR_CALLS];
+	struct bytes bytes[MAX_WORKERS];
 };
 
 /**
@@ -169,6 +178,7 @@ struct replay {
  * @worker: the victim
  * @pid: its process
  * @at: requests that had been taken by then
+ * @writing: 1 + the block that it was writing, or 0
  * @held: blocks that it held when stopped, each counted once
  * @holds: holds on registered blocks that it had
  * @owned: Mutable and Staged blocks that it had
@@ -182,6 +192,7 @@ struct killed {
 	uint32_t worker;
 	pid_t pid;
 	size_t at;
+	uint64_t writing;
 	uint64_t held;
 	uint64_t holds;
 	uint64_t owned;
@@ -196,7 +207,8 @@ struct killed {
  * @total: blocks
  * @reset: free
  * @inactive: registered and idle
- * @held: everything else
+ * @held: held
+ * @lingering: what sessions left that ended: it comes back later
  * @holds: holds, Mutable and Staged blocks that the counters still know of
  * @others: sessions that are not this replay's
  * @evictions: evictions by the stores' counters during the replay
@@ -207,6 +219,7 @@ struct accounts {
 	uint64_t reset;
 	uint64_t inactive;
 	uint64_t held;
+	uint64_t lingering;
 	uint64_t holds;
 	uint64_t others;
 	uint64_t evictions;
@@ -219,6 +232,7 @@ struct result {
 	struct accounts before;
 	struct accounts after;
 	struct hist calls[NR_CALLS];
+	struct bytes bytes;
 	size_t requests;
 	uint64_t accesses;
 	uint64_t hits;
@@ -246,8 +260,11 @@ static inline uint64_t now_ns(void)
 /* Says on stderr what failed and what to do about it; returns @ret. */
 int complain(const char *what, int ret);
 
-/* Creates the anonymous store @create; its first session, or -errno, told. */
-int create_store(const struct kvbm_store_create *create);
+/*
+ * Creates the anonymous store @create, with @block_bytes of memory for each block
+ * unless that is 0; its first session, or -errno, told.
+ */
+int create_store(const struct kvbm_store_create *create, uint64_t block_bytes);
 
 /* Reads or makes the trace; 0, or -errno and has told why. */
 int get_trace(const struct options *options, struct trace *trace);

@@ -48,6 +48,25 @@ static const char *duration(uint64_t ns)
 	return out;
 }
 
+/* 3.79 GB, 12.5 MB; a few at a time. */
+static const char *amount(uint64_t bytes)
+{
+	static char buffers[4][32];
+	static unsigned int turn;
+	char *out = buffers[turn++ % 4];
+
+	if (bytes < 1000000000)
+		snprintf(out, sizeof(buffers[0]), "%.1f MB", bytes / 1e6);
+	else
+		snprintf(out, sizeof(buffers[0]), "%.2f GB", bytes / 1e9);
+	return out;
+}
+
+static double per_second(uint64_t bytes, uint64_t ns)
+{
+	return ns ? bytes * 1e9 / ns : 0;
+}
+
 static double hit_rate(const struct result *result)
 {
 	return result->accesses ? (double)result->hits / result->accesses : 0;
@@ -95,6 +114,18 @@ static void report_kill(const struct killed *k)
 	       number(k->owned), number(k->reclaimed_holds),
 	       number(k->reclaimed_owned), duration(k->reclaim_ns),
 	       duration(k->reaped_ns));
+	if (k->writing)
+		printf("            It was in the middle of writing block %s\n",
+		       number(k->writing - 1));
+}
+
+static void report_bytes(const struct bytes *b, uint64_t block_bytes)
+{
+	printf("bytes       blocks of %s bytes; %s written before they were registered.\n"
+	       "            %s wrong bytes in %s read: what was matched, and everything\n"
+	       "            again before its release\n",
+	       number(block_bytes), amount(b->written), number(b->wrong),
+	       amount(b->read));
 }
 
 void report_text(const struct replay *r, const struct result *result)
@@ -123,6 +154,8 @@ void report_text(const struct replay *r, const struct result *result)
 		       number(result->trimmed));
 	if (result->killed.done)
 		report_kill(&result->killed);
+	if (options->block_bytes)
+		report_bytes(&result->bytes, options->block_bytes);
 	printf("time        %.2f s: %.0f requests/s, %.0f blocks/s\n",
 	       result->seconds, result->requests / result->seconds,
 	       result->accesses / result->seconds);
@@ -136,9 +169,11 @@ void report_text(const struct replay *r, const struct result *result)
 		       call_names[c], hist_percentile(h, 0.5) / 1e3,
 		       hist_percentile(h, 0.99) / 1e3);
 	}
-	printf("\naccounted   reset %s + inactive %s + held %s = total %s: %s\n",
-	       number(a->reset), number(a->inactive), number(a->held),
-	       number(a->total),
+	printf("\naccounted   reset %s + inactive %s + held %s", number(a->reset),
+	       number(a->inactive), number(a->held));
+	if (a->lingering)
+		printf(" + lingering %s", number(a->lingering));
+	printf(" = total %s: %s\n", number(a->total),
 	       accounts_balance(a) ? "every block" :
 	       a->others ? "others use this store" : "NOT EVERY BLOCK");
 }
@@ -208,6 +243,8 @@ static struct json_object *json_kill(const struct killed *k)
 
 	add(o, "worker", k->worker);
 	add(o, "at_request", k->at);
+	if (k->writing)
+		add(o, "writing_block", k->writing - 1);
 	add(o, "held_blocks", k->held);
 	add(o, "holds", k->holds);
 	add(o, "owned", k->owned);
@@ -220,6 +257,21 @@ static struct json_object *json_kill(const struct killed *k)
 	return o;
 }
 
+static struct json_object *json_bytes(const struct bytes *b, uint64_t block_bytes)
+{
+	struct json_object *o = json_object_new_object();
+
+	add(o, "block_bytes", block_bytes);
+	add(o, "written", b->written);
+	add(o, "read", b->read);
+	add(o, "wrong", b->wrong);
+	add(o, "wrong_blocks", b->wrong_blocks);
+	/* By the time of those who did it, not of the replay. */
+	add(o, "written_per_second", per_second(b->written, b->write_ns));
+	add(o, "read_per_second", per_second(b->read, b->read_ns));
+	return o;
+}
+
 static struct json_object *json_accounts(const struct accounts *a)
 {
 	struct json_object *o = json_object_new_object();
@@ -228,6 +280,7 @@ static struct json_object *json_accounts(const struct accounts *a)
 	add(o, "reset", a->reset);
 	add(o, "inactive", a->inactive);
 	add(o, "held", a->held);
+	add(o, "lingering", a->lingering);
 	add(o, "holds", a->holds);
 	json_object_object_add(o, "balanced",
 			       json_object_new_boolean(accounts_balance(a)));
@@ -273,6 +326,10 @@ void report_json(const struct replay *r, const struct result *result)
 	json_object_object_add(o, "calls", json_calls(result));
 	if (result->killed.done)
 		json_object_object_add(o, "kill", json_kill(&result->killed));
+	if (r->options->block_bytes)
+		json_object_object_add(o, "bytes",
+				       json_bytes(&result->bytes,
+						  r->options->block_bytes));
 	json_object_object_add(o, "final", json_accounts(&result->after));
 	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
 					       JSON_C_TO_STRING_NOSLASHESCAPE));

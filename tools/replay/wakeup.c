@@ -129,8 +129,7 @@ static void print_text(uint32_t blocks, uint32_t wanted,
 	       (scene->granted_ns - killed_ns) / 1e6,
 	       (reaped_ns - killed_ns) / 1e6);
 	printf("accounted   reset %u + inactive %u + held %u = total %u\n",
-	       counts->reset, counts->inactive,
-	       counts->total - counts->reset - counts->inactive, counts->total);
+	       counts->reset, counts->inactive, counts->held, counts->total);
 }
 
 static void print_json(uint32_t blocks, uint32_t wanted,
@@ -171,7 +170,7 @@ int show_wakeup(const struct options *options)
 		complain("wakeup", -ENOMEM);
 		return 1;
 	}
-	pool = create_store(&options->create);
+	pool = create_store(&options->create, 0);
 	if (pool < 0)
 		return 1;
 
@@ -204,7 +203,8 @@ int show_wakeup(const struct options *options)
 		return 1;
 	(options->json ? print_json : print_text)(blocks, wanted, scene,
 						  killed_ns, reaped_ns, &counts);
-	if (counts.reset + counts.inactive != counts.total || counts.waiters) {
+	if (counts.reset + counts.inactive != counts.total || counts.held ||
+	    counts.waiters) {
 		fprintf(stderr, "kvbm-replay: not every block is accounted for\n");
 		return 1;
 	}

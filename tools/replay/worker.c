@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "replay.h"
@@ -23,10 +24,14 @@
  * struct flight - a request whose blocks are held
  * @n: blocks
  * @ids: block ids, in the order of the chain; NULL when nothing flies here
+ * @chain: their hashes
+ * @late: with --plant early: blocks that are registered and not yet written
  */
 struct flight {
 	uint32_t n;
 	uint32_t *ids;
+	const struct kvbm_hash *chain;
+	bool *late;
 };
 
 /**
@@ -46,6 +51,8 @@ struct flight {
  * @evicted: hashes that an allocation evicted
  * @cursor: with private pools, the next request of this worker
  * @calls: latencies
+ * @map: the blocks' bytes; its base is NULL when they have none
+ * @bytes: what this worker did with them
  */
 struct worker {
 	const struct replay *replay;
@@ -63,6 +70,8 @@ struct worker {
 	struct kvbm_evicted *evicted;
 	size_t cursor;
 	struct hist *calls;
+	struct kvbm_payload_map map;
+	struct bytes *bytes;
 };
 
 #define TIMED(w, call, n, expression) ({				\
@@ -93,6 +102,7 @@ static int worker_init(struct worker *w, const struct replay *r, uint32_t number
 	w->number = number;
 	w->pool_blocks = r->pool_blocks[pool];
 	w->calls = r->shared->calls[number];
+	w->bytes = &r->shared->bytes[number];
 	w->cursor = number;
 
 	max = r->trace->max_blocks < w->pool_blocks ? r->trace->max_blocks :
@@ -112,6 +122,13 @@ static int worker_init(struct worker *w, const struct replay *r, uint32_t number
 	w->session = kvbm_session_open(r->pools[pool]);
 	if (w->session < 0)
 		return complain("cannot open a session", w->session);
+	if (r->options->block_bytes) {
+		int ret = kvbm_payload_map(w->session, PROT_READ | PROT_WRITE,
+					   &w->map);
+
+		if (ret < 0)
+			return complain("cannot map the blocks' bytes", ret);
+	}
 	/* The parent's sessions are its own affair. */
 	for (i = 0; i < r->nr_pools; i++)
 		close(r->pools[i]);
@@ -134,16 +151,43 @@ static int release_chain(struct worker *w, struct flight *f)
 	return error ? complain("release", -(int)error) : 0;
 }
 
+static void drop_flight(struct flight *f)
+{
+	free(f->ids);
+	free(f->late);
+	f->ids = NULL;
+	f->late = NULL;
+}
+
+/* The bytes of all blocks of a request that are held. */
+static void check_bytes(struct worker *w, const struct flight *f,
+			const char *when)
+{
+	uint32_t i;
+
+	if (!w->map.base)
+		return;
+	for (i = 0; i < f->n; i++)
+		if (f->ids[i] != KVBM_NO_BLOCK)
+			bytes_check(w->bytes, &w->map, f->ids[i], &f->chain[i],
+				    when);
+}
+
 static int release_oldest(struct worker *w)
 {
 	struct flight *f = &w->flights[w->oldest];
+	uint32_t i;
 	int ret;
 
 	w->oldest = (w->oldest + 1) % w->replay->options->inflight;
 	w->flying--;
+	for (i = 0; f->late && i < f->n; i++)
+		if (f->late[i])
+			bytes_write(w->bytes, &w->map, f->ids[i], &f->chain[i]);
+	/* Nobody may have written to what this worker held. */
+	check_bytes(w, f, "before its release");
 	ret = release_chain(w, f);
-	free(f->ids);
-	f->ids = NULL;
+	drop_flight(f);
 	return ret;
 }
 
@@ -175,6 +219,7 @@ static int look_up(struct worker *w, const struct kvbm_hash *chain, uint32_t n,
 		if (error)
 			return -(int)error;
 	}
+	check_bytes(w, f, "matched");
 	for (i = o->hits; i < n; i++)
 		if (f->ids[i] == KVBM_NO_BLOCK)
 			w->where[missing++] = i;
@@ -265,6 +310,25 @@ wait:
 	return missing;
 }
 
+/*
+ * What an engine computes: all of a block is there before it is registered.
+ * With --plant early that comes last, when others may have matched it.
+ */
+static int compute(struct worker *w, uint32_t n, struct flight *f)
+{
+	uint32_t i;
+
+	if (!w->map.base)
+		return 0;
+	if (w->replay->options->early) {
+		f->late = calloc(f->n + !f->n, sizeof(*f->late));
+		return f->late ? 0 : complain("worker", -ENOMEM);
+	}
+	for (i = 0; i < n; i++)
+		bytes_write(w->bytes, &w->map, w->fresh[i], &w->missing[i]);
+	return 0;
+}
+
 static int publish(struct worker *w, const struct kvbm_hash *chain, uint32_t n,
 		   struct flight *f, struct outcome *o)
 {
@@ -272,6 +336,8 @@ static int publish(struct worker *w, const struct kvbm_hash *chain, uint32_t n,
 
 	for (i = 0; i < n; i++)
 		w->missing[i] = chain[w->where[i]];
+	if (compute(w, n, f))
+		return -EIO;
 	TIMED(w, CALL_REGISTER, n,
 	      kvbm_stage_register(w->session, n, w->fresh, w->missing,
 					w->registered,
@@ -281,6 +347,9 @@ static int publish(struct worker *w, const struct kvbm_hash *chain, uint32_t n,
 		return complain("register", -(int)error);
 	for (i = 0; i < n; i++) {
 		f->ids[w->where[i]] = w->registered[i].block;
+		if (f->late)
+			f->late[w->where[i]] =
+				w->registered[i].kind != KVBM_KIND_DEDUP;
 		o->dedup += w->registered[i].kind == KVBM_KIND_DEDUP;
 		o->duplicates += w->registered[i].kind == KVBM_KIND_DUPLICATE;
 	}
@@ -313,14 +382,14 @@ static int serve(struct worker *w, size_t request)
 	f->ids = calloc(n + !n, sizeof(*f->ids));
 	if (!f->ids)
 		return complain("worker", -ENOMEM);
+	f->chain = chain;
 	ret = acquire(w, chain, n, f, &o);
 	if (ret > 0)
 		ret = publish(w, chain, ret, f, &o);
 	if (ret >= 0) {
 		w->flying++;
 	} else if (ret == -ETIMEDOUT || shortage(ret)) {
-		free(f->ids);
-		f->ids = NULL;
+		drop_flight(f);
 		o.hits = 0;
 		o.reused = 0;
 		o.skipped = 1;
