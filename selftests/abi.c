@@ -5,6 +5,7 @@
  * somewhere in a batch.
  */
 #include "kvbm_layout.h"
+#include "kvbm_ops.h"
 #include "kvbm_test.h"
 
 /* A request: what it takes, and what a call without harm comes to. */
@@ -259,6 +260,33 @@ FIXTURE_TEARDOWN(abi)
 		     (fd) >= 0;						\
 		     (fd) = (fd) == self->session && (r)->control ?	\
 			    self->control : -1)
+
+/* What is promised here is what the module has in its list, all of it. */
+TEST_F(abi, every_operation)
+{
+	const struct request *r;
+	const struct kt_op *o;
+
+	EXPECT_EQ(KT_NR_OPS, NR_REQUESTS);
+	for (o = kt_ops; o < kt_ops + KT_NR_OPS; o++) {
+		r = find(o->op);
+		ASSERT_NE(NULL, r) {
+			TH_LOG("%s", o->name);
+		}
+		EXPECT_EQ(r->size, o->size) {
+			TH_LOG("%s", o->name);
+		}
+		EXPECT_EQ(r->flags | r->needy, o->flags) {
+			TH_LOG("%s", o->name);
+		}
+		EXPECT_EQ(r->control, o->control != KT_NO) {
+			TH_LOG("%s", o->name);
+		}
+		EXPECT_EQ(r->session, o->session) {
+			TH_LOG("%s", o->name);
+		}
+	}
+}
 
 TEST_F(abi, plain_calls)
 {
@@ -635,18 +663,15 @@ TEST_F(abi, read_only_structure)
 
 TEST_F(abi, counts_too_large)
 {
-	static const unsigned int ops[] = {
-		KVBM_OP_STAGE, KVBM_OP_UNSTAGE, KVBM_OP_REGISTER,
-		KVBM_OP_MATCH, KVBM_OP_SCAN, KVBM_OP_RELEASE, KVBM_OP_RETAIN,
-		KVBM_OP_SET_RESET, KVBM_OP_UPGRADE, KVBM_OP_PRESENCE,
-		KVBM_OP_FREQUENCY, KVBM_OP_TOUCH,
-	};
 	unsigned int i;
 
 	/* @count is the third word of all of them. */
-	for (i = 0; i < ARRAY_SIZE(ops); i++) {
-		const struct request *r = find(ops[i]);
+	for (i = 0; i < KT_NR_OPS; i++) {
+		const struct request *r = find(kt_ops[i].op);
 
+		/* An allocation cannot be larger than the store. */
+		if (!kt_ops[i].data || kt_ops[i].op == KVBM_OP_ALLOC)
+			continue;
 		plain_session(r, self->a);
 		self->a->words[2] = KVBM_MAX_BATCH + 1;
 		EXPECT_EQ(-EINVAL, call(self->session, r, self->a)) {

@@ -22,7 +22,22 @@
 #include <linux/slab.h>
 #include "usercopy.h"
 #include "file.h"
+#include "ops.h"
 #include "sketch.h"
+
+/*
+ * The handler of the operations whose line in ops.def has its name.
+ * @ses: the session
+ * @op: enum kvbm_op
+ * @known: the flags that it may have
+ * @uarg: its structure
+ * @usize: as much of it as the caller knows
+ * @may_wait, @file: as kvbm_data_op() has them
+ */
+#define DATA_OP(_handler)						\
+static noinline_for_stack int						\
+op_##_handler(struct kvbm_session *ses, unsigned int op, u32 known,	\
+	      void __user *uarg, u32 usize, bool may_wait, struct file *file)
 
 /* Between chunks: a killed process goes, others get their turn. */
 static inline int next_chunk(void)
@@ -117,8 +132,7 @@ tell_holds(struct kvbm_session *ses, const struct kvbm_match *args,
 	return -EFAULT;
 }
 
-static noinline_for_stack int
-op_match(struct kvbm_session *ses, void __user *uarg, u32 usize)
+DATA_OP(match)
 {
 	struct kvbm_match __user *u = uarg;
 	struct kvbm_hash __user *uhashes;
@@ -127,7 +141,7 @@ op_match(struct kvbm_session *ses, void __user *uarg, u32 usize)
 	u32 done = 0, asked;	/* by the query, counted once */
 	int err;
 
-	err = fetch_batch(&args, uarg, usize, 0,
+	err = fetch_batch(&args, uarg, usize, known,
 			  args.notes | args.reserved[0] | args.reserved[1]);
 	if (err)
 		return err;
@@ -156,8 +170,7 @@ op_match(struct kvbm_session *ses, void __user *uarg, u32 usize)
 	return done;
 }
 
-static noinline_for_stack int
-op_scan(struct kvbm_session *ses, void __user *uarg, u32 usize)
+DATA_OP(scan)
 {
 	struct kvbm_match __user *u = uarg;
 	struct kvbm_hash __user *uhashes;
@@ -166,7 +179,7 @@ op_scan(struct kvbm_session *ses, void __user *uarg, u32 usize)
 	u32 done = 0, hits = 0, asked;	/* by the query, counted once */
 	int err;
 
-	err = fetch_batch(&args, uarg, usize, KVBM_SCAN_TOUCH,
+	err = fetch_batch(&args, uarg, usize, known,
 			  args.notes | args.reserved[0] | args.reserved[1]);
 	if (err)
 		return err;
@@ -199,8 +212,7 @@ op_scan(struct kvbm_session *ses, void __user *uarg, u32 usize)
 /* A weak reference is longer than a hash: smaller chunks. */
 #define UPGRADE_CHUNK	(KVBM_CHUNK / 2)
 
-static noinline_for_stack int
-op_upgrade(struct kvbm_session *ses, void __user *uarg, u32 usize)
+DATA_OP(upgrade)
 {
 	struct kvbm_upgrade __user *u = uarg;
 	struct kvbm_weak weak[UPGRADE_CHUNK] __uninitialized;
@@ -212,7 +224,7 @@ op_upgrade(struct kvbm_session *ses, void __user *uarg, u32 usize)
 	u32 done = 0, hits = 0;
 	int err;
 
-	err = fetch_batch(&args, uarg, usize, 0, args.reserved);
+	err = fetch_batch(&args, uarg, usize, known, args.reserved);
 	if (err)
 		return err;
 	uweaks = u64_to_user_ptr(args.weaks);
@@ -261,8 +273,7 @@ static u32 ids_chunk(struct kvbm_session *ses, unsigned int op, u32 flags,
 	}
 }
 
-static noinline_for_stack int op_ids(struct kvbm_session *ses, unsigned int op,
-				     u32 known, void __user *uarg, u32 usize)
+DATA_OP(ids)
 {
 	struct kvbm_ids __user *u = uarg;
 	u32 ids[KVBM_CHUNK] __uninitialized;
@@ -291,8 +302,7 @@ static noinline_for_stack int op_ids(struct kvbm_session *ses, unsigned int op,
 	return end_batch(&u->done, done, err);
 }
 
-static noinline_for_stack int
-op_stage(struct kvbm_session *ses, void __user *uarg, u32 usize)
+DATA_OP(stage)
 {
 	struct kvbm_stage __user *u = uarg;
 	struct kvbm_stage args;
@@ -300,7 +310,7 @@ op_stage(struct kvbm_session *ses, void __user *uarg, u32 usize)
 	u32 done = 0;
 	int err;
 
-	err = fetch_batch(&args, uarg, usize, 0,
+	err = fetch_batch(&args, uarg, usize, known,
 			  args.reserved32 | args.notes | args.states |
 			  args.reserved);
 	if (err)
@@ -333,8 +343,7 @@ op_stage(struct kvbm_session *ses, void __user *uarg, u32 usize)
 /* Hashes in and results out besides the ids: smaller chunks. */
 #define REGISTER_CHUNK	(KVBM_CHUNK / 2)
 
-static noinline_for_stack int
-op_register(struct kvbm_session *ses, void __user *uarg, u32 usize)
+DATA_OP(register)
 {
 	struct kvbm_register __user *u = uarg;
 	struct kvbm_registered out[REGISTER_CHUNK] __uninitialized;
@@ -345,8 +354,7 @@ op_register(struct kvbm_session *ses, void __user *uarg, u32 usize)
 	u32 done = 0;
 	int err;
 
-	err = fetch_batch(&args, uarg, usize,
-			  KVBM_REGISTER_ALLOW | KVBM_REGISTER_REJECT,
+	err = fetch_batch(&args, uarg, usize, known,
 			  args.reserved32 | args.notes | args.reserved[0] |
 			  args.reserved[1]);
 	if (err)
@@ -560,13 +568,13 @@ static int alloc_reserve(struct kvbm_taking *t, struct kvbm_session *ses,
 	return kvbm_alloc_wait(t, ses, args, file, ticket);
 }
 
-static int check_alloc(struct kvbm_session *ses, const struct kvbm_alloc *args)
+static int check_alloc(struct kvbm_session *ses, const struct kvbm_alloc *args,
+		       u32 known)
 {
 	bool wait = args->flags & KVBM_ALLOC_WAIT;
 	int err;
 
-	err = check_batch(args->flags, KVBM_ALLOC_RESET_ONLY | KVBM_ALLOC_WAIT |
-			  KVBM_ALLOC_GIVE_UP, 0,
+	err = check_batch(args->flags, known, 0,
 			  args->reserved[0] | args->reserved[1]);
 	if (err)
 		return err;
@@ -580,9 +588,7 @@ static int check_alloc(struct kvbm_session *ses, const struct kvbm_alloc *args)
 	return args->ticket && !wait ? -EINVAL : 0;
 }
 
-static noinline_for_stack int
-op_alloc(struct kvbm_session *ses, void __user *uarg, u32 usize, bool may_wait,
-	 struct file *file)
+DATA_OP(alloc)
 {
 	struct telling out = { .ses = ses };
 	struct kvbm_alloc __user *u = uarg;
@@ -592,7 +598,7 @@ op_alloc(struct kvbm_session *ses, void __user *uarg, u32 usize, bool may_wait,
 	u32 ticket;
 	int err;
 
-	err = kvbm_fetch_args(&args, uarg, usize) ?: check_alloc(ses, &args);
+	err = kvbm_fetch_args(&args, uarg, usize) ?: check_alloc(ses, &args, known);
 	if (err)
 		return err;
 	if (args.flags & KVBM_ALLOC_GIVE_UP)
@@ -644,9 +650,7 @@ static void touch_valid(struct kvbm_store *st, struct kvbm_hash *keys, u32 n)
 	kvbm_sketch_touch(st->sketch, keys, valid);
 }
 
-static noinline_for_stack int
-op_query(struct kvbm_session *ses, unsigned int op, void __user *uarg,
-	 u32 usize)
+DATA_OP(query)
 {
 	struct kvbm_query __user *u = uarg;
 	struct kvbm_store *st = ses->store;
@@ -656,7 +660,7 @@ op_query(struct kvbm_session *ses, unsigned int op, void __user *uarg,
 	u32 done = 0;
 	int err;
 
-	err = fetch_batch(&args, uarg, usize, 0,
+	err = fetch_batch(&args, uarg, usize, known,
 			  args.reserved32 | args.reserved |
 			  (op == KVBM_OP_TOUCH ? args.out : 0));
 	if (err)
@@ -696,15 +700,6 @@ op_query(struct kvbm_session *ses, unsigned int op, void __user *uarg,
 }
 
 /**
- * kvbm_is_data_op() - does an operation belong to the data path?
- * @op: enum kvbm_op
- */
-bool kvbm_is_data_op(unsigned int op)
-{
-	return op >= KVBM_OP_ALLOC && op <= KVBM_OP_TOUCH;
-}
-
-/**
  * kvbm_data_op() - one operation of the data path
  * @ses: the session
  * @op: enum kvbm_op, one that kvbm_is_data_op() knows
@@ -719,33 +714,11 @@ int kvbm_data_op(struct kvbm_session *ses, unsigned int op, void __user *uarg,
 		 u32 usize, bool may_wait, struct file *file)
 {
 	switch (op) {
-	case KVBM_OP_MATCH:
-		return op_match(ses, uarg, usize);
-	case KVBM_OP_RELEASE:
-		return op_ids(ses, KVBM_OP_RELEASE,
-			      KVBM_RELEASE_MUTABLE | KVBM_RELEASE_STAGED |
-			      KVBM_RELEASE_REGISTERED, uarg, usize);
-	case KVBM_OP_ALLOC:
-		return op_alloc(ses, uarg, usize, may_wait, file);
-	case KVBM_OP_REGISTER:
-		return op_register(ses, uarg, usize);
-	case KVBM_OP_SCAN:
-		return op_scan(ses, uarg, usize);
-	case KVBM_OP_STAGE:
-		return op_stage(ses, uarg, usize);
-	case KVBM_OP_UNSTAGE:
-		return op_ids(ses, KVBM_OP_UNSTAGE, 0, uarg, usize);
-	case KVBM_OP_RETAIN:
-		return op_ids(ses, KVBM_OP_RETAIN, 0, uarg, usize);
-	case KVBM_OP_SET_RESET:
-		return op_ids(ses, KVBM_OP_SET_RESET, KVBM_SET_RESET_ON, uarg,
-			      usize);
-	case KVBM_OP_UPGRADE:
-		return op_upgrade(ses, uarg, usize);
-	case KVBM_OP_PRESENCE:
-	case KVBM_OP_FREQUENCY:
-	case KVBM_OP_TOUCH:
-		return op_query(ses, op, uarg, usize);
+#define KVBM_DATA(_op, _handler, _what, _flags, ...)			\
+	case KVBM_OP_##_op:						\
+		return op_##_handler(ses, KVBM_OP_##_op, _flags, uarg,	\
+				     usize, may_wait, file);
+#include "ops.def"
 	default:
 		return -ENOTTY;
 	}

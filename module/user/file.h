@@ -302,7 +302,6 @@ long kvbm_session_request(struct file *file, unsigned int cmd,
 /* data.c */
 int kvbm_data_op(struct kvbm_session *ses, unsigned int op, void __user *uarg,
 		 u32 usize, bool may_wait, struct file *file);
-bool kvbm_is_data_op(unsigned int op);
 
 /* open.c */
 extern const struct file_operations kvbm_open_fops;

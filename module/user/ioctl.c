@@ -15,6 +15,7 @@
 #include <linux/slab.h>
 #include "usercopy.h"
 #include "file.h"
+#include "ops.h"
 
 /**
  * struct request - one request under way
@@ -545,74 +546,58 @@ static int op_payload(struct request *r)
 	return 0;
 }
 
-/* What the caller must be to make a request about a store on control. */
-enum who {
-	ANYBODY,	/* it is about no store, or asks itself */
-	READER,
-	ADMIN,
-	SESSION,	/* only on a session */
+/* Who may, on each kind of descriptor: see ops.def. */
+enum on_control {
+	CONTROL_NO,
+	CONTROL_ITSELF,
+	CONTROL_STORE,		/* from here on it names a store */
+	CONTROL_READER,
+	CONTROL_ADMIN,
 };
 
-/*
- * What there is: the size of the structure, the flags that it may have; on which
- * descriptors, and who may.  @about: it names a store.  @admin: on a session
- * too.  @write: the control device must be open for writing.
- */
+enum on_session {
+	SESSION_NO,
+	SESSION_YES,
+	SESSION_ADMIN,
+	SESSION_ALWAYS,
+};
+
+/* Those that name a store have that in one place. */
+#define NAMES_NONE(_what)	0
+#define NAMES_ONE(_what)						\
+	BUILD_BUG_ON_ZERO(offsetof(struct kvbm_##_what, store_id) != 8 || \
+			  offsetof(struct kvbm_##_what, name) != 16)
+#define NAMES_NO	NAMES_NONE
+#define NAMES_ITSELF	NAMES_NONE
+#define NAMES_STORE	NAMES_ONE
+#define NAMES_READER	NAMES_ONE
+#define NAMES_ADMIN	NAMES_ONE
+
 static const struct request_type {
 	u32 size;
 	u32 flags;
-	enum who who;
-	bool about;
-	bool admin;
-	bool write;
+	enum on_control control;
+	enum on_session session;
 	int (*run)(struct request *r);
 } request_types[] = {
-#define REQUEST(_op, _what, _known, ...)				\
-	[_op] = {							\
+#define KVBM_REQUEST(_op, _what, _flags, _control, _session, ...)	\
+	[KVBM_OP_##_op] = {						\
 		.size = sizeof(struct kvbm_##_what) +			\
 			BUILD_BUG_ON_ZERO(offsetof(struct kvbm_##_what,	\
-						   flags) != 4),	\
-		.flags = _known,					\
+						   flags) != 4) +	\
+			NAMES_##_control(_what),			\
+		.flags = _flags,					\
+		.control = CONTROL_##_control,				\
+		.session = SESSION_##_session,				\
 		.run = op_##_what,					\
-		__VA_ARGS__						\
-	}
-#define ABOUT(_op, _what, _known, ...)					\
-	REQUEST(_op, _what, _known, .about = true + BUILD_BUG_ON_ZERO(	\
-			offsetof(struct kvbm_##_what, store_id) != 8 ||	\
-			offsetof(struct kvbm_##_what, name) != 16),	\
-		__VA_ARGS__)
-	REQUEST(KVBM_OP_FEATURES, features, 0),
-	REQUEST(KVBM_OP_STORE_CREATE, store_create,
-		KVBM_CREATE_REJECT | KVBM_CREATE_RESET | KVBM_CREATE_OPAQUE |
-		KVBM_CREATE_PAYLOAD | KVBM_CREATE_UNSEALED,
-		.write = true),
-	ABOUT(KVBM_OP_STORE_DESTROY, store_destroy, KVBM_DESTROY_FORCE,
-	      .who = ADMIN, .write = true),
-	REQUEST(KVBM_OP_STORE_LIST, store_list, 0),
-	/* Who may is looked at together with the change. */
-	ABOUT(KVBM_OP_STORE_ACCESS, store_access,
-	      KVBM_ACCESS_UID | KVBM_ACCESS_GID | KVBM_ACCESS_MODE |
-	      KVBM_ACCESS_MONITOR, .write = true),
-	ABOUT(KVBM_OP_STORE_INFO, store_info, 0, .who = READER),
-	REQUEST(KVBM_OP_SESSION_OPEN, session_open, 0, .who = SESSION),
-	REQUEST(KVBM_OP_SESSION_CONFIG, session_config, 0, .who = SESSION),
-	ABOUT(KVBM_OP_SESSION_LIST, session_list, 0, .who = ADMIN,
-	      .admin = true),
-	ABOUT(KVBM_OP_SESSION_REVOKE, session_revoke,
-	      KVBM_REVOKE_UID | KVBM_REVOKE_PID | KVBM_REVOKE_NOW, .who = ADMIN, .admin = true,
-	      .write = true),
-	ABOUT(KVBM_OP_COUNTS, counts, 0, .who = READER),
-	ABOUT(KVBM_OP_STATS, stats, 0, .who = READER),
-	REQUEST(KVBM_OP_BLOCK_INFO, block_info, KVBM_BLOCK_OWN,
-		.who = SESSION),
-	ABOUT(KVBM_OP_RESET_INACTIVE, reset_inactive, 0, .who = ADMIN,
-	      .write = true),
-	REQUEST(KVBM_OP_HOLDS, holds, 0, .who = SESSION),
-	REQUEST(KVBM_OP_PAYLOAD, payload,
-		KVBM_PAYLOAD_FD | KVBM_PAYLOAD_RDONLY, .who = SESSION),
-#undef REQUEST
-#undef ABOUT
+	},
+#include "ops.def"
 };
+
+static bool names_store(const struct request_type *type)
+{
+	return type->control >= CONTROL_STORE;
+}
 
 /* The store that it is about, with a reference, and may the caller? */
 static int find_store(struct request *r, const struct request_type *type)
@@ -622,23 +607,23 @@ static int find_store(struct request *r, const struct request_type *type)
 
 	if (r->f) {
 		r->kd = r->f->kd;
-		if (type->about && (r->args.about.store_id ||
-				    memchr_inv(r->args.about.name, 0,
-					       KVBM_NAME_LEN)))
+		if (names_store(type) &&
+		    (r->args.about.store_id ||
+		     memchr_inv(r->args.about.name, 0, KVBM_NAME_LEN)))
 			return -EINVAL;
-		if (!type->admin)
+		if (type->session != SESSION_ADMIN)
 			return 0;
 		access = kvbm_dev_access(r->kd);
 		return kvbm_access_admin(&access) ? 0 : -EPERM;
 	}
-	if (!type->about)
+	if (!names_store(type))
 		return 0;
 	r->kd = kvbm_dev_find(r->args.about.store_id, r->args.about.name);
 	if (IS_ERR(r->kd))
 		return PTR_ERR(r->kd);
 	access = kvbm_dev_access(r->kd);
-	if ((type->who == ADMIN && !kvbm_access_admin(&access)) ||
-	    (type->who == READER && !kvbm_access_read(&access)))
+	if ((type->control == CONTROL_ADMIN && !kvbm_access_admin(&access)) ||
+	    (type->control == CONTROL_READER && !kvbm_access_read(&access)))
 		err = -EPERM;
 	if (err)
 		kvbm_dev_put(r->kd);
@@ -659,7 +644,7 @@ static int run_request(struct request *r, const struct request_type *type)
 	if (err)
 		return err;
 	err = type->run(r);
-	if (!r->f && type->about)
+	if (!r->f && names_store(type))
 		kvbm_dev_put(r->kd);
 	return err;
 }
@@ -681,9 +666,21 @@ session_request(struct file *file, const struct request_type *type,
 	return run_request(&r, type);
 }
 
+/* A number of the header that ops.def lacks is a warning of the compiler's. */
+static bool is_op(enum kvbm_op op)
+{
+	switch (op) {
+#define KVBM_OP(_op, ...)						\
+	case KVBM_OP_##_op:
+#include "ops.def"
+		return true;
+	}
+	return false;
+}
+
 static const struct request_type *find_type(unsigned int op)
 {
-	if (op >= ARRAY_SIZE(request_types))
+	if (!is_op(op) || op >= ARRAY_SIZE(request_types))
 		return NULL;
 	op = array_index_nospec(op, ARRAY_SIZE(request_types));
 	return request_types[op].run ? &request_types[op] : NULL;
@@ -705,20 +702,17 @@ long kvbm_control_request(struct file *file, unsigned int cmd,
 		.session_fops = session_fops,
 		.uarg = (void __user *)arg,
 	};
-	const struct request_type *type = find_type(_IOC_NR(cmd));
+	unsigned int op = _IOC_NR(cmd);
+	const struct request_type *type = find_type(op);
 
-	if (cmd != KVBM_IO(_IOC_NR(cmd)) || !type || type->who == SESSION)
+	if (cmd != KVBM_IO(op) || !type || type->control == CONTROL_NO)
 		return -ENOTTY;
-	if (type->write && !(file->f_mode & FMODE_WRITE))
+	if (!(kvbm_ops_reading() & BIT_ULL(op)) &&
+	    !(file->f_mode & FMODE_WRITE))
 		return -EBADF;
 	if (get_user(r.usize, (u32 __user *)r.uarg))
 		return -EFAULT;
 	return run_request(&r, type);
-}
-
-static bool on_sessions(unsigned int op)
-{
-	return op == KVBM_OP_FEATURES || op >= KVBM_OP_STORE_INFO;
 }
 
 /**
@@ -749,14 +743,14 @@ long kvbm_session_request(struct file *file, unsigned int cmd,
 		return kvbm_data_op(&f->ses, op, uarg, usize, true, file);
 	}
 	type = find_type(op);
-	if (!type || !on_sessions(op))
+	if (!type || type->session == SESSION_NO)
 		return -ENOTTY;
 	err = kvbm_file_enter(f, op);
 	if (err)
 		return err;
 	/* A session that ended still says what the module can do. */
 	err = READ_ONCE(f->ses.dead);
-	if (err && op != KVBM_OP_FEATURES)
+	if (err && type->session != SESSION_ALWAYS)
 		return err;
 	return session_request(file, type, uarg);
 }

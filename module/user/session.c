@@ -23,6 +23,7 @@
 #include <linux/timekeeping.h>
 #include "compat.h"
 #include "file.h"
+#include "ops.h"
 
 void kvbm_file_free(struct kref *ref)
 {
@@ -50,30 +51,6 @@ static const struct file_operations companion_fops = {
 	.release = companion_release,
 };
 
-/* All requests, but for those of sessions that cannot be written. */
-#define READONLY_OPS	(BIT_ULL(KVBM_OP_FEATURES) |			\
-			 BIT_ULL(KVBM_OP_STORE_INFO) |			\
-			 BIT_ULL(KVBM_OP_SESSION_OPEN) |		\
-			 BIT_ULL(KVBM_OP_SESSION_LIST) |		\
-			 BIT_ULL(KVBM_OP_COUNTS) |			\
-			 BIT_ULL(KVBM_OP_STATS) |			\
-			 BIT_ULL(KVBM_OP_BLOCK_INFO) |			\
-			 BIT_ULL(KVBM_OP_HOLDS) |			\
-			 BIT_ULL(KVBM_OP_PRESENCE) |			\
-			 BIT_ULL(KVBM_OP_FREQUENCY))
-
-/* What needs a right of its own when neither owner nor administrator asks. */
-static u64 without_rights(u32 rights)
-{
-	u64 ops = 0;
-
-	if (!(rights & KVBM_RIGHT_RESET_INACTIVE))
-		ops |= BIT_ULL(KVBM_OP_RESET_INACTIVE);
-	if (!(rights & KVBM_RIGHT_SET_RESET))
-		ops |= BIT_ULL(KVBM_OP_SET_RESET);
-	return ops;
-}
-
 /**
  * kvbm_file_new() - a new session
  * @kd: the store
@@ -99,9 +76,9 @@ struct kvbm_file *kvbm_file_new(struct kvbm_dev *kd, fmode_t f_mode)
 	f->opened_ns = ktime_get_boottime_ns();
 	f->last_call = jiffies;
 	f->writable = f_mode & FMODE_WRITE;
-	f->allowed = f->writable ? ~0ULL : READONLY_OPS;
+	f->allowed = f->writable ? ~0ULL : kvbm_ops_reading();
 	if (!owner && !admin)
-		f->allowed &= ~without_rights(kd->rights);
+		f->allowed &= ~kvbm_ops_needing(~kd->rights);
 	f->ses.reserve = (owner ? KVBM_RESERVE_OWNER : 0) |
 			 (admin ? KVBM_RESERVE_ADMIN : 0);
 	get_task_comm(f->comm, current->group_leader);
@@ -144,7 +121,7 @@ void kvbm_file_end(struct kvbm_file *f)
  */
 int kvbm_file_refused(const struct kvbm_file *f, unsigned int op)
 {
-	if (!f->writable && !(READONLY_OPS & BIT_ULL(op)))
+	if (!f->writable && !(kvbm_ops_reading() & BIT_ULL(op)))
 		return -EBADF;
 	return -EPERM;
 }

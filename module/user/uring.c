@@ -10,6 +10,7 @@
  */
 #include "compat.h"
 #include "file.h"
+#include "ops.h"
 
 /**
  * kvbm_uring_cmd() - one IORING_OP_URING_CMD on a session's descriptor

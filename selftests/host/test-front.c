@@ -15,6 +15,7 @@
 #include "file.h"
 
 #include "host_harness.h"
+#include "../kvbm_ops.h"
 
 #define BLOCKS 256
 #ifdef HOST_TSAN
@@ -542,38 +543,10 @@ static void scribble_on_use(const void *p, size_t len, int what)
 
 TEST_F(front, hostile_structures)
 {
-	static const size_t right[0x30] = {
-		[KVBM_OP_FEATURES] = sizeof(struct kvbm_features),
-		[KVBM_OP_STORE_DESTROY] = sizeof(struct kvbm_store_destroy),
-		[KVBM_OP_STORE_LIST] = sizeof(struct kvbm_store_list),
-		[KVBM_OP_STORE_ACCESS] = sizeof(struct kvbm_store_access),
-		[KVBM_OP_SESSION_REVOKE] = sizeof(struct kvbm_session_revoke),
-		[KVBM_OP_HOLDS] = sizeof(struct kvbm_holds),
-		[KVBM_OP_STORE_INFO] = sizeof(struct kvbm_store_info),
-		[KVBM_OP_SESSION_CONFIG] = sizeof(struct kvbm_session_config),
-		[KVBM_OP_SESSION_LIST] = sizeof(struct kvbm_session_list),
-		[KVBM_OP_COUNTS] = sizeof(struct kvbm_counts),
-		[KVBM_OP_STATS] = sizeof(struct kvbm_stats),
-		[KVBM_OP_BLOCK_INFO] = sizeof(struct kvbm_block_info),
-		[KVBM_OP_RESET_INACTIVE] = sizeof(struct kvbm_reset_inactive),
-		[KVBM_OP_PAYLOAD] = sizeof(struct kvbm_payload),
-		[KVBM_OP_ALLOC] = sizeof(struct kvbm_alloc),
-		[KVBM_OP_STAGE] = sizeof(struct kvbm_stage),
-		[KVBM_OP_UNSTAGE] = sizeof(struct kvbm_ids),
-		[KVBM_OP_REGISTER] = sizeof(struct kvbm_register),
-		[KVBM_OP_MATCH] = sizeof(struct kvbm_match),
-		[KVBM_OP_SCAN] = sizeof(struct kvbm_match),
-		[KVBM_OP_RELEASE] = sizeof(struct kvbm_ids),
-		[KVBM_OP_RETAIN] = sizeof(struct kvbm_ids),
-		[KVBM_OP_SET_RESET] = sizeof(struct kvbm_ids),
-		[KVBM_OP_UPGRADE] = sizeof(struct kvbm_upgrade),
-		[KVBM_OP_PRESENCE] = sizeof(struct kvbm_query),
-		[KVBM_OP_FREQUENCY] = sizeof(struct kvbm_query),
-		[KVBM_OP_TOUCH] = sizeof(struct kvbm_query),
-	};
 	static const size_t sizes[] = { 0, 3, 4, 8, 16, 24, 32, 40, 48, 56, 64,
 					72, 80, 88, 160,
 					256, 280, 328, 4096, 4097 };
+	const struct kt_op *known;
 	unsigned long done = 0, i;
 	u32 op, size;
 	long ret;
@@ -584,14 +557,15 @@ TEST_F(front, hostile_structures)
 		host_user_hook(i % 3 ? NULL : scribble_on_use);
 		scribble(512);
 		op = get_random_u32() % 0x30;
-		size = get_random_u32() % 4 ? right[op] :
+		known = kt_op(op);
+		size = known && get_random_u32() % 4 ? known->size :
 		       sizes[get_random_u32() % ARRAY_SIZE(sizes)];
 		*(u32 *)arena = i % 16 ? size : odd_number();
 		/* A batch of a size that ends. */
-		if (op >= KVBM_OP_ALLOC && i % 8)
+		if (known && known->data && i % 8)
 			((u32 *)arena)[2] %= 2 * BLOCKS;
 		/* Fields that must be 0 mostly are. */
-		if (op >= KVBM_OP_ALLOC && i % 4) {
+		if (known && known->data && i % 4) {
 			((u32 *)arena)[5] = 0;
 			memset(arena + 48, 0, 32);
 		}

@@ -238,28 +238,25 @@ static void reopen_all(void)
 /* One in @others is not of the data path. */
 static unsigned int any_op(unsigned int others)
 {
-	static const unsigned char about[] = {
-		KVBM_OP_FEATURES, KVBM_OP_STORE_CREATE, KVBM_OP_STORE_DESTROY,
-		KVBM_OP_STORE_LIST, KVBM_OP_STORE_INFO, KVBM_OP_SESSION_OPEN,
-		KVBM_OP_SESSION_CONFIG, KVBM_OP_SESSION_LIST,
-		KVBM_OP_SESSION_REVOKE, KVBM_OP_COUNTS, KVBM_OP_STATS,
-		KVBM_OP_BLOCK_INFO, KVBM_OP_RESET_INACTIVE,
-		KVBM_OP_STORE_ACCESS, KVBM_OP_HOLDS, KVBM_OP_PAYLOAD,
-	};
+	bool data = !chance(&r, others);
+	const struct kt_op *o;
 
 	if (chance(&r, 16))
 		return rnd(&r, MAX_OP);
-	return chance(&r, others) ? about[rnd(&r, sizeof(about))] :
-	       KVBM_OP_ALLOC + rnd(&r, KVBM_OP_TOUCH - KVBM_OP_ALLOC + 1);
+	do
+		o = &kt_ops[rnd(&r, KT_NR_OPS)];
+	while (o->data != data);
+	return o->op;
 }
 
 /* Mostly one that knows the request. */
 static int any_fd(unsigned int op)
 {
+	const struct kt_op *o = kt_op(op);
+
 	if (chance(&r, 8))
 		return rnd(&r, FDS);
-	return op >= KVBM_OP_STORE_CREATE && op <= KVBM_OP_STORE_ACCESS ?
-	       CONTROL : rnd(&r, CONTROL);
+	return o && !o->session ? CONTROL : rnd(&r, CONTROL);
 }
 
 static void a_call(void)
@@ -303,7 +300,7 @@ static void some_entries(struct io_uring *ring)
 		kvbm_prep_op(sqe, fds[fd], op,
 			     (void *)(uintptr_t)arguments(op),
 			     known_op(op) && !chance(&r, 16) ?
-			     shapes[op].size : number());
+			     kt_op(op)->size : number());
 		if (chance(&r, 16))
 			for (k = 0; k < 16; k++)
 				((unsigned char *)sqe->cmd)[k] = rnd64(&r);
@@ -415,7 +412,7 @@ static unsigned int never_well(void)
 		       (unsigned long long)by_ioctl.op_well[op],
 		       (unsigned long long)by_ring.op_well[op]);
 		n += !by_ioctl.op_well[op] ||
-		     (op >= KVBM_OP_ALLOC && !by_ring.op_well[op]);
+		     (kt_op(op)->data && !by_ring.op_well[op]);
 	}
 	printf("\n");
 	return n;

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include "torture.h"
+#include "../kvbm_ops.h"
 
 #define REGION		(64 << 10)
 #define GAP		(1ULL << 30)	/* more than any batch reaches */
@@ -165,53 +166,52 @@ static uint32_t number(void)
 }
 
 /*
- * A structure: its size, where its 64-bit words begin, and what each of these
- * is: h hashes, i block ids, o output, t token counts, w weak references,
- * d deadline, s session, 0 reserved or output.
+ * A structure: where its 64-bit words begin, and what each of these is: h
+ * hashes, i block ids, o output, t token counts, w weak references, d deadline,
+ * s session, 0 reserved or output.  An operation of a structure that is not here
+ * does not compile.
  */
 struct shape {
-	uint32_t size;
 	uint32_t head;
 	const char *words;
 };
 
-#define SHAPE(type, head, words)	{ sizeof(struct type), head, words }
+#define SHAPE(structure, head, words)					\
+	static const struct shape shape_##structure = { head, words }
 
-static const struct shape shapes[MAX_OP] = {
-	[KVBM_OP_FEATURES] = SHAPE(kvbm_features, 8, "000"),
-	[KVBM_OP_STORE_CREATE] = SHAPE(kvbm_store_create, 8, ""),
-	[KVBM_OP_STORE_DESTROY] = SHAPE(kvbm_store_destroy, 48, ""),
-	[KVBM_OP_STORE_LIST] = SHAPE(kvbm_store_list, 24, "0o"),
-	[KVBM_OP_STORE_ACCESS] = SHAPE(kvbm_store_access, 64, "00"),
-	[KVBM_OP_STORE_INFO] = SHAPE(kvbm_store_info, 8, ""),
-	[KVBM_OP_SESSION_OPEN] = SHAPE(kvbm_session_open, 16, ""),
-	[KVBM_OP_SESSION_CONFIG] = SHAPE(kvbm_session_config, 16, ""),
-	[KVBM_OP_SESSION_LIST] = SHAPE(kvbm_session_list, 64, "0o"),
-	[KVBM_OP_SESSION_REVOKE] = SHAPE(kvbm_session_revoke, 48, "s000"),
-	[KVBM_OP_COUNTS] = SHAPE(kvbm_counts, 8, ""),
-	[KVBM_OP_STATS] = SHAPE(kvbm_stats, 8, ""),
-	[KVBM_OP_BLOCK_INFO] = SHAPE(kvbm_block_info, 12, ""),
-	[KVBM_OP_RESET_INACTIVE] = SHAPE(kvbm_reset_inactive, 8, ""),
-	[KVBM_OP_HOLDS] = SHAPE(kvbm_holds, 24, "0o"),
-	[KVBM_OP_PAYLOAD] = SHAPE(kvbm_payload, 48, ""),
-	[KVBM_OP_ALLOC] = SHAPE(kvbm_alloc, 24, "iod000"),
-	[KVBM_OP_STAGE] = SHAPE(kvbm_stage, 24, "iht000"),
-	[KVBM_OP_UNSTAGE] = SHAPE(kvbm_ids, 24, "i0"),
-	[KVBM_OP_REGISTER] = SHAPE(kvbm_register, 24, "iHo000"),
-	[KVBM_OP_MATCH] = SHAPE(kvbm_match, 24, "hit000"),
-	[KVBM_OP_SCAN] = SHAPE(kvbm_match, 24, "hit000"),
-	[KVBM_OP_RELEASE] = SHAPE(kvbm_ids, 24, "i0"),
-	[KVBM_OP_RETAIN] = SHAPE(kvbm_ids, 24, "i0"),
-	[KVBM_OP_SET_RESET] = SHAPE(kvbm_ids, 24, "i0"),
-	[KVBM_OP_UPGRADE] = SHAPE(kvbm_upgrade, 24, "wit0"),
-	[KVBM_OP_PRESENCE] = SHAPE(kvbm_query, 24, "ho0"),
-	[KVBM_OP_FREQUENCY] = SHAPE(kvbm_query, 24, "ho0"),
-	[KVBM_OP_TOUCH] = SHAPE(kvbm_query, 24, "h00"),
+SHAPE(features, 8, "000");
+SHAPE(store_create, 8, "");
+SHAPE(store_destroy, 48, "");
+SHAPE(store_list, 24, "0o");
+SHAPE(store_access, 64, "00");
+SHAPE(store_info, 8, "");
+SHAPE(session_open, 16, "");
+SHAPE(session_config, 16, "");
+SHAPE(session_list, 64, "0o");
+SHAPE(session_revoke, 48, "s000");
+SHAPE(counts, 8, "");
+SHAPE(stats, 8, "");
+SHAPE(block_info, 12, "");
+SHAPE(reset_inactive, 8, "");
+SHAPE(holds, 24, "0o");
+SHAPE(payload, 48, "");
+SHAPE(alloc, 24, "iod000");
+SHAPE(stage, 24, "iht000");
+SHAPE(ids, 24, "i0");
+SHAPE(register, 24, "iHo000");
+SHAPE(match, 24, "hit000");
+SHAPE(upgrade, 24, "wit0");
+SHAPE(query, 24, "ho0");
+
+static const struct shape *const shapes[MAX_OP] = {
+#define KVBM_OP(_name, _structure, ...)					\
+	[KVBM_OP_##_name] = &shape_##_structure,
+#include "ops.def"
 };
 
 static inline bool known_op(unsigned int op)
 {
-	return op < MAX_OP && shapes[op].size;
+	return op < MAX_OP && shapes[op];
 }
 
 static uint64_t word(char kind)
@@ -249,28 +249,24 @@ static void put32(unsigned char *p, uint32_t v)
 }
 
 /* Those always, others on the control device only. */
-static bool names_store(unsigned int op)
+static bool names_store(const struct kt_op *o)
 {
-	if (op == KVBM_OP_STORE_DESTROY || op == KVBM_OP_STORE_ACCESS)
-		return true;
-	return (op == KVBM_OP_STORE_INFO || op == KVBM_OP_COUNTS ||
-		op == KVBM_OP_STATS || op == KVBM_OP_SESSION_LIST ||
-		op == KVBM_OP_SESSION_REVOKE ||
-		op == KVBM_OP_RESET_INACTIVE) && chance(&r, 4);
+	return o->control == KT_STORE && (!o->session || chance(&r, 4));
 }
 
 /* Sense everywhere but, mostly, in one place. */
 static void fill_sane(unsigned char *p, unsigned int op)
 {
-	const struct shape *s = &shapes[op];
-	uint32_t odd = chance(&r, 2) ? rnd(&r, s->size / 4) * 4 : ~0U;
+	const struct shape *s = shapes[op];
+	const struct kt_op *o = kt_op(op);
+	uint32_t odd = chance(&r, 2) ? rnd(&r, o->size / 4) * 4 : ~0U;
 	const char *kind;
 	uint32_t at = s->head;
 	uint64_t q;
 
-	memset(p, 0, s->size);
-	put32(p, s->size);
-	if (op >= KVBM_OP_ALLOC)
+	memset(p, 0, o->size);
+	put32(p, o->size);
+	if (o->data)
 		put32(p + 8, chance(&r, 8) ? rnd(&r, 200) : rnd(&r, 6));
 	else if (op == KVBM_OP_HOLDS || op == KVBM_OP_STORE_LIST ||
 		 op == KVBM_OP_BLOCK_INFO || op == KVBM_OP_SESSION_CONFIG)
@@ -281,13 +277,8 @@ static void fill_sane(unsigned char *p, unsigned int op)
 		put32(p + 20, rnd(&r, 20) * 8);
 	else if (op == KVBM_OP_SESSION_LIST)
 		put32(p + 60, rnd(&r, 20) * 8);
-	if (chance(&r, 3) &&
-	    (op == KVBM_OP_ALLOC || op == KVBM_OP_RELEASE ||
-	     op == KVBM_OP_REGISTER || op == KVBM_OP_SET_RESET ||
-	     op == KVBM_OP_SCAN || op == KVBM_OP_STORE_DESTROY ||
-	     op == KVBM_OP_STORE_ACCESS || op == KVBM_OP_BLOCK_INFO ||
-	     op == KVBM_OP_SESSION_REVOKE || op == KVBM_OP_PAYLOAD))
-		put32(p + 4, rnd(&r, 4));
+	if (chance(&r, 3))
+		put32(p + 4, rnd64(&r) & o->flags);
 	for (kind = s->words; *kind; kind++, at += 8) {
 		q = word(*kind);
 		memcpy(p + at, &q, 8);
@@ -298,21 +289,25 @@ static void fill_sane(unsigned char *p, unsigned int op)
 	} else if (op == KVBM_OP_ALLOC) {
 		memset(p + 40, 0, 8);
 	}
+	/* Its output must be nowhere. */
+	if (op == KVBM_OP_TOUCH)
+		memset(p + offsetof(struct kvbm_query, out), 0, 8);
 	/* On the control device; a session has its store. */
-	if (names_store(op))
+	if (names_store(o))
 		strcpy((char *)p + 16, store_names[chance(&r, 8) ? 2 :
 						   rnd(&r, 2)]);
 	if (odd != ~0U) {
 		q = chance(&r, 2) ? number() : wild_pointer();
-		memcpy(p + odd, &q, odd + 8 <= s->size && odd % 8 == 0 ? 8 : 4);
+		memcpy(p + odd, &q, odd + 8 <= o->size && odd % 8 == 0 ? 8 : 4);
 	}
 }
 
 /* Half sense: words that are numbers, then what is mostly pointers. */
 static void fill_wild(unsigned char *p, unsigned int op, uint32_t size)
 {
-	uint32_t at, head = op < MAX_OP && shapes[op].head > 8 ?
-			    shapes[op].head : 24;
+	uint32_t at, head = known_op(op) && shapes[op]->head > 8 ?
+			    shapes[op]->head : 24;
+	const struct kt_op *o = kt_op(op);
 	uint64_t q;
 
 	memset(p, 0, size);
@@ -322,7 +317,7 @@ static void fill_wild(unsigned char *p, unsigned int op, uint32_t size)
 		      at == 4 && chance(&r, 4) ? rnd(&r, 4) : 0);
 	for (at = head; at + 8 <= size; at += 8) {
 		q = chance(&r, 3) ? 0 : wild_pointer();
-		if (op < KVBM_OP_ALLOC)
+		if (o && !o->data)
 			q = chance(&r, 2) ? 0 : rnd64(&r);
 		memcpy(p + at, &q, 8);
 	}
@@ -347,7 +342,7 @@ static void fill_create(struct kvbm_store_create *c)
 /* Somewhere in memory, the structure of an operation, or something else. */
 static uint64_t arguments(unsigned int op)
 {
-	uint32_t size = known_op(op) ? shapes[op].size : 64;
+	uint32_t size = known_op(op) ? kt_op(op)->size : 64;
 	bool sane = known_op(op) && !chance(&r, 4);
 	unsigned char *p;
 	uint64_t where;

@@ -22,6 +22,7 @@
 #include "index.h"
 #include "file.h"
 #include "walk.h"
+#include "../../kvbm_ops.h"
 
 #if defined(__has_feature)
 #if __has_feature(memory_sanitizer)
@@ -109,57 +110,9 @@ static u64 odd_value(struct world *w)
 
 static u32 sizes(u32 op)
 {
-	switch (op) {
-	case KVBM_OP_FEATURES:
-		return sizeof(struct kvbm_features);
-	case KVBM_OP_STORE_CREATE:
-		return sizeof(struct kvbm_store_create);
-	case KVBM_OP_STORE_DESTROY:
-		return sizeof(struct kvbm_store_destroy);
-	case KVBM_OP_STORE_LIST:
-		return sizeof(struct kvbm_store_list);
-	case KVBM_OP_STORE_ACCESS:
-		return sizeof(struct kvbm_store_access);
-	case KVBM_OP_HOLDS:
-		return sizeof(struct kvbm_holds);
-	case KVBM_OP_STORE_INFO:
-		return sizeof(struct kvbm_store_info);
-	case KVBM_OP_SESSION_OPEN:
-		return sizeof(struct kvbm_session_open);
-	case KVBM_OP_SESSION_CONFIG:
-		return sizeof(struct kvbm_session_config);
-	case KVBM_OP_SESSION_LIST:
-		return sizeof(struct kvbm_session_list);
-	case KVBM_OP_SESSION_REVOKE:
-		return sizeof(struct kvbm_session_revoke);
-	case KVBM_OP_COUNTS:
-		return sizeof(struct kvbm_counts);
-	case KVBM_OP_STATS:
-		return sizeof(struct kvbm_stats);
-	case KVBM_OP_BLOCK_INFO:
-		return sizeof(struct kvbm_block_info);
-	case KVBM_OP_RESET_INACTIVE:
-		return sizeof(struct kvbm_reset_inactive);
-	case KVBM_OP_PAYLOAD:
-		return sizeof(struct kvbm_payload);
-	case KVBM_OP_ALLOC:
-		return sizeof(struct kvbm_alloc);
-	case KVBM_OP_STAGE:
-		return sizeof(struct kvbm_stage);
-	case KVBM_OP_REGISTER:
-		return sizeof(struct kvbm_register);
-	case KVBM_OP_MATCH:
-	case KVBM_OP_SCAN:
-		return sizeof(struct kvbm_match);
-	case KVBM_OP_UPGRADE:
-		return sizeof(struct kvbm_upgrade);
-	case KVBM_OP_PRESENCE:
-	case KVBM_OP_FREQUENCY:
-	case KVBM_OP_TOUCH:
-		return sizeof(struct kvbm_query);
-	default:
-		return sizeof(struct kvbm_ids);
-	}
+	const struct kt_op *known = kt_op(op);
+
+	return known ? known->size : sizeof(struct kvbm_ids);
 }
 
 /* A request as a good client would make it. */
@@ -183,6 +136,7 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		struct kvbm_session_config config;
 		struct kvbm_session_revoke revoke;
 		struct kvbm_block_info info;
+		struct kvbm_payload payload;
 		struct kvbm_alloc alloc;
 		struct kvbm_stage stage;
 		struct kvbm_register reg;
@@ -192,14 +146,27 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		struct kvbm_ids ids;
 		u32 size;
 	} u;
+	const struct kt_op *known = kt_op(op);
 
 	memset(&u, 0, sizeof(u));
 	u.size = sizes(op);
-	switch (op) {
+	/* The compiler knows of each number that it is told here. */
+	switch ((enum kvbm_op)op) {
+	case KVBM_OP_FEATURES:
+	case KVBM_OP_STORE_INFO:
+	case KVBM_OP_SESSION_OPEN:
+	case KVBM_OP_COUNTS:
+	case KVBM_OP_STATS:
+	case KVBM_OP_RESET_INACTIVE:
+		break;
+	case KVBM_OP_PAYLOAD:
+		u.payload.flags = at & 1;
+		break;
 	case KVBM_OP_STORE_CREATE:
 		u.create.total_blocks = 1 + count;
 		u.create.uid = -1;
-		u.create.gid = -1, .monitor_gid = -1;
+		u.create.gid = -1;
+		u.create.monitor_gid = -1;
 		u.create.flags = at & 3;
 		u.create.rights = at >> 3 & 3;
 		strscpy(u.create.policy, kvbm_evict_nth(at % KVBM_NR_POLICIES)->name,
@@ -299,8 +266,7 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		break;
 	}
 	/* On the control device, and elsewhere refused. */
-	if (op >= KVBM_OP_STORE_INFO && op <= KVBM_OP_RESET_INACTIVE &&
-	    sizes(op) >= sizeof(u.about) && about)
+	if (known && known->control == KT_STORE && known->session && about)
 		u.about.name[0] = 'a' + (at >> 6);
 	memcpy(args, &u, min_t(size_t, sizeof(u), sizes(op)));
 }
@@ -327,7 +293,8 @@ static void check_errno(u32 op, long ret)
 		EFAULT, EINVAL, EOPNOTSUPP, E2BIG, ENOTTY, EINTR, ENODEV,
 		ESHUTDOWN, EPERM, ENOENT, EEXIST, ENOMEM, ENFILE, EMFILE,
 		EDQUOT, EBUSY, EUSERS, ENXIO, EACCES, ENOSPC, EOVERFLOW, ETIMEDOUT,
-		ERESTARTSYS, EBADF, EAGAIN, EDEADLK, EMLINK,
+		ERESTARTSYS, EBADF, EAGAIN, EDEADLK, EMLINK, ENODATA, EFBIG,
+		ENOBUFS,
 	};
 	u32 i;
 
@@ -368,28 +335,23 @@ static void take_fd(struct world *w, u32 op, const u8 *args, long ret)
 		add_fd(w, fd);
 }
 
-static void request(struct world *w, int fd, u8 b)
+/* @own: the control device for what is its own. */
+static void request(struct world *w, u32 i, bool own, u8 b)
 {
-	static const u8 ops[] = {
-		KVBM_OP_FEATURES, KVBM_OP_STORE_CREATE, KVBM_OP_STORE_DESTROY,
-		KVBM_OP_STORE_LIST, KVBM_OP_STORE_INFO, KVBM_OP_SESSION_OPEN,
-		KVBM_OP_SESSION_CONFIG, KVBM_OP_SESSION_LIST,
-		KVBM_OP_SESSION_REVOKE, KVBM_OP_COUNTS, KVBM_OP_STATS,
-		KVBM_OP_BLOCK_INFO, KVBM_OP_RESET_INACTIVE, KVBM_OP_PAYLOAD,
-		KVBM_OP_ALLOC,
-		KVBM_OP_STAGE, KVBM_OP_UNSTAGE, KVBM_OP_REGISTER,
-		KVBM_OP_MATCH, KVBM_OP_SCAN, KVBM_OP_RELEASE, KVBM_OP_RETAIN,
-		KVBM_OP_SET_RESET, KVBM_OP_UPGRADE, KVBM_OP_PRESENCE,
-		KVBM_OP_FREQUENCY, KVBM_OP_TOUCH, KVBM_OP_STORE_ACCESS,
-		KVBM_OP_HOLDS, KVBM_OP_ALLOC,
-		KVBM_OP_REGISTER, KVBM_OP_MATCH, KVBM_OP_RELEASE, 0xff,
+	/* Some of them more often, and anything. */
+	static const u8 more[] = {
+		KVBM_OP_ALLOC, KVBM_OP_REGISTER, KVBM_OP_MATCH,
+		KVBM_OP_RELEASE,
 	};
-	u32 op = ops[b % ARRAY_SIZE(ops)], at = ARGS;
+	u32 nth = b % (KT_NR_OPS + ARRAY_SIZE(more) + 1), at = ARGS;
+	u32 op = nth < KT_NR_OPS ? kt_ops[nth].op :
+		 nth < KT_NR_OPS + ARRAY_SIZE(more) ? more[nth - KT_NR_OPS] :
+		 next(w);
+	const struct kt_op *known = kt_op(op);
+	int fd = w->fd[known && !known->session && own ? 0 : i];
 	u8 how = next(w);
 	long ret;
 
-	if (op == 0xff)
-		op = next(w);
 	fill(w, op, fd == w->fd[0], arena + at);
 	spoil(w, arena + at, sizes(op));
 	if (how & 1 && next(w) % 4 == 0) {
@@ -518,10 +480,7 @@ static void one_call(struct world *w)
 		host_set_capable(c & 1);
 		return;
 	}
-	/* The control device for what is its own, mostly. */
-	if (b % 31 >= 1 && b % 31 <= 3 && c & 0xf0)
-		i = 0;
-	request(w, w->fd[i], b);
+	request(w, i, c & 0xf0, b);
 }
 
 /* Good contents for what requests point to. */
@@ -631,7 +590,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	host_set_signal(true, false);
 	host_mem_limit(before.bytes + (64 << 20));
 	WALK_CHECK(!host_insmod(), "no module");
-	kvbm_max_blocks = 4096;
+	WALK_CHECK(!host_set_param("max_blocks", 4096), "no such parameter");
 	for (i = 0; i < FDS; i++)
 		w.fd[i] = -1;
 	fill_arena();

@@ -15,6 +15,9 @@
 int host_insmod(void);
 int host_rmmod(void);
 
+/* Writes a parameter of the module, without its checks; -ENOENT: there is none. */
+int host_set_param(const char *name, uint64_t value);
+
 /* What insmod would never meet: forgets device numbers that were claimed. */
 void host_forget_numbers(void);
 

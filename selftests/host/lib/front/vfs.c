@@ -470,6 +470,22 @@ int host_insmod(void)
 	return host_module_init();
 }
 
+int host_set_param(const char *name, uint64_t value)
+{
+	extern const struct host_param __start_host_params[];
+	extern const struct host_param __stop_host_params[];
+	const struct host_param *p;
+
+	for (p = __start_host_params; p < __stop_host_params; p++) {
+		if (strcmp(p->name, name))
+			continue;
+		/* Little-endian: the low bytes of it come first. */
+		memcpy(p->value, &value, p->size);
+		return 0;
+	}
+	return -ENOENT;
+}
+
 int host_rmmod(void)
 {
 	if (host_open_files())
