@@ -418,17 +418,20 @@ static void lineage_insert(struct kvbm_store *st, u32 id)
 		kvbm_order_add(st, &ln->order, id);
 	if (!(s->flags & LIN_IN))
 		enter(st, id);
+	/*
+	 * A leaf comes last in any order.  Its parent's mark is often next to
+	 * it: that goes after this one has come.
+	 */
+	if (!has_child(s)) {
+		if (!tick_order(st))
+			kvbm_order_add(st, &ln->order, id);
+		kvbm_order_mark_last(&ln->order, 0, s->place);
+	}
 	/* A placeholder that was LINKED takes its old place. */
 	if (!(s->flags & LIN_LINKED))
 		link_up(st, id);
 	else
 		s->flags |= LIN_IDLE;
-	if (has_child(s))
-		return;
-	/* It came last in any order. */
-	if (!tick_order(st))
-		kvbm_order_add(st, &ln->order, id);
-	kvbm_order_mark_last(&ln->order, 0, s->place);
 }
 
 /* Out of the order, whatever comes then. */
