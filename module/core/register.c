@@ -13,8 +13,8 @@
 #include "trace.h"
 
 /* The slot of a block that the session owns in this state, or NULL. */
-static struct kvbm_slot *owned_slot(struct kvbm_session *ses, u32 id,
-				    enum kvbm_state state, u32 **cnt)
+static __always_inline struct kvbm_slot *
+owned_slot(struct kvbm_session *ses, u32 id, enum kvbm_state state, u32 **cnt)
 {
 	struct kvbm_slot *s;
 

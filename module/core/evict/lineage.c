@@ -610,7 +610,8 @@ static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 	u64 last = U64_MAX;
 	u32 i;
 
-	if (what != KVBM_WARM_INSERT)
+	/* Who is popped was found through its place. */
+	if (what == KVBM_WARM_REMOVE)
 		kvbm_order_prefetch(st, &ln->order, ids, n);
 	for (i = 0; i < n; i++) {
 		const struct kvbm_slot *s = &st->slots[ids[i]];

@@ -104,11 +104,16 @@ static u32 lowest_rank(const struct kvbm_order *o)
 
 static u32 lru_pop(struct kvbm_store *st, u32 *budget)
 {
-	struct kvbm_order *o = st->evict;
-	u32 id = kvbm_order_first(o, lowest_rank(o));
+	lockdep_assert_held(&st->lock);
+	return kvbm_order_pop(st->evict, 0);
+}
 
-	lru_remove(st, id);
-	return id;
+static u32 multi_lru_pop(struct kvbm_store *st, u32 *budget)
+{
+	struct kvbm_order *o = st->evict;
+
+	lockdep_assert_held(&st->lock);
+	return kvbm_order_pop(o, lowest_rank(o));
 }
 
 static u32 lru_ahead(struct kvbm_store *st, u32 *ids, u32 max)
@@ -119,10 +124,11 @@ static u32 lru_ahead(struct kvbm_store *st, u32 *ids, u32 max)
 	return kvbm_order_ahead(o, lowest_rank(o), ids, max);
 }
 
+/* Who is popped was found through its place, among the first: no need then. */
 static void lru_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 		     enum kvbm_warm what)
 {
-	if (what != KVBM_WARM_INSERT)
+	if (what == KVBM_WARM_REMOVE)
 		kvbm_order_prefetch(st, st->evict, ids, n);
 }
 
@@ -130,7 +136,7 @@ static void multi_lru_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 			   enum kvbm_warm what)
 {
 	if (what != KVBM_WARM_INSERT) {
-		kvbm_order_prefetch(st, st->evict, ids, n);
+		lru_warm(st, ids, n, what);
 		return;
 	}
 	/* Hints: the slots may be changing. */
@@ -172,7 +178,7 @@ const struct kvbm_evict_ops kvbm_evict_multi_lru = {
 	.exit = lru_exit,
 	.insert = multi_lru_insert,
 	.remove = lru_remove,
-	.pop = lru_pop,
+	.pop = multi_lru_pop,
 	.ahead = lru_ahead,
 	.warm = multi_lru_warm,
 };

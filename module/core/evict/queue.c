@@ -229,12 +229,6 @@ void kvbm_order_tidy(struct kvbm_store *st, struct kvbm_order *o)
 	slide(st, o);
 }
 
-/* Is no place marked with the rank? */
-bool kvbm_order_none(const struct kvbm_order *o, u32 rank)
-{
-	return !o->marks[rank][o->levels - 1][0];
-}
-
 /* The first word from @word to the end that has a mark, or KVBM_NIL. */
 static u32 marked_word(const struct kvbm_order *o, u32 rank, u32 word)
 {
@@ -261,18 +255,29 @@ static u32 marked_word(const struct kvbm_order *o, u32 rank, u32 word)
 	return word;
 }
 
+/* The word of the last first mark has none any more: the next that has one. */
+static noinline u32 first_word(struct kvbm_order *o, u32 rank)
+{
+	u32 word;
+
+	if (kvbm_order_none(o, rank))
+		return KVBM_NIL;
+	word = marked_word(o, rank, o->head / 64);
+	if (word == KVBM_NIL)
+		word = marked_word(o, rank, 0);
+	o->first[rank] = word;
+	return word;
+}
+
 /* The first marked place, or KVBM_NIL. */
-static u32 first_place(struct kvbm_order *o, u32 rank)
+static __always_inline u32 first_place(struct kvbm_order *o, u32 rank)
 {
 	u32 word = o->first[rank];
 
 	if (unlikely(!o->marks[rank][0][word])) {
-		if (kvbm_order_none(o, rank))
-			return KVBM_NIL;
-		word = marked_word(o, rank, o->head / 64);
+		word = first_word(o, rank);
 		if (word == KVBM_NIL)
-			word = marked_word(o, rank, 0);
-		o->first[rank] = word;
+			return KVBM_NIL;
 	}
 	return word * 64 + __ffs64(o->marks[rank][0][word]);
 }
@@ -283,6 +288,17 @@ u32 kvbm_order_first(struct kvbm_order *o, u32 rank)
 	u32 place = first_place(o, rank);
 
 	return place == KVBM_NIL ? KVBM_NIL : o->line[place];
+}
+
+/* Take out the first slot marked with the rank; there is one. */
+u32 kvbm_order_pop(struct kvbm_order *o, u32 rank)
+{
+	u32 place = first_place(o, rank);
+	u32 id = o->line[place];
+
+	kvbm_order_unmark(o, rank, place);
+	o->line[place] = KVBM_NIL;
+	return id;
 }
 
 /**

@@ -56,13 +56,19 @@ void kvbm_order_exit(struct kvbm_order *o);
 void kvbm_order_tidy(struct kvbm_store *st, struct kvbm_order *o);
 void kvbm_order_mark_up(struct kvbm_order *o, u32 rank, u32 place);
 void kvbm_order_unmark_up(struct kvbm_order *o, u32 rank, u32 place);
-bool kvbm_order_none(const struct kvbm_order *o, u32 rank);
 u32 kvbm_order_first(struct kvbm_order *o, u32 rank);
+u32 kvbm_order_pop(struct kvbm_order *o, u32 rank);
 u32 kvbm_order_ahead(struct kvbm_order *o, u32 rank, u32 *ids, u32 max);
 
 static inline u32 kvbm_order_next(const struct kvbm_order *o, u32 place)
 {
 	return unlikely(++place == o->places) ? 0 : place;
+}
+
+/* Is no place marked with the rank? */
+static inline bool kvbm_order_none(const struct kvbm_order *o, u32 rank)
+{
+	return !o->marks[rank][o->levels - 1][0];
 }
 
 /* Bring in what leaving will touch; without the lock, a hint. */

@@ -62,22 +62,25 @@ struct kvbm_sketch {
 	u64 values[COUNTER_MAX + 1];
 };
 
-/* Where a row counts a key: the word, and in the low four bits the counter. */
-#define PLACE_WORD(p)	((p) >> 4)
-#define PLACE_SHIFT(p)	(((p) & 15) * 4)
-
-static __always_inline void places_of(const struct kvbm_sketch *sk,
-				      u32 hash, u32 *place)
+/*
+ * Where a row counts a key: above 32 bits the word, below them a fraction, whose
+ * first bits choose one of the row's counters.
+ */
+static __always_inline u64 place_of(const struct kvbm_sketch *sk, u32 hash,
+				    u32 row)
 {
-	u64 at;
-	u32 row;
+	return (u64)(hash * sk->row[row]) * sk->nr_words;
+}
 
-	for (row = 0; row < ROWS; row++) {
-		at = (u64)(hash * sk->row[row]) * sk->nr_words;
-		/* The fraction's first bits choose the counter. */
-		place[row] = at >> 32 << 4 | row * ROWS |
-			     (at >> 30 & (ROWS - 1));
-	}
+static __always_inline u32 place_word(u64 place)
+{
+	return place >> 32;
+}
+
+/* In bits. */
+static __always_inline u32 place_shift(u64 place, u32 row)
+{
+	return row * ROWS * 4 | (place >> 28 & ((ROWS - 1) * 4));
 }
 
 /* Has the line seen the last halving? */
@@ -94,30 +97,39 @@ static bool all_current(const struct kvbm_sketch *sk)
 	return data_race(sk->sweep) == sk->nr_lines;
 }
 
-static __always_inline u32 counter_read(const struct kvbm_sketch *sk, u32 p)
+static __always_inline u32 counter_read(const struct kvbm_sketch *sk, u64 place,
+					u32 row)
 {
-	return READ_ONCE(sk->words[PLACE_WORD(p)]) >> PLACE_SHIFT(p) &
-	       COUNTER_MAX;
+	return READ_ONCE(sk->words[place_word(place)]) >>
+		       place_shift(place, row) & COUNTER_MAX;
 }
 
-/* The estimate: the least of a key's counters. */
-static __always_inline u32 least_of(const struct kvbm_sketch *sk,
-				    const u32 *place)
+/* The least of a key's counters, while some lines are not up to date. */
+static noinline u32 least_halved(const struct kvbm_sketch *sk, u32 hash)
 {
 	u32 row, least = COUNTER_MAX;
 
-	if (likely(all_current(sk))) {
-		for (row = 0; row < ROWS; row++)
-			least = min(least, counter_read(sk, place[row]));
-		return least;
-	}
 	for (row = 0; row < ROWS; row++) {
-		u32 v = counter_read(sk, place[row]);
+		u64 place = place_of(sk, hash, row);
+		u32 v = counter_read(sk, place, row);
 
-		if (!line_current(sk, PLACE_WORD(place[row]) / LINE_WORDS))
+		if (!line_current(sk, place_word(place) / LINE_WORDS))
 			v /= 2;
 		least = min(least, v);
 	}
+	return least;
+}
+
+/* The estimate: the least of a key's counters. */
+static __always_inline u32 least_of(const struct kvbm_sketch *sk, u32 hash)
+{
+	u32 row, least = COUNTER_MAX;
+
+	if (unlikely(!all_current(sk)))
+		return least_halved(sk, hash);
+	for (row = 0; row < ROWS; row++)
+		least = min(least,
+			    counter_read(sk, place_of(sk, hash, row), row));
 	return least;
 }
 
@@ -134,17 +146,22 @@ static noinline void line_halve(struct kvbm_sketch *sk, u32 line)
 		   sk->parity[line / 32] ^ 1U << line % 32);
 }
 
-static inline void line_update(struct kvbm_sketch *sk, u32 line)
+static void line_update(struct kvbm_sketch *sk, u32 line)
 {
 	lockdep_assert_held(&sk->lock);
-	if (unlikely(!all_current(sk)) && !line_current(sk, line))
+	if (!line_current(sk, line))
 		line_halve(sk, line);
 }
 
-static void sweep(struct kvbm_sketch *sk)
+/* A key's lines, and one more. */
+static noinline void sweep(struct kvbm_sketch *sk, u32 hash)
 {
-	if (sk->sweep == sk->nr_lines)
-		return;
+	u32 row;
+
+	lockdep_assert_held(&sk->lock);
+	for (row = 0; row < ROWS; row++)
+		line_update(sk, place_word(place_of(sk, hash, row)) /
+				LINE_WORDS);
 	line_update(sk, sk->sweep);
 	sk->sweep++;
 }
@@ -155,8 +172,8 @@ static void halve(struct kvbm_sketch *sk)
 	u32 v;
 
 	lockdep_assert_held(&sk->lock);
-	while (sk->sweep < sk->nr_lines)
-		sweep(sk);
+	for (; sk->sweep < sk->nr_lines; sk->sweep++)
+		line_update(sk, sk->sweep);
 	for (v = 1; v <= COUNTER_MAX; v += 2)
 		odd += sk->values[v];
 	for (v = 0; v <= COUNTER_MAX / 2; v++)
@@ -168,46 +185,47 @@ static void halve(struct kvbm_sketch *sk)
 	WRITE_ONCE(sk->epoch, !sk->epoch);
 }
 
-static void increment(struct kvbm_sketch *sk, const u32 *place)
+static __always_inline void increment(struct kvbm_sketch *sk, u32 hash)
 {
 	bool counted = false;
 	u32 row;
 
 	lockdep_assert_held(&sk->lock);
+	if (unlikely(!all_current(sk)))
+		sweep(sk, hash);
 	for (row = 0; row < ROWS; row++) {
-		u32 v, at = PLACE_WORD(place[row]);
-		u32 shift = PLACE_SHIFT(place[row]);
-		u64 word;
+		u64 place = place_of(sk, hash, row);
+		u32 shift = place_shift(place, row), v;
+		u64 *word = &sk->words[place_word(place)];
 
-		line_update(sk, at / LINE_WORDS);
-		word = sk->words[at];
-		v = word >> shift & COUNTER_MAX;
+		v = *word >> shift & COUNTER_MAX;
 		if (v == COUNTER_MAX)
 			continue;
-		WRITE_ONCE(sk->words[at], word + (1ULL << shift));
+		WRITE_ONCE(*word, *word + (1ULL << shift));
 		sk->values[v]--;
 		sk->values[v + 1]++;
 		counted = true;
 	}
-	if (!counted)
-		return;
-	sweep(sk);
-	if (++sk->count >= sk->limit)
+	if (counted && ++sk->count >= sk->limit)
 		halve(sk);
+}
+
+static __always_inline void bring_in(const struct kvbm_sketch *sk, u32 hash)
+{
+	u32 row;
+
+	for (row = 0; row < ROWS; row++)
+		prefetch(&sk->words[place_word(place_of(sk, hash, row))]);
 }
 
 /* Bring a hash's counters in. */
 void kvbm_sketch_prefetch(const struct kvbm_sketch *sk, u32 hash)
 {
-	u32 row, place[ROWS];
-
-	places_of(sk, hash, place);
-	for (row = 0; row < ROWS; row++)
-		prefetch(&sk->words[PLACE_WORD(place[row])]);
+	bring_in(sk, hash);
 }
 
-/* Hashes whose counters are brought in together. */
-#define TOUCH_GROUP	16
+/* Hashes whose counters are on their way in. */
+#define TOUCH_AHEAD	16
 
 /**
  * kvbm_sketch_touch_hashes() - count keys, one each
@@ -217,26 +235,21 @@ void kvbm_sketch_prefetch(const struct kvbm_sketch *sk, u32 hash)
  */
 void kvbm_sketch_touch_hashes(struct kvbm_sketch *sk, const u32 *hash, u32 n)
 {
-	u32 place[TOUCH_GROUP][ROWS] __uninitialized;
 	bool locked = false;
-	u32 i, row, group;
+	u32 i;
 
-	for (; n; n -= group, hash += group) {
-		group = min_t(u32, n, TOUCH_GROUP);
-		for (i = 0; i < group; i++) {
-			places_of(sk, hash[i], place[i]);
-			for (row = 0; row < ROWS && group > 1; row++)
-				prefetch(&sk->words[PLACE_WORD(place[i][row])]);
+	for (i = 0; n > 1 && i < min_t(u32, n, TOUCH_AHEAD); i++)
+		bring_in(sk, hash[i]);
+	for (i = 0; i < n; i++) {
+		if (i + TOUCH_AHEAD < n)
+			bring_in(sk, hash[i + TOUCH_AHEAD]);
+		if (!locked) {
+			if (least_of(sk, hash[i]) == COUNTER_MAX)
+				continue;
+			spin_lock(&sk->lock);
+			locked = true;
 		}
-		for (i = 0; i < group; i++) {
-			if (!locked) {
-				if (least_of(sk, place[i]) == COUNTER_MAX)
-					continue;
-				spin_lock(&sk->lock);
-				locked = true;
-			}
-			increment(sk, place[i]);
-		}
+		increment(sk, hash[i]);
 	}
 	if (locked)
 		spin_unlock(&sk->lock);
@@ -268,12 +281,7 @@ void kvbm_sketch_touch(struct kvbm_sketch *sk, const struct kvbm_hash *keys,
  */
 u32 kvbm_sketch_read_hash(const struct kvbm_sketch *sk, u32 hash)
 {
-	u32 place[ROWS];
-
-	if (!sk)
-		return 0;
-	places_of(sk, hash, place);
-	return least_of(sk, place);
+	return sk ? least_of(sk, hash) : 0;
 }
 
 /**
