@@ -159,42 +159,63 @@ static __always_inline u32 kvbm_index_candidate(const struct kvbm_line *l,
 	return likely(at <= KVBM_ENTRY_ID) ? at : KVBM_FIND_MORE;
 }
 
-/*
- * For the elements [@from, @to) of a chunk, fill c->hash and, with the first
- * candidates, c->ids; bring in what the look-ups will touch, with @counts the
- * candidates' counts in @table too.
+/**
+ * struct kvbm_finding - looking up a chunk's keys, step by step
+ * @lines: the index's
+ * @nr_lines: likewise
+ * @secret: likewise
+ * @slots: the store's
+ * @table: of the session's counts, or NULL
+ *
+ * Copies: the compiler cannot know that nobody changes them.
  */
-static __always_inline void kvbm_index_prepare(const struct kvbm_store *st,
-					       struct kvbm_chunk *c, u32 from,
-					       u32 to, const bool counts,
-					       u32 *const *table)
+struct kvbm_finding {
+	struct kvbm_line *lines;
+	u32 nr_lines;
+	u64 secret[3];
+	struct kvbm_slot *slots;
+	u32 *const *table;
+};
+
+static __always_inline struct kvbm_finding
+kvbm_finding_init(const struct kvbm_store *st, u32 *const *table)
 {
-	/* Copies: the compiler cannot know that nobody changes them. */
-	const u64 secret[] = { st->index.secret[0], st->index.secret[1],
-			       st->index.secret[2] };
-	struct kvbm_line *lines = st->index.lines;
-	u32 nr_lines = st->index.nr_lines;
-	struct kvbm_slot *slots = st->slots;
-	u32 i;
+	return (struct kvbm_finding) {
+		.lines = st->index.lines,
+		.nr_lines = st->index.nr_lines,
+		.secret = { st->index.secret[0], st->index.secret[1],
+			    st->index.secret[2] },
+		.slots = st->slots,
+		.table = table,
+	};
+}
 
-	for (i = from; i < to; i++) {
-		u32 h = kvbm_index_hash(&c->keys[i], secret);
+/* First step, of element @i: fill c->hash, bring in the line. */
+static __always_inline void kvbm_find_line(const struct kvbm_finding *f,
+					   struct kvbm_chunk *c, u32 i)
+{
+	u32 h = kvbm_index_hash(&c->keys[i], f->secret);
 
-		c->hash[i] = h;
-		prefetch(kvbm_index_line(lines, nr_lines, h));
-	}
-	for (i = from; i < to; i++) {
-		u32 h = c->hash[i], id;
+	c->hash[i] = h;
+	prefetch(kvbm_index_line(f->lines, f->nr_lines, h));
+}
 
-		id = kvbm_index_candidate(kvbm_index_line(lines, nr_lines, h),
-					  h);
-		c->ids[i] = id;
-		if (unlikely(id >= KVBM_FIND_MORE))
-			continue;
-		prefetch(&slots[id]);
-		if (counts)
-			kvbm_count_prefetch(table, id);
-	}
+/*
+ * Second step, some elements later: fill c->ids with the first candidate, bring
+ * in its slot, and its count where there is a table.
+ */
+static __always_inline void kvbm_find_slot(const struct kvbm_finding *f,
+					   struct kvbm_chunk *c, u32 i)
+{
+	u32 h = c->hash[i], id;
+
+	id = kvbm_index_candidate(kvbm_index_line(f->lines, f->nr_lines, h), h);
+	c->ids[i] = id;
+	if (unlikely(id >= KVBM_FIND_MORE))
+		return;
+	prefetch(&f->slots[id]);
+	if (f->table)
+		kvbm_count_prefetch(f->table, id);
 }
 
 /*

@@ -164,26 +164,62 @@ miss:
 	step->prune = l.prune;
 }
 
-/* Of a chunk, the first that are looked up; only then the rest. */
-#define FIRST_GROUP	8
+/*
+ * A chunk is looked up in steps that overlap: while the elements of one group are
+ * compared, the slots of the next one and the lines of the one after that are on
+ * their way from memory.  Who misses at once should not pay for that: it begins
+ * when the first FIRST_LINES lines have given an answer.
+ */
+#define FIND_GROUP	16
+#define FIRST_LINES	8
+
+/* How far the steps have got. */
+struct looking {
+	u32 lines;
+	u32 slots;
+};
+
+static __always_inline void find_upto(const struct kvbm_finding *f,
+				      struct kvbm_chunk *c, u32 lines,
+				      u32 slots, struct looking *at)
+{
+	for (; at->lines < lines; at->lines++)
+		kvbm_find_line(f, c, at->lines);
+	for (; at->slots < slots; at->slots++)
+		kvbm_find_slot(f, c, at->slots);
+}
+
+/* Begin; false: one of the first is a miss, and the match probably ends there. */
+static __always_inline bool find_first(const struct kvbm_finding *f,
+				       struct kvbm_chunk *c, u32 n,
+				       const bool scan, struct looking *at)
+{
+	u32 i, first = min_t(u32, n, FIRST_LINES);
+
+	find_upto(f, c, first, first, at);
+	for (i = 0; i < first && !scan; i++)
+		if (unlikely(c->ids[i] == KVBM_FIND_NONE))
+			return false;
+	return true;
+}
 
 /* How the lock-free part of a chunk ends. */
 enum held { HELD_ALL, HELD_MISS, HELD_NO_PAGE, HELD_SLOW };
 
 /*
- * Hold the prepared elements [h->i, @end) as far as no lock is needed.
+ * Hold elements [h->i, @end) of a chunk as far as no lock is needed.
  *
  * Each is held before the next one is compared with its key, so that where a
  * match stops, all before are held: it stops at the first miss of one moment.
- * That a key had no candidate when the chunk was prepared was before that
+ * That a key had no candidate when its line was looked at was before that
  * moment, so such a key is looked for again.
  */
 static __always_inline enum held
-hold_unlocked(struct kvbm_store *st, u32 **table, struct kvbm_chunk *c, u32 end,
-	      const bool scan, struct holding *h)
+hold_unlocked(struct kvbm_store *st, const struct kvbm_finding *f,
+	      struct kvbm_chunk *c, u32 end, const bool scan, struct holding *h)
 {
 	const struct kvbm_hash *key = &c->keys[h->i];
-	struct kvbm_slot *slots = st->slots;
+	struct kvbm_slot *slots = f->slots;
 	enum held how = HELD_ALL;
 	u32 fresh = h->fresh;
 	u32 i;
@@ -205,7 +241,7 @@ hold_unlocked(struct kvbm_store *st, u32 **table, struct kvbm_chunk *c, u32 end,
 			}
 			c->ids[i] = id;
 		}
-		cnt = table[id / KVBM_PAGE_COUNTS];
+		cnt = f->table[id / KVBM_PAGE_COUNTS];
 		if (unlikely(!cnt)) {
 			how = HELD_NO_PAGE;
 			break;
@@ -229,30 +265,46 @@ hold_unlocked(struct kvbm_store *st, u32 **table, struct kvbm_chunk *c, u32 end,
 	return how;
 }
 
+/* The same of the whole chunk; HELD_SLOW: all of it has been looked up. */
+static __always_inline enum held
+hold_groups(struct kvbm_store *st, const struct kvbm_finding *f,
+	    struct kvbm_chunk *c, u32 n, const bool scan, const bool slow,
+	    struct holding *h)
+{
+	enum held how = slow ? HELD_SLOW : HELD_ALL;
+	struct looking at = {};
+	bool go_on;
+
+	go_on = find_first(f, c, n, scan, &at);
+	while (how == HELD_ALL && h->i < n) {
+		u32 end = h->i + FIND_GROUP;
+
+		if (likely(go_on))
+			find_upto(f, c, min(n, end + 2 * FIND_GROUP),
+				  min(n, end + FIND_GROUP), &at);
+		go_on = true;
+		how = hold_unlocked(st, f, c, min(at.slots, end), scan, h);
+	}
+	if (how == HELD_SLOW)
+		find_upto(f, c, n, n, &at);
+	return how;
+}
+
 static __always_inline u32 hold_chunk(struct kvbm_session *ses,
 				      struct kvbm_chunk *c, u32 n,
 				      const bool scan, u32 *hits,
 				      struct kvbm_step *step)
 {
-	struct kvbm_store *st = ses->store;
-	u32 first = min_t(u32, n, FIRST_GROUP);
-	u32 **table = ses->table;
+	const struct kvbm_finding f =
+		kvbm_finding_init(ses->store, ses->table);
 	struct holding h = {};
 	enum held how;
 	u32 room;
 
 	lockdep_assert_held(&ses->lock);
 	room = kvbm_quota(ses);
-	/* Who misses at once should not pay for a whole chunk. */
-	kvbm_index_prepare(st, c, 0, first, true, table);
 	/* Near the session's limit, each is compared with it under the lock. */
-	how = likely(room >= n) ?
-	      hold_unlocked(st, table, c, first, scan, &h) : HELD_SLOW;
-	if (n > first && (how == HELD_ALL || how == HELD_SLOW)) {
-		kvbm_index_prepare(st, c, first, n, true, table);
-		if (how == HELD_ALL)
-			how = hold_unlocked(st, table, c, n, scan, &h);
-	}
+	how = hold_groups(ses->store, &f, c, n, scan, room < n, &h);
 	if (how == HELD_SLOW)
 		hold_locked(ses, c, n, room, scan, &h, step);
 	else if (how == HELD_MISS)
@@ -511,9 +563,13 @@ static u8 presence_locked(struct kvbm_store *st, const struct kvbm_hash *key)
  */
 void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out)
 {
+	const struct kvbm_finding f = kvbm_finding_init(st, NULL);
 	u32 i;
 
-	kvbm_index_prepare(st, c, 0, n, false, NULL);
+	for (i = 0; i < n; i++)
+		kvbm_find_line(&f, c, i);
+	for (i = 0; i < n; i++)
+		kvbm_find_slot(&f, c, i);
 	for (i = 0; i < n; i++) {
 		u32 id = c->ids[i];
 		u64 w, now;
