@@ -77,6 +77,8 @@ static const struct request requests[] = {
 	{ REQ(PAYLOAD, kvbm_payload), SESSION,
 	  .flags = KVBM_PAYLOAD_FD, .needy = KVBM_PAYLOAD_RDONLY,
 	  .reserved = { OFF(kvbm_payload, reserved) }, .result = -ENODATA },
+	{ REQ(EXPORT, kvbm_export), BOTH_ABOUT, .out = true,
+	  .reserved64 = { OFF(kvbm_export, reserved) } },
 	{ REQ(ALLOC, kvbm_alloc), SESSION, .out = true,
 	  .flags = KVBM_ALLOC_RESET_ONLY | KVBM_ALLOC_WAIT | KVBM_ALLOC_GIVE_UP,
 	  .reserved64 = { OFF(kvbm_alloc, reserved[0]),
@@ -711,7 +713,8 @@ TEST_F(abi, features)
 					   &f));
 		EXPECT_EQ(KVBM_FEATURE_STORE | KVBM_FEATURE_WAIT |
 			  KVBM_FEATURE_URING | KVBM_FEATURE_REVOKE |
-			  KVBM_FEATURE_PAYLOAD | KVBM_FEATURE_LINGER,
+			  KVBM_FEATURE_PAYLOAD | KVBM_FEATURE_LINGER |
+			  KVBM_FEATURE_EXPORT,
 			  f.features);
 		EXPECT_EQ(KVBM_MAX_BLOCKS, f.max_blocks);
 		EXPECT_EQ(KVBM_MAX_BATCH, f.max_batch);

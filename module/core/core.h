@@ -60,6 +60,9 @@ enum kvbm_warm { KVBM_WARM_INSERT, KVBM_WARM_REMOVE, KVBM_WARM_POP };
  * @forget: optional: a registered, held block's hash leaves the store
  * @prune: optional: up to @budget steps of a prune that has got to @from;
  *	KVBM_NIL: of any. Returns where it has got to, KVBM_NIL when it is over
+ * @order: where an idle block stands in the order of eviction, from 1 on; what
+ *	stands behind it has more. 0: nowhere, as others have to go first. Only
+ *	blocks of one rank can be compared
  * @ahead: who will probably be popped next; a hint, for prefetching
  * @warm: optional: bring in what slots, at most KVBM_CHUNK, will need besides
  *	themselves; a hint
@@ -88,6 +91,7 @@ struct kvbm_evict_ops {
 	u32 (*pop)(struct kvbm_store *st, u32 *budget);
 	void (*forget)(struct kvbm_store *st, u32 id);
 	u32 (*prune)(struct kvbm_store *st, u32 from, u32 *budget);
+	u32 (*order)(struct kvbm_store *st, u32 id);
 	u32 (*ahead)(struct kvbm_store *st, u32 *ids, u32 max);
 	void (*warm)(struct kvbm_store *st, const u32 *ids, u32 n,
 		     enum kvbm_warm what);
@@ -455,6 +459,10 @@ struct kvbm_step {
 #define KVBM_STEP_INIT	{ .page_of = KVBM_NIL, .prune = KVBM_NIL }
 
 int kvbm_session_ready(struct kvbm_session *ses, struct kvbm_step *step);
+
+/* export.c: what is registered */
+u32 kvbm_export_chunk(struct kvbm_store *st, u32 *from,
+		      struct kvbm_export_entry *out, u32 max);
 
 /* prune.c: prunes that take longer than a chunk may */
 void kvbm_prune_rest(struct kvbm_store *st, u32 from);

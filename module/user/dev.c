@@ -320,6 +320,16 @@ bool kvbm_access_admin(const struct kvbm_access *a)
 }
 
 /**
+ * kvbm_access_open() - may the caller learn what the store has?
+ * @a: the store's record
+ */
+bool kvbm_access_open(const struct kvbm_access *a)
+{
+	return uid_eq(current_fsuid(), a->uid) || record_allows(a, 4) ||
+	       capable(CAP_SYS_ADMIN);
+}
+
+/**
  * kvbm_access_read() - may the caller read statistics?
  * @a: the store's record
  */

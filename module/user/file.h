@@ -198,6 +198,7 @@ void kvbm_dev_info(struct kvbm_dev *kd, struct kvbm_store_info *info);
 int kvbm_dev_set_access(struct kvbm_dev *kd, const struct kvbm_store_access *c);
 struct kvbm_access kvbm_dev_access(struct kvbm_dev *kd);
 bool kvbm_access_admin(const struct kvbm_access *a);
+bool kvbm_access_open(const struct kvbm_access *a);
 bool kvbm_access_read(const struct kvbm_access *a);
 bool kvbm_capable(int cap);
 kuid_t kvbm_payer_uid(void);

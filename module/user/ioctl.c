@@ -63,6 +63,7 @@ struct request {
 		struct kvbm_holds holds;
 		struct kvbm_reset_inactive reset_inactive;
 		struct kvbm_payload payload;
+		struct kvbm_export export;
 	} args;
 };
 
@@ -79,7 +80,7 @@ static int op_features(struct request *r)
 		.size = r->usize,
 		.features = KVBM_FEATURE_STORE | KVBM_FEATURE_WAIT |
 			    KVBM_FEATURE_REVOKE | KVBM_FEATURE_PAYLOAD |
-			    KVBM_FEATURE_LINGER |
+			    KVBM_FEATURE_LINGER | KVBM_FEATURE_EXPORT |
 			    (IS_ENABLED(CONFIG_IO_URING) ?
 			     KVBM_FEATURE_URING : 0),
 		.max_blocks = KVBM_MAX_BLOCKS,
@@ -546,12 +547,47 @@ static int op_payload(struct request *r)
 	return 0;
 }
 
+static int fill_export(struct request *r, u64 *cursor, void *page, u32 n)
+{
+	struct kvbm_store *st = &r->kd->store;
+	u32 got, from;
+	int err;
+
+	r->args.export.total = READ_ONCE(st->nr_registered);
+	/* A long walk: the session may have ended meanwhile. */
+	err = r->f ? READ_ONCE(r->f->ses.dead) : 0;
+	if (err)
+		return err;
+	if (*cursor >= st->cfg.total || !n)
+		return 0;
+	from = *cursor;
+	got = kvbm_export_chunk(st, &from, page, n);
+	*cursor = from;
+	return got ?: -EAGAIN;
+}
+
+static int op_export(struct request *r)
+{
+	struct kvbm_export *args = &r->args.export;
+	struct listing l = LISTING(args, struct kvbm_export_entry);
+	int err;
+
+	if (args->reserved)
+		return -EOPNOTSUPP;
+	err = list_entries(r, &l, fill_export);
+	args->done = l.done;
+	args->cursor = l.cursor;
+	args->sequence = 0;
+	return err ?: respond(r);
+}
+
 /* Who may, on each kind of descriptor: see ops.def. */
 enum on_control {
 	CONTROL_NO,
 	CONTROL_ITSELF,
 	CONTROL_STORE,		/* from here on it names a store */
 	CONTROL_READER,
+	CONTROL_OPENER,
 	CONTROL_ADMIN,
 };
 
@@ -571,6 +607,7 @@ enum on_session {
 #define NAMES_ITSELF	NAMES_NONE
 #define NAMES_STORE	NAMES_ONE
 #define NAMES_READER	NAMES_ONE
+#define NAMES_OPENER	NAMES_ONE
 #define NAMES_ADMIN	NAMES_ONE
 
 static const struct request_type {
@@ -623,7 +660,8 @@ static int find_store(struct request *r, const struct request_type *type)
 		return PTR_ERR(r->kd);
 	access = kvbm_dev_access(r->kd);
 	if ((type->control == CONTROL_ADMIN && !kvbm_access_admin(&access)) ||
-	    (type->control == CONTROL_READER && !kvbm_access_read(&access)))
+	    (type->control == CONTROL_READER && !kvbm_access_read(&access)) ||
+	    (type->control == CONTROL_OPENER && !kvbm_access_open(&access)))
 		err = -EPERM;
 	if (err)
 		kvbm_dev_put(r->kd);

@@ -77,6 +77,8 @@ struct kvbm_file *kvbm_file_new(struct kvbm_dev *kd, fmode_t f_mode)
 	f->last_call = jiffies;
 	f->writable = f_mode & FMODE_WRITE;
 	f->allowed = f->writable ? ~0ULL : kvbm_ops_reading();
+	if (!(f_mode & FMODE_READ))
+		f->allowed &= ~BIT_ULL(KVBM_OP_EXPORT);
 	if (!owner && !admin)
 		f->allowed &= ~kvbm_ops_needing(~kd->rights);
 	f->ses.reserve = (owner ? KVBM_RESERVE_OWNER : 0) |
@@ -122,6 +124,9 @@ void kvbm_file_end(struct kvbm_file *f)
 int kvbm_file_refused(const struct kvbm_file *f, unsigned int op)
 {
 	if (!f->writable && !(kvbm_ops_reading() & BIT_ULL(op)))
+		return -EBADF;
+	/* Refused to nobody but who did not open for reading. */
+	if (op == KVBM_OP_EXPORT)
 		return -EBADF;
 	return -EPERM;
 }

@@ -334,6 +334,17 @@ struct kvbm_hold_entry {
 	struct kvbm_hash hash;
 };
 
+struct kvbm_export_entry {
+	struct kvbm_hash hash;
+	uint32_t block;
+	uint32_t generation;
+	uint32_t state;
+	uint32_t rank;
+	uint32_t order;
+	uint32_t reserved;
+	uint64_t sequence;
+};
+
 struct kvbm_store_ref {
 	uint64_t id;
 	const char *name;
@@ -396,6 +407,8 @@ int kvbm_revoke_of(int fd, const struct kvbm_store_ref *ref, struct
 	kvbm_session_revoke *revoke);
 int kvbm_holds(int session, uint64_t *cursor, uint32_t count, struct
 	kvbm_hold_entry *entries, uint32_t *total);
+int kvbm_export(int fd, const struct kvbm_store_ref *ref, uint64_t *cursor,
+	uint32_t count, struct kvbm_export_entry *entries, uint32_t *total);
 int kvbm_alloc(int session, uint32_t n, uint32_t *ids, struct
 	kvbm_evicted *evicted, uint32_t *nr_evicted);
 int kvbm_alloc_reset(int session, uint32_t n, uint32_t *ids);

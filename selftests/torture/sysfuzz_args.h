@@ -195,6 +195,7 @@ SHAPE(block_info, 12, "");
 SHAPE(reset_inactive, 8, "");
 SHAPE(holds, 24, "0o");
 SHAPE(payload, 48, "");
+SHAPE(export, 64, "0o00");
 SHAPE(alloc, 24, "iod000");
 SHAPE(stage, 24, "iht000");
 SHAPE(ids, 24, "i0");
@@ -271,11 +272,11 @@ static void fill_sane(unsigned char *p, unsigned int op)
 	else if (op == KVBM_OP_HOLDS || op == KVBM_OP_STORE_LIST ||
 		 op == KVBM_OP_BLOCK_INFO || op == KVBM_OP_SESSION_CONFIG)
 		put32(p + 8, rnd(&r, 16));
-	else if (op == KVBM_OP_SESSION_LIST)
+	else if (op == KVBM_OP_SESSION_LIST || op == KVBM_OP_EXPORT)
 		put32(p + 48, rnd(&r, 16));
 	if (op == KVBM_OP_HOLDS || op == KVBM_OP_STORE_LIST)
 		put32(p + 20, rnd(&r, 20) * 8);
-	else if (op == KVBM_OP_SESSION_LIST)
+	else if (op == KVBM_OP_SESSION_LIST || op == KVBM_OP_EXPORT)
 		put32(p + 60, rnd(&r, 20) * 8);
 	if (chance(&r, 3))
 		put32(p + 4, rnd64(&r) & o->flags);

@@ -120,6 +120,9 @@ static const struct {
 	{ KVBM_FEATURE_WAIT, "wait" },
 	{ KVBM_FEATURE_URING, "uring" },
 	{ KVBM_FEATURE_REVOKE, "revoke" },
+	{ KVBM_FEATURE_PAYLOAD, "payload" },
+	{ KVBM_FEATURE_LINGER, "linger" },
+	{ KVBM_FEATURE_EXPORT, "export" },
 };
 
 #define N_FEATURES	(sizeof(feature_names) / sizeof(*feature_names))

@@ -32,7 +32,7 @@
  *
  * A descriptor that was not opened for writing takes FEATURES, STORE_LIST,
  * STORE_INFO, SESSION_LIST, SESSION_OPEN, COUNTS, STATS, BLOCK_INFO, HOLDS,
- * PRESENCE and FREQUENCY; all else is EBADF, through io_uring too.
+ * EXPORT, PRESENCE and FREQUENCY; all else is EBADF, through io_uring too.
  *
  * A bad input pointer changes nothing of its chunk (at most KVBM_CHUNK
  * elements).  A bad output pointer gives back the holds that its chunk took, and
@@ -90,6 +90,7 @@ enum kvbm_op {
 	KVBM_OP_RESET_INACTIVE = 0x18,
 	KVBM_OP_HOLDS = 0x19,
 	KVBM_OP_PAYLOAD = 0x1a,
+	KVBM_OP_EXPORT = 0x1b,
 	/* session: data path, through io_uring too */
 	KVBM_OP_ALLOC = 0x20,
 	KVBM_OP_STAGE = 0x21,
@@ -154,6 +155,7 @@ struct kvbm_features {
 #define KVBM_FEATURE_REVOKE	(1ULL << 3)	/* session list and revoke */
 #define KVBM_FEATURE_PAYLOAD	(1ULL << 4)	/* a store's blocks have bytes */
 #define KVBM_FEATURE_LINGER	(1ULL << 5)	/* linger_ms */
+#define KVBM_FEATURE_EXPORT	(1ULL << 6)	/* all registered blocks */
 
 /*
  * Requests about a store carry @store_id and @name.  On a session both are 0 and
@@ -926,6 +928,76 @@ struct kvbm_evicted {
 };
 
 /**
+ * struct kvbm_export_entry - one registered block
+ * @hash: its sequence hash
+ * @block: block id
+ * @generation: generation of the slot
+ * @state: KVBM_STATE_INACTIVE (idle), or KVBM_STATE_PRIMARY (held)
+ * @rank: multi_lru: an idle block's list, 0 to 3; 0 is evicted first
+ * @order: an idle block's place in the order of eviction, in its list; lower
+ *	goes first, but for the lineage policies, of which only leaves go. 0: it
+ *	has none: it is held, or under lineage_fifo no leaf
+ * @reserved: 0
+ * @sequence: 0
+ *
+ * Who has the same blocks registered and idle in another store of the policy,
+ * those without @order first, the others in ascending @order, each with a
+ * frequency that leads to @rank, has the same order of eviction.
+ */
+struct kvbm_export_entry {
+	struct kvbm_hash hash;
+	__u32 block;
+	__u32 generation;
+	__u32 state;
+	__u32 rank;
+	__u32 order;
+	__u32 reserved;
+	__aligned_u64 sequence;
+};
+
+/**
+ * struct kvbm_export - KVBM_IOC_EXPORT, on control and sessions: what is
+ *	registered
+ * @size: sizeof(struct kvbm_export)
+ * @flags: must be 0
+ * @store_id: the store, or 0
+ * @name: the store, or empty
+ * @count: room at @entries, in entries
+ * @done: out: entries written
+ * @total: out: distinct hashes present
+ * @entry_size: as for struct kvbm_store_list
+ * @cursor: likewise; blocks come in ascending order of their ids
+ * @entries: pointer to @count entries
+ * @sequence: out: 0
+ * @reserved: must be 0
+ *
+ * Duplicates are not listed.  The call looks at up to KVBM_CHUNK blocks at a time;
+ * the entries of one such part were true together.  Of a store that is in use the
+ * whole is no snapshot: what is registered behind the cursor is missing, and what
+ * left meanwhile may be there; @order can be compared only when no block became
+ * idle meanwhile.
+ *
+ * For who may read the store: the monitoring group may not, since hashes tell what
+ * others asked.  It takes no session and no right to write.
+ *
+ * Errnos: EPERM, ENOMEM, EINTR (killed), on control ENOENT.
+ */
+struct kvbm_export {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 store_id;
+	char name[KVBM_NAME_LEN];
+	__u32 count;
+	__u32 done;
+	__u32 total;
+	__u32 entry_size;
+	__aligned_u64 cursor;
+	__aligned_u64 entries;
+	__aligned_u64 sequence;
+	__aligned_u64 reserved;
+};
+
+/**
  * struct kvbm_alloc - KVBM_IOC_ALLOC: take blocks, all or nothing
  * @size: sizeof(struct kvbm_alloc)
  * @flags: KVBM_ALLOC_*
@@ -1275,6 +1347,7 @@ struct kvbm_uring_cmd {
 #define KVBM_IOC_RESET_INACTIVE		KVBM_IO(KVBM_OP_RESET_INACTIVE)
 #define KVBM_IOC_HOLDS			KVBM_IO(KVBM_OP_HOLDS)
 #define KVBM_IOC_PAYLOAD		KVBM_IO(KVBM_OP_PAYLOAD)
+#define KVBM_IOC_EXPORT			KVBM_IO(KVBM_OP_EXPORT)
 #define KVBM_IOC_ALLOC			KVBM_IO(KVBM_OP_ALLOC)
 #define KVBM_IOC_STAGE			KVBM_IO(KVBM_OP_STAGE)
 #define KVBM_IOC_UNSTAGE		KVBM_IO(KVBM_OP_UNSTAGE)

@@ -465,6 +465,26 @@ int kvbm_revoke_of(int fd, const struct kvbm_store_ref *ref,
 int kvbm_holds(int session, uint64_t *cursor, uint32_t count,
 	       struct kvbm_hold_entry *entries, uint32_t *total);
 
+/**
+ * kvbm_export() - list what a store has registered
+ * @fd: the control device, or a session, open for reading, with @ref NULL
+ * @ref: the store
+ * @cursor: in: 0 to begin, else what the last call left; out: where to go on
+ * @count: room at @entries, in entries; may be 0
+ * @entries: out: one for each registered block, in ascending order of block ids;
+ *	Duplicates are not listed
+ * @total: out, or NULL: distinct hashes present
+ *
+ * While others use the store this is no snapshot: see struct kvbm_export.
+ *
+ * Return: entries written, fewer than @count when these were the last, or
+ * -errno: -EPERM (not for the monitoring group), -EBADF (not open for reading),
+ * -ENOENT, -EINTR.
+ */
+int kvbm_export(int fd, const struct kvbm_store_ref *ref, uint64_t *cursor,
+		uint32_t count, struct kvbm_export_entry *entries,
+		uint32_t *total);
+
 /*
  * Allocation.  Blocks come out Mutable, owned by the session: free ones first,
  * in the order in which they became free, then evicted ones in the policy's

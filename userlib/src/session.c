@@ -159,6 +159,28 @@ int kvbm_holds(int session, uint64_t *cursor, uint32_t count,
 	return (int)args.done;
 }
 
+int kvbm_export(int fd, const struct kvbm_store_ref *ref, uint64_t *cursor,
+		uint32_t count, struct kvbm_export_entry *entries,
+		uint32_t *total)
+{
+	struct kvbm_export args = {
+		.size = sizeof(args),
+		.count = count,
+		.entry_size = sizeof(*entries),
+		.cursor = *cursor,
+		.entries = (uintptr_t)entries,
+	};
+	int ret = kvbm_fill_ref(ref, &args.store_id, args.name);
+
+	if (!ret)
+		ret = kvbm_ioctl(fd, KVBM_IOC_EXPORT, &args);
+	kvbm_put(total, args.total);
+	if (ret < 0)
+		return ret;
+	*cursor = args.cursor;
+	return (int)args.done;
+}
+
 int kvbm_block_info(int session, uint32_t block, struct kvbm_block_info *info)
 {
 	memset(info, 0, sizeof(*info));

@@ -364,6 +364,7 @@ static void test_of(void)
 	struct kvbm_store_entry stores[3];
 	struct kvbm_session_entry sessions[2];
 	struct kvbm_hold_entry holds[4];
+	struct kvbm_export_entry exported[3];
 	struct kvbm_store_info info, info_want = {
 		.size = sizeof(info_want), .name = "pool",
 	}, info_out = info_want;
@@ -399,6 +400,11 @@ static void test_of(void)
 		.size = sizeof(hold_list), .count = 4, .cursor = 99,
 		.entry_size = sizeof(holds[0]), .entries = PTR(holds),
 	}, hold_out = hold_list;
+	struct kvbm_export export_want = {
+		.size = sizeof(export_want), .count = 3, .cursor = 64,
+		.name = "pool", .entry_size = sizeof(exported[0]),
+		.entries = PTR(exported),
+	}, export_out = export_want;
 	uint64_t cursor;
 	uint32_t total;
 
@@ -467,6 +473,17 @@ static void test_of(void)
 	will(-ESHUTDOWN, NULL);
 	ok(kvbm_holds(FD, &cursor, 4, holds, NULL) == -ESHUTDOWN &&
 	   cursor == 400, "holds: failed");
+	cursor = 64;
+	export_out.done = 3;
+	export_out.cursor = 70;
+	export_out.total = 21;
+	will(0, &export_out);
+	ok(kvbm_export(FD, &by_name, &cursor, 3, exported, &total) == 3 &&
+	   SAW(KVBM_IOC_EXPORT, export_want) && cursor == 70 && total == 21,
+	   "export");
+	will(-EPERM, NULL);
+	ok(kvbm_export(FD, &by_name, &cursor, 3, exported, NULL) == -EPERM &&
+	   cursor == 70, "export: failed");
 
 	will(0, NULL);
 	ok(kvbm_store_info_of(FD, &bad, &info) == -EINVAL &&

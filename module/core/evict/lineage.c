@@ -567,6 +567,14 @@ static u32 lineage_ahead(struct kvbm_store *st, u32 *ids, u32 max)
 	return kvbm_order_ahead(&ln->order, 0, ids, max);
 }
 
+/* In fifo order only leaves stand in line. */
+static u32 lineage_order(struct kvbm_store *st, u32 id)
+{
+	struct lineage *ln = st->evict;
+
+	return kvbm_order_of(st, &ln->order, id);
+}
+
 /* What link_up() and unlink_up() will touch. */
 static void warm_relatives(struct kvbm_store *st, const struct kvbm_slot *s,
 			   bool linked)
@@ -651,6 +659,7 @@ const struct kvbm_evict_ops kvbm_evict_lineage_tick = {
 	.pop = lineage_pop,
 	.forget = lineage_forget,
 	.prune = lineage_prune,
+	.order = lineage_order,
 	.ahead = lineage_ahead,
 	.warm = lineage_warm,
 };
@@ -666,6 +675,7 @@ const struct kvbm_evict_ops kvbm_evict_lineage_fifo = {
 	.pop = lineage_pop,
 	.forget = lineage_forget,
 	.prune = lineage_prune,
+	.order = lineage_order,
 	.ahead = lineage_ahead,
 	.warm = lineage_warm,
 };

@@ -124,6 +124,11 @@ static u32 lru_ahead(struct kvbm_store *st, u32 *ids, u32 max)
 	return kvbm_order_ahead(o, lowest_rank(o), ids, max);
 }
 
+static u32 lru_order(struct kvbm_store *st, u32 id)
+{
+	return kvbm_order_of(st, st->evict, id);
+}
+
 /* Who is popped was found through its place, among the first: no need then. */
 static void lru_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 		     enum kvbm_warm what)
@@ -153,6 +158,7 @@ const struct kvbm_evict_ops kvbm_evict_fifo = {
 	.insert = lru_insert,
 	.remove = lru_remove,
 	.pop = lru_pop,
+	.order = lru_order,
 	.ahead = lru_ahead,
 	.warm = lru_warm,
 };
@@ -165,6 +171,7 @@ const struct kvbm_evict_ops kvbm_evict_lru = {
 	.insert = lru_insert,
 	.remove = lru_remove,
 	.pop = lru_pop,
+	.order = lru_order,
 	.ahead = lru_ahead,
 	.warm = lru_warm,
 };
@@ -179,6 +186,7 @@ const struct kvbm_evict_ops kvbm_evict_multi_lru = {
 	.insert = multi_lru_insert,
 	.remove = lru_remove,
 	.pop = multi_lru_pop,
+	.order = lru_order,
 	.ahead = lru_ahead,
 	.warm = multi_lru_warm,
 };

@@ -131,6 +131,19 @@ static inline void kvbm_order_del(struct kvbm_store *st, struct kvbm_order *o,
 	o->line[st->slots[id].place] = KVBM_NIL;
 }
 
+/* How far from the head a slot is, from 1 on; 0: it is not in line. */
+static inline u32 kvbm_order_of(const struct kvbm_store *st,
+				const struct kvbm_order *o, u32 id)
+{
+	u32 place = st->slots[id].place;
+
+	lockdep_assert_held(&st->lock);
+	/* A slot that left may have any place. */
+	if (place >= o->places || o->line[place] != id)
+		return 0;
+	return place - o->head + (place < o->head ? o->places : 0) + 1;
+}
+
 /* A slot arrives, unmarked; returns its place. */
 static inline u32 kvbm_order_add(struct kvbm_store *st, struct kvbm_order *o,
 				 u32 id)

@@ -126,6 +126,7 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		struct kvbm_store_list list;
 		struct kvbm_session_list sessions;
 		struct kvbm_holds holds;
+		struct kvbm_export export;
 		struct kvbm_store_access access;
 		struct {
 			u32 size;
@@ -198,6 +199,12 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		u.holds.entry_size = 8 + at % 8 * 8;
 		u.holds.cursor = at / 16;
 		u.holds.entries = user(OUT);
+		break;
+	case KVBM_OP_EXPORT:
+		u.export.count = count;
+		u.export.entry_size = 8 + at % 8 * 8;
+		u.export.cursor = at / 16;
+		u.export.entries = user(OUT);
 		break;
 	case KVBM_OP_STORE_ACCESS:
 		u.access.flags = at & 15;

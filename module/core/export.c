@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * export.c - all registered blocks, a part at a time
+ */
+#include <linux/prefetch.h>
+#include "core.h"
+
+/**
+ * kvbm_export_chunk() - the next registered blocks, in order of block id
+ * @st: the store
+ * @from: in and out: block id to go on from; the store's total: no more
+ * @out: room for @max entries
+ * @max: at most this many
+ *
+ * Looks at no more than KVBM_CHUNK slots, all in one hold of the lock, so that
+ * what it tells was true together, and 0 does not mean the end.
+ *
+ * Return: entries filled in.
+ */
+u32 kvbm_export_chunk(struct kvbm_store *st, u32 *from,
+		      struct kvbm_export_entry *out, u32 max)
+{
+	u32 id, end, n = 0;
+
+	if (*from >= st->cfg.total)
+		return 0;
+	id = kvbm_id_nospec(st, *from);
+	end = min(st->cfg.total - id, KVBM_CHUNK) + id;
+	for (; id < end; id++)
+		prefetch(&st->slots[id]);
+
+	spin_lock(&st->lock);
+	for (id = kvbm_id_nospec(st, *from); id < end && n < max; id++) {
+		const struct kvbm_slot *s = &st->slots[id];
+		/* refs: 0 or not does not change under the lock. */
+		u64 w = kvbm_slot_word(s);
+		bool idle = !kvbm_w_refs(w);
+
+		if (kvbm_w_state(w) != KVBM_STATE_PRIMARY)
+			continue;
+		out[n++] = (struct kvbm_export_entry) {
+			.hash = s->key,
+			.block = id,
+			.generation = kvbm_w_gen(w),
+			.state = idle ? KVBM_STATE_INACTIVE :
+					KVBM_STATE_PRIMARY,
+			.rank = idle && st->cfg.policy->has_thresholds ?
+				s->rank : 0,
+			.order = idle ? st->cfg.policy->order(st, id) : 0,
+		};
+	}
+	spin_unlock(&st->lock);
+	*from = id;
+	return n;
+}

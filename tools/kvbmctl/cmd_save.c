@@ -1,0 +1,546 @@
+// SPDX-License-Identifier: MIT
+/*
+ * kvbmctl save, restore: a store's registered blocks, over a reload of the
+ * module.
+ *
+ * The blocks' bytes are in the store's file of memory, which somebody keeps: what
+ * is saved is which block has which hash, and the order of eviction.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "export.h"
+#include "savefile.h"
+
+enum {
+	KEY_DESTROY = 256,
+	KEY_OTHER_FILE,
+};
+
+struct save_args {
+	const char *name;
+	const char *path;
+	bool destroy;
+	bool other_file;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct save_args *args = state->input;
+
+	switch (key) {
+	case KEY_DESTROY:
+		args->destroy = true;
+		return 0;
+	case KEY_OTHER_FILE:
+		args->other_file = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (state->arg_num == 0)
+			args->name = arg;
+		else if (state->arg_num == 1)
+			args->path = arg;
+		else
+			argp_error(state, "a store and a file expected");
+		return 0;
+	case ARGP_KEY_END:
+		if (!args->path)
+			argp_error(state, "a store and a file expected");
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+/* Which file the blocks' bytes are in. */
+static int payload_identity(int session, struct save_header *h)
+{
+	struct kvbm_payload payload;
+	struct stat stat;
+	int err;
+
+	err = kvbm_payload(session, KVBM_PAYLOAD_FD | KVBM_PAYLOAD_RDONLY,
+			   &payload);
+	if (err < 0)
+		return err;
+	err = fstat(payload.fd, &stat) ? -errno : 0;
+	close(payload.fd);
+	h->payload_dev = stat.st_dev;
+	h->payload_ino = stat.st_ino;
+	return err;
+}
+
+/* Sessions that are not this program's, lingering blocks, what has been done. */
+struct quiet {
+	uint64_t others;
+	uint64_t lingering;
+	uint64_t done;
+};
+
+static int look(const struct target *t, uint32_t ours, struct quiet *q)
+{
+	struct kvbm_stats stats;
+	int err = kvbm_stats_of(t->fd, t->ref, &stats);
+
+	if (err < 0)
+		return err;
+	q->others = stats.sessions + stats.revoked_sessions - ours;
+	q->lingering = stats.lingering;
+	q->done = stats.allocations + stats.evictions + stats.registrations +
+		  stats.match_hashes_requested + stats.scan_hashes_requested;
+	return 0;
+}
+
+static int in_use(const char *name, const struct quiet *q)
+{
+	if (q->others)
+		return fail("store '%s' has %llu sessions: end them first, or what they do from now on will not be in the file",
+			    name, (unsigned long long)q->others);
+	return fail("store '%s': %llu blocks linger: wait for them", name,
+		    (unsigned long long)q->lingering);
+}
+
+static void fill_header(struct save_header *h,
+			const struct kvbm_store_info *info)
+{
+	h->opaque = !!(info->flags & KVBM_CREATE_OPAQUE);
+	h->total_blocks = info->total_blocks;
+	h->block_size = info->block_size;
+	h->block_bytes = info->block_bytes;
+	memcpy(h->policy, info->policy, sizeof(h->policy));
+	memcpy(h->thresholds, info->thresholds, sizeof(h->thresholds));
+	h->store_id = info->store_id;
+	h->time = time(NULL);
+}
+
+/* The entries of a file, in order. */
+static struct save_entry *to_save(struct kvbm_export_entry *e, uint32_t n)
+{
+	struct save_entry *s = calloc(n + !n, sizeof(*s));
+
+	qsort(e, n, sizeof(*e), export_by_order);
+	for (uint32_t i = 0; s && i < n; i++) {
+		s[i].hash = e[i].hash;
+		s[i].block = e[i].block;
+		s[i].rank = e[i].rank;
+		s[i].order = i;
+	}
+	return s;
+}
+
+static int save(const struct save_args *args, const struct target *t,
+		int session)
+{
+	uint32_t ours = (session >= 0) + !t->ref, n = 0;
+	struct kvbm_export_entry *exported = NULL;
+	struct save_header h = { .reserved = 0 };
+	struct save_entry *entries = NULL;
+	struct kvbm_store_info info;
+	struct quiet before, after;
+	int err, status;
+
+	err = kvbm_store_info_of(t->fd, t->ref, &info);
+	if (!err)
+		err = look(t, ours, &before);
+	if (!err && (before.others || before.lingering))
+		return in_use(args->name, &before);
+	fill_header(&h, &info);
+	if (!err && session >= 0)
+		err = payload_identity(session, &h);
+	if (!err)
+		err = export_all(t, &exported, &n);
+	if (!err)
+		err = look(t, ours, &after);
+	if (!err) {
+		entries = to_save(exported, n);
+		err = entries ? 0 : -ENOMEM;
+	}
+	free(exported);
+	h.count = n;
+	if (err)
+		status = fail_request(args->name, err, "store '%s'",
+				      args->name);
+	else if (after.others || after.done != before.done)
+		status = fail("store '%s' was used meanwhile", args->name);
+	else
+		status = savefile_write(args->path, &h, entries);
+	free(entries);
+	if (!status)
+		printf("%u blocks saved\n", n);
+	return status;
+}
+
+int cmd_save(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "destroy", KEY_DESTROY, NULL, 0, "Destroy the store when the file is written, so that nothing is done with it any more", 0 },
+		{ 0 }
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = "NAME FILE",
+		.doc = "Write down which blocks a store has registered, and their order of eviction.",
+	};
+	struct save_args args = { 0 };
+	struct kvbm_store_info info;
+	struct target t;
+	int session = -1, status, err;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+	if (open_target(&t, args.name))
+		return STATUS_FAILED;
+	err = kvbm_store_info_of(t.fd, t.ref, &info);
+	if (err) {
+		status = fail_request(args.name, err, "store '%s'", args.name);
+		goto close;
+	}
+	/* Only a session is told where the bytes are. */
+	if (info.block_bytes) {
+		session = open_store(args.name);
+		if (session < 0) {
+			status = STATUS_FAILED;
+			goto close;
+		}
+	}
+	status = save(&args, &t, session);
+	if (session >= 0)
+		close(session);
+	if (!status && args.destroy) {
+		err = t.ref ? kvbm_store_destroy_of(t.fd, t.ref, 0) : -EPERM;
+		if (err) {
+			/* Who began to use it makes the file out of date. */
+			unlink(args.path);
+			status = fail_request(args.name, err,
+					      "cannot destroy store '%s', so nothing is saved",
+					      args.name);
+		}
+	}
+close:
+	close(t.fd);
+	return status;
+}
+
+/**
+ * struct restoring - a restore under way
+ * @name: of the store
+ * @h: what the file says of it
+ * @entries: in the order in which they are to become idle
+ * @sessions: hold all blocks, each as many as it may
+ * @nr_sessions: how many
+ * @of: for each block, its session
+ */
+struct restoring {
+	const char *name;
+	struct save_header h;
+	struct save_entry *entries;
+	int *sessions;
+	uint32_t nr_sessions;
+	uint32_t *of;
+};
+
+/* In what the store is not as the file wants it; NULL: in nothing. */
+static const char *difference(const struct save_header *h,
+			      const struct kvbm_store_info *info)
+{
+	if (h->total_blocks != info->total_blocks)
+		return "number of blocks";
+	if (h->block_size != info->block_size)
+		return "block size";
+	if (h->block_bytes != info->block_bytes)
+		return "number of bytes in a block";
+	if (h->opaque != !!(info->flags & KVBM_CREATE_OPAQUE))
+		return "kind of hashes";
+	if (strncmp(h->policy, info->policy, sizeof(h->policy)))
+		return "policy";
+	if (memcmp(h->thresholds, info->thresholds, sizeof(h->thresholds)))
+		return "set of thresholds";
+	return NULL;
+}
+
+/* All blocks of the store, which is wholly free, each in a session. */
+static int take_all(struct restoring *r, int first,
+		    const struct kvbm_store_info *info)
+{
+	uint32_t total = info->total_blocks, share = total, taken = 0, n;
+	uint32_t *ids = calloc(total, sizeof(*ids));
+	int err = 0;
+
+	if (info->max_held && info->max_held < share)
+		share = info->max_held;
+	n = (total + share - 1) / share;
+	r->sessions = calloc(n, sizeof(*r->sessions));
+	r->of = calloc(total, sizeof(*r->of));
+	if (!ids || !r->sessions || !r->of)
+		err = -ENOMEM;
+	while (!err && taken < total) {
+		uint32_t some = total - taken < share ? total - taken : share;
+		int s = r->nr_sessions ? kvbm_session_open(first) : first;
+
+		if (s < 0) {
+			err = s;
+			break;
+		}
+		r->sessions[r->nr_sessions] = s;
+		err = kvbm_alloc(s, some, ids, NULL, NULL);
+		err = err < 0 ? err : 0;
+		for (uint32_t i = 0; !err && i < some; i++)
+			r->of[ids[i]] = r->nr_sessions;
+		r->nr_sessions++;
+		taken += some;
+	}
+	free(ids);
+	return err;
+}
+
+/* How many of the entries from @i on have blocks of one session. */
+static uint32_t run_of(const struct restoring *r, const struct save_entry *e,
+		       uint32_t i)
+{
+	uint32_t n = 1;
+
+	while (i + n < r->h.count &&
+	       r->of[e[i + n].block] == r->of[e[i].block])
+		n++;
+	return n;
+}
+
+static int by_depth(const void *a, const void *b)
+{
+	const struct save_entry *x = a, *y = b;
+	uint32_t dx = hash_depth(&x->hash), dy = hash_depth(&y->hash);
+
+	if (dx != dy)
+		return dx < dy ? -1 : 1;
+	return x->block < y->block ? -1 : x->block > y->block;
+}
+
+struct work {
+	struct save_entry *by_depth;
+	uint32_t *ids;
+	struct kvbm_hash *hashes;
+	struct kvbm_registered *registered;
+	uint8_t *frequencies;
+};
+
+/* Parents before children, as whoever watches the store expects it. */
+static int register_all(struct restoring *r, struct work *w)
+{
+	struct save_entry *e = w->by_depth;
+	uint32_t i, n, k, error = 0;
+
+	memcpy(e, r->entries, r->h.count * sizeof(*e));
+	qsort(e, r->h.count, sizeof(*e), by_depth);
+	for (i = 0; i < r->h.count; i += n) {
+		n = run_of(r, e, i);
+		for (k = 0; k < n; k++) {
+			w->ids[k] = e[i + k].block;
+			w->hashes[k] = e[i + k].hash;
+		}
+		kvbm_stage_register(r->sessions[r->of[w->ids[0]]], n, w->ids,
+				    w->hashes, w->registered,
+				    KVBM_REGISTER_REJECT, &error);
+		if (error)
+			return -(int)error;
+		for (k = 0; k < n; k++)
+			if (w->registered[k].kind != KVBM_KIND_PRIMARY)
+				return -EEXIST;
+	}
+	return 0;
+}
+
+/* multi_lru puts a block where its frequency says: count until it says so. */
+static int count_up(struct restoring *r, struct work *w)
+{
+	uint32_t i, n, round, error = 0;
+
+	if (!r->h.thresholds[0])
+		return 0;
+	for (round = 0; round < 16; round++) {
+		for (i = 0; i < r->h.count; i++)
+			w->hashes[i] = r->entries[i].hash;
+		kvbm_frequency(r->sessions[0], r->h.count, w->hashes,
+			       w->frequencies, &error);
+		if (error)
+			return -(int)error;
+		for (i = 0, n = 0; i < r->h.count; i++) {
+			uint32_t rank = r->entries[i].rank;
+
+			if (rank && w->frequencies[i] <
+				    r->h.thresholds[rank - 1])
+				w->hashes[n++] = r->entries[i].hash;
+		}
+		if (!n)
+			break;
+		kvbm_touch(r->sessions[0], n, w->hashes, &error);
+		if (error)
+			return -(int)error;
+	}
+	return 0;
+}
+
+static int release_all(struct restoring *r, struct work *w)
+{
+	uint32_t i, n, k, error = 0;
+	uint8_t *kept = calloc(r->h.total_blocks, 1);
+
+	if (!kept)
+		return -ENOMEM;
+	for (i = 0; i < r->h.count && !error; i += n) {
+		n = run_of(r, r->entries, i);
+		for (k = 0; k < n; k++) {
+			w->ids[k] = r->entries[i + k].block;
+			kept[w->ids[k]] = 1;
+		}
+		kvbm_release(r->sessions[r->of[w->ids[0]]], n, w->ids,
+			     KVBM_RELEASE_REGISTERED, &error);
+	}
+	/* The others are free again, in order. */
+	for (i = 0; i < r->h.total_blocks && !error; i++)
+		if (!kept[i])
+			kvbm_release(r->sessions[r->of[i]], 1, &i,
+				     KVBM_RELEASE_MUTABLE, &error);
+	free(kept);
+	return -(int)error;
+}
+
+static int put_back(struct restoring *r)
+{
+	size_t n = r->h.count + !r->h.count;
+	struct work w = {
+		.by_depth = calloc(n, sizeof(*w.by_depth)),
+		.ids = calloc(n, sizeof(*w.ids)),
+		.hashes = calloc(n, sizeof(*w.hashes)),
+		.registered = calloc(n, sizeof(*w.registered)),
+		.frequencies = calloc(n, 1),
+	};
+	int err = -ENOMEM;
+
+	if (w.by_depth && w.ids && w.hashes && w.registered && w.frequencies)
+		err = register_all(r, &w);
+	if (!err)
+		err = count_up(r, &w);
+	if (!err)
+		err = release_all(r, &w);
+	free(w.by_depth);
+	free(w.ids);
+	free(w.hashes);
+	free(w.registered);
+	free(w.frequencies);
+	return err;
+}
+
+/* What the store has now, against the file. */
+static int verify(const struct restoring *r)
+{
+	struct target t = { .fd = r->sessions[0] };
+	uint32_t n, i, missing = 0, moved = 0, lists = 0;
+	struct kvbm_export_entry *now;
+	int err = export_all(&t, &now, &n);
+
+	if (err) {
+		free(now);
+		return fail_request(r->name, err, "store '%s'", r->name);
+	}
+	qsort(now, n, sizeof(*now), export_by_order);
+	missing = r->h.count > n ? r->h.count - n : 0;
+	for (i = 0; i < n && i < r->h.count; i++) {
+		const struct save_entry *e = &r->entries[i];
+
+		moved += now[i].block != e->block ||
+			 now[i].hash.hi != e->hash.hi ||
+			 now[i].hash.lo != e->hash.lo;
+		lists += now[i].rank != e->rank;
+	}
+	free(now);
+	printf("%u blocks restored, %u missing, %u at another place in the order of eviction\n",
+	       n, missing, moved + lists);
+	/* A sketch can count too much; that a block is there matters more. */
+	return missing ? STATUS_FAILED : STATUS_OK;
+}
+
+/* Is the store one that the file can be restored into? */
+static int check_store(struct restoring *r, int session,
+		       const struct kvbm_store_info *info,
+		       const struct save_args *args)
+{
+	struct save_header now = { .reserved = 0 };
+	const char *what = difference(&r->h, info);
+	struct kvbm_counts counts;
+	int err;
+
+	if (what)
+		return fail("store '%s' has another %s than the one that was saved",
+			    r->name, what);
+	err = kvbm_counts(session, &counts);
+	if (!err && info->block_bytes)
+		err = payload_identity(session, &now);
+	if (err)
+		return fail_request(r->name, err, "store '%s'", r->name);
+	if (counts.reset != counts.total || info->sessions > 1)
+		return fail("store '%s' is not new: it has blocks, or sessions",
+			    r->name);
+	if (info->block_bytes && !args->other_file &&
+	    (now.payload_dev != r->h.payload_dev ||
+	     now.payload_ino != r->h.payload_ino))
+		return fail("store '%s' has its bytes in another file than the one that was saved (--other-file if that is a copy)",
+			    r->name);
+	return STATUS_OK;
+}
+
+int cmd_restore(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "other-file", KEY_OTHER_FILE, NULL, 0, "The blocks' bytes are in another file than then, to which they were copied", 0 },
+		{ 0 }
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = "NAME FILE",
+		.doc = "Register in a new store what was saved of another one.",
+	};
+	struct save_args args = { 0 };
+	struct kvbm_store_info info;
+	struct restoring r = { 0 };
+	int session, status, err;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+	r.name = args.name;
+	status = savefile_read(args.path, &r.h, &r.entries);
+	if (status)
+		return status;
+	session = open_store(args.name);
+	if (session < 0) {
+		status = STATUS_FAILED;
+		goto free;
+	}
+	err = kvbm_store_info(session, &info);
+	if (err)
+		status = fail_request(args.name, err, "store '%s'", args.name);
+	else
+		status = check_store(&r, session, &info, &args);
+	if (!status) {
+		err = take_all(&r, session, &info);
+		if (!err)
+			err = put_back(&r);
+		if (err)
+			status = fail_request(args.name, err,
+					      "cannot restore store '%s'",
+					      args.name);
+		else
+			status = verify(&r);
+	}
+	/* Whatever they still have comes back. */
+	for (uint32_t i = 1; i < r.nr_sessions; i++)
+		close(r.sessions[i]);
+	close(session);
+	free(r.sessions);
+	free(r.of);
+free:
+	free(r.entries);
+	return status;
+}

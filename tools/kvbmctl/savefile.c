@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+/* The file of kvbmctl save and restore: written whole or not at all. */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <xxhash.h>
+
+#include "kvbmctl.h"
+#include "savefile.h"
+
+static uint64_t checksum(struct save_header header,
+			 const struct save_entry *entries)
+{
+	XXH3_state_t *state = XXH3_createState();
+	uint64_t sum;
+
+	if (!state)
+		return 0;
+	header.checksum = 0;
+	XXH3_64bits_reset(state);
+	XXH3_64bits_update(state, &header, sizeof(header));
+	XXH3_64bits_update(state, entries, header.count * sizeof(*entries));
+	sum = XXH3_64bits_digest(state);
+	XXH3_freeState(state);
+	return sum;
+}
+
+static int write_all(int fd, const void *data, size_t bytes)
+{
+	const char *p = data;
+
+	while (bytes) {
+		ssize_t n = write(fd, p, bytes);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		p += n;
+		bytes -= n;
+	}
+	return 0;
+}
+
+static int read_all(int fd, void *data, size_t bytes)
+{
+	char *p = data;
+
+	while (bytes) {
+		ssize_t n = read(fd, p, bytes);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -ENODATA;
+		p += n;
+		bytes -= n;
+	}
+	return 0;
+}
+
+/* So that the name survives a loss of power as well. */
+static int sync_directory(const char *path)
+{
+	char *copy = strdup(path);
+	int fd, err = 0;
+
+	if (!copy)
+		return -ENOMEM;
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* Some file systems cannot, which is no error. */
+	if (fd < 0 || (fsync(fd) && errno != EINVAL))
+		err = -errno;
+	if (fd >= 0)
+		close(fd);
+	free(copy);
+	return err;
+}
+
+int savefile_write(const char *path, struct save_header *h,
+		   const struct save_entry *entries)
+{
+	char temporary[PATH_MAX];
+	int fd, err;
+
+	memcpy(h->magic, SAVE_MAGIC, sizeof(h->magic));
+	h->version = SAVE_VERSION;
+	h->header_bytes = sizeof(*h);
+	h->entry_bytes = sizeof(*entries);
+	h->checksum = checksum(*h, entries);
+	if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >=
+	    (int)sizeof(temporary))
+		return fail("cannot write '%s': %s", path,
+			    strerror(ENAMETOOLONG));
+	/* Mode 0600: hashes tell what was asked. */
+	fd = mkostemp(temporary, O_CLOEXEC);
+	if (fd < 0)
+		return fail("cannot write '%s': %s", path, strerror(errno));
+	err = write_all(fd, h, sizeof(*h));
+	if (!err)
+		err = write_all(fd, entries, h->count * sizeof(*entries));
+	if (!err && fsync(fd))
+		err = -errno;
+	if (close(fd) && !err)
+		err = -errno;
+	if (!err && rename(temporary, path))
+		err = -errno;
+	if (err)
+		unlink(temporary);
+	else
+		err = sync_directory(path);
+	return err ? fail("cannot write '%s': %s", path, strerror(-err)) :
+		     STATUS_OK;
+}
+
+/* Is what is told of the entries possible? NULL, or what is not. */
+static const char *bad_header(const struct save_header *h, uint64_t bytes)
+{
+	if (memcmp(h->magic, SAVE_MAGIC, sizeof(h->magic)))
+		return "it is not a file of kvbmctl save";
+	if (h->version != SAVE_VERSION)
+		return "its format is one that this kvbmctl does not know";
+	if (h->header_bytes != sizeof(*h) ||
+	    h->entry_bytes != sizeof(struct save_entry) ||
+	    !h->total_blocks || h->total_blocks > KVBM_MAX_BLOCKS ||
+	    h->count > h->total_blocks || h->reserved ||
+	    memchr(h->policy, 0, sizeof(h->policy)) == NULL)
+		return "its header is damaged";
+	if (bytes != sizeof(*h) + h->count * sizeof(struct save_entry))
+		return "it is cut off, or longer than it should be";
+	return NULL;
+}
+
+static const char *bad_entries(const struct save_header *h,
+			       const struct save_entry *e)
+{
+	uint8_t *seen = calloc(h->total_blocks, 1);
+	const char *what = NULL;
+
+	if (!seen)
+		return strerror(ENOMEM);
+	for (uint64_t i = 0; i < h->count && !what; i++, e++) {
+		if (e->block >= h->total_blocks || seen[e->block] ||
+		    e->rank > 3 || e->reserved || e->order != i)
+			what = "an entry is damaged";
+		else
+			seen[e->block] = 1;
+	}
+	free(seen);
+	return what;
+}
+
+static int read_file(int fd, const char *path, struct save_header *h,
+		     struct save_entry **entries)
+{
+	const char *what = NULL;
+	struct stat stat;
+	int err = 0;
+
+	if (fstat(fd, &stat))
+		return fail("cannot read '%s': %s", path, strerror(errno));
+	if (!S_ISREG(stat.st_mode) || stat.st_size < (off_t)sizeof(*h))
+		return fail("'%s': it is not a file of kvbmctl save", path);
+	err = read_all(fd, h, sizeof(*h));
+	if (!err)
+		what = bad_header(h, stat.st_size);
+	if (!err && !what) {
+		*entries = malloc(h->count * sizeof(**entries) + 1);
+		err = *entries ? read_all(fd, *entries,
+					  h->count * sizeof(**entries)) :
+				 -ENOMEM;
+	}
+	if (err)
+		return fail("cannot read '%s': %s", path, strerror(-err));
+	if (!what && checksum(*h, *entries) != h->checksum)
+		what = "its checksum is wrong";
+	if (!what)
+		what = bad_entries(h, *entries);
+	return what ? fail("'%s': %s", path, what) : STATUS_OK;
+}
+
+int savefile_read(const char *path, struct save_header *h,
+		  struct save_entry **entries)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), status;
+
+	*entries = NULL;
+	if (fd < 0)
+		return fail("cannot read '%s': %s", path, strerror(errno));
+	status = read_file(fd, path, h, entries);
+	close(fd);
+	if (status) {
+		free(*entries);
+		*entries = NULL;
+	}
+	return status;
+}
