@@ -670,8 +670,9 @@ TEST_F(session, revokers)
 	struct kvbm_hash *h = calloc(MANY, sizeof(*h));
 	uint32_t *ids = calloc(MANY, sizeof(*ids));
 	struct revoker r[2];
-	pthread_t t[2];
 	int fd, big, i, round;
+	pthread_t t[2];
+	uint64_t id;
 
 	kt_singles(h, MANY, 1);
 	big = kt_store(MANY, .policy = "lru");
@@ -683,9 +684,11 @@ TEST_F(session, revokers)
 		} else {
 			ASSERT_EQ(MANY, kt_fill(fd, MANY, h, ids));
 		}
+		/* One thread may be done before the other begins. */
+		id = kt_session_id(fd);
 		for (i = 0; i < 2; i++) {
 			r[i] = (struct revoker) {
-				.fd = big, .id = kt_session_id(fd), .ret = 1,
+				.fd = big, .id = id, .ret = 1,
 			};
 			ASSERT_EQ(0, pthread_create(&t[i], NULL, revoke_it,
 						    &r[i]));
