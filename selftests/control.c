@@ -1518,31 +1518,8 @@ TEST_F(control, attributes)
 	read_text("/sys/class/kvbm/kvbm-attrs/store_id", text, sizeof(text));
 	EXPECT_EQ(info.store_id, strtoull(text, NULL, 16));
 
-#define STAT(name)	EXPECT_EQ(s.name, attr("stats/" #name))
-	STAT(allocations);
-	STAT(allocations_from_reset);
-	STAT(evictions);
-	STAT(registrations);
-	STAT(duplicate_blocks);
-	STAT(registration_dedup);
-	STAT(stagings);
-	STAT(match_hashes_requested);
-	STAT(match_blocks_returned);
-	STAT(scan_hashes_requested);
-	STAT(scan_blocks_returned);
-	STAT(inflight_mutable);
-	STAT(inflight_immutable);
-	STAT(reset_pool_size);
-	STAT(inactive_pool_size);
-	STAT(staged);
-	STAT(sessions);
-	STAT(revoked_sessions);
-	STAT(reclaimed_sessions);
-	STAT(reclaimed_owned);
-	STAT(reclaimed_holds);
-	STAT(waits);
-	STAT(wait_grants);
-	STAT(wait_wakeups);
+#define KVBM_STAT(name, help)	EXPECT_EQ(s.name, attr("stats/" #name));
+#include "stats.def"
 	EXPECT_EQ(3, attr("stats/inflight_mutable"));
 	EXPECT_EQ(8, attr("stats/allocations"));
 

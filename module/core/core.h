@@ -130,16 +130,8 @@ int kvbm_config_check(struct kvbm_config *cfg);
 
 /* A session's counters, under its lock; summed on read. */
 struct kvbm_counters {
-	u64 allocations;
-	u64 allocations_from_reset;
-	u64 registrations;
-	u64 duplicate_blocks;
-	u64 registration_dedup;
-	u64 stagings;
-	u64 match_hashes_requested;
-	u64 match_blocks_returned;
-	u64 scan_hashes_requested;
-	u64 scan_blocks_returned;
+#define KVBM_SESSION_COUNTER(_name, _help)	u64 _name;
+#include "stats.def"
 };
 
 /**

@@ -126,16 +126,8 @@ int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st)
 static void add_counters(struct kvbm_counters *to,
 			 const struct kvbm_counters *c)
 {
-	to->allocations += c->allocations;
-	to->allocations_from_reset += c->allocations_from_reset;
-	to->registrations += c->registrations;
-	to->duplicate_blocks += c->duplicate_blocks;
-	to->registration_dedup += c->registration_dedup;
-	to->stagings += c->stagings;
-	to->match_hashes_requested += c->match_hashes_requested;
-	to->match_blocks_returned += c->match_blocks_returned;
-	to->scan_hashes_requested += c->scan_hashes_requested;
-	to->scan_blocks_returned += c->scan_blocks_returned;
+#define KVBM_SESSION_COUNTER(_name, _help)	to->_name += c->_name;
+#include "stats.def"
 }
 
 /**
@@ -205,6 +197,13 @@ static bool sum_some(struct kvbm_store *st, struct kvbm_summing *s,
 	return ses;
 }
 
+/* The header's structure has what the list has. */
+enum {
+#define KVBM_STAT(_name, _help)	STAT_##_name,
+#include "stats.def"
+	NR_STATS
+};
+
 /**
  * kvbm_store_stats() - counters and gauges, summed over the sessions
  * @st: the store
@@ -217,7 +216,14 @@ static bool sum_some(struct kvbm_store *st, struct kvbm_summing *s,
  */
 int kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out)
 {
+	const size_t first = offsetof(struct kvbm_stats, allocations);
 	struct kvbm_summing s = {};
+
+	BUILD_BUG_ON(sizeof(*out) != first + NR_STATS * sizeof(u64));
+#define KVBM_STAT(_name, _help)						\
+	BUILD_BUG_ON(offsetof(struct kvbm_stats, _name) !=		\
+		     first + STAT_##_name * sizeof(u64));
+#include "stats.def"
 
 	if (mutex_lock_killable(&st->stats_lock))
 		return -EINTR;
@@ -225,16 +231,8 @@ int kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out)
 		cond_resched();
 	mutex_unlock(&st->stats_lock);
 
-	out->allocations = s.sum.allocations;
-	out->allocations_from_reset = s.sum.allocations_from_reset;
-	out->registrations = s.sum.registrations;
-	out->duplicate_blocks = s.sum.duplicate_blocks;
-	out->registration_dedup = s.sum.registration_dedup;
-	out->stagings = s.sum.stagings;
-	out->match_hashes_requested = s.sum.match_hashes_requested;
-	out->match_blocks_returned = s.sum.match_blocks_returned;
-	out->scan_hashes_requested = s.sum.scan_hashes_requested;
-	out->scan_blocks_returned = s.sum.scan_blocks_returned;
+#define KVBM_SESSION_COUNTER(_name, _help)	out->_name = s.sum._name;
+#include "stats.def"
 
 	spin_lock(&st->lock);
 	out->evictions = st->evictions;

@@ -86,66 +86,12 @@ static ssize_t _name##_show(struct device *dev,				\
 }									\
 static KVBM_ATTR(_name)
 
-STAT_ATTR(allocations);
-STAT_ATTR(allocations_from_reset);
-STAT_ATTR(evictions);
-STAT_ATTR(index_evictions);
-STAT_ATTR(registrations);
-STAT_ATTR(duplicate_blocks);
-STAT_ATTR(registration_dedup);
-STAT_ATTR(stagings);
-STAT_ATTR(match_hashes_requested);
-STAT_ATTR(match_blocks_returned);
-STAT_ATTR(scan_hashes_requested);
-STAT_ATTR(scan_blocks_returned);
-STAT_ATTR(inflight_mutable);
-STAT_ATTR(inflight_immutable);
-STAT_ATTR(reset_pool_size);
-STAT_ATTR(inactive_pool_size);
-STAT_ATTR(staged);
-STAT_ATTR(sessions);
-STAT_ATTR(revoked_sessions);
-STAT_ATTR(reclaimed_sessions);
-STAT_ATTR(reclaimed_owned);
-STAT_ATTR(reclaimed_holds);
-STAT_ATTR(reclaim_last_ns);
-STAT_ATTR(reclaim_max_ns);
-STAT_ATTR(waits);
-STAT_ATTR(wait_grants);
-STAT_ATTR(wait_wakeups);
-STAT_ATTR(held);
-STAT_ATTR(lingering);
+#define KVBM_STAT(_name, _help)		STAT_ATTR(_name);
+#include "stats.def"
 
 static struct attribute *stats_attrs[] = {
-	&dev_attr_allocations.attr,
-	&dev_attr_allocations_from_reset.attr,
-	&dev_attr_evictions.attr,
-	&dev_attr_index_evictions.attr,
-	&dev_attr_registrations.attr,
-	&dev_attr_duplicate_blocks.attr,
-	&dev_attr_registration_dedup.attr,
-	&dev_attr_stagings.attr,
-	&dev_attr_match_hashes_requested.attr,
-	&dev_attr_match_blocks_returned.attr,
-	&dev_attr_scan_hashes_requested.attr,
-	&dev_attr_scan_blocks_returned.attr,
-	&dev_attr_inflight_mutable.attr,
-	&dev_attr_inflight_immutable.attr,
-	&dev_attr_reset_pool_size.attr,
-	&dev_attr_inactive_pool_size.attr,
-	&dev_attr_staged.attr,
-	&dev_attr_sessions.attr,
-	&dev_attr_revoked_sessions.attr,
-	&dev_attr_reclaimed_sessions.attr,
-	&dev_attr_reclaimed_owned.attr,
-	&dev_attr_reclaimed_holds.attr,
-	&dev_attr_reclaim_last_ns.attr,
-	&dev_attr_reclaim_max_ns.attr,
-	&dev_attr_waits.attr,
-	&dev_attr_wait_grants.attr,
-	&dev_attr_wait_wakeups.attr,
-	&dev_attr_held.attr,
-	&dev_attr_lingering.attr,
+#define KVBM_STAT(_name, _help)		&dev_attr_##_name.attr,
+#include "stats.def"
 	NULL
 };
 

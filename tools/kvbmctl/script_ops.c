@@ -510,24 +510,10 @@ int script_op_counts(struct script *s, const struct script_cmd *cmd)
 	script_put(s, "reset_len=%u inactive_len=%u available=%u registered=%u",
 		   counts.reset, counts.inactive, counts.available,
 		   counts.registered);
-#define PUT(name) \
-	script_put(s, " " #name "=%llu", (unsigned long long)stats.name)
-	PUT(allocations);
-	PUT(allocations_from_reset);
-	PUT(evictions);
-	PUT(registrations);
-	PUT(duplicate_blocks);
-	PUT(registration_dedup);
-	PUT(stagings);
-	PUT(match_hashes_requested);
-	PUT(match_blocks_returned);
-	PUT(scan_hashes_requested);
-	PUT(scan_blocks_returned);
-	PUT(inflight_mutable);
-	PUT(inflight_immutable);
-	PUT(reset_pool_size);
-	PUT(inactive_pool_size);
-#undef PUT
+#define KVBM_STATS_CONTRACT
+#define KVBM_STAT(name, help) \
+	script_put(s, " " #name "=%llu", (unsigned long long)stats.name);
+#include "stats.def"
 	return 0;
 }
 

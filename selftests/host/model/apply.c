@@ -202,12 +202,13 @@ const char *g_compare(const struct g_op *op, const struct g_res *a,
 		return "flag";
 	if (op->kind == G_INFO && !a->err)
 		return compare_info(&a->info, &b->info);
-#define COMPARE(name) if (a->stats.name != b->stats.name) return #name;
 	if (op->kind == G_COUNTS) {
-		M_COUNTERS(COMPARE)
-		M_GAUGES(COMPARE)
+#define KVBM_STATS_CONTRACT
+#define KVBM_STAT(name, help) \
+		if (a->stats.name != b->stats.name) \
+			return #name;
+#include "stats.def"
 	}
-#undef COMPARE
 	return NULL;
 }
 
@@ -291,11 +292,11 @@ void g_print_res(const struct g_op *op, const struct g_res *res, FILE *out)
 			" own=%" PRIu64, res->info.state, res->info.hash.hi,
 			res->info.hash.lo, res->info.generation,
 			res->info.reset, res->info.holds, res->info.own);
-#define PRINT(name) fprintf(out, " " #name "=%" PRIu64, res->stats.name);
 	if (op->kind == G_COUNTS) {
-		M_COUNTERS(PRINT)
-		M_GAUGES(PRINT)
+#define KVBM_STATS_CONTRACT
+#define KVBM_STAT(name, help) \
+		fprintf(out, " " #name "=%" PRIu64, res->stats.name);
+#include "stats.def"
 	}
-#undef PRINT
 	fputc('\n', out);
 }

@@ -250,10 +250,9 @@ static void stats(struct core *c, struct g_res *res)
 	struct kvbm_stats st = {};
 
 	kvbm_store_stats(c->st, &st);
-#define COPY(name) res->stats.name = st.name;
-	M_COUNTERS(COPY)
-	M_GAUGES(COPY)
-#undef COPY
+#define KVBM_STATS_CONTRACT
+#define KVBM_STAT(name, help) res->stats.name = st.name;
+#include "stats.def"
 }
 
 static void info(struct core *c, const struct g_op *op, struct g_res *res)

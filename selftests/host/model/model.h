@@ -169,21 +169,10 @@ struct m_slot {
 	uint32_t holds[M_MAX_SESSIONS];
 };
 
-/* Names as exported, in the contract's order. */
-#define M_COUNTERS(X) \
-	X(allocations) X(allocations_from_reset) X(evictions) \
-	X(registrations) X(duplicate_blocks) X(registration_dedup) \
-	X(stagings) X(match_hashes_requested) X(match_blocks_returned) \
-	X(scan_hashes_requested) X(scan_blocks_returned)
-#define M_GAUGES(X) \
-	X(inflight_mutable) X(inflight_immutable) X(reset_pool_size) \
-	X(inactive_pool_size)
-
 struct m_stats {
-#define M_FIELD(name) uint64_t name;
-	M_COUNTERS(M_FIELD)
-	M_GAUGES(M_FIELD)
-#undef M_FIELD
+#define KVBM_STATS_CONTRACT
+#define KVBM_STAT(name, help) uint64_t name;
+#include "stats.def"
 };
 
 struct m_weak {

@@ -536,10 +536,9 @@ static int op_counts(struct script *s, FILE *out)
 		" available=%" PRIu32 " registered=%" PRIu32, s->m->n_free,
 		s->m->index.len, s->m->n_free + s->m->index.len,
 		m_registered(s->m));
-#define PRINT(name) fprintf(out, " " #name "=%" PRIu64, st.name);
-	M_COUNTERS(PRINT)
-	M_GAUGES(PRINT)
-#undef PRINT
+#define KVBM_STATS_CONTRACT
+#define KVBM_STAT(name, help) fprintf(out, " " #name "=%" PRIu64, st.name);
+#include "stats.def"
 	return 0;
 }
 
