@@ -14,9 +14,13 @@ these are stand-ins:
     vllm.distributed.kv_transfer.kv_connector.v1.offloading.canonical_mapping,
     vllm.distributed.device_communicators.shm_broadcast and .cuda_wrapper,
     vllm.v1.kv_offload.cpu.gpu_worker
+
+kv_events() makes vllm.distributed.kv_events the release's own, over stand-ins
+of vllm.config.kv_events and vllm.utils.network_utils.
 """
 
 import dataclasses
+import importlib.util
 import logging
 import sys
 import types
@@ -135,4 +139,19 @@ def install(root, version, seed="0"):
         "vllm.v1.core.kv_cache_utils",
         NONE_HASH=sha256_cbor(seed),
         DEFAULT_NONE_HASH_SEED="vllm-none-hash",
+        ExternalBlockHash=bytes | int,
     )
+
+
+def kv_events(root):
+    """vLLM's vllm.distributed.kv_events, over the stand-ins of install()."""
+    module("vllm.config.kv_events")
+    module("vllm.utils.network_utils")
+    spec = importlib.util.spec_from_file_location(
+        "vllm.distributed.kv_events",
+        root / "vllm" / "distributed" / "kv_events.py",
+    )
+    found = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = found
+    spec.loader.exec_module(found)
+    return found

@@ -1,0 +1,488 @@
+# SPDX-License-Identifier: MIT
+"""Tells routers which blocks the pool of a host has: vLLM's events over ZMQ.
+
+One publisher a pool. What is in the pool, and when it leaves, comes from the
+pool's own stream (libkvbm.events). The pool knows neither tokens nor parents;
+these come from the events that the engines publish of their GPU caches, joined
+by the low 64 bits of the block's hash, which are all that routers are told.
+
+A block is told when its parent has been: consumers drop what hangs in the air.
+What is in the pool and cannot be told is counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from .events import Change, Record, Source
+
+logger = logging.getLogger("libkvbm.publish")
+
+_LOW = (1 << 64) - 1
+# In a hash of mode 0: 54 bits of the parent, then the block's own 64.
+_PARENT_BITS = 54
+
+
+def low_bits(h: int) -> int:
+    """The 64 bits of an opaque hash that are the engine's own."""
+    return (h >> _PARENT_BITS) & _LOW
+
+
+def low_of_key(key: int | bytes) -> int:
+    """The same of a hash as an engine's events have it."""
+    if isinstance(key, int):
+        return key & _LOW
+    return int.from_bytes(key[-8:], "big")
+
+
+class Fact(NamedTuple):
+    """What an engine has told of a block.
+
+    parent: low 64 bits of the parent's hash, None at the beginning of a prompt
+    """
+
+    parent: int | None
+    tokens: tuple[int, ...]
+    block_size: int
+    lora_id: int | None = None
+    lora_name: str | None = None
+    extra_keys: tuple[Any, ...] | None = None
+    group: int | None = None
+    # Of that group: consumers refuse a group of which they know no kind.
+    kind: str | None = None
+    window: int | None = None
+
+    def continues(self, other: Fact) -> bool:
+        """Whether one event can have both, this one after the other."""
+        return (
+            self.block_size == other.block_size
+            and self.lora_id == other.lora_id
+            and self.lora_name == other.lora_name
+            and self.group == other.group
+            and self.kind == other.kind
+            and self.window == other.window
+            and (self.extra_keys is None) == (other.extra_keys is None)
+        )
+
+
+_NOTHING = Fact(None, (), 0)
+
+
+class Index:
+    """What the pool has, and what consumers were told of it.
+
+    empty: blocks of which no engine told anything are told with no tokens;
+        otherwise not at all
+    facts: how many blocks to remember that are not in the pool
+    """
+
+    # Blocks in one event, and events in one message.
+    MAX_BLOCKS = 256
+    MAX_EVENTS = 256
+
+    def __init__(self, *, empty: bool = False, facts: int = 1 << 20) -> None:
+        self._empty = empty
+        self._max_facts = facts
+        self._present: set[int] = set()
+        self._copies: dict[int, int] = {}
+        self._facts: dict[int, Fact] = {}
+        self._others: OrderedDict[int, Fact] = OrderedDict()
+        self._told: dict[int, Fact] = {}
+        # Blocks of the pool whose parent was not told, by that parent.
+        self._waiting: dict[int, set[int]] = {}
+        self._out: list[dict[str, Any]] = []
+        self._last: Fact | None = None
+        self.lost = 0
+
+    def counts(self) -> dict[str, int]:
+        """Blocks in the pool, by what was told of them."""
+        waiting = sum(map(len, self._waiting.values()))
+        described = sum(low in self._facts for low in self._copies)
+        return {
+            "present": len(self._copies),
+            "told": len(self._told),
+            "no_parent": waiting,
+            "not_described": len(self._copies) - described,
+            "lost": self.lost,
+        }
+
+    # The pool
+
+    def record(self, r: Record) -> bool:
+        """A change; whether the caller has to call resync() now."""
+        if r.change is Change.STORED:
+            self._stored(r.hash)
+        elif r.change is Change.REMOVED:
+            self._removed(r.hash)
+        elif r.change is Change.CLEARED:
+            self.resync(())
+        else:
+            self.lost += 1
+            return True
+        return False
+
+    def resync(self, hashes: Iterable[int]) -> None:
+        """Begin anew: consumers forget all, and are told what there is."""
+        self._others.update(self._facts)
+        self._facts.clear()
+        self._present.clear()
+        self._copies.clear()
+        self._told.clear()
+        self._waiting.clear()
+        self._last = None
+        self._out.append({"type": "AllBlocksCleared"})
+        for h in hashes:
+            self._stored(h)
+        self._forget()
+
+    def _stored(self, h: int) -> None:
+        if h in self._present:
+            return
+        self._present.add(h)
+        low = low_bits(h)
+        n = self._copies.get(low, 0)
+        self._copies[low] = n + 1
+        if n == 0:
+            fact = self._others.pop(low, None)
+            if fact is not None:
+                self._facts[low] = fact
+            self._tell(low)
+
+    def _removed(self, h: int) -> None:
+        if h not in self._present:
+            return
+        self._present.discard(h)
+        low = low_bits(h)
+        self._copies[low] -= 1
+        if self._copies[low]:
+            return
+        del self._copies[low]
+        fact = self._facts.pop(low, None)
+        if fact is not None:
+            self._others[low] = fact
+            self._forget()
+        if self._told.pop(low, None) is not None:
+            self._emit_removed(low, fact)
+        elif fact is not None and fact.parent is not None:
+            siblings = self._waiting.get(fact.parent)
+            if siblings is not None:
+                siblings.discard(low)
+                if not siblings:
+                    del self._waiting[fact.parent]
+
+    # The engines
+
+    def describe(self, low: int, fact: Fact) -> None:
+        """An engine told what a block is."""
+        if low in self._copies:
+            if low not in self._facts:
+                self._facts[low] = fact
+                self._tell(low)
+        else:
+            self._others[low] = fact
+            self._others.move_to_end(low)
+            self._forget()
+
+    def engine_event(self, event: dict[str, Any]) -> None:
+        """An event of an engine: a map, as on the wire.
+
+        Raises KeyError, TypeError, ValueError: not such an event.
+        """
+        if event.get("type") != "BlockStored":
+            return
+        size = int(event["block_size"])
+        tokens = event["token_ids"]
+        extra = event.get("extra_keys")
+        parent = event["parent_block_hash"]
+        parent = None if parent is None else low_of_key(parent)
+        hashes = [low_of_key(h) for h in event["block_hashes"]]
+        if size < 1 or len(tokens) != size * len(hashes):
+            return
+        for i, low in enumerate(hashes):
+            fact = Fact(
+                parent,
+                tuple(map(int, tokens[i * size : (i + 1) * size])),
+                size,
+                event.get("lora_id"),
+                event.get("lora_name"),
+                None if not extra or extra[i] is None else tuple(extra[i]),
+                event.get("group_idx"),
+                event.get("kv_cache_spec_kind"),
+                event.get("kv_cache_spec_sliding_window"),
+            )
+            self.describe(low, fact)
+            parent = low
+
+    def _forget(self) -> None:
+        while len(self._others) > self._max_facts:
+            self._others.popitem(last=False)
+
+    # The consumers
+
+    def _tell(self, low: int) -> None:
+        """Tell a block, and what waited for it."""
+        todo = deque([low])
+        while todo:
+            low = todo.popleft()
+            fact = self._facts.get(low)
+            if fact is None:
+                if not self._empty:
+                    continue
+                fact = _NOTHING
+            elif fact.parent is not None and fact.parent not in self._told:
+                self._waiting.setdefault(fact.parent, set()).add(low)
+                continue
+            self._told[low] = fact
+            self._emit_stored(low, fact)
+            todo.extend(sorted(self._waiting.pop(low, ())))
+
+    def _emit_stored(self, low: int, fact: Fact) -> None:
+        last = self._out[-1] if self._out else None
+        if (
+            last is not None
+            and self._last is not None
+            and last["type"] == "BlockStored"
+            and fact.parent is not None
+            and last["block_hashes"][-1] == fact.parent
+            and fact.continues(self._last)
+            and len(last["block_hashes"]) < self.MAX_BLOCKS
+        ):
+            last["block_hashes"].append(low)
+            last["token_ids"].extend(fact.tokens)
+            if fact.extra_keys is not None:
+                last["extra_keys"].append(fact.extra_keys)
+            return
+        event: dict[str, Any] = {
+            "type": "BlockStored",
+            "block_hashes": [low],
+            "parent_block_hash": fact.parent,
+            "token_ids": list(fact.tokens),
+            "block_size": fact.block_size,
+            "lora_id": fact.lora_id,
+            "medium": "CPU",
+            "lora_name": fact.lora_name,
+            "locality": "LOCAL",
+        }
+        if fact.extra_keys is not None:
+            event["extra_keys"] = [fact.extra_keys]
+        for name, value in (
+            ("group_idx", fact.group),
+            ("kv_cache_spec_kind", fact.kind),
+            ("kv_cache_spec_sliding_window", fact.window),
+        ):
+            if value is not None:
+                event[name] = value
+        self._out.append(event)
+        self._last = fact
+
+    def _emit_removed(self, low: int, fact: Fact | None) -> None:
+        group = None if fact is None else fact.group
+        last = self._out[-1] if self._out else None
+        if (
+            last is not None
+            and last["type"] == "BlockRemoved"
+            and last.get("group_idx") == group
+            and len(last["block_hashes"]) < self.MAX_BLOCKS
+        ):
+            last["block_hashes"].append(low)
+            return
+        event: dict[str, Any] = {
+            "type": "BlockRemoved",
+            "block_hashes": [low],
+            "medium": "CPU",
+            "locality": "LOCAL",
+        }
+        if group is not None:
+            event["group_idx"] = group
+        self._out.append(event)
+
+    def take(self) -> list[dict[str, Any]]:
+        """What consumers are to be told now, at most MAX_EVENTS of it."""
+        events = self._out[: self.MAX_EVENTS]
+        self._out = self._out[self.MAX_EVENTS :]
+        if not self._out:
+            self._last = None
+        return events
+
+
+class Publisher:
+    """The sockets: vLLM's frames, sequence numbers and replay.
+
+    endpoint: to bind, for SUB sockets of consumers
+    replay: to bind, for those that missed messages; None: no replay
+    topic: such as kv@POD@MODEL
+    keep: messages to keep for replay
+    rank: data-parallel rank to tell
+    """
+
+    END = (-1).to_bytes(8, "big", signed=True)
+
+    def __init__(
+        self,
+        endpoint: str,
+        replay: str | None = None,
+        *,
+        topic: str = "",
+        keep: int = 10000,
+        rank: int = 0,
+        context: Any = None,
+    ) -> None:
+        """Bind the sockets: zmq.ZMQError."""
+        import msgspec
+        import zmq
+
+        self._zmq = zmq
+        self._encode = msgspec.msgpack.Encoder().encode
+        context = context or zmq.Context.instance()
+        self._topic = topic.encode()
+        self._rank = rank
+        self._seq = 0
+        self._kept: deque[tuple[int, bytes]] = deque(maxlen=keep)
+        self._pub = context.socket(zmq.PUB)
+        self._pub.set_hwm(100_000)
+        self._pub.setsockopt(zmq.LINGER, 1000)
+        self.replay_socket: Any = None
+        try:
+            self._pub.bind(endpoint)
+            if replay is not None:
+                self.replay_socket = context.socket(zmq.ROUTER)
+                self.replay_socket.setsockopt(zmq.SNDHWM, 2 * (keep + 1))
+                self.replay_socket.setsockopt(zmq.LINGER, 0)
+                self.replay_socket.bind(replay)
+        except BaseException:
+            self.close()
+            raise
+        self.endpoint = self._pub.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._pub.close()
+        if self.replay_socket is not None:
+            self.replay_socket.close()
+
+    def send(self, events: list[dict[str, Any]]) -> None:
+        """Publish a batch of events as one message."""
+        payload = self._encode([time.time(), events, self._rank])
+        seq = self._seq.to_bytes(8, "big")
+        self._pub.send_multipart((self._topic, seq, payload))
+        self._kept.append((self._seq, payload))
+        self._seq += 1
+
+    def serve_replay(self) -> None:
+        """Answer one request, if there is one."""
+        zmq, sock = self._zmq, self.replay_socket
+        try:
+            frames = sock.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return
+        if len(frames) != 3 or len(frames[2]) != 8:
+            logger.warning("not a request for replay: %d frames", len(frames))
+            return
+        client, _, start = frames
+        first = int.from_bytes(start, "big")
+        try:
+            for seq, payload in self._kept:
+                if seq >= first:
+                    sock.send_multipart(
+                        (
+                            client,
+                            b"",
+                            self._topic,
+                            seq.to_bytes(8, "big"),
+                            payload,
+                        ),
+                        zmq.NOBLOCK,
+                    )
+            sock.send_multipart((client, b"", b"", self.END, b""), zmq.NOBLOCK)
+        except zmq.Again:
+            logger.warning("a consumer does not read what it asked for")
+
+
+class Follower:
+    """Runs a publisher: the pool's source and the engines' events into it.
+
+    engines: endpoints of the engines' publishers, to connect to
+    """
+
+    # Records that are read before others get their turn.
+    ROUNDS = 64
+
+    def __init__(
+        self,
+        source: Source,
+        publisher: Publisher,
+        index: Index,
+        engines: Iterable[str] = (),
+        context: Any = None,
+    ) -> None:
+        """Connect to the engines, which need not be there yet."""
+        import msgspec
+        import zmq
+
+        self._zmq = zmq
+        self._decode = msgspec.msgpack.Decoder().decode
+        self.source, self.publisher, self.index = source, publisher, index
+        self.bad_messages = 0
+        context = context or zmq.Context.instance()
+        self._poller = zmq.Poller()
+        self._poller.register(source.fileno(), zmq.POLLIN)
+        if publisher.replay_socket is not None:
+            self._poller.register(publisher.replay_socket, zmq.POLLIN)
+        self._subs: list[Any] = []
+        for endpoint in engines:
+            sub = context.socket(zmq.SUB)
+            sub.set_hwm(100_000)
+            sub.setsockopt(zmq.LINGER, 0)
+            sub.connect(endpoint)
+            sub.setsockopt(zmq.SUBSCRIBE, b"")
+            self._subs.append(sub)
+            self._poller.register(sub, zmq.POLLIN)
+        index.resync(source.snapshot())
+        self._flush()
+
+    def close(self) -> None:
+        """Close what this object opened."""
+        for sub in self._subs:
+            sub.close()
+
+    def _flush(self) -> None:
+        while events := self.index.take():
+            self.publisher.send(events)
+
+    def _engine_message(self, frames: list[bytes]) -> None:
+        try:
+            _, events, *_ = self._decode(frames[2])
+            for event in events:
+                self.index.engine_event(event)
+        except Exception:
+            # Whatever an engine sends, the publisher goes on.
+            self.bad_messages += 1
+
+    def step(self, timeout: float) -> None:
+        """Wait for something for so many seconds, and pass it on."""
+        zmq = self._zmq
+        ready = dict(self._poller.poll(int(timeout * 1000)))
+        # Engines first: what they tell of a block comes before the block.
+        for sub in self._subs:
+            if sub not in ready:
+                continue
+            for _ in range(self.ROUNDS):
+                try:
+                    self._engine_message(sub.recv_multipart(zmq.NOBLOCK))
+                except zmq.Again:
+                    break
+        if self.source.fileno() in ready:
+            for _ in range(self.ROUNDS):
+                records = self.source.read()
+                if not records:
+                    break
+                lost = [r for r in records if self.index.record(r)]
+                if lost:
+                    self.index.resync(self.source.snapshot())
+        self._flush()
+        if self.publisher.replay_socket in ready:
+            self.publisher.serve_replay()
