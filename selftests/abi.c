@@ -37,8 +37,7 @@ static const struct request requests[] = {
 	{ REQ(STORE_CREATE, kvbm_store_create), CONTROL, .out = true,
 	  .flags = KVBM_CREATE_REJECT | KVBM_CREATE_RESET | KVBM_CREATE_OPAQUE,
 	  .needy = KVBM_CREATE_PAYLOAD | KVBM_CREATE_UNSEALED,
-	  .reserved = { OFF(kvbm_store_create, note_bytes),
-			OFF(kvbm_store_create, event_records) },
+	  .reserved = { OFF(kvbm_store_create, note_bytes) },
 	  .reserved64 = {
 			  OFF(kvbm_store_create, reserved[0]),
 			  OFF(kvbm_store_create, reserved[1]),
@@ -79,6 +78,11 @@ static const struct request requests[] = {
 	  .reserved = { OFF(kvbm_payload, reserved) }, .result = -ENODATA },
 	{ REQ(EXPORT, kvbm_export), BOTH_ABOUT, .out = true,
 	  .reserved64 = { OFF(kvbm_export, reserved) } },
+	{ REQ(EVENTS, kvbm_events), BOTH_ABOUT, .flags = KVBM_EVENTS_NONBLOCK,
+	  .reserved = { OFF(kvbm_events, fd), OFF(kvbm_events, records),
+			OFF(kvbm_events, record_size) },
+	  .reserved64 = { OFF(kvbm_events, reserved[0]),
+			  OFF(kvbm_events, reserved[1]) }, .result = -ENODATA },
 	{ REQ(ALLOC, kvbm_alloc), SESSION, .out = true,
 	  .flags = KVBM_ALLOC_RESET_ONLY | KVBM_ALLOC_WAIT | KVBM_ALLOC_GIVE_UP,
 	  .reserved64 = { OFF(kvbm_alloc, reserved[0]),
@@ -714,7 +718,7 @@ TEST_F(abi, features)
 		EXPECT_EQ(KVBM_FEATURE_STORE | KVBM_FEATURE_WAIT |
 			  KVBM_FEATURE_URING | KVBM_FEATURE_REVOKE |
 			  KVBM_FEATURE_PAYLOAD | KVBM_FEATURE_LINGER |
-			  KVBM_FEATURE_EXPORT,
+			  KVBM_FEATURE_EXPORT | KVBM_FEATURE_EVENTS,
 			  f.features);
 		EXPECT_EQ(KVBM_MAX_BLOCKS, f.max_blocks);
 		EXPECT_EQ(KVBM_MAX_BATCH, f.max_batch);

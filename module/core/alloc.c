@@ -19,6 +19,7 @@
  * held is in the chunk, and stays in the slot until the block is staged or free.
  */
 #include <linux/sched.h>
+#include "event.h"
 #include "index.h"
 #include "locked.h"
 #include "trace.h"
@@ -97,6 +98,8 @@ static u32 take_one(struct kvbm_taking *t, struct kvbm_chunk *c, u32 at,
 		c->generation[at] = gen++;
 		t->evicted |= BIT_ULL(at);
 		trace_kvbm_evict(st, id, &st->slots[id].key);
+		kvbm_event(st, KVBM_EVENT_REMOVED, KVBM_REASON_EVICTED, id,
+			   gen - 1, &st->slots[id].key, t->ses->number);
 		kvbm_index_remove(st, &st->slots[id]);
 		st->evictions++;
 	}

@@ -38,6 +38,7 @@ struct kvbm_store;
 struct kvbm_session;
 struct kvbm_sketch;
 struct kvbm_over_node;
+struct kvbm_ring;
 struct rhashtable;
 
 /* What an eviction index is asked to make ready for. */
@@ -112,6 +113,7 @@ const struct kvbm_evict_ops *kvbm_evict_nth(unsigned int n);
  * @thresholds: of multi_lru
  * @max_sessions: limit on sessions
  * @max_held: limit on blocks held by one session, 0 = none
+ * @event_records: events that are kept, 0 = none are told
  */
 struct kvbm_config {
 	u32 total;
@@ -124,6 +126,7 @@ struct kvbm_config {
 	u32 thresholds[3];
 	u32 max_sessions;
 	u32 max_held;
+	u32 event_records;
 };
 
 int kvbm_config_check(struct kvbm_config *cfg);
@@ -269,6 +272,7 @@ struct kvbm_store {
 	struct kvbm_config cfg;
 	struct kvbm_sketch *sketch;
 	void *evict;			/* the policy's own */
+	struct kvbm_ring *ring;		/* of events, or NULL */
 	u64 id;
 	u64 memory;			/* bytes, hold tables not counted */
 
@@ -534,6 +538,9 @@ int kvbm_alloc_told(struct kvbm_session *ses, const u32 *taken, u32 n,
 void kvbm_alloc_abort(struct kvbm_taking *t);
 void kvbm_takings_end(struct kvbm_session *ses);
 void kvbm_free_add(struct kvbm_store *st, u32 id);
+
+/* event.c: who appended to the ring of events gives up the store's lock */
+void kvbm_ring_unlock(struct kvbm_store *st);
 
 /* In the list that an allocation makes of what it took: it was evicted. */
 #define KVBM_TAKEN_EVICTED	0x80000000U

@@ -3,7 +3,7 @@
  * export.c - all registered blocks, a part at a time
  */
 #include <linux/prefetch.h>
-#include "core.h"
+#include "event.h"
 
 /**
  * kvbm_export_chunk() - the next registered blocks, in order of block id
@@ -21,6 +21,7 @@ u32 kvbm_export_chunk(struct kvbm_store *st, u32 *from,
 		      struct kvbm_export_entry *out, u32 max)
 {
 	u32 id, end, n = 0;
+	u64 seq;
 
 	if (*from >= st->cfg.total)
 		return 0;
@@ -30,6 +31,7 @@ u32 kvbm_export_chunk(struct kvbm_store *st, u32 *from,
 		prefetch(&st->slots[id]);
 
 	spin_lock(&st->lock);
+	seq = st->ring ? st->ring->head - 1 : 0;
 	for (id = kvbm_id_nospec(st, *from); id < end && n < max; id++) {
 		const struct kvbm_slot *s = &st->slots[id];
 		/* refs: 0 or not does not change under the lock. */
@@ -46,6 +48,7 @@ u32 kvbm_export_chunk(struct kvbm_store *st, u32 *from,
 					KVBM_STATE_PRIMARY,
 			.rank = idle && st->cfg.policy->has_thresholds ?
 				s->rank : 0,
+			.sequence = seq,
 			.order = idle ? st->cfg.policy->order(st, id) : 0,
 		};
 	}

@@ -58,7 +58,10 @@ static inline void kvbm_unlock_store(struct kvbm_locked *l)
 		l->prune = l->st->pruning;
 		l->st->pruning = KVBM_NIL;
 	}
-	spin_unlock(&l->st->lock);
+	if (unlikely(l->st->ring))
+		kvbm_ring_unlock(l->st);
+	else
+		spin_unlock(&l->st->lock);
 	l->held = false;
 }
 

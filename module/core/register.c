@@ -7,6 +7,7 @@
  * of one hash only one becomes Primary.
  */
 #include <linux/err.h>
+#include "event.h"
 #include "index.h"
 #include "locked.h"
 #include "sketch.h"
@@ -120,8 +121,10 @@ u32 kvbm_unstage_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
  * An idle block goes: it is promised to an allocation and makes room for its
  * hash, or the index has no other room for somebody's.
  */
-static void evict_idle(struct kvbm_store *st, struct kvbm_slot *s)
+static void evict_idle(struct kvbm_session *ses, struct kvbm_slot *s,
+		       enum kvbm_reason reason)
 {
+	struct kvbm_store *st = ses->store;
 	u64 w = kvbm_slot_word(s);
 	u32 id = kvbm_slot_id(st, s);
 
@@ -131,6 +134,8 @@ static void evict_idle(struct kvbm_store *st, struct kvbm_slot *s)
 		st->cfg.policy->forget(st, id);
 	st->nr_inactive--;
 	trace_kvbm_evict(st, id, &s->key);
+	kvbm_event(st, KVBM_EVENT_REMOVED, reason, id, kvbm_w_gen(w), &s->key,
+		   ses->number);
 	kvbm_index_remove(st, s);
 	atomic64_set(&s->word, kvbm_w_make(kvbm_w_gen(w) + 1, KVBM_STATE_RESET,
 					   false, 0));
@@ -145,9 +150,10 @@ static void evict_idle(struct kvbm_store *st, struct kvbm_slot *s)
  * Return: NULL: it is in; who has its key; or ERR_PTR(): -ENOBUFS: there is no
  * room and all that could make some are held; -EAGAIN: a prune comes first.
  */
-static struct kvbm_slot *insert_or_evict(struct kvbm_store *st,
+static struct kvbm_slot *insert_or_evict(struct kvbm_session *ses,
 					 struct kvbm_slot *s)
 {
+	struct kvbm_store *st = ses->store;
 	struct kvbm_slot *old;
 	u32 victim;
 
@@ -158,7 +164,7 @@ static struct kvbm_slot *insert_or_evict(struct kvbm_store *st,
 	if (!IS_ERR(old)) {
 		if (kvbm_w_refs(kvbm_slot_word(old)) || !kvbm_doomed(st))
 			return old;
-		evict_idle(st, old);
+		evict_idle(ses, old, KVBM_REASON_EVICTED);
 		old = kvbm_index_insert(st, s);
 		if (!old)
 			return NULL;
@@ -170,7 +176,7 @@ static struct kvbm_slot *insert_or_evict(struct kvbm_store *st,
 	victim = kvbm_index_over_victim(st);
 	if (victim == KVBM_NIL)
 		return ERR_PTR(-ENOBUFS);
-	evict_idle(st, &st->slots[victim]);
+	evict_idle(ses, &st->slots[victim], KVBM_REASON_DISPLACED);
 	st->overflow.evictions++;
 	return kvbm_index_insert(st, s);
 }
@@ -195,6 +201,8 @@ static int register_present(struct kvbm_session *ses, u32 id, u32 *cnt,
 		owned_move(s, KVBM_STATE_DUPLICATE,
 			   kvbm_slot_word(s) & KVBM_W_RESET, 1);
 		*cnt = 1;
+		kvbm_event(st, KVBM_EVENT_DUPLICATE, KVBM_REASON_NONE, id,
+			   kvbm_w_gen(kvbm_slot_word(s)), &s->key, ses->number);
 		out->block = id;
 		out->kind = KVBM_KIND_DUPLICATE;
 		ses->counters.duplicate_blocks++;
@@ -246,7 +254,7 @@ static int register_one(struct kvbm_session *ses, u32 id,
 	}
 
 	/* What can fail comes first: the insertion. */
-	old = insert_or_evict(st, s);
+	old = insert_or_evict(ses, s);
 	if (IS_ERR(old))
 		return PTR_ERR(old);
 	if (old) {
@@ -257,6 +265,8 @@ static int register_one(struct kvbm_session *ses, u32 id,
 		owned_move(s, KVBM_STATE_PRIMARY,
 			   kvbm_slot_word(s) & KVBM_W_RESET, 1);
 		*cnt = 1;
+		kvbm_event(st, KVBM_EVENT_STORED, KVBM_REASON_NONE, id,
+			   kvbm_w_gen(kvbm_slot_word(s)), &s->key, ses->number);
 		out->block = id;
 		out->kind = KVBM_KIND_PRIMARY;
 	}

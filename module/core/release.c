@@ -9,6 +9,7 @@
 #include <linux/ktime.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include "event.h"
 #include "index.h"
 #include "locked.h"
 #include "trace.h"
@@ -26,8 +27,9 @@ static bool slot_end(struct kvbm_slot *s, u64 *w)
 }
 
 /* Drop one reference of a PRIMARY slot. */
-static void put_primary(struct kvbm_store *st, u32 id)
+static void put_primary(struct kvbm_session *ses, u32 id)
 {
+	struct kvbm_store *st = ses->store;
 	struct kvbm_slot *s = &st->slots[id];
 	u64 w = kvbm_slot_word(s);
 
@@ -53,20 +55,24 @@ static void put_primary(struct kvbm_store *st, u32 id)
 	if (st->cfg.policy->forget)
 		st->cfg.policy->forget(st, id);
 	trace_kvbm_reset(st, id, &s->key);
+	kvbm_event(st, KVBM_EVENT_REMOVED, ses->dead ? KVBM_REASON_RECLAIMED :
+						       KVBM_REASON_RELEASED,
+		   id, kvbm_w_gen(w), &s->key, ses->number);
 	st->nr_held--;
 	kvbm_free_add(st, id);
 }
 
 /* Drop one reference of a PRIMARY or DUPLICATE slot. */
-static void put_locked(struct kvbm_store *st, u32 id)
+static void put_locked(struct kvbm_session *ses, u32 id)
 {
+	struct kvbm_store *st = ses->store;
 	struct kvbm_slot *s = &st->slots[id];
 	u64 w = kvbm_slot_word(s);
 	u32 primary;
 
 	lockdep_assert_held(&st->lock);
 	if (kvbm_w_state(w) == KVBM_STATE_PRIMARY) {
-		put_primary(st, id);
+		put_primary(ses, id);
 		return;
 	}
 	/* A Duplicate's own slot goes first, then what it keeps alive. */
@@ -80,9 +86,11 @@ static void put_locked(struct kvbm_store *st, u32 id)
 			break;
 	} while (true);
 	primary = s->child;
+	kvbm_event(st, KVBM_EVENT_DUPLICATE_GONE, KVBM_REASON_NONE, id,
+		   kvbm_w_gen(w), &s->key, ses->number);
 	st->nr_held--;
 	kvbm_free_add(st, id);
-	put_primary(st, primary);
+	put_primary(ses, primary);
 }
 
 /*
@@ -200,7 +208,7 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 				if (!(l.held ? kvbm_lock_store(&l) :
 				      lock_to_put(st, &ids[i], known - i, &l)))
 					break;
-				put_locked(st, id);
+				put_locked(ses, id);
 			}
 			*cnt = 0;
 			last++;
@@ -324,7 +332,7 @@ static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 		if (!put_unlocked(&st->slots[ids[i]])) {
 			if (!kvbm_lock_store(&l))
 				break;
-			put_locked(st, ids[i]);
+			put_locked(ses, ids[i]);
 		}
 		*back += *cnt;
 		ses->holds -= *cnt;

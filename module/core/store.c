@@ -7,12 +7,14 @@
  *
  * The caller keeps the store alive while a session exists.
  */
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
+#include "event.h"
 #include "index.h"
 #include "locked.h"
 #include "sketch.h"
@@ -40,6 +42,11 @@ int kvbm_config_check(struct kvbm_config *cfg)
 	if (cfg->freq_capacity > KVBM_FREQ_LARGE)
 		return -EINVAL;
 	if (cfg->policy->needs_frequency && !cfg->freq_capacity)
+		return -EINVAL;
+	if (cfg->event_records &&
+	    (cfg->event_records < KVBM_MIN_EVENT_RECORDS ||
+	     cfg->event_records > KVBM_MAX_EVENT_RECORDS ||
+	     !is_power_of_2(cfg->event_records)))
 		return -EINVAL;
 	if (!cfg->policy->has_thresholds)
 		return given ? -EINVAL : 0;
@@ -90,7 +97,7 @@ u64 kvbm_store_need(const struct kvbm_config *cfg)
 
 	if (cfg->freq_capacity)
 		need += kvbm_sketch_need(cfg->freq_capacity);
-	return need;
+	return need + kvbm_ring_need(cfg->event_records);
 }
 
 /**
@@ -279,6 +286,8 @@ static u32 reset_some(struct kvbm_store *st, u32 max, bool *more)
 			     kvbm_w_make(kvbm_w_gen(kvbm_slot_word(s)) + 1,
 					 KVBM_STATE_RESET, false, 0));
 		trace_kvbm_reset(st, id, &s->key);
+		kvbm_event(st, KVBM_EVENT_REMOVED, KVBM_REASON_RESET, id,
+			   kvbm_w_gen(kvbm_slot_word(s)) - 1, &s->key, 0);
 		kvbm_free_add(st, id);
 		n++;
 	}

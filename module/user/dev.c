@@ -255,6 +255,7 @@ static void dev_free(struct kref *ref)
 	struct kvbm_dev *kd = container_of(ref, struct kvbm_dev, ref);
 
 	kvbm_departed_exit(kd);
+	kvbm_events_exit(kd);
 	kvbm_store_exit(&kd->store);
 	if (kd->payload)
 		fput(kd->payload);
@@ -424,6 +425,7 @@ static int config_from_user(struct kvbm_config *cfg,
 		.freq_capacity = c->freq_capacity,
 		.max_held = c->max_held,
 		.max_sessions = READ_ONCE(max_sessions),
+		.event_records = c->event_records,
 	};
 	memcpy(cfg->thresholds, c->thresholds, sizeof(cfg->thresholds));
 	if (c->max_sessions)
@@ -645,7 +647,7 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 		payer = NULL;
 		goto free;
 	}
-	err = publish(kd);
+	err = kvbm_events_init(kd) ?: publish(kd);
 	if (err) {
 		kvbm_dev_put(kd);
 		return ERR_PTR(err);

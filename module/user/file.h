@@ -50,6 +50,7 @@ enum kvbm_dev_state {
 	KVBM_DEV_DYING,
 };
 
+struct kvbm_events;
 struct kvbm_payer;
 
 /**
@@ -262,6 +263,12 @@ void kvbm_payload_info(const struct kvbm_dev *kd, struct kvbm_payload *args);
 int kvbm_payload_open(const struct kvbm_dev *kd, bool read_only,
 		      struct file **file);
 
+/* event.c: descriptors to read events from */
+int kvbm_events_init(struct kvbm_dev *kd);
+void kvbm_events_exit(struct kvbm_dev *kd);
+int kvbm_events_open(struct kvbm_dev *kd, struct kvbm_events *args,
+		     struct file **file);
+
 /* Every request comes by here; 0, or why it is refused. */
 static inline int kvbm_file_enter(struct kvbm_file *f, unsigned int op)
 {
@@ -285,6 +292,7 @@ static inline void kvbm_file_put(struct kvbm_file *f)
 extern const struct kvbm_poll_ops kvbm_poll_ops;
 void kvbm_poll_init(struct kvbm_poll *p);
 u32 kvbm_poll_wake(struct kvbm_file *f, u32 budget);
+void kvbm_poll_all(struct kvbm_poll *p);
 int kvbm_poll_start(void);
 void kvbm_poll_stop(void);
 

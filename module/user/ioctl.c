@@ -13,6 +13,7 @@
 #include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include "event.h"
 #include "usercopy.h"
 #include "file.h"
 #include "ops.h"
@@ -64,6 +65,7 @@ struct request {
 		struct kvbm_reset_inactive reset_inactive;
 		struct kvbm_payload payload;
 		struct kvbm_export export;
+		struct kvbm_events events;
 	} args;
 };
 
@@ -81,6 +83,7 @@ static int op_features(struct request *r)
 		.features = KVBM_FEATURE_STORE | KVBM_FEATURE_WAIT |
 			    KVBM_FEATURE_REVOKE | KVBM_FEATURE_PAYLOAD |
 			    KVBM_FEATURE_LINGER | KVBM_FEATURE_EXPORT |
+			    KVBM_FEATURE_EVENTS |
 			    (IS_ENABLED(CONFIG_IO_URING) ?
 			     KVBM_FEATURE_URING : 0),
 		.max_blocks = KVBM_MAX_BLOCKS,
@@ -143,9 +146,11 @@ static int op_store_create(struct request *r)
 	struct kvbm_dev *kd;
 	int err;
 
-	/* All that has no meaning yet stands at the end. */
-	if (memchr_inv(&args->digest, 0, sizeof(*args) -
+	/* What has no meaning yet. */
+	if (memchr_inv(&args->digest, 0,
+		       offsetof(struct kvbm_store_create, event_records) -
 		       offsetof(struct kvbm_store_create, digest)) ||
+	    memchr_inv(args->reserved, 0, sizeof(args->reserved)) ||
 	    args->rights & ~(KVBM_RIGHT_RESET_INACTIVE | KVBM_RIGHT_SET_RESET))
 		return -EOPNOTSUPP;
 	kd = kvbm_dev_create(args);
@@ -215,7 +220,10 @@ static int op_store_destroy(struct request *r)
 		return err;
 	if (first)
 		kvbm_dev_unpublish(r->kd);
-	return kvbm_sessions_kill(r->kd, -ENODEV);
+	err = kvbm_sessions_kill(r->kd, -ENODEV);
+	if (!err)
+		kvbm_ring_end(&r->kd->store);
+	return err;
 }
 
 static int op_store_access(struct request *r)
@@ -345,6 +353,7 @@ static int op_store_info(struct request *r)
 		.memory = st->memory,
 		.block_bytes = r->kd->block_bytes,
 		.linger_ms = div_u64(r->kd->linger.ns, NSEC_PER_MSEC),
+		.event_records = st->cfg.event_records,
 	};
 	memcpy(args->thresholds, st->cfg.thresholds, sizeof(args->thresholds));
 	strscpy(args->policy, st->cfg.policy->name, sizeof(args->policy));
@@ -577,8 +586,33 @@ static int op_export(struct request *r)
 	err = list_entries(r, &l, fill_export);
 	args->done = l.done;
 	args->cursor = l.cursor;
-	args->sequence = 0;
+	args->sequence = r->kd->store.ring ?
+			 READ_ONCE(r->kd->store.ring->head) - 1 : 0;
 	return err ?: respond(r);
+}
+
+static int op_events(struct request *r)
+{
+	struct kvbm_events *args = &r->args.events;
+	struct file *file;
+	int err;
+
+	if (args->fd || args->records || args->record_size ||
+	    args->reserved[0] || args->reserved[1])
+		return -EOPNOTSUPP;
+	if (!(r->file->f_mode & FMODE_READ))
+		return -EBADF;
+	args->fd = kvbm_events_open(r->kd, args, &file);
+	if (args->fd < 0)
+		return args->fd;
+	err = respond(r);
+	if (err) {
+		put_unused_fd(args->fd);
+		fput(file);
+		return err;
+	}
+	fd_install(args->fd, file);
+	return 0;
 }
 
 /* Who may, on each kind of descriptor: see ops.def. */

@@ -57,10 +57,9 @@ static u32 walk(struct kvbm_poll *p, u32 budget)
 	return n;
 }
 
-static void walk_work(struct work_struct *work)
+/* The rest of a walk. */
+static void walk_on(struct kvbm_poll *p)
 {
-	struct kvbm_file *f = container_of(work, struct kvbm_file, poll.work);
-	struct kvbm_poll *p = &f->poll;
 	bool more;
 
 	do {
@@ -70,7 +69,29 @@ static void walk_work(struct work_struct *work)
 		spin_unlock_irq(&p->wait.lock);
 		cond_resched();
 	} while (more);
+}
+
+static void walk_work(struct work_struct *work)
+{
+	struct kvbm_file *f = container_of(work, struct kvbm_file, poll.work);
+
+	walk_on(&f->poll);
 	kvbm_file_put(f);
+}
+
+/**
+ * kvbm_poll_all() - wake all who poll
+ * @p: what they poll; nobody else wakes them
+ *
+ * May sleep.
+ */
+void kvbm_poll_all(struct kvbm_poll *p)
+{
+	spin_lock_irq(&p->wait.lock);
+	p->walking = true;
+	list_add(&p->mark.entry, &p->wait.head);
+	spin_unlock_irq(&p->wait.lock);
+	walk_on(p);
 }
 
 /**

@@ -64,6 +64,8 @@ static const int own_errnos[MAX_OP][8] = {
 	[KVBM_OP_HOLDS] = { ENOMEM },
 	[KVBM_OP_PAYLOAD] = { ENODATA, EMFILE, ENFILE, ENOMEM },
 	[KVBM_OP_EXPORT] = { ENOMEM, EPERM, ENOENT },
+	[KVBM_OP_EVENTS] = { ENODATA, EUSERS, EMFILE, ENFILE, ENOMEM, ENOENT,
+			     EPERM },
 	[KVBM_OP_RESET_INACTIVE] = { EPERM, ENOENT },
 	[KVBM_OP_ALLOC] = { ENOSPC, EDQUOT, ENOMEM, ETIMEDOUT, ENOENT },
 	[KVBM_OP_STAGE] = { EPERM },
@@ -153,7 +155,7 @@ static int open_store(void)
 		ksft_exit_fail_msg("no payload\n");
 	err = kt_store(TOTAL, .name = STORE, .policy = "lineage_tick",
 		       .freq_capacity = 1024, .flags = KVBM_CREATE_PAYLOAD,
-		       .payload_fd = file,
+		       .payload_fd = file, .event_records = 256,
 		       .block_bytes = KVBM_MIN_BLOCK_BYTES);
 	close(file);
 	if (err < -1)		/* -1: no descriptor, as it has a name */

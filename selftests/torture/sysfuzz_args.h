@@ -196,6 +196,7 @@ SHAPE(reset_inactive, 8, "");
 SHAPE(holds, 24, "0o");
 SHAPE(payload, 48, "");
 SHAPE(export, 64, "0o00");
+SHAPE(events, 56, "000");
 SHAPE(alloc, 24, "iod000");
 SHAPE(stage, 24, "iht000");
 SHAPE(ids, 24, "i0");

@@ -22,6 +22,7 @@ enum {
 	KEY_NUMA,
 	KEY_PAYLOAD,
 	KEY_LINGER,
+	KEY_EVENTS,
 };
 
 struct create_args {
@@ -233,6 +234,14 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 		if (!parse_time_ms(arg, KVBM_MAX_LINGER_MS, &c->linger_ms))
 			argp_error(state, "--linger: a time up to 600s expected, like 1s or 500ms");
 		return 0;
+	case KEY_EVENTS:
+		c->event_records = need_u32(state, "--events", arg,
+					    KVBM_MAX_EVENT_RECORDS);
+		if (c->event_records < KVBM_MIN_EVENT_RECORDS ||
+		    c->event_records & (c->event_records - 1))
+			argp_error(state, "--events: a power of two from %u to 1M expected",
+				   KVBM_MIN_EVENT_RECORDS);
+		return 0;
 	case KEY_ENSURE:
 		args->ensure = true;
 		return 0;
@@ -303,6 +312,9 @@ static const struct argp_option create_options[] = {
 	  "That memory is this file, of tmpfs or hugetlbfs", 0 },
 	{ "linger", KEY_LINGER, "TIME", 0,
 	  "Blocks that a session owned when it ended come back so much later, like 1s or 500ms, up to 600s",
+	  0 },
+	{ "events", KEY_EVENTS, "N", 0,
+	  "Keep the last N events for who follows them, 64 bytes each: a power of two from 64 to 1M",
 	  0 },
 	{ "ensure", KEY_ENSURE, NULL, 0,
 	  "Be content with a store of this name that is as the options say; make one anew that is not, if it is yours and nobody uses it",

@@ -32,6 +32,7 @@ static struct json_object *info_json(const struct kvbm_store_info *info)
 	json_u64(object, "memory", info->memory);
 	json_u64(object, "need", info->need);
 	json_u64(object, "linger_ms", info->linger_ms);
+	json_u64(object, "event_records", info->event_records);
 	json_u64(object, "block_bytes", info->block_bytes);
 	json_u64(object, "page_bytes", info->page_bytes);
 	json_u64(object, "resident", info->resident);
@@ -95,6 +96,9 @@ static void print_info(const struct kvbm_store_info *info)
 	if (info->linger_ms)
 		printf("lingers            %u ms after a session's end\n",
 		       info->linger_ms);
+	if (info->event_records)
+		printf("events             the last %u are kept\n",
+		       info->event_records);
 	if (info->block_bytes)
 		printf("payload            %llu bytes a block, %llu MiB in all, pages of %llu KiB, %llu MiB resident\n",
 		       (unsigned long long)info->block_bytes,

@@ -62,6 +62,9 @@ static void compare_info(const struct kvbm_store_create *c,
 	differs(d, c->max_sessions && info->max_sessions != c->max_sessions,
 		"limit on sessions");
 	differs(d, info->max_held != c->max_held, "limit on held blocks");
+	differs(d, info->linger_ms != c->linger_ms, "time to linger");
+	differs(d, info->event_records != c->event_records,
+		"number of events that are kept");
 }
 
 /* Fills in @d; 0, or -errno: -ENOENT when the store has gone meanwhile. */

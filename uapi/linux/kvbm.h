@@ -32,7 +32,7 @@
  *
  * A descriptor that was not opened for writing takes FEATURES, STORE_LIST,
  * STORE_INFO, SESSION_LIST, SESSION_OPEN, COUNTS, STATS, BLOCK_INFO, HOLDS,
- * EXPORT, PRESENCE and FREQUENCY; all else is EBADF, through io_uring too.
+ * EXPORT, EVENTS, PRESENCE and FREQUENCY; all else is EBADF, through io_uring too.
  *
  * A bad input pointer changes nothing of its chunk (at most KVBM_CHUNK
  * elements).  A bad output pointer gives back the holds that its chunk took, and
@@ -60,6 +60,9 @@
 #define KVBM_MIN_BLOCK_BYTES	4096U		/* and a block has a multiple of it */
 #define KVBM_MAX_BLOCK_BYTES	(1U << 30)
 #define KVBM_MAX_LINGER_MS	600000U
+#define KVBM_MIN_EVENT_RECORDS	64U
+#define KVBM_MAX_EVENT_RECORDS	(1U << 20)
+#define KVBM_MAX_READERS	64U		/* of the events of one store */
 #define KVBM_FREQ_SMALL		(1U << 18)	/* the usual sketch capacities */
 #define KVBM_FREQ_DEFAULT	(1U << 21)
 #define KVBM_FREQ_LARGE		(1U << 24)
@@ -77,7 +80,7 @@ enum kvbm_op {
 	KVBM_OP_STORE_ACCESS = 0x04,
 	/*
 	 * session: about the store and its sessions; control: all but
-	 * SESSION_OPEN, SESSION_CONFIG, BLOCK_INFO and HOLDS
+	 * SESSION_OPEN, SESSION_CONFIG, BLOCK_INFO, HOLDS and PAYLOAD
 	 */
 	KVBM_OP_STORE_INFO = 0x10,
 	KVBM_OP_SESSION_OPEN = 0x11,
@@ -91,6 +94,7 @@ enum kvbm_op {
 	KVBM_OP_HOLDS = 0x19,
 	KVBM_OP_PAYLOAD = 0x1a,
 	KVBM_OP_EXPORT = 0x1b,
+	KVBM_OP_EVENTS = 0x1d,
 	/* session: data path, through io_uring too */
 	KVBM_OP_ALLOC = 0x20,
 	KVBM_OP_STAGE = 0x21,
@@ -156,6 +160,7 @@ struct kvbm_features {
 #define KVBM_FEATURE_PAYLOAD	(1ULL << 4)	/* a store's blocks have bytes */
 #define KVBM_FEATURE_LINGER	(1ULL << 5)	/* linger_ms */
 #define KVBM_FEATURE_EXPORT	(1ULL << 6)	/* all registered blocks */
+#define KVBM_FEATURE_EVENTS	(1ULL << 7)	/* event_records */
 
 /*
  * Requests about a store carry @store_id and @name.  On a session both are 0 and
@@ -203,7 +208,9 @@ struct kvbm_features {
  * @digest: must be 0
  * @label: must be 0
  * @note_bytes: must be 0
- * @event_records: must be 0
+ * @event_records: how many of the store's last events are kept for who reads
+ *	them, 64 bytes each: a power of two, KVBM_MIN_EVENT_RECORDS to
+ *	KVBM_MAX_EVENT_RECORDS; 0: there are no events
  * @reserved: must be 0
  *
  * A named store lives until it is destroyed; its node is /dev/kvbm/<name>.
@@ -257,7 +264,7 @@ struct kvbm_store_create {
 	__aligned_u64 block_bytes;
 	__s32 payload_fd;
 	__u32 linger_ms;
-	/* What follows has no meaning yet. */
+	/* The first three of these have no meaning yet. */
 	__u8 digest[32];
 	char label[64];
 	__u32 note_bytes;
@@ -435,7 +442,7 @@ struct kvbm_store_list {
  * @block_bytes: out: bytes of a block, 0 without a payload
  * @linger_ms: out: how long the blocks of a session that ended stay away
  * @note_bytes: out: 0
- * @event_records: out: 0
+ * @event_records: out: events that are kept, 0: there are none
  * @reserved32: out: 0
  * @digest: out: 0
  * @label: out: 0
@@ -916,6 +923,104 @@ struct kvbm_payload {
 #define KVBM_PAYLOAD_RDONLY	(1U << 1)	/* for reading only */
 
 /**
+ * struct kvbm_events - KVBM_IOC_EVENTS, on control and sessions: a descriptor to
+ *	read the store's events from
+ * @size: sizeof(struct kvbm_events)
+ * @flags: KVBM_EVENTS_NONBLOCK or 0
+ * @store_id: in: the store, or 0; out: identity
+ * @name: the store, or empty
+ * @types: bit (1 << enum kvbm_event_type) for each type that is wanted; 0: STORED
+ *	and REMOVED.  CLEARED and LOST always come
+ * @fd: out: the descriptor (close-on-exec)
+ * @next: in: number of the first event to read, as of one read before; 0: the next
+ *	that happens; out: number of the first event that will be read
+ * @records: out: events that are kept
+ * @record_size: out: bytes of each that read(2) gives
+ * @reserved: must be 0
+ *
+ * read(2) of the descriptor gives as many struct kvbm_event as there are and fit,
+ * in order; with room for less than one it is EINVAL.  If there is none it waits,
+ * or is EAGAIN; after the store's end, and the event that tells of it, it is 0.
+ * poll(2) says readable when there is one, and EPOLLHUP when the store has ended.
+ * Events happened in this order, and to each hash in this order: it is STORED
+ * once, then REMOVED once, however many blocks have it.
+ *
+ * Nobody waits for a reader.  One that is too slow gets a LOST event in place of
+ * what is not kept any more.  Numbers that are skipped otherwise are of events of
+ * types that it did not want.
+ *
+ * The descriptor is no session.  It keeps the events, but not the store.
+ *
+ * Hashes are what tenants must not learn of each other.  So this is for who may
+ * open the store to read, not for the monitoring group: on a session the
+ * descriptor must be open for reading.
+ *
+ * Errnos: EBADF (not open for reading), ENODATA (the store keeps no events),
+ * EINVAL (@next is not yet to come, or unknown @types), EUSERS (limit on readers;
+ * the owner and CAP_SYS_ADMIN have an eighth of the places to themselves), EMFILE,
+ * ENFILE, ENOMEM; on control ENOENT, EPERM.
+ */
+struct kvbm_events {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 store_id;
+	char name[KVBM_NAME_LEN];
+	__u32 types;
+	__s32 fd;
+	__aligned_u64 next;
+	__u32 records;
+	__u32 record_size;
+	__aligned_u64 reserved[2];
+};
+
+#define KVBM_EVENTS_NONBLOCK	(1U << 0)	/* as O_NONBLOCK; fcntl(2) changes it */
+
+enum kvbm_event_type {
+	KVBM_EVENT_STORED = 1,		/* the hash is present now */
+	KVBM_EVENT_REMOVED = 2,		/* it is not any more */
+	KVBM_EVENT_DUPLICATE = 3,	/* a Duplicate of it was made */
+	KVBM_EVENT_DUPLICATE_GONE = 4,	/* and is gone */
+	KVBM_EVENT_CLEARED = 5,		/* none is present any more */
+	KVBM_EVENT_LOST = 6,		/* events are missing here */
+};
+
+enum kvbm_reason {
+	KVBM_REASON_NONE = 0,
+	KVBM_REASON_EVICTED = 1,	/* for an allocation */
+	KVBM_REASON_RELEASED = 2,	/* reset on its last release */
+	KVBM_REASON_RECLAIMED = 3,	/* the same, as its session ended */
+	KVBM_REASON_RESET = 4,		/* KVBM_IOC_RESET_INACTIVE */
+	KVBM_REASON_DISPLACED = 5,	/* the index had no room for it and another */
+	KVBM_REASON_DESTROYED = 6,	/* the store was */
+};
+
+/**
+ * struct kvbm_event - what happened to a hash
+ * @seq: number of the event; the store's first one is 1
+ * @time_ns: CLOCK_BOOTTIME, ns; of up to KVBM_CHUNK events together
+ * @session: session that did it, as KVBM_IOC_SESSION_LIST names it; 0: none did
+ * @hash: sequence hash
+ * @block: block id
+ * @generation: of its slot, while it had the hash
+ * @type: enum kvbm_event_type
+ * @reason: enum kvbm_reason: why it was removed
+ * @reserved: 0
+ * @count: with KVBM_EVENT_LOST: how many are missing; @seq is the last one's
+ */
+struct kvbm_event {
+	__aligned_u64 seq;
+	__aligned_u64 time_ns;
+	__aligned_u64 session;
+	struct kvbm_hash hash;
+	__u32 block;
+	__u32 generation;
+	__u16 type;
+	__u16 reason;
+	__u32 reserved;
+	__aligned_u64 count;
+};
+
+/**
  * struct kvbm_evicted - a hash that an allocation evicted
  * @hash: the hash, which is not present any more
  * @block: the block that it was in, one of those allocated
@@ -938,7 +1043,7 @@ struct kvbm_evicted {
  *	goes first, but for the lineage policies, of which only leaves go. 0: it
  *	has none: it is held, or under lineage_fifo no leaf
  * @reserved: 0
- * @sequence: 0
+ * @sequence: number of the store's last event when this was so; 0 without events
  *
  * Who has the same blocks registered and idle in another store of the policy,
  * those without @order first, the others in ascending @order, each with a
@@ -968,7 +1073,8 @@ struct kvbm_export_entry {
  * @entry_size: as for struct kvbm_store_list
  * @cursor: likewise; blocks come in ascending order of their ids
  * @entries: pointer to @count entries
- * @sequence: out: 0
+ * @sequence: out: number of the store's last event at the end of the call; 0
+ *	without events
  * @reserved: must be 0
  *
  * Duplicates are not listed.  The call looks at up to KVBM_CHUNK blocks at a time;
@@ -976,6 +1082,11 @@ struct kvbm_export_entry {
  * whole is no snapshot: what is registered behind the cursor is missing, and what
  * left meanwhile may be there; @order can be compared only when no block became
  * idle meanwhile.
+ *
+ * With the store's events it is exact.  Open these, then export all, keeping for
+ * each hash the highest @sequence.  Then apply the events, but for a hash that was
+ * exported not those up to its @sequence.  From @sequence of the last call on, what
+ * results is what is registered.
  *
  * For who may read the store: the monitoring group may not, since hashes tell what
  * others asked.  It takes no session and no right to write.
@@ -1348,6 +1459,7 @@ struct kvbm_uring_cmd {
 #define KVBM_IOC_HOLDS			KVBM_IO(KVBM_OP_HOLDS)
 #define KVBM_IOC_PAYLOAD		KVBM_IO(KVBM_OP_PAYLOAD)
 #define KVBM_IOC_EXPORT			KVBM_IO(KVBM_OP_EXPORT)
+#define KVBM_IOC_EVENTS			KVBM_IO(KVBM_OP_EVENTS)
 #define KVBM_IOC_ALLOC			KVBM_IO(KVBM_OP_ALLOC)
 #define KVBM_IOC_STAGE			KVBM_IO(KVBM_OP_STAGE)
 #define KVBM_IOC_UNSTAGE		KVBM_IO(KVBM_OP_UNSTAGE)

@@ -1138,6 +1138,65 @@ const char *kvbm_policy_name(unsigned int i);
  */
 const char *kvbm_state_name(unsigned int state);
 
+/*
+ * Events
+ */
+
+/**
+ * kvbm_events_open() - a descriptor to read a store's events from
+ * @session: a session of the store, open for reading
+ * @events: in: KVBM_EVENTS_* in ->flags, ->types, ->next, all may be 0; out: the
+ *	rest
+ *
+ * Return: a descriptor (close-on-exec), which is no session, for
+ * kvbm_events_read() and poll(2); or -errno: -EBADF (not open for reading),
+ * -ENODATA (the store was made without event_records), -EINVAL (an event that is
+ * yet to come, or types that do not exist), -EUSERS (too many readers), -EMFILE,
+ * -ENFILE, -ENOMEM.
+ */
+int kvbm_events_open(int session, struct kvbm_events *events);
+
+/**
+ * kvbm_events_open_of() - the same through the control device, without a session
+ * @control: the control device, or a session with @ref NULL
+ * @ref: the store
+ * @events: as for kvbm_events_open()
+ *
+ * Return: as of kvbm_events_open(), and -ENOENT, -EPERM (the caller may not open
+ * the store to read).
+ */
+int kvbm_events_open_of(int control, const struct kvbm_store_ref *ref,
+			struct kvbm_events *events);
+
+/**
+ * kvbm_events_read() - read events
+ * @fd: of kvbm_events_open()
+ * @out: out: room for @count
+ * @count: at least 1
+ *
+ * Waits until there is one, unless the descriptor is non-blocking.
+ *
+ * Return: how many; 0: the store is gone and all was read; or -errno: -EAGAIN,
+ * -EINTR, -EINVAL (@count is 0).
+ */
+int kvbm_events_read(int fd, struct kvbm_event *out, uint32_t count);
+
+/**
+ * kvbm_event_name() - an event's type in words
+ * @type: enum kvbm_event_type
+ *
+ * Return: a word in lower case; "unknown" for others.
+ */
+const char *kvbm_event_name(unsigned int type);
+
+/**
+ * kvbm_reason_name() - why a hash was removed, in words
+ * @reason: enum kvbm_reason
+ *
+ * Return: a word in lower case; "none" for KVBM_REASON_NONE, "unknown" for others.
+ */
+const char *kvbm_reason_name(unsigned int reason);
+
 /**
  * kvbm_kind_name() - the outcome of a registration in words
  * @kind: enum kvbm_kind

@@ -25,6 +25,26 @@ static const char *const kinds[] = {
 	[KVBM_KIND_DEDUP] = "dedup",
 };
 
+static const char *const events[] = {
+	[0] = "unknown",
+	[KVBM_EVENT_STORED] = "stored",
+	[KVBM_EVENT_REMOVED] = "removed",
+	[KVBM_EVENT_DUPLICATE] = "duplicate",
+	[KVBM_EVENT_DUPLICATE_GONE] = "duplicate-gone",
+	[KVBM_EVENT_CLEARED] = "cleared",
+	[KVBM_EVENT_LOST] = "lost",
+};
+
+static const char *const reasons[] = {
+	[KVBM_REASON_NONE] = "none",
+	[KVBM_REASON_EVICTED] = "evicted",
+	[KVBM_REASON_RELEASED] = "released",
+	[KVBM_REASON_RECLAIMED] = "reclaimed",
+	[KVBM_REASON_RESET] = "reset",
+	[KVBM_REASON_DISPLACED] = "displaced",
+	[KVBM_REASON_DESTROYED] = "destroyed",
+};
+
 const char *kvbm_policy_name(unsigned int i)
 {
 	return i < ARRAY_SIZE(policies) ? policies[i] : NULL;
@@ -38,6 +58,16 @@ const char *kvbm_state_name(unsigned int state)
 const char *kvbm_kind_name(unsigned int kind)
 {
 	return kind < ARRAY_SIZE(kinds) ? kinds[kind] : "unknown";
+}
+
+const char *kvbm_event_name(unsigned int type)
+{
+	return type < ARRAY_SIZE(events) ? events[type] : "unknown";
+}
+
+const char *kvbm_reason_name(unsigned int reason)
+{
+	return reason < ARRAY_SIZE(reasons) ? reasons[reason] : "unknown";
 }
 
 const char *kvbm_version(void)

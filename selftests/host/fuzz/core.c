@@ -12,6 +12,7 @@
 #include <linux/kernel.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include "event.h"
 #include "evict.h"
 #include "walk.h"
 #include "host_take.h"
@@ -36,6 +37,9 @@ struct world {
 	struct taking taking[TAKINGS];
 	u32 ticket[SESSIONS];		/* left last */
 	u32 nr_keys;
+	struct kvbm_ring ring;
+	struct kvbm_cursor cursor;
+	struct kvbm_event mirror[64];	/* by block: as events say */
 };
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
@@ -493,6 +497,7 @@ static void do_look(struct world *w, struct kvbm_session *ses, u8 how)
 	u8 out[KVBM_CHUNK];
 	int err;
 
+	host_set_signal(false, false);
 	kvbm_store_counts(w->st, &counts);
 	WALK_CHECK(counts.available == counts.reset + counts.inactive,
 		   "%u", counts.available);
@@ -589,6 +594,64 @@ static void one_op(struct world *w)
 	}
 }
 
+static void ring_wake(struct kvbm_ring *ring)
+{
+}
+
+/* What is registered, as events alone tell it. */
+static void mirror_event(struct world *w, const struct kvbm_event *e)
+{
+	struct kvbm_event *m = &w->mirror[e->block];
+	bool copy = e->type == KVBM_EVENT_DUPLICATE ||
+		    e->type == KVBM_EVENT_DUPLICATE_GONE;
+
+	WALK_CHECK(e->block < w->st->cfg.total, "event %llu: block %u", e->seq,
+		   e->block);
+	if (e->type == KVBM_EVENT_STORED || e->type == KVBM_EVENT_DUPLICATE) {
+		WALK_CHECK(!m->type, "event %llu: %u is there", e->seq,
+			   e->block);
+		*m = *e;
+		return;
+	}
+	WALK_CHECK(e->type == KVBM_EVENT_REMOVED || copy, "type %u", e->type);
+	WALK_CHECK(m->type == (copy ? KVBM_EVENT_DUPLICATE : KVBM_EVENT_STORED) &&
+		   m->generation == e->generation &&
+		   !memcmp(&m->hash, &e->hash, sizeof(m->hash)),
+		   "event %llu: %u is not what goes", e->seq, e->block);
+	m->type = 0;
+}
+
+static void check_mirror(struct world *w)
+{
+	struct kvbm_event e[7];
+	u32 i, n, id;
+
+	do {
+		u64 next = w->cursor.next;
+
+		n = kvbm_ring_read(&w->ring, &w->cursor, e, ARRAY_SIZE(e));
+		for (i = 0; i < n; i++, next++) {
+			WALK_CHECK(e[i].seq == next, "event %llu, not %llu",
+				   e[i].seq, next);
+			mirror_event(w, &e[i]);
+		}
+	} while (n);
+	for (id = 0; id < w->st->cfg.total; id++) {
+		const struct kvbm_slot *s = &w->st->slots[id];
+		u32 state = kvbm_w_state(kvbm_slot_word(s));
+		u32 type = state == KVBM_STATE_PRIMARY ? KVBM_EVENT_STORED :
+			   state == KVBM_STATE_DUPLICATE ?
+			   KVBM_EVENT_DUPLICATE : 0;
+
+		WALK_CHECK(w->mirror[id].type == type, "block %u: %u, not %u",
+			   id, w->mirror[id].type, type);
+		WALK_CHECK(!type ||
+			   (kvbm_slot_is(s, &w->mirror[id].hash) &&
+			    kvbm_w_gen(kvbm_slot_word(s)) ==
+			    w->mirror[id].generation), "block %u", id);
+	}
+}
+
 static void run(struct world *w)
 {
 	u8 a = next(w), b = next(w), c = next(w), d = next(w);
@@ -599,6 +662,7 @@ static void run(struct world *w)
 		.reset = (c & 6) == 6,
 		.max_held = c & 8 ? 1 + d % 8 : 0,
 		.max_sessions = SESSIONS,
+		.event_records = 1024,
 	};
 	struct walk_counts counts;
 	u32 i, ops = 0;
@@ -609,6 +673,10 @@ static void run(struct world *w)
 	w->nr_keys = 8 + d % 64;
 	w->st = kzalloc(sizeof(*w->st), GFP_KERNEL);
 	WALK_CHECK(!kvbm_store_init(w->st, &cfg), "no store");
+	w->ring.wake = ring_wake;
+	WALK_CHECK(!kvbm_ring_init(w->st, &w->ring, cfg.event_records),
+		   "no ring");
+	w->cursor = (struct kvbm_cursor){ .next = w->ring.head, .types = ~0U };
 	for (i = 0; i < SESSIONS; i++)
 		w->ses[i] = session_new(w->st);
 
@@ -618,6 +686,7 @@ static void run(struct world *w)
 		if (next(w) & 3)
 			host_run_work();
 		check_queue(w);
+		check_mirror(w);
 		if (quiet(w))
 			walk_store(w->st, &counts);
 	}
@@ -631,7 +700,9 @@ static void run(struct world *w)
 	WALK_CHECK(counts.state[KVBM_STATE_RESET] +
 		   counts.state[KVBM_STATE_INACTIVE] == cfg.total,
 		   "not all came back");
+	check_mirror(w);
 	kvbm_store_exit(w->st);
+	kvbm_ring_exit(&w->ring);
 	kfree(w->st);
 	host_drain();
 }

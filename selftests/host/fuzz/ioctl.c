@@ -138,6 +138,7 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		struct kvbm_session_revoke revoke;
 		struct kvbm_block_info info;
 		struct kvbm_payload payload;
+		struct kvbm_events events;
 		struct kvbm_alloc alloc;
 		struct kvbm_stage stage;
 		struct kvbm_register reg;
@@ -163,7 +164,13 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 	case KVBM_OP_PAYLOAD:
 		u.payload.flags = at & 1;
 		break;
+	case KVBM_OP_EVENTS:
+		u.events.flags = KVBM_EVENTS_NONBLOCK;
+		u.events.types = at & 0x7e;
+		u.events.next = at >> 7;
+		break;
 	case KVBM_OP_STORE_CREATE:
+		u.create.event_records = at & 64 ? 64 : 0;
 		u.create.total_blocks = 1 + count;
 		u.create.uid = -1;
 		u.create.gid = -1;
@@ -330,10 +337,19 @@ static void add_fd(struct world *w, int fd)
 /* A store or a session that was made gives its descriptor in the structure. */
 static void take_fd(struct world *w, u32 op, const u8 *args, long ret)
 {
+	struct kvbm_event e[3];
 	int fd = -1;
 
 	if (ret)
 		return;
+	if (op == KVBM_OP_EVENTS) {
+		/* It takes no requests: read what there is. */
+		fd = ((const struct kvbm_events *)args)->fd;
+		while (host_read(fd, e, sizeof(e), true) > 0)
+			;
+		host_close(fd);
+		return;
+	}
 	if (op == KVBM_OP_STORE_CREATE)
 		fd = ((const struct kvbm_store_create *)args)->fd;
 	else if (op == KVBM_OP_SESSION_OPEN)

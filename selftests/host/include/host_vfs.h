@@ -33,6 +33,8 @@ int host_open(const char *name);
 int host_close(int fd);
 int host_dup(int fd);
 long host_ioctl(int fd, unsigned int cmd, void *arg);
+/* read(2); with @nowait as io_uring tries first. */
+ssize_t host_read(int fd, void *to, size_t n, bool nowait);
 /* poll(2)'s events, without waiting. */
 int host_poll(int fd);
 /* poll(2) of one file: sleeps until one of @events is there, or -ETIME. */

@@ -21,6 +21,7 @@
 
 #define FMODE_READ	1U
 #define FMODE_WRITE	2U
+#define FMODE_NOWAIT	4U
 
 struct file;
 struct inode;
@@ -28,6 +29,8 @@ struct io_uring_cmd;
 struct seq_file;
 struct module;
 struct vm_area_struct;
+struct kiocb;
+struct iov_iter;
 typedef struct poll_table_struct poll_table;
 
 struct file_operations {
@@ -35,6 +38,7 @@ struct file_operations {
 	loff_t (*llseek)(struct file *file, loff_t off, int whence);
 	ssize_t (*read)(struct file *file, char __user *buf, size_t n,
 			loff_t *pos);
+	ssize_t (*read_iter)(struct kiocb *iocb, struct iov_iter *to);
 	ssize_t (*write)(struct file *file, const char __user *buf, size_t n,
 			 loff_t *pos);
 	__poll_t (*poll)(struct file *file, poll_table *wait);
@@ -95,6 +99,9 @@ static inline loff_t i_size_read(const struct inode *inode)
 struct cred;
 struct file *dentry_open(const struct path *path, int flags,
 			 const struct cred *cred);
+
+/* No file here has a position. */
+#define stream_open(inode, file) ((void)(inode), (void)(file))
 
 loff_t noop_llseek(struct file *file, loff_t off, int whence);
 long compat_ptr_ioctl(struct file *file, unsigned int cmd, unsigned long arg);

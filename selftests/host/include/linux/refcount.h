@@ -4,6 +4,7 @@
 
 #include <linux/atomic.h>
 #include <linux/bug.h>
+#include <linux/mutex.h>
 
 /* As the kernel's, with warnings in place of saturation. */
 typedef struct refcount_struct {

@@ -12,6 +12,7 @@
 #include <linux/module.h>
 #include <linux/pid.h>
 #include <linux/poll.h>
+#include <linux/uio.h>
 #include <linux/seq_file.h>
 #include <linux/user_namespace.h>
 #include <linux/mm.h>
@@ -582,6 +583,23 @@ long host_ioctl(int fd, unsigned int cmd, void *arg)
 		ret = file->f_op->unlocked_ioctl(file, cmd,
 						 (unsigned long)arg);
 	fput(file);
+	return ret;
+}
+
+ssize_t host_read(int fd, void *to, size_t n, bool nowait)
+{
+	struct iov_iter iter = { .to = to, .count = n };
+	struct kiocb iocb = {
+		.ki_filp = fget(fd),
+		.ki_flags = nowait ? IOCB_NOWAIT : 0,
+	};
+	ssize_t ret = -EINVAL;
+
+	if (!iocb.ki_filp)
+		return -EBADF;
+	if (iocb.ki_filp->f_op->read_iter)
+		ret = iocb.ki_filp->f_op->read_iter(&iocb, &iter);
+	fput(iocb.ki_filp);
 	return ret;
 }
 

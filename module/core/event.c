@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * event.c - a ring of a store's last events
+ *
+ * Whoever changes what is registered appends to the ring, under the store's
+ * lock.  Readers take no lock, and nobody waits for them: a reader copies
+ * records, then looks whether the writer has come round to them meanwhile.  The
+ * record that comes next may be half written at any time, so one of the ring's
+ * records is never read.
+ *
+ * A reader that sleeps arms the ring first.  Who appended looks at that once it
+ * has given up the store's lock, so an event costs no barrier:
+ *
+ *	reader				writer
+ *	armed = true			head = n + 1
+ *	smp_mb()			smp_mb()
+ *	head: sleep if none		armed: wake
+ *
+ * A writer that finds the ring armed disarms it, then wakes all readers; those
+ * that find nothing arm it again.
+ */
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/spinlock.h>
+#include "event.h"
+
+static_assert(sizeof(struct kvbm_record) == 64);
+
+/* Bytes that kvbm_ring_init() allocates at most. */
+u64 kvbm_ring_need(u32 records)
+{
+	return records ? kvbm_array_need(records, sizeof(struct kvbm_record)) +
+			 PAGE_SIZE : 0;
+}
+
+/**
+ * kvbm_ring_init() - make a ring for a store
+ * @st: the store
+ * @ring: zeroed; ->wake is the caller's to set
+ * @records: a power of two
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int kvbm_ring_init(struct kvbm_store *st, struct kvbm_ring *ring, u32 records)
+{
+	ring->records = kvbm_array_alloc(st, records, sizeof(*ring->records));
+	if (!ring->records)
+		return -ENOMEM;
+	ring->mask = records - 1;
+	ring->head = 1;
+	kref_init(&ring->ref);
+	st->ring = ring;
+	return 0;
+}
+
+void kvbm_ring_exit(struct kvbm_ring *ring)
+{
+	kvbm_array_free(ring->records);
+}
+
+/**
+ * kvbm_ring_append() - the next event
+ * @st: the store, locked, which has a ring
+ * @what: KVBM_EVENT_WHAT(enum kvbm_event_type, enum kvbm_reason)
+ * @id: block
+ * @gen: its generation
+ * @key: its hash
+ * @session: who did it, or 0
+ */
+void kvbm_ring_append(struct kvbm_store *st, u32 what, u32 id, u32 gen,
+		      const struct kvbm_hash *key, u64 session)
+{
+	struct kvbm_ring *ring = st->ring;
+	struct kvbm_record *e;
+	u64 n = ring->head;
+
+	lockdep_assert_held(&st->lock);
+	if (unlikely(ring->ended))
+		return;
+	if (!ring->now)
+		ring->now = ktime_get_boottime_ns();
+	e = &ring->records[n & ring->mask];
+	/* Pairs with smp_rmb() in kvbm_ring_read(): @head comes before this. */
+	smp_wmb();
+	WRITE_ONCE(e->seq, n);
+	WRITE_ONCE(e->time_ns, ring->now);
+	WRITE_ONCE(e->session, session);
+	WRITE_ONCE(e->hash.hi, key->hi);
+	WRITE_ONCE(e->hash.lo, key->lo);
+	WRITE_ONCE(e->block, id);
+	WRITE_ONCE(e->generation, gen);
+	WRITE_ONCE(e->what, what);
+	/* Pairs with the acquire in kvbm_ring_read(). */
+	smp_store_release(&ring->head, n + 1);
+}
+
+/**
+ * kvbm_ring_unlock() - give up the lock of a store that has a ring
+ * @st: the store
+ *
+ * If there were events, and a reader waits for them, it is woken.
+ */
+void kvbm_ring_unlock(struct kvbm_store *st)
+{
+	struct kvbm_ring *ring = st->ring;
+	bool events = ring->now;
+
+	ring->now = 0;
+	spin_unlock(&st->lock);
+	if (!events)
+		return;
+	/* Pairs with the one in kvbm_ring_ready(). */
+	smp_mb();
+	if (likely(!READ_ONCE(ring->armed)))
+		return;
+	WRITE_ONCE(ring->armed, false);
+	ring->wake(ring);
+}
+
+/**
+ * kvbm_ring_end() - the store is destroyed: the last event
+ * @st: the store
+ */
+void kvbm_ring_end(struct kvbm_store *st)
+{
+	const struct kvbm_hash none = {};
+
+	if (!st->ring)
+		return;
+	spin_lock(&st->lock);
+	kvbm_ring_append(st, KVBM_EVENT_WHAT(KVBM_EVENT_CLEARED,
+					     KVBM_REASON_DESTROYED),
+			 KVBM_NO_BLOCK, 0, &none, 0);
+	/* After the event: who sees this sees that. */
+	smp_store_release(&st->ring->ended, true);
+	kvbm_ring_unlock(st);
+}
+
+static void copy_record(struct kvbm_event *to, const struct kvbm_record *from)
+{
+	u32 what = READ_ONCE(from->what);
+
+	to->seq = READ_ONCE(from->seq);
+	to->time_ns = READ_ONCE(from->time_ns);
+	to->session = READ_ONCE(from->session);
+	to->hash.hi = READ_ONCE(from->hash.hi);
+	to->hash.lo = READ_ONCE(from->hash.lo);
+	to->block = READ_ONCE(from->block);
+	to->generation = READ_ONCE(from->generation);
+	to->type = KVBM_WHAT_TYPE(what);
+	to->reason = KVBM_WHAT_REASON(what);
+	to->reserved = 0;
+	to->count = 0;
+}
+
+/* The writer has come round to where the reader is: go on half a ring behind. */
+static u32 lost(struct kvbm_ring *ring, struct kvbm_cursor *c, u64 head,
+		struct kvbm_event *out)
+{
+	u64 next = head - ring->mask / 2;
+
+	*out = (struct kvbm_event) {
+		.seq = next - 1,
+		.time_ns = ktime_get_boottime_ns(),
+		.block = KVBM_NO_BLOCK,
+		.type = KVBM_EVENT_LOST,
+		.count = next - c->next,
+	};
+	WRITE_ONCE(c->next, next);
+	return 1;
+}
+
+/**
+ * kvbm_ring_read() - read events
+ * @ring: the ring
+ * @c: the reader's cursor, which moves on; nobody else's meanwhile
+ * @out: room for @max
+ * @max: at least 1
+ *
+ * Looks at no more than @max records of those that its reader does not want, too.
+ *
+ * Return: how many; 0: none that it wants among those that there are.
+ */
+u32 kvbm_ring_read(struct kvbm_ring *ring, struct kvbm_cursor *c,
+		   struct kvbm_event *out, u32 max)
+{
+	/* Pairs with the release in kvbm_ring_append(). */
+	u64 head = smp_load_acquire(&ring->head);
+	u64 from = c->next, upto = min(head, from + max);
+	u32 n = 0;
+
+	if (from + ring->mask < head)
+		return lost(ring, c, head, out);
+	for (; from < upto; from++) {
+		copy_record(&out[n], &ring->records[from & ring->mask]);
+		if (c->types & BIT(out[n].type))
+			n++;
+	}
+	/* Pairs with smp_wmb() in kvbm_ring_append(). */
+	smp_rmb();
+	head = READ_ONCE(ring->head);
+	if (c->next + ring->mask < head)
+		return lost(ring, c, head, out);
+	WRITE_ONCE(c->next, from);
+	return n;
+}
+
+/**
+ * kvbm_ring_ready() - is there anything to read?
+ * @ring: the ring
+ * @c: the reader's cursor
+ *
+ * If not, ->wake is called when there is, or may be.
+ */
+bool kvbm_ring_ready(struct kvbm_ring *ring, struct kvbm_cursor *c)
+{
+	u64 next = READ_ONCE(c->next);
+
+	if (READ_ONCE(ring->head) > next)
+		return true;
+	WRITE_ONCE(ring->armed, true);
+	/* Pairs with the one in kvbm_ring_unlock(). */
+	smp_mb();
+	return READ_ONCE(ring->head) > next ||
+	       smp_load_acquire(&ring->ended);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * event.h - a ring of a store's last events
+ */
+#ifndef KVBM_EVENT_H
+#define KVBM_EVENT_H
+
+#include <linux/kref.h>
+#include "core.h"
+
+/* An event as the ring has it: a cache line. */
+struct kvbm_record {
+	u64 seq;
+	u64 time_ns;
+	u64 session;
+	struct kvbm_hash hash;
+	u32 block;
+	u32 generation;
+	u32 what;			/* KVBM_EVENT_WHAT() */
+} __aligned(64);
+
+/**
+ * struct kvbm_ring - a store's last events
+ * @records: event n is at n & @mask
+ * @mask: records, less one
+ * @head: the next event's number; written under the store's lock
+ * @now: time of this lock hold's events, 0: none yet; under the store's lock
+ * @armed: a reader waits for the next event
+ * @ended: the store is destroyed, no event comes any more
+ * @ref: the store's, and one for each reader: a reader keeps no store
+ * @wake: there are events, and a reader waits; called without locks
+ */
+struct kvbm_ring {
+	struct kvbm_record *records;
+	u64 mask;
+	u64 head;
+	u64 now;
+	bool armed;
+	bool ended;
+	struct kref ref;
+	void (*wake)(struct kvbm_ring *ring);
+};
+
+/**
+ * struct kvbm_cursor - how far a reader has got
+ * @next: number of the event that it reads next
+ * @types: bit KVBM_EVENT_*: what it wants
+ */
+struct kvbm_cursor {
+	u64 next;
+	u32 types;
+};
+
+u64 kvbm_ring_need(u32 records);
+int kvbm_ring_init(struct kvbm_store *st, struct kvbm_ring *ring, u32 records);
+void kvbm_ring_exit(struct kvbm_ring *ring);
+void kvbm_ring_end(struct kvbm_store *st);
+u32 kvbm_ring_read(struct kvbm_ring *ring, struct kvbm_cursor *c,
+		   struct kvbm_event *out, u32 max);
+bool kvbm_ring_ready(struct kvbm_ring *ring, struct kvbm_cursor *c);
+void kvbm_ring_append(struct kvbm_store *st, u32 what, u32 id, u32 gen,
+		      const struct kvbm_hash *key, u64 session);
+
+#define KVBM_EVENT_WHAT(type, reason)	((type) | (u32)(reason) << 16)
+#define KVBM_WHAT_TYPE(what)		((what) & 0xffff)
+#define KVBM_WHAT_REASON(what)		((what) >> 16)
+
+/* Something happened to a block, under the store's lock. */
+#define kvbm_event(st, type, reason, id, gen, key, session)		\
+do {									\
+	if (unlikely((st)->ring))					\
+		kvbm_ring_append(st, KVBM_EVENT_WHAT(type, reason), id,	\
+				 gen, key, session);			\
+} while (0)
+
+#endif /* KVBM_EVENT_H */

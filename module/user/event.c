@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * event.c - descriptors from which a store's events are read
+ *
+ * All readers of a store sleep and poll in one wait queue.  Who appended events
+ * queues a work item, which wakes them, KVBM_CHUNK watches for each hold of the
+ * queue's lock.
+ *
+ * A reader keeps the ring and this module, but neither the store nor a session.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/poll.h>
+#include <linux/sched/signal.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/uio.h>
+#include <linux/workqueue.h>
+#include "event.h"
+#include "file.h"
+
+/**
+ * struct kvbm_readers - who reads a store's events
+ * @ring: the events
+ * @poll: who sleeps and polls
+ * @work: wakes them
+ * @nr: open descriptors
+ * @store_id: identity of the store
+ */
+struct kvbm_readers {
+	struct kvbm_ring ring;
+	struct kvbm_poll poll;
+	struct work_struct work;
+	atomic_t nr;
+	u64 store_id;
+};
+
+/**
+ * struct reader - a descriptor
+ * @readers: of the store
+ * @lock: one read at a time: @cursor, @page and @lost
+ * @cursor: how far it has got
+ * @lost: events that it was too slow for
+ * @page: a pageful of events on their way to the user
+ */
+struct reader {
+	struct kvbm_readers *readers;
+	struct mutex lock;
+	struct kvbm_cursor cursor;
+	u64 lost;
+	struct kvbm_event *page;
+};
+
+#define PAGE_EVENTS	(PAGE_SIZE / sizeof(struct kvbm_event))
+
+static struct kvbm_readers *readers_of(struct kvbm_ring *ring)
+{
+	return container_of(ring, struct kvbm_readers, ring);
+}
+
+static void wake_work(struct work_struct *work)
+{
+	kvbm_poll_all(&container_of(work, struct kvbm_readers, work)->poll);
+}
+
+static void ring_wake(struct kvbm_ring *ring)
+{
+	queue_work(system_unbound_wq, &readers_of(ring)->work);
+}
+
+static void ring_free(struct kref *ref)
+{
+	struct kvbm_readers *rs = container_of(ref, struct kvbm_readers,
+					       ring.ref);
+
+	cancel_work_sync(&rs->work);
+	kvbm_ring_exit(&rs->ring);
+	kvfree(rs);
+}
+
+/**
+ * kvbm_events_init() - a store's events, from now on
+ * @kd: the store, which nobody knows yet
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int kvbm_events_init(struct kvbm_dev *kd)
+{
+	struct kvbm_store *st = &kd->store;
+	struct kvbm_readers *rs;
+	int err;
+
+	if (!st->cfg.event_records)
+		return 0;
+	rs = kvzalloc(sizeof(*rs), GFP_KERNEL_ACCOUNT);
+	if (!rs)
+		return -ENOMEM;
+	kvbm_poll_init(&rs->poll);
+	INIT_WORK(&rs->work, wake_work);
+	rs->store_id = st->id;
+	rs->ring.wake = ring_wake;
+	err = kvbm_ring_init(st, &rs->ring, st->cfg.event_records);
+	if (err)
+		kvfree(rs);
+	return err;
+}
+
+/**
+ * kvbm_events_exit() - the store goes; who reads keeps what is there
+ * @kd: the store
+ */
+void kvbm_events_exit(struct kvbm_dev *kd)
+{
+	struct kvbm_ring *ring = kd->store.ring;
+
+	if (!ring)
+		return;
+	kvbm_ring_end(&kd->store);
+	kd->store.ring = NULL;
+	kref_put(&ring->ref, ring_free);
+}
+
+/*
+ * Read and tell as many as fit.  0: there is none that the reader wants; -EFAULT
+ * or -ERESTARTSYS: none was told.
+ */
+static ssize_t tell(struct reader *r, struct iov_iter *to)
+{
+	ssize_t done = 0;
+	u32 n;
+
+	while (iov_iter_count(to) >= sizeof(r->page[0])) {
+		struct kvbm_cursor c = r->cursor;
+		size_t room = iov_iter_count(to) / sizeof(r->page[0]);
+
+		n = kvbm_ring_read(&r->readers->ring, &c, r->page,
+				   min_t(size_t, room, PAGE_EVENTS));
+		if (n && copy_to_iter(r->page, n * sizeof(r->page[0]), to) !=
+			 n * sizeof(r->page[0]))
+			return done ?: -EFAULT;
+		if (n && r->page[0].type == KVBM_EVENT_LOST)
+			r->lost += r->page[0].count;
+		if (c.next == r->cursor.next)
+			break;
+		WRITE_ONCE(r->cursor.next, c.next);
+		done += n * sizeof(r->page[0]);
+		if (signal_pending(current))
+			return done ?: -ERESTARTSYS;
+		cond_resched();
+	}
+	return done;
+}
+
+static ssize_t reader_read(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct file *file = iocb->ki_filp;
+	bool wait = !(file->f_flags & O_NONBLOCK) &&
+		    !(iocb->ki_flags & IOCB_NOWAIT);
+	struct reader *r = file->private_data;
+	struct kvbm_ring *ring = &r->readers->ring;
+	ssize_t done;
+	bool ended;
+
+	if (iov_iter_count(to) < sizeof(struct kvbm_event))
+		return -EINVAL;
+	for (;;) {
+		if (!wait && !mutex_trylock(&r->lock))
+			return -EAGAIN;
+		if (wait && mutex_lock_interruptible(&r->lock))
+			return -ERESTARTSYS;
+		/* Before the last events are looked for. */
+		ended = smp_load_acquire(&ring->ended);
+		done = tell(r, to);
+		mutex_unlock(&r->lock);
+		if (done || ended)
+			return done;
+		/* Arms the ring: who polls for edges gets one. */
+		if (!wait && !kvbm_ring_ready(ring, &r->cursor))
+			return -EAGAIN;
+		if (wait && wait_event_interruptible(r->readers->poll.wait,
+				kvbm_ring_ready(ring, &r->cursor)))
+			return -ERESTARTSYS;
+	}
+}
+
+static __poll_t reader_poll(struct file *file, poll_table *wait)
+{
+	struct reader *r = file->private_data;
+	struct kvbm_ring *ring = &r->readers->ring;
+	__poll_t mask = 0;
+
+	poll_wait(file, &r->readers->poll.wait, wait);
+	if (kvbm_ring_ready(ring, &r->cursor))
+		mask = EPOLLIN | EPOLLRDNORM;
+	if (READ_ONCE(ring->ended))
+		mask |= EPOLLHUP;
+	return mask;
+}
+
+static void reader_free(struct reader *r)
+{
+	atomic_dec(&r->readers->nr);
+	kref_put(&r->readers->ring.ref, ring_free);
+	kfree(r->page);
+	kfree(r);
+}
+
+static int reader_release(struct inode *inode, struct file *file)
+{
+	reader_free(file->private_data);
+	return 0;
+}
+
+static void reader_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct reader *r = file->private_data;
+	u64 head = READ_ONCE(r->readers->ring.head);
+	u64 next = READ_ONCE(r->cursor.next);
+
+	seq_printf(m, "kvbm-store:\t%016llx\n", r->readers->store_id);
+	seq_printf(m, "kvbm-next-event:\t%llu\n", next);
+	seq_printf(m, "kvbm-behind:\t%llu\n", head - min(next, head));
+	seq_printf(m, "kvbm-lost:\t%llu\n", READ_ONCE(r->lost));
+}
+
+static const struct file_operations reader_fops = {
+	.owner = THIS_MODULE,
+	.read_iter = reader_read,
+	.poll = reader_poll,
+	.release = reader_release,
+	.show_fdinfo = reader_fdinfo,
+	.llseek = noop_llseek,
+};
+
+/* At most KVBM_MAX_READERS; some places are for who looks after the store. */
+static bool one_more(struct kvbm_readers *rs, bool privileged)
+{
+	int max = privileged ? KVBM_MAX_READERS : KVBM_MAX_READERS / 8 * 7;
+
+	if (atomic_inc_return(&rs->nr) <= max)
+		return true;
+	atomic_dec(&rs->nr);
+	return false;
+}
+
+static struct reader *reader_new(struct kvbm_dev *kd, struct kvbm_events *args)
+{
+	struct kvbm_access access = kvbm_dev_access(kd);
+	struct kvbm_readers *rs = readers_of(kd->store.ring);
+	struct reader *r;
+	u64 head;
+
+	r = kzalloc(sizeof(*r), GFP_KERNEL_ACCOUNT);
+	if (!r)
+		return ERR_PTR(-ENOMEM);
+	r->page = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
+	if (!r->page || !one_more(rs, uid_eq(current_fsuid(), access.uid) ||
+				  kvbm_capable(CAP_SYS_ADMIN))) {
+		int err = r->page ? -EUSERS : -ENOMEM;
+
+		kfree(r->page);
+		kfree(r);
+		return ERR_PTR(err);
+	}
+	kref_get(&rs->ring.ref);
+	r->readers = rs;
+	mutex_init(&r->lock);
+	r->cursor.types = args->types ?: BIT(KVBM_EVENT_STORED) |
+					 BIT(KVBM_EVENT_REMOVED);
+	r->cursor.types |= BIT(KVBM_EVENT_CLEARED) | BIT(KVBM_EVENT_LOST);
+	head = READ_ONCE(rs->ring.head);
+	r->cursor.next = args->next ?: head;
+	if (r->cursor.next > head) {
+		reader_free(r);
+		return ERR_PTR(-EINVAL);
+	}
+	return r;
+}
+
+/**
+ * kvbm_events_open() - a descriptor for a store's events
+ * @kd: the store
+ * @args: as the user gave them; filled in
+ * @file: out: to be installed once the number is told
+ *
+ * Return: a reserved descriptor, or -errno.
+ */
+int kvbm_events_open(struct kvbm_dev *kd, struct kvbm_events *args,
+		     struct file **file)
+{
+	int flags = O_RDONLY | O_CLOEXEC;
+	struct reader *r;
+	int fd;
+
+	if (!kd->store.ring)
+		return -ENODATA;
+	if (args->types >> (KVBM_EVENT_LOST + 1) || args->types & BIT(0))
+		return -EINVAL;
+	if (args->flags & KVBM_EVENTS_NONBLOCK)
+		flags |= O_NONBLOCK;
+	fd = get_unused_fd_flags(flags);
+	if (fd < 0)
+		return fd;
+	r = reader_new(kd, args);
+	if (IS_ERR(r)) {
+		put_unused_fd(fd);
+		return PTR_ERR(r);
+	}
+	*file = anon_inode_getfile("[kvbm-events]", &reader_fops, r, flags);
+	if (IS_ERR(*file)) {
+		reader_free(r);
+		put_unused_fd(fd);
+		return PTR_ERR(*file);
+	}
+	stream_open(file_inode(*file), *file);
+	(*file)->f_mode |= FMODE_NOWAIT;
+	args->store_id = kd->store.id;
+	args->next = r->cursor.next;
+	args->records = kd->store.cfg.event_records;
+	args->record_size = sizeof(struct kvbm_event);
+	return fd;
+}
