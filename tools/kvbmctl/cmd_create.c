@@ -260,8 +260,6 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--blocks is missing");
 		check_policy(state, args);
 		payload_check(state, &args->payload);
-		if (args->ensure && args->payload.block_bytes)
-			argp_error(state, "--ensure cannot compare payloads: not with --block-bytes");
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -338,6 +336,9 @@ static int create_failed(const struct create_args *args, int err)
 	case EDQUOT:
 		return fail("cannot create store '%s': a limit of the module, or yours, is reached (module parameters max_stores, max_blocks, user_stores, user_blocks, user_bytes)",
 			    args->name);
+	case EACCES:
+		return fail("cannot create store '%s': its payload is not open for reading and writing, or sealed",
+			    args->name);
 	case EFBIG:
 		return fail("cannot create store '%s': its payload is too short for %llu blocks",
 			    args->name, (unsigned long long)args->blocks);
@@ -378,16 +379,15 @@ int cmd_create(int argc, char **argv)
 	control = open_control();
 	if (control < 0)
 		return STATUS_FAILED;
-	/* The store keeps it; without one it goes with this process. */
-	memory = payload_make(&args.payload, args.name, &args.c);
-	if (memory < 0) {
-		close(control);
-		return STATUS_FAILED;
+	/* The store keeps its memory; without one it goes with this process. */
+	if (args.ensure) {
+		err = ensure_store(control, args.name, &args.c, &args.payload,
+				   &memory);
+	} else {
+		memory = payload_make(&args.payload, args.name, &args.c);
+		err = memory < 0 ? STATUS_FAILED :
+				   kvbm_store_create(control, &args.c);
 	}
-	if (args.ensure)
-		err = ensure_store(control, args.name, &args.c);
-	else
-		err = kvbm_store_create(control, &args.c);
 	close(control);
 	if (err > 0)
 		return err;

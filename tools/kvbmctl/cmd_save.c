@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "export.h"
+#include "payload.h"
 #include "savefile.h"
 
 enum {
@@ -58,18 +59,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 /* Which file the blocks' bytes are in. */
 static int payload_identity(int session, struct save_header *h)
 {
-	struct kvbm_payload payload;
 	struct stat stat;
-	int err;
+	int err = payload_stat(session, &stat);
 
-	err = kvbm_payload(session, KVBM_PAYLOAD_FD | KVBM_PAYLOAD_RDONLY,
-			   &payload);
-	if (err < 0)
-		return err;
-	err = fstat(payload.fd, &stat) ? -errno : 0;
-	close(payload.fd);
-	h->payload_dev = stat.st_dev;
-	h->payload_ino = stat.st_ino;
+	if (!err) {
+		h->payload_dev = stat.st_dev;
+		h->payload_ino = stat.st_ino;
+	}
 	return err;
 }
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "kvbmctl.h"
+#include "payload.h"
 
 static struct json_object *info_json(const struct kvbm_store_info *info)
 {
@@ -106,7 +107,7 @@ static void print_info(const struct kvbm_store_info *info)
 					    info->total_blocks) >> 20,
 		       (unsigned long long)info->page_bytes >> 10,
 		       (unsigned long long)info->resident >> 20);
-	printf("memory             %llu bytes (%.1f a block)\n\n",
+	printf("memory             %llu bytes (%.1f a block)\n",
 	       (unsigned long long)info->memory,
 	       (double)info->memory / info->total_blocks);
 }
@@ -136,6 +137,7 @@ int cmd_show(int argc, char **argv)
 	struct kvbm_store_info info;
 	struct kvbm_counts counts;
 	struct kvbm_stats stats;
+	struct payload_nodes nodes = { 0 };
 	struct common args = { 0 };
 	struct json_object *object;
 	struct target t;
@@ -159,14 +161,21 @@ int cmd_show(int argc, char **argv)
 				    args.names[0]);
 	if (!t.ref && info.sessions)
 		info.sessions--;	/* ours */
+	/* Only a session is shown the memory; this one is there for a moment. */
+	if (info.block_bytes && *info.name)
+		payload_look_at_nodes(args.names[0], &nodes);
 
 	if (args.json) {
 		object = info_json(&info);
+		json_object_object_add(object, "payload_nodes",
+				       payload_nodes_json(&nodes));
 		json_object_object_add(object, "counts", counts_json(&counts));
 		json_object_object_add(object, "stats", stats_json(&stats));
 		return print_json(object);
 	}
 	print_info(&info);
+	payload_print_nodes(&nodes);
+	putchar('\n');
 	print_counts(&counts);
 	print_stats(&stats);
 	return STATUS_OK;

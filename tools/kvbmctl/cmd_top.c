@@ -182,8 +182,7 @@ static void put_store(struct table *t, const struct store *s)
 	table_number(t, c->total);
 	table_put(t, "%.1f", percent(c->reset, c->total));
 	table_put(t, "%.1f", percent(c->inactive, c->total));
-	table_put(t, "%.1f",
-		  percent(c->total - c->reset - c->inactive, c->total));
+	table_put(t, "%.1f", percent(c->held, c->total));
 	table_number(t, s->now.sessions);
 	put_rate(t, s, s->now.allocations, s->before.allocations);
 	put_rate(t, s, s->now.evictions, s->before.evictions);

@@ -9,9 +9,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kvbmctl.h"
+#include "payload.h"
 
 /* What a store is that differs from what was asked for. */
 struct difference {
@@ -53,7 +55,12 @@ static void compare_info(const struct kvbm_store_create *c,
 		"block size");
 	differs(d, strncmp(info->policy, policy, sizeof(info->policy)),
 		"policy");
-	differs(d, info->flags != c->flags, "set of flags");
+	/* How the memory was checked is nothing that a store has. */
+	differs(d, info->flags != (c->flags & ~KVBM_CREATE_UNSEALED),
+		"set of flags");
+	differs(d, info->block_bytes != c->block_bytes,
+		"number of bytes in a block");
+	differs(d, info->linger_ms != c->linger_ms, "time to linger");
 	differs(d, info->freq_capacity != c->freq_capacity,
 		"frequency tracking");
 	differs(d, c->thresholds[0] &&
@@ -67,9 +74,29 @@ static void compare_info(const struct kvbm_store_create *c,
 		"number of events that are kept");
 }
 
+/* Is the payload another file than the one that was named? */
+static int compare_file(const char *name, const char *path,
+			struct difference *d)
+{
+	int session = kvbm_open(name), err;
+	struct stat is, wanted;
+
+	if (session < 0)
+		return session;
+	err = payload_stat(session, &is);
+	close(session);
+	if (!err && stat(path, &wanted))
+		err = -errno;
+	if (!err)
+		differs(d, is.st_dev != wanted.st_dev ||
+			is.st_ino != wanted.st_ino, "payload");
+	return err;
+}
+
 /* Fills in @d; 0, or -errno: -ENOENT when the store has gone meanwhile. */
 static int compare(int control, const char *name,
-		   const struct kvbm_store_create *c, struct difference *d,
+		   const struct kvbm_store_create *c,
+		   const struct payload_args *p, struct difference *d,
 		   uint64_t *id)
 {
 	struct kvbm_store_ref ref = { .name = name };
@@ -87,39 +114,63 @@ static int compare(int control, const char *name,
 	compare_record(c, &info, d);
 	if (!d->foreign)
 		compare_info(c, &info, d);
+	if (p->path && !d->what)
+		return compare_file(name, p->path, d);
 	return 0;
 }
 
-int ensure_store(int control, const char *name, struct kvbm_store_create *c)
+/* No store is in the way any more, or an exit status, told, or -errno. */
+static int make_way(int control, const char *name, const struct difference *d)
 {
-	struct kvbm_store_create fresh = *c;
+	int err;
+
+	if (d->foreign)
+		return fail("store '%s' is there already and has another owner",
+			    name);
+	err = kvbm_store_destroy(control, name, 0);
+	if (err == -EBUSY)
+		return fail("store '%s' is in use and has another %s", name,
+			    d->what);
+	return err == -ENOENT ? 0 : err;
+}
+
+int ensure_store(int control, const char *name, struct kvbm_store_create *c,
+		 struct payload_args *p, int *memory)
+{
 	struct difference d = { 0 };
 	uint64_t id = 0;
 	int err;
 
+	*memory = 0;
+	if (p->block_bytes) {
+		c->flags |= KVBM_CREATE_PAYLOAD;
+		c->block_bytes = p->block_bytes;
+	}
 	/* Others may create and destroy meanwhile, but not for ever. */
 	for (int tries = 0; tries < 100; tries++) {
-		*c = fresh;
-		err = kvbm_store_create(control, c);
-		if (err != -EEXIST)
-			return err ? err : STATUS_OK;
-		err = compare(control, name, c, &d, &id);
-		if (err == -ENOENT || err == -ENODEV || err == -ENXIO)
-			continue;
-		if (err)
-			return err;
-		c->store_id = id;
-		if (!d.what)
+		struct kvbm_store_create fresh;
+
+		err = compare(control, name, c, p, &d, &id);
+		if (!err && !d.what) {
+			c->store_id = id;
 			return STATUS_OK;
-		if (d.foreign)
-			return fail("store '%s' is there already and has another owner",
-				    name);
-		err = kvbm_store_destroy(control, name, 0);
-		if (err == -EBUSY)
-			return fail("store '%s' is in use and has another %s",
-				    name, d.what);
-		if (err && err != -ENOENT)
+		}
+		if (!err)
+			err = make_way(control, name, &d);
+		if (err && err != -ENOENT && err != -ENODEV && err != -ENXIO)
 			return err;
+		if (p->block_bytes && !*memory) {
+			*memory = payload_make(p, name, c);
+			if (*memory < 0)
+				return STATUS_FAILED;
+		}
+		fresh = *c;
+		err = kvbm_store_create(control, &fresh);
+		if (err == -EEXIST)
+			continue;
+		c->need = fresh.need;
+		c->store_id = fresh.store_id;
+		return err;
 	}
 	return -EEXIST;
 }

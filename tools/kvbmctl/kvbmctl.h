@@ -77,12 +77,16 @@ struct hash_list {
 /* False: @s is not a hash, or there is no memory. */
 bool hash_list_add(struct hash_list *list, const char *s);
 
+struct payload_args;
+
 /*
- * Creates the store @c of that name, or makes sure that the one that is there
- * is as @c says. 0 and the store's id in @c, an exit status and has told why,
- * or -errno.
+ * Makes sure that there is a store of that name as @c and @p say: the one that is
+ * there, or else a new one, for which @p's memory is made only then; @memory is
+ * its descriptor, or 0. Returns 0 and the store's id in @c, an exit status and has
+ * told why, or -errno.
  */
-int ensure_store(int control, const char *name, struct kvbm_store_create *c);
+int ensure_store(int control, const char *name, struct kvbm_store_create *c,
+		 struct payload_args *p, int *memory);
 
 /* A user's or group's name or number, of an option; permissions. */
 uint32_t user_id(struct argp_state *state, const char *option,

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
-/* kvbmctl create: memory for the blocks' bytes */
+/* kvbmctl create, show: memory for the blocks' bytes */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "kvbmctl.h"
@@ -170,4 +173,102 @@ int payload_make(struct payload_args *p, const char *name,
 		return -1;
 	}
 	return fd;
+}
+
+int payload_stat(int session, struct stat *stat)
+{
+	struct kvbm_payload payload;
+	int err;
+
+	err = kvbm_payload(session, KVBM_PAYLOAD_FD | KVBM_PAYLOAD_RDONLY,
+			   &payload);
+	if (err < 0)
+		return err;
+	err = fstat(payload.fd, stat) ? -errno : 0;
+	close(payload.fd);
+	return err;
+}
+
+#define MOST_PAGES	256
+
+/* Pages that are there, which are mapped here by a look at them. */
+static unsigned int find_pages(const struct kvbm_payload_map *map,
+			       bool all_there, void **pages)
+{
+	uint64_t total = map->mapped / map->page_bytes, i;
+	uint64_t step = total > MOST_PAGES ? total / MOST_PAGES : 1;
+	unsigned int n = 0;
+
+	for (i = 0; i < total && n < MOST_PAGES; i += step) {
+		char *at = (char *)map->base + i * map->page_bytes;
+		unsigned char there = all_there;
+
+		/* A look at one that is not there would make it. */
+		if (!there && mincore(at, 4096, &there))
+			continue;
+		if (!(there & 1))
+			continue;
+		(void)*(volatile char *)at;
+		pages[n++] = at;
+	}
+	return n;
+}
+
+void payload_look_at_nodes(const char *name, struct payload_nodes *nodes)
+{
+	int session = kvbm_open(name), status[MOST_PAGES];
+	struct kvbm_payload_map map;
+	struct kvbm_payload payload;
+	void *pages[MOST_PAGES];
+	unsigned int i, n;
+
+	memset(nodes, 0, sizeof(*nodes));
+	if (session < 0)
+		return;
+	if (!kvbm_payload(session, 0, &payload) &&
+	    !kvbm_payload_map(session, PROT_READ, &map)) {
+		n = find_pages(&map, payload.resident >= map.bytes, pages);
+		if (!syscall(SYS_move_pages, 0, (long)n, pages, NULL, status, 0))
+			nodes->looked = n;
+		for (i = 0; i < nodes->looked; i++)
+			if (status[i] >= 0 && status[i] < 64)
+				nodes->on[status[i]]++;
+		kvbm_payload_unmap(&map);
+	}
+	close(session);
+}
+
+void payload_print_nodes(const struct payload_nodes *nodes)
+{
+	const char *between = "";
+
+	if (!nodes->looked)
+		return;
+	printf("payload's nodes    ");
+	for (unsigned int i = 0; i < 64; i++) {
+		if (!nodes->on[i])
+			continue;
+		printf("%s%u: %u %%", between, i,
+		       100 * nodes->on[i] / nodes->looked);
+		between = ", ";
+	}
+	printf(" of %u pages that were looked at\n", nodes->looked);
+}
+
+struct json_object *payload_nodes_json(const struct payload_nodes *nodes)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (unsigned int i = 0; i < 64; i++) {
+		struct json_object *node;
+
+		if (!nodes->on[i])
+			continue;
+		node = json_object_new_object();
+		json_u64(node, "node", i);
+		json_u64(node, "pages", nodes->on[i]);
+		json_u64(node, "of_pages", nodes->looked);
+		json_object_array_add(array, node);
+	}
+	return array;
 }

@@ -4,6 +4,7 @@
 #define PAYLOAD_H
 
 #include <argp.h>
+#include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <kvbm.h>
@@ -31,5 +32,25 @@ void payload_numa(struct argp_state *state, const char *arg,
 void payload_check(struct argp_state *state, const struct payload_args *p);
 int payload_make(struct payload_args *p, const char *name,
 		 struct kvbm_store_create *c);
+
+struct stat;
+
+/* The file that a store's payload is, by one of its sessions; 0 or -errno. */
+int payload_stat(int session, struct stat *stat);
+
+/**
+ * struct payload_nodes - on which NUMA nodes a payload's pages are
+ * @looked: pages that were looked at, spread evenly; 0: none could be
+ * @on: of them, those on each node; a node beyond the last is left out
+ */
+struct payload_nodes {
+	unsigned int looked;
+	unsigned int on[64];
+};
+
+/* Who may not open the store, or may have no session, looks at none. */
+void payload_look_at_nodes(const char *name, struct payload_nodes *nodes);
+void payload_print_nodes(const struct payload_nodes *nodes);
+struct json_object *payload_nodes_json(const struct payload_nodes *nodes);
 
 #endif /* PAYLOAD_H */
