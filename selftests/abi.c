@@ -89,8 +89,8 @@ static const struct request requests[] = {
 			  OFF(kvbm_alloc, reserved[1]) } },
 	{ REQ(STAGE, kvbm_stage), SESSION, .out = true,
 	  .reserved = { OFF(kvbm_stage, reserved32) },
-	  .reserved64 = { OFF(kvbm_stage, notes), OFF(kvbm_stage, states),
-			  OFF(kvbm_stage, reserved) } },
+	  .needy = KVBM_STAGE_CLAIM,
+	  .reserved64 = { OFF(kvbm_stage, notes), OFF(kvbm_stage, reserved) } },
 	{ REQ(UNSTAGE, kvbm_ids), SESSION, .out = true,
 	  .reserved = { OFF(kvbm_ids, reserved32) },
 	  .reserved64 = { OFF(kvbm_ids, reserved) } },
@@ -101,14 +101,13 @@ static const struct request requests[] = {
 			  OFF(kvbm_register, reserved[0]),
 			  OFF(kvbm_register, reserved[1]) } },
 	{ REQ(MATCH, kvbm_match), SESSION, .out = true,
-	  .reserved64 = { OFF(kvbm_match, notes),
-			  OFF(kvbm_match, reserved[0]),
-			  OFF(kvbm_match, reserved[1]) } },
+	  .flags = KVBM_MATCH_PENDING,
+	  .reserved = { OFF(kvbm_match, pending), OFF(kvbm_match, reserved32) },
+	  .reserved64 = { OFF(kvbm_match, notes), OFF(kvbm_match, reserved) } },
 	{ REQ(SCAN, kvbm_match), SESSION, .out = true,
 	  .flags = KVBM_SCAN_TOUCH,
-	  .reserved64 = { OFF(kvbm_match, notes),
-			  OFF(kvbm_match, reserved[0]),
-			  OFF(kvbm_match, reserved[1]) } },
+	  .reserved = { OFF(kvbm_match, pending), OFF(kvbm_match, reserved32) },
+	  .reserved64 = { OFF(kvbm_match, notes), OFF(kvbm_match, reserved) } },
 	{ REQ(RELEASE, kvbm_ids), SESSION, .out = true,
 	  .flags = KVBM_RELEASE_MUTABLE | KVBM_RELEASE_STAGED |
 		   KVBM_RELEASE_REGISTERED,
@@ -124,6 +123,7 @@ static const struct request requests[] = {
 	{ REQ(UPGRADE, kvbm_upgrade), SESSION, .out = true,
 	  .reserved64 = { OFF(kvbm_upgrade, reserved) } },
 	{ REQ(PRESENCE, kvbm_query), SESSION, .out = true,
+	  .flags = KVBM_PRESENCE_PENDING,
 	  .reserved = { OFF(kvbm_query, reserved32) },
 	  .reserved64 = { OFF(kvbm_query, reserved) } },
 	{ REQ(FREQUENCY, kvbm_query), SESSION, .out = true,
@@ -132,6 +132,13 @@ static const struct request requests[] = {
 	{ REQ(TOUCH, kvbm_query), SESSION, .out = true,
 	  .reserved = { OFF(kvbm_query, reserved32) },
 	  .reserved64 = { OFF(kvbm_query, reserved), OFF(kvbm_query, out) } },
+	{ REQ(WAIT, kvbm_wait), SESSION, .out = true,
+	  .reserved = { OFF(kvbm_wait, reserved32) },
+	  .reserved64 = { OFF(kvbm_wait, reserved[0]),
+			  OFF(kvbm_wait, reserved[1]) } },
+	{ REQ(WATCH, kvbm_watch), SESSION, .out = true,
+	  .reserved64 = { OFF(kvbm_watch, reserved[0]),
+			  OFF(kvbm_watch, reserved[1]) } },
 };
 
 #define NR_REQUESTS	ARRAY_SIZE(requests)
@@ -674,12 +681,16 @@ TEST_F(abi, counts_too_large)
 	/* @count is the third word of all of them. */
 	for (i = 0; i < KT_NR_OPS; i++) {
 		const struct request *r = find(kt_ops[i].op);
+		uint32_t max = KVBM_MAX_BATCH;
 
+		if (kt_ops[i].op == KVBM_OP_WAIT ||
+		    kt_ops[i].op == KVBM_OP_WATCH)
+			max = KVBM_MAX_WATCHED;
 		/* An allocation cannot be larger than the store. */
 		if (!kt_ops[i].data || kt_ops[i].op == KVBM_OP_ALLOC)
 			continue;
 		plain_session(r, self->a);
-		self->a->words[2] = KVBM_MAX_BATCH + 1;
+		self->a->words[2] = max + 1;
 		EXPECT_EQ(-EINVAL, call(self->session, r, self->a)) {
 			TH_LOG("%s", r->name);
 		}
@@ -690,7 +701,7 @@ TEST_F(abi, counts_too_large)
 		}
 		/* The limit itself is no more than a bad pointer here. */
 		plain_session(r, self->a);
-		self->a->words[2] = KVBM_MAX_BATCH;
+		self->a->words[2] = max;
 		EXPECT_EQ(-EFAULT, call(self->session, r, self->a)) {
 			TH_LOG("%s", r->name);
 		}
@@ -718,7 +729,8 @@ TEST_F(abi, features)
 		EXPECT_EQ(KVBM_FEATURE_STORE | KVBM_FEATURE_WAIT |
 			  KVBM_FEATURE_URING | KVBM_FEATURE_REVOKE |
 			  KVBM_FEATURE_PAYLOAD | KVBM_FEATURE_LINGER |
-			  KVBM_FEATURE_EXPORT | KVBM_FEATURE_EVENTS,
+			  KVBM_FEATURE_EXPORT | KVBM_FEATURE_EVENTS |
+			  KVBM_FEATURE_CLAIMS,
 			  f.features);
 		EXPECT_EQ(KVBM_MAX_BLOCKS, f.max_blocks);
 		EXPECT_EQ(KVBM_MAX_BATCH, f.max_batch);

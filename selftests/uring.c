@@ -211,7 +211,7 @@ TEST_F(uring, errors)
 	EXPECT_EQ(EPERM, i.error);
 	i.reserved = 1;
 	EXPECT_EQ(-EOPNOTSUPP, RUN(release, &i));
-	kvbm_args_match(&m, 1, 1, self->h, bad);
+	kvbm_args_match(&m, KVBM_MATCH_PENDING << 1, 1, self->h, bad);
 	EXPECT_EQ(-EOPNOTSUPP, RUN(match, &m));
 	kvbm_args_match(&m, 0, KVBM_MAX_BATCH + 1, self->h, bad);
 	EXPECT_EQ(-EINVAL, RUN(match, &m));
@@ -252,7 +252,7 @@ TEST_F(uring, hostile_commands)
 	kvbm_args_match(&m, 0, 1, self->h, &out);
 	/* Operations outside the data path. */
 	for (op = 0; op < 256; op++)
-		if (op < KVBM_OP_ALLOC || op > KVBM_OP_TOUCH)
+		if (op < KVBM_OP_ALLOC || op > KVBM_OP_WATCH)
 			EXPECT_EQ(-ENOTTY, raw(&self->ring, self->ses, op,
 					       (uintptr_t)&m, m.size, 0)) {
 				TH_LOG("op %#x", op);
@@ -265,7 +265,7 @@ TEST_F(uring, hostile_commands)
 		EXPECT_EQ(-EOPNOTSUPP, raw(&self->ring, self->ses,
 					   KVBM_OP_MATCH, (uintptr_t)&m,
 					   m.size, 1U << bit));
-	for (op = KVBM_OP_ALLOC; op <= KVBM_OP_TOUCH; op++) {
+	for (op = KVBM_OP_ALLOC; op <= KVBM_OP_WATCH; op++) {
 		for (i = 0; i < ARRAY_SIZE(nowhere); i++)
 			EXPECT_EQ(-EFAULT, raw(&self->ring, self->ses, op,
 					       nowhere[i], 80, 0)) {
@@ -464,6 +464,61 @@ TEST_F(uring, waits_and_is_granted)
 	EXPECT_EQ(1, kt_stats(self->fd).wait_wakeups);
 	ASSERT_EQ(TOTAL - 8, kvbm_release(self->fd, TOTAL - 8, self->ids + 8, 0,
 					  NULL));
+}
+
+/* A wait for others' claims completes when they end, or is cancelled. */
+TEST_F(uring, waits_for_claims)
+{
+	struct io_uring_sqe *sqe;
+	struct kvbm_watch watch;
+	struct kvbm_wait w[2];
+	uint64_t tag;
+	uint8_t state;
+	uint32_t id;
+	int i;
+
+	ASSERT_EQ(1, kvbm_alloc(self->fd, 1, &id, NULL, NULL));
+	ASSERT_EQ(1, kvbm_claim(self->fd, 1, &id, self->h, &state, NULL));
+	ASSERT_EQ(KVBM_CLAIMED, state);
+	kvbm_args_watch(&watch, 2, self->h, NULL);
+	EXPECT_EQ(0, RUN(watch, &watch));
+	EXPECT_EQ(1, watch.pending);
+	kvbm_args_wait(&w[0], 1, self->h, 1);
+	EXPECT_EQ(-ETIMEDOUT, RUN(wait, &w[0]));
+	EXPECT_EQ(1, w[0].pending);
+	kvbm_args_wait(&w[0], 1, self->h + 1, 1);
+	EXPECT_EQ(0, RUN(wait, &w[0]));
+	for (i = 0; i < 2; i++) {
+		uint64_t before = kt_stats(self->fd).claim_waits;
+
+		kvbm_args_wait(&w[i], 1, self->h, ~0ULL);
+		sqe = io_uring_get_sqe(&self->ring);
+		kvbm_prep_wait(sqe, self->ses, &w[i]);
+		io_uring_sqe_set_data64(sqe, 10 + i);
+		ASSERT_LE(0, io_uring_submit(&self->ring));
+		/* Once where it may not sleep, once where it does. */
+		ASSERT_TRUE(kt_until(kt_stats(self->fd).claim_waits >=
+				     before + 2));
+	}
+	EXPECT_FALSE(completed(&self->ring));
+	sqe = io_uring_get_sqe(&self->ring);
+	io_uring_prep_cancel64(sqe, 10, 0);
+	io_uring_sqe_set_data64(sqe, 1);
+	ASSERT_LE(0, io_uring_submit(&self->ring));
+	for (i = 0; i < 2; i++) {
+		int ret = next(&self->ring, &tag);
+
+		if (tag == 10) {
+			EXPECT_EQ(-EINTR, ret);
+		} else {
+			EXPECT_EQ(1, tag);
+		}
+	}
+	EXPECT_FALSE(completed(&self->ring));
+	ASSERT_EQ(1, kvbm_unstage(self->fd, 1, &id, NULL));
+	EXPECT_EQ(0, next(&self->ring, &tag));
+	EXPECT_EQ(11, tag);
+	ASSERT_EQ(1, kvbm_release(self->fd, 1, &id, 0, NULL));
 }
 
 /* First come first served, whatever way they came. */

@@ -12,7 +12,7 @@
  *					them are looked at in one hold
  *	session->lock (spinlock)	the session's hold table, counters, waiters
  *	store->lock (spinlock)		slot states, keys, lists, reservations,
- *					the queue, who polls
+ *					the queue, claims, who polls
  *	overflow bucket, sketch->lock	leaves
  *
  * Two sessions' locks are never held together.  No lock is held for more than
@@ -164,7 +164,7 @@ struct kvbm_chain {
 };
 
 /**
- * enum kvbm_wait - where a waiter is
+ * enum kvbm_wait_state - where a waiter is
  * @KVBM_WAIT_IDLE: beside the queue: no call waits, it is a ticket
  * @KVBM_WAIT_PARKED: beside the queue: only its own session's releases could
  *	serve it
@@ -172,7 +172,7 @@ struct kvbm_chain {
  * @KVBM_WAIT_GRANTED: its blocks are reserved
  * @KVBM_WAIT_DEAD: its session died
  */
-enum kvbm_wait {
+enum kvbm_wait_state {
 	KVBM_WAIT_IDLE,
 	KVBM_WAIT_PARKED,
 	KVBM_WAIT_QUEUED,
@@ -190,7 +190,7 @@ enum kvbm_wait {
  * @n: blocks wanted
  * @since_ns: CLOCK_BOOTTIME when it began to wait
  * @ticket: names it to its session
- * @state: enum kvbm_wait: moves to GRANTED under the store's lock, otherwise
+ * @state: enum kvbm_wait_state: moves to GRANTED under the store's lock, otherwise
  *	under the session's and the store's
  */
 struct kvbm_waiter {
@@ -202,7 +202,7 @@ struct kvbm_waiter {
 	u32 n;
 	u64 since_ns;
 	u32 ticket;
-	enum kvbm_wait state;
+	enum kvbm_wait_state state;
 };
 
 /**
@@ -250,6 +250,31 @@ struct kvbm_index {
 	siphash_key_t sip_key;
 };
 
+/**
+ * struct kvbm_claims - who computes which hash; see claim.c
+ * @trees: claims by key; a hash of the key chooses the tree.  Does not change
+ *	after creation, nor does @nr_trees
+ * @nr_trees: how many
+ * @nr: claims in them
+ * @ended: claims that have ended, and of whose end somebody is to be told
+ * @work: tells them
+ * @made: statistics, as are the following
+ * @refused_pending: the hash was claimed already
+ * @refused_present: it was registered already
+ * @waits: calls that had to wait
+ */
+struct kvbm_claims {
+	struct rb_root *trees;
+	u32 nr_trees;
+	u32 nr;
+	struct list_head ended;
+	struct work_struct work;
+	u64 made;
+	u64 refused_pending;
+	u64 refused_present;
+	u64 waits;
+};
+
 /* The overflow's nodes: free ones, and idle blocks', oldest first. */
 struct kvbm_overflow {
 	u32 free;
@@ -291,6 +316,7 @@ struct kvbm_store {
 	u64 next_place;
 	u64 evictions;
 	struct kvbm_overflow overflow;
+	struct kvbm_claims claims;
 	u64 waits;
 	u64 wait_grants;
 	u64 wait_wakeups;
@@ -351,6 +377,13 @@ struct kvbm_store {
  * @poll_node: in store->pollers, or empty; under its lock
  * @low_watermark: poll says whether so many could be allocated
  * @pages: pages in the table
+ * @nr_claims: hashes that it has claimed; under the store's lock, as are the
+ *	following
+ * @nr_claim_waits: calls that wait for the ends of others'; at most
+ *	KVBM_MAX_TICKETS
+ * @claim_waits: they
+ * @watch: of whose ends poll tells, or NULL
+ * @claim_ended: one of them has ended
  * @link: in store->sessions, under its sessions_lock
  * @node: in store->by_number, likewise
  * @reserve: KVBM_RESERVE_* that it may use; then the one that it does use
@@ -384,6 +417,11 @@ struct kvbm_session {
 	struct rb_node poll_node;
 	u32 pages;
 	u32 low_watermark;
+	u32 nr_claims;
+	u32 nr_claim_waits;
+	struct list_head claim_waits;
+	struct kvbm_claim_wait *watch;
+	bool claim_ended;
 	struct list_head link;
 	struct rb_node node;
 	u8 reserve;
@@ -478,6 +516,8 @@ u32 kvbm_set_reset_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 			 bool on, struct kvbm_step *step);
 bool kvbm_get_locked(struct kvbm_store *st, struct kvbm_slot *s);
 void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out);
+u8 kvbm_presence_of(struct kvbm_store *st, const struct kvbm_hash *key,
+		    u32 hash);
 
 /* release.c: giving back */
 u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
@@ -497,6 +537,10 @@ u32 kvbm_linger_return(struct kvbm_store *st, struct kvbm_chain *c);
 u32 kvbm_stage_chunk(struct kvbm_session *ses, const u32 *ids,
 		     const struct kvbm_hash *keys, const u32 *tokens, u32 n,
 		     struct kvbm_step *step);
+struct kvbm_claiming;
+u32 kvbm_claim_chunk(struct kvbm_session *ses, const u32 *ids,
+		     const struct kvbm_hash *keys, const u32 *tokens, u32 n,
+		     struct kvbm_claiming *claiming, struct kvbm_step *step);
 u32 kvbm_unstage_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 		       struct kvbm_step *step);
 u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,

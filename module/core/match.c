@@ -535,21 +535,38 @@ u32 kvbm_set_reset_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 	return i;
 }
 
-/*
- * Under the lock, where a look without it met a slot on the move, or an idle
- * one while allocations are under way that may have been promised it.
+/**
+ * kvbm_presence_of() - is a hash present, exactly?
+ * @st: the store, locked
+ * @key: the hash
+ * @hash: its kvbm_index_key()
+ *
+ * Return: enum kvbm_presence.
  */
-static u8 presence_locked(struct kvbm_store *st, const struct kvbm_hash *key)
+u8 kvbm_presence_of(struct kvbm_store *st, const struct kvbm_hash *key,
+		    u32 hash)
 {
 	struct kvbm_slot *s;
-	u8 result = KVBM_ABSENT;
+
+	lockdep_assert_held(&st->lock);
+	s = kvbm_index_find(st, key, hash);
+	if (s && kvbm_w_refs(kvbm_slot_word(s)))
+		return KVBM_ACTIVE;
+	/* What is promised to an allocation counts as evicted. */
+	return s && !kvbm_doomed(st) ? KVBM_INACTIVE : KVBM_ABSENT;
+}
+
+/*
+ * Where a look without the lock met a slot on the move, or an idle one while
+ * allocations are under way that may have been promised it.
+ */
+static u8 presence_locked(struct kvbm_store *st, const struct kvbm_chunk *c,
+			  u32 i)
+{
+	u8 result;
 
 	spin_lock(&st->lock);
-	s = kvbm_index_lookup(st, key);
-	if (s && kvbm_w_refs(kvbm_slot_word(s)))
-		result = KVBM_ACTIVE;
-	else if (s && !kvbm_doomed(st))
-		result = KVBM_INACTIVE;
+	result = kvbm_presence_of(st, &c->keys[i], c->hash[i]);
 	spin_unlock(&st->lock);
 	return result;
 }
@@ -587,13 +604,13 @@ void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out)
 		now = kvbm_slot_word(&st->slots[id]);
 		if (kvbm_w_state(w) != KVBM_STATE_PRIMARY ||
 		    kvbm_w_tag(w) != kvbm_w_tag(now))
-			out[i] = presence_locked(st, &c->keys[i]);
+			out[i] = presence_locked(st, c, i);
 		else if (kvbm_w_refs(now))
 			out[i] = KVBM_ACTIVE;
 		/* Idle now: only if some are promised does it matter. */
 		else if (!data_race(st->reserved))
 			out[i] = KVBM_INACTIVE;
 		else
-			out[i] = presence_locked(st, &c->keys[i]);
+			out[i] = presence_locked(st, c, i);
 	}
 }

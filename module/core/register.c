@@ -7,9 +7,9 @@
  * of one hash only one becomes Primary.
  */
 #include <linux/err.h>
+#include "claim.h"
 #include "event.h"
 #include "index.h"
-#include "locked.h"
 #include "sketch.h"
 #include "trace.h"
 
@@ -38,6 +38,56 @@ static void owned_move(struct kvbm_slot *s, enum kvbm_state to, bool reset,
 			     kvbm_w_make(kvbm_w_gen(w), to, reset, refs));
 }
 
+/* Staging, with @claiming as far as the hashes can be claimed. */
+static __always_inline u32
+stage_chunk(struct kvbm_session *ses, const u32 *ids,
+	    const struct kvbm_hash *keys, const u32 *tokens, u32 n,
+	    struct kvbm_claiming *claiming, struct kvbm_step *step)
+{
+	struct kvbm_store *st = ses->store;
+	u32 i = 0, staged = 0;
+
+	spin_lock(&ses->lock);
+	spin_lock(&st->lock);
+	step->err = ses->dead;
+	for (; i < n && !step->err; i++) {
+		struct kvbm_slot *s;
+		u32 *cnt, hash;
+		int got;
+
+		s = owned_slot(ses, ids[i], KVBM_STATE_MUTABLE, &cnt);
+		if (!s)
+			step->err = -EPERM;
+		else if (!kvbm_hash_fits(st, &keys[i]) ||
+			 (tokens && tokens[i] != st->cfg.block_size))
+			step->err = -EINVAL;
+		if (step->err)
+			break;
+		hash = kvbm_index_key(st, &keys[i]);
+		if (claiming) {
+			got = kvbm_claim_make(ses, claiming,
+					      kvbm_slot_id(st, s), &keys[i],
+					      hash);
+			if (got < 0) {
+				step->err = got;
+				break;
+			}
+			claiming->states[i] = got;
+			if (got != KVBM_CLAIMED)
+				continue;
+		}
+		kvbm_slot_set_key(s, &keys[i], hash);
+		owned_move(s, KVBM_STATE_STAGED,
+			   kvbm_slot_word(s) & KVBM_W_RESET, 0);
+		staged++;
+	}
+	spin_unlock(&st->lock);
+	ses->staged += staged;
+	ses->counters.stagings += staged;
+	spin_unlock(&ses->lock);
+	return i;
+}
+
 /**
  * kvbm_stage_chunk() - Mutable to Staged
  * @ses: the session
@@ -53,33 +103,31 @@ u32 kvbm_stage_chunk(struct kvbm_session *ses, const u32 *ids,
 		     const struct kvbm_hash *keys, const u32 *tokens, u32 n,
 		     struct kvbm_step *step)
 {
-	struct kvbm_store *st = ses->store;
-	u32 i = 0;
+	return stage_chunk(ses, ids, keys, tokens, n, NULL, step);
+}
 
-	spin_lock(&ses->lock);
-	spin_lock(&st->lock);
-	step->err = ses->dead;
-	for (; i < n && !step->err; i++) {
-		struct kvbm_slot *s;
-		u32 *cnt;
-
-		s = owned_slot(ses, ids[i], KVBM_STATE_MUTABLE, &cnt);
-		if (!s)
-			step->err = -EPERM;
-		else if (!kvbm_hash_fits(st, &keys[i]) ||
-			 (tokens && tokens[i] != st->cfg.block_size))
-			step->err = -EINVAL;
-		if (step->err)
-			break;
-		kvbm_slot_set_key(s, &keys[i], kvbm_index_key(st, &keys[i]));
-		owned_move(s, KVBM_STATE_STAGED,
-			   kvbm_slot_word(s) & KVBM_W_RESET, 0);
-	}
-	spin_unlock(&st->lock);
-	ses->staged += i;
-	ses->counters.stagings += i;
-	spin_unlock(&ses->lock);
-	return i;
+/**
+ * kvbm_claim_chunk() - the same, and claim the hashes
+ * @ses: the session
+ * @ids: its Mutable blocks
+ * @keys: their hashes
+ * @tokens: tokens in each, or NULL
+ * @n: elements, at most KVBM_CHUNK
+ * @claiming: the batch's; out: what became of each element
+ * @step: how it ended
+ *
+ * A block whose hash is pending or present stays Mutable.
+ *
+ * Return: elements done.
+ */
+u32 kvbm_claim_chunk(struct kvbm_session *ses, const u32 *ids,
+		     const struct kvbm_hash *keys, const u32 *tokens, u32 n,
+		     struct kvbm_claiming *claiming, struct kvbm_step *step)
+{
+	step->err = kvbm_claiming_ready(claiming, n);
+	if (step->err)
+		return 0;
+	return stage_chunk(ses, ids, keys, tokens, n, claiming, step);
 }
 
 /**
@@ -109,11 +157,13 @@ u32 kvbm_unstage_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 			step->err = -EPERM;
 			break;
 		}
+		kvbm_claim_after_drop(ses, s);
 		owned_move(s, KVBM_STATE_MUTABLE, st->cfg.reset, 0);
 	}
 	spin_unlock(&st->lock);
 	ses->staged -= i;
 	spin_unlock(&ses->lock);
+	kvbm_claims_told(st);
 	return i;
 }
 
@@ -277,10 +327,11 @@ static int register_one(struct kvbm_session *ses, u32 id,
 	ses->owned--;
 	ses->holds++;
 	ses->counters.registrations++;
-	out->generation = kvbm_w_gen(kvbm_slot_word(&st->slots[out->block]));
+	s = &st->slots[out->block];
+	out->generation = kvbm_w_gen(kvbm_slot_word(s));
 	out->reserved = 0;
-	trace_kvbm_register(st, out->block, &st->slots[out->block].key,
-			    out->kind);
+	kvbm_claim_after_register(st, s);
+	trace_kvbm_register(st, out->block, &s->key, out->kind);
 	return 0;
 }
 
@@ -372,6 +423,7 @@ u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
 		kvbm_unlock_room(&l);
 	else
 		kvbm_room_look(st);
+	kvbm_claims_told(st);
 	kvbm_prune_end(st, l.prune);
 	return i;
 }

@@ -9,9 +9,9 @@
 #include <linux/ktime.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include "claim.h"
 #include "event.h"
 #include "index.h"
-#include "locked.h"
 #include "trace.h"
 
 /*
@@ -119,8 +119,10 @@ static void drop_owned(struct kvbm_session *ses, u32 id, u32 *cnt,
 	u64 w = kvbm_slot_word(s);
 
 	lockdep_assert_held(&st->lock);
-	if (kvbm_w_state(w) == KVBM_STATE_STAGED)
+	if (kvbm_w_state(w) == KVBM_STATE_STAGED) {
 		ses->staged--;
+		kvbm_claim_after_drop(ses, s);
+	}
 	ses->owned--;
 	kvbm_count_last(ses, cnt);
 	st->nr_held--;
@@ -236,6 +238,8 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 		kvbm_session_look(ses, &l);
 	spin_unlock(&ses->lock);
 	kvbm_unlock_room(&l);
+	if (dropped)
+		kvbm_claims_told(st);
 	kvbm_prune_end(st, l.prune);
 	return i;
 }
@@ -342,6 +346,8 @@ static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 	more = owned ? ses->owned : ses->held;
 	spin_unlock(&ses->lock);
 	kvbm_unlock_room(&l);
+	if (owned)
+		kvbm_claims_told(st);
 	kvbm_prune_end(st, l.prune);
 	return more && *from < st->cfg.total;
 }
@@ -370,6 +376,7 @@ u64 kvbm_session_retire(struct kvbm_session *ses, int err,
 		WRITE_ONCE(ses->dead, err);
 	spin_unlock(&ses->lock);
 	kvbm_waiters_end(ses);
+	kvbm_claim_waits_end(ses);
 	kvbm_takings_end(ses);
 
 	for (from = 0; reclaim_chunk(ses, &from, true, linger, &owned);)

@@ -111,6 +111,7 @@ int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st)
 	ses->low_watermark = 1;
 	INIT_LIST_HEAD(&ses->waiters);
 	INIT_LIST_HEAD(&ses->takings);
+	INIT_LIST_HEAD(&ses->claim_waits);
 	RB_CLEAR_NODE(&ses->poll_node);
 
 	mutex_lock(&st->sessions_lock);
@@ -144,7 +145,8 @@ void kvbm_session_exit(struct kvbm_session *ses)
 	kvbm_session_kill(ses, -ESHUTDOWN);
 	kvbm_poll_end(ses);
 	WARN_ON_ONCE(ses->held || ses->holds || ses->owned || ses->taking ||
-		     ses->reserved || ses->nr_waiters);
+		     ses->reserved || ses->nr_waiters || ses->nr_claims ||
+		     ses->watch);
 	mutex_lock(&st->sessions_lock);
 	add_counters(&st->ended, &ses->counters);
 	/* A sum under way does not come to it any more. */
@@ -244,6 +246,11 @@ int kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out)
 	out->wait_grants = st->wait_grants;
 	out->wait_wakeups = st->wait_wakeups;
 	out->index_evictions = st->overflow.evictions;
+	out->claims = st->claims.made;
+	out->claims_pending = st->claims.refused_pending;
+	out->claims_present = st->claims.refused_present;
+	out->claim_waits = st->claims.waits;
+	out->pending = st->claims.nr;
 	spin_unlock(&st->lock);
 	return 0;
 }
@@ -416,7 +423,7 @@ void kvbm_session_waits(struct kvbm_session *ses, u32 *blocks, u64 *since_ns)
 	spin_lock(&ses->lock);
 	/* At most KVBM_MAX_TICKETS; a ticket is nobody who waits. */
 	list_for_each_entry(w, &ses->waiters, link) {
-		enum kvbm_wait state = READ_ONCE(w->state);
+		enum kvbm_wait_state state = READ_ONCE(w->state);
 
 		if (state != KVBM_WAIT_QUEUED && state != KVBM_WAIT_PARKED)
 			continue;

@@ -14,9 +14,9 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
+#include "claim.h"
 #include "event.h"
 #include "index.h"
-#include "locked.h"
 #include "sketch.h"
 #include "trace.h"
 
@@ -93,7 +93,8 @@ u64 kvbm_store_need(const struct kvbm_config *cfg)
 	/* Small objects and what surrounds them: a page. */
 	u64 need = PAGE_SIZE + PAGE_ALIGN(sizeof(struct kvbm_store)) +
 		   kvbm_array_need(cfg->total, sizeof(struct kvbm_slot)) +
-		   kvbm_index_need(cfg) + cfg->policy->need(cfg);
+		   kvbm_index_need(cfg) + kvbm_claims_need(cfg) +
+		   cfg->policy->need(cfg);
 
 	if (cfg->freq_capacity)
 		need += kvbm_sketch_need(cfg->freq_capacity);
@@ -186,9 +187,12 @@ int kvbm_store_init(struct kvbm_store *st, const struct kvbm_config *cfg)
 	err = init_slots(st);
 	if (err)
 		goto free_index;
-	err = cfg->policy->init(st);
+	err = kvbm_claims_init(st);
 	if (err)
 		goto free_index;
+	err = cfg->policy->init(st);
+	if (err)
+		goto free_claims;
 	if (cfg->freq_capacity) {
 		err = kvbm_sketch_create(st, cfg->freq_capacity);
 		if (err)
@@ -198,6 +202,8 @@ int kvbm_store_init(struct kvbm_store *st, const struct kvbm_config *cfg)
 
 free_policy:
 	cfg->policy->exit(st);
+free_claims:
+	kvbm_claims_exit(st);
 free_index:
 	kvbm_index_exit(st);
 free_slots:
@@ -218,6 +224,7 @@ void kvbm_store_exit(struct kvbm_store *st)
 		     rb_first_cached(&st->pollers));
 	WARN_ON_ONCE(st->nr_held || st->nr_lingering);
 	WARN_ON_ONCE(st->free.len + st->nr_inactive != st->cfg.total);
+	kvbm_claims_exit(st);
 	kvbm_sketch_destroy(st);
 	st->cfg.policy->exit(st);
 	/* The table goes before the slots that hang in it. */

@@ -45,6 +45,20 @@ DEFINE_EVENT(kvbm_block, kvbm_reset,
 	TP_ARGS(st, block, key)
 );
 
+/* A hash is claimed, for a Staged block. */
+DEFINE_EVENT(kvbm_block, kvbm_claim,
+	TP_PROTO(const struct kvbm_store *st, u32 block,
+		 const struct kvbm_hash *key),
+	TP_ARGS(st, block, key)
+);
+
+/* The claim ends, whatever ends it. */
+DEFINE_EVENT(kvbm_block, kvbm_claim_end,
+	TP_PROTO(const struct kvbm_store *st, u32 block,
+		 const struct kvbm_hash *key),
+	TP_ARGS(st, block, key)
+);
+
 /* A registration; kind is enum kvbm_kind. */
 TRACE_EVENT(kvbm_register,
 	TP_PROTO(const struct kvbm_store *st, u32 block,

@@ -21,6 +21,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include "usercopy.h"
+#include "claim.h"
 #include "file.h"
 #include "ops.h"
 #include "sketch.h"
@@ -132,6 +133,32 @@ tell_holds(struct kvbm_session *ses, const struct kvbm_match *args,
 	return -EFAULT;
 }
 
+/* After a match that held @done: where is the first hash that is pending? */
+static noinline_for_stack int
+tell_pending(struct kvbm_session *ses, const struct kvbm_match *args,
+	     struct kvbm_match __user *u, u32 done)
+{
+	struct kvbm_hash __user *uhashes = u64_to_user_ptr(args->hashes);
+	struct kvbm_hash keys[KVBM_CHUNK] __uninitialized;
+	u32 at = done, n, first;
+	int err = 0;
+
+	while (at < args->count && !err) {
+		if (!READ_ONCE(ses->store->claims.nr))
+			return 0;
+		n = min(args->count - at, KVBM_CHUNK);
+		err = kvbm_fetch_hashes(keys, uhashes + at, n);
+		if (err)
+			break;
+		first = kvbm_claims_first(ses->store, keys, n);
+		if (first < n)
+			return put_user(at + first, &u->pending);
+		at += n;
+		err = next_chunk();
+	}
+	return err;
+}
+
 DATA_OP(match)
 {
 	struct kvbm_match __user *u = uarg;
@@ -142,9 +169,13 @@ DATA_OP(match)
 	int err;
 
 	err = fetch_batch(&args, uarg, usize, known,
-			  args.notes | args.reserved[0] | args.reserved[1]);
+			  args.notes | args.pending | args.reserved32 |
+			  args.reserved);
 	if (err)
 		return err;
+	/* Nothing has happened yet: a structure that cannot be written is known. */
+	if (unlikely(args.flags) && put_user(args.count, &u->pending))
+		return -EFAULT;
 	uhashes = u64_to_user_ptr(args.hashes);
 	asked = args.count;
 
@@ -161,8 +192,12 @@ DATA_OP(match)
 		if (err)
 			break;
 		done += got;
-		if (step.stop)
+		if (step.stop) {
+			/* What is held is told already: it stands. */
+			if (unlikely(args.flags))
+				tell_pending(ses, &args, u, done);
 			return done;
+		}
 		err = after_chunk(ses, got < n, &step);
 	} while (!err && done < args.count);
 	if (unlikely(err))
@@ -180,7 +215,8 @@ DATA_OP(scan)
 	int err;
 
 	err = fetch_batch(&args, uarg, usize, known,
-			  args.notes | args.reserved[0] | args.reserved[1]);
+			  args.notes | args.pending | args.reserved32 |
+			  args.reserved);
 	if (err)
 		return err;
 	uhashes = u64_to_user_ptr(args.hashes);
@@ -302,21 +338,44 @@ DATA_OP(ids)
 	return end_batch(&u->done, done, err);
 }
 
+/*
+ * Claims of which the caller was not told.  What another thread of the session
+ * made of its blocks meanwhile is passed over.
+ */
+static void unclaim(struct kvbm_session *ses, const struct kvbm_claiming *c,
+		    const u32 *ids, u32 n)
+{
+	u32 i;
+
+	for (i = 0; i < n; i++) {
+		struct kvbm_step step = KVBM_STEP_INIT;
+
+		if (c->states[i] == KVBM_CLAIMED)
+			kvbm_unstage_chunk(ses, &ids[i], 1, &step);
+	}
+}
+
 DATA_OP(stage)
 {
 	struct kvbm_stage __user *u = uarg;
+	struct kvbm_claiming claiming;
 	struct kvbm_stage args;
 	struct kvbm_chunk c __uninitialized;
 	u32 done = 0;
+	bool claim;
 	int err;
 
 	err = fetch_batch(&args, uarg, usize, known,
-			  args.reserved32 | args.notes | args.states |
-			  args.reserved);
+			  args.reserved32 | args.notes | args.reserved);
 	if (err)
 		return err;
+	claim = args.flags & KVBM_STAGE_CLAIM;
+	if (claim != !!args.states)
+		return -EINVAL;
+	kvbm_claiming_begin(&claiming);
 
 	do {
+		u8 __user *ustates = u64_to_user_ptr(args.states);
 		u32 got, n = min(args.count - done, KVBM_CHUNK);
 		struct kvbm_step step = KVBM_STEP_INIT;
 		u32 __user *uids = u64_to_user_ptr(args.ids);
@@ -332,11 +391,25 @@ DATA_OP(stage)
 			err = -EFAULT;
 			break;
 		}
-		got = kvbm_stage_chunk(ses, c.ids, c.keys,
-				       args.tokens ? c.tokens : NULL, n, &step);
+		if (!claim) {
+			got = kvbm_stage_chunk(ses, c.ids, c.keys,
+					       args.tokens ? c.tokens : NULL,
+					       n, &step);
+		} else {
+			got = kvbm_claim_chunk(ses, c.ids, c.keys,
+					       args.tokens ? c.tokens : NULL,
+					       n, &claiming, &step);
+			if (copy_to_user(ustates + done, claiming.states,
+					 got)) {
+				unclaim(ses, &claiming, c.ids, got);
+				err = -EFAULT;
+				break;
+			}
+		}
 		done += got;
 		err = after_chunk(ses, got < n, &step);
 	} while (!err && done < args.count);
+	kvbm_claiming_end(&claiming);
 	return end_batch(&u->done, done, err);
 }
 
@@ -689,6 +762,8 @@ DATA_OP(query)
 							  &c.keys[i]);
 		else if (st->sketch)
 			touch_valid(st, c.keys, n);
+		if (args.flags & KVBM_PRESENCE_PENDING)
+			kvbm_claims_seen(st, &c, n, out);
 		if (op != KVBM_OP_TOUCH && copy_to_user(uout + done, out, n)) {
 			err = -EFAULT;
 			break;
@@ -699,13 +774,76 @@ DATA_OP(query)
 	return end_batch(&u->done, done, err);
 }
 
+/* Hashes of a call that takes up to KVBM_MAX_WATCHED of them. */
+static int fetch_watched(struct kvbm_hash *keys, u64 uhashes, u32 count)
+{
+	BUILD_BUG_ON(KVBM_MAX_WATCHED > KVBM_CHUNK);
+	if (count > KVBM_MAX_WATCHED)
+		return -EINVAL;
+	return kvbm_fetch_hashes(keys, u64_to_user_ptr(uhashes), count);
+}
+
+DATA_OP(wait)
+{
+	struct kvbm_hash keys[KVBM_MAX_WATCHED] __uninitialized;
+	struct kvbm_wait __user *u = uarg;
+	struct kvbm_wait args;
+	u32 left;
+	int err;
+
+	err = kvbm_fetch_args(&args, uarg, usize);
+	if (err)
+		return err;
+	if (args.flags & ~known || args.reserved32 || args.reserved[0] ||
+	    args.reserved[1])
+		return -EOPNOTSUPP;
+	if (args.clock > KVBM_CLOCK_BOOTTIME)
+		return -EINVAL;
+	err = fetch_watched(keys, args.hashes, args.count);
+	if (err)
+		return err;
+	err = kvbm_claims_wait(ses, &args, keys, may_wait, &left);
+	if (err == -EAGAIN)
+		return err;
+	return put_user(left, &u->pending) ? -EFAULT : err;
+}
+
+DATA_OP(watch)
+{
+	struct kvbm_hash keys[KVBM_MAX_WATCHED] __uninitialized;
+	u8 states[KVBM_MAX_WATCHED] __uninitialized;
+	struct kvbm_watch __user *u = uarg;
+	struct kvbm_watch args;
+	u32 pending;
+	int err;
+
+	err = kvbm_fetch_args(&args, uarg, usize);
+	if (err)
+		return err;
+	if (args.flags & ~known || args.reserved[0] || args.reserved[1])
+		return -EOPNOTSUPP;
+	err = fetch_watched(keys, args.hashes, args.count);
+	if (err)
+		return err;
+	err = kvbm_claim_watch(ses, keys, args.count, states, &pending);
+	if (err)
+		return err;
+	if (put_user(pending, &u->pending) ||
+	    (args.states && copy_to_user(u64_to_user_ptr(args.states), states,
+					 args.count))) {
+		kvbm_claim_unwatch(ses);
+		return -EFAULT;
+	}
+	return 0;
+}
+
 /**
  * kvbm_data_op() - one operation of the data path
  * @ses: the session
  * @op: enum kvbm_op, one that kvbm_is_data_op() knows
  * @uarg: its structure
  * @usize: as much of it as the caller knows
- * @may_wait: an allocation may sleep; otherwise -EAGAIN says that it had to
+ * @may_wait: an allocation, or WAIT, may sleep; otherwise -EAGAIN says that it had to
  * @file: the session's, in a system call on its descriptor; else NULL
  *
  * Return: elements done, or if there are none, -errno or 0.

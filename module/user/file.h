@@ -300,6 +300,8 @@ void kvbm_poll_stop(void);
 int kvbm_alloc_wait(struct kvbm_taking *t, struct kvbm_session *ses,
 		    const struct kvbm_alloc *args, struct file *file,
 		    u32 *ticket);
+int kvbm_claims_wait(struct kvbm_session *ses, const struct kvbm_wait *args,
+		     const struct kvbm_hash *keys, bool may_wait, u32 *left);
 
 /* ioctl.c: requests; usercopy.h has the conventions of their arguments. */
 long kvbm_control_request(struct file *file, unsigned int cmd,

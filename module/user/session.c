@@ -138,7 +138,8 @@ __poll_t kvbm_session_poll(struct file *file, poll_table *wait)
 	poll_wait(file, &f->poll.wait, wait);
 	if (READ_ONCE(f->ses.dead))
 		return EPOLLERR | EPOLLHUP;
-	return kvbm_poll_room(&f->ses) ? EPOLLOUT | EPOLLWRNORM : 0;
+	return (kvbm_poll_room(&f->ses) ? EPOLLOUT | EPOLLWRNORM : 0) |
+	       (READ_ONCE(f->ses.claim_ended) ? EPOLLPRI : 0);
 }
 
 /**

@@ -11,22 +11,37 @@
 #include <linux/ktime.h>
 #include <linux/sched/signal.h>
 #include <linux/time_namespace.h>
+#include "claim.h"
 #include "file.h"
 
+static bool is_granted(const void *arg)
+{
+	const struct kvbm_waiter *w = arg;
+
+	return READ_ONCE(w->state) >= KVBM_WAIT_GRANTED;
+}
+
+static bool is_over(const void *arg)
+{
+	const struct kvbm_claim_wait *w = arg;
+
+	return READ_ONCE(w->over);
+}
+
 /*
- * Pairs with kvbm_room_told() and kvbm_waiters_end(): state written, then
- * wake_up_process(), which has a full barrier before it looks whether the task
- * sleeps; here the task says that it does, full barrier, then looks at the
- * state.  So not both miss the other.
+ * Pairs with kvbm_room_told() and kvbm_waiters_end(), and with their like of
+ * claims: state written, then wake_up_process(), which has a full barrier before
+ * it looks whether the task sleeps; here the task says that it does, full
+ * barrier, then looks at the state.  So not both miss the other.
  */
-static int sleep_until(const struct kvbm_waiter *w, ktime_t *deadline,
-		       clockid_t clock)
+static int sleep_until(bool (*is_it)(const void *arg), const void *arg,
+		       ktime_t *deadline, clockid_t clock)
 {
 	int err = 0;
 
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE);
-		if (READ_ONCE(w->state) >= KVBM_WAIT_GRANTED)
+		if (is_it(arg))
 			break;
 		if (signal_pending(current)) {
 			/* The deadline is absolute: restarting is right. */
@@ -61,6 +76,20 @@ static ktime_t kernel_time(u64 ns, u32 clock)
 	return ns_to_ktime(min_t(u64, ns, KTIME_MAX));
 }
 
+/* The same with a deadline of the caller's. */
+static int sleep_to_deadline(bool (*is_it)(const void *arg), const void *arg,
+			     u64 deadline_ns, u32 clock)
+{
+	clockid_t id = clock == KVBM_CLOCK_BOOTTIME ? CLOCK_BOOTTIME :
+						      CLOCK_MONOTONIC;
+	ktime_t deadline;
+
+	if (deadline_ns >= KTIME_MAX)
+		return sleep_until(is_it, arg, NULL, id);
+	deadline = kernel_time(deadline_ns, clock);
+	return sleep_until(is_it, arg, &deadline, id);
+}
+
 /**
  * kvbm_alloc_wait() - reserve blocks, sleeping until they can be had
  * @t: filled in, as by kvbm_alloc_begin()
@@ -77,24 +106,48 @@ int kvbm_alloc_wait(struct kvbm_taking *t, struct kvbm_session *ses,
 		    const struct kvbm_alloc *args, struct file *file,
 		    u32 *ticket)
 {
-	bool timed = args->deadline_ns < KTIME_MAX;
-	clockid_t clock = args->clock == KVBM_CLOCK_BOOTTIME ? CLOCK_BOOTTIME :
-							       CLOCK_MONOTONIC;
-	ktime_t deadline = 0;
 	struct kvbm_waiter *w;
 	bool alone, fatal;
 	int err;
 
-	if (timed)
-		deadline = kernel_time(args->deadline_ns, args->clock);
 	/* No other thread, no other descriptor: nobody else can release. */
 	alone = file && thread_group_empty(current) && file_count(file) == 1;
 	err = kvbm_wait_begin(t, ses, args->count, *ticket, alone, &w);
 	if (err)
 		return err;
-	err = sleep_until(w, timed ? &deadline : NULL, clock);
+	err = sleep_to_deadline(is_granted, w, args->deadline_ns, args->clock);
 	fatal = fatal_signal_pending(current);
 	if (err == -ERESTARTSYS && fatal)
 		err = -EINTR;
 	return kvbm_wait_end(t, w, err, err == -ERESTARTSYS, fatal, ticket);
+}
+
+/**
+ * kvbm_claims_wait() - sleep until the claims of some hashes have ended
+ * @ses: the session
+ * @args: deadline and clock
+ * @keys: the hashes
+ * @may_wait: otherwise -EAGAIN says that it had to
+ * @left: out: claims that have not ended
+ *
+ * Return: 0, -ETIMEDOUT, -ERESTARTSYS, -EINTR (fatal signal), or as
+ * kvbm_claim_wait_begin().
+ */
+int kvbm_claims_wait(struct kvbm_session *ses, const struct kvbm_wait *args,
+		     const struct kvbm_hash *keys, bool may_wait, u32 *left)
+{
+	struct kvbm_claim_wait *w;
+	int err;
+
+	*left = 0;
+	err = kvbm_claim_wait_begin(ses, keys, args->count, &w);
+	if (err || !w)
+		return err;
+	/* Where it may not sleep, the ring's worker tries again. */
+	if (!may_wait)
+		return kvbm_claim_wait_end(w, -EAGAIN, left);
+	err = sleep_to_deadline(is_over, w, args->deadline_ns, args->clock);
+	if (err == -ERESTARTSYS && fatal_signal_pending(current))
+		err = -EINTR;
+	return kvbm_claim_wait_end(w, err, left);
 }

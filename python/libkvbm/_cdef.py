@@ -76,6 +76,7 @@ enum kvbm_presence {
 	KVBM_ABSENT = 0,
 	KVBM_INACTIVE = 1,
 	KVBM_ACTIVE = 2,
+	KVBM_PENDING = 3,
 };
 
 struct kvbm_hash {
@@ -272,6 +273,11 @@ struct kvbm_stats {
 	uint64_t index_evictions;
 	uint64_t held;
 	uint64_t lingering;
+	uint64_t claims;
+	uint64_t claims_pending;
+	uint64_t claims_present;
+	uint64_t claim_waits;
+	uint64_t pending;
 };
 
 struct kvbm_block_info {

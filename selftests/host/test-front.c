@@ -577,6 +577,8 @@ TEST_F(front, hostile_structures)
 		/* Nobody would wake it. */
 		if (op == KVBM_OP_ALLOC)
 			((u32 *)arena)[1] &= ~KVBM_ALLOC_WAIT;
+		if (op == KVBM_OP_WAIT)
+			((u64 *)arena)[3] = 1;
 		host_user_hook(op == KVBM_OP_ALLOC || i % 3 ? NULL :
 			       scribble_on_use);
 		ret = host_ioctl(i % 10 ? self->fd : control, KVBM_IO(op),

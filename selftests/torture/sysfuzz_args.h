@@ -167,8 +167,8 @@ static uint32_t number(void)
 
 /*
  * A structure: where its 64-bit words begin, and what each of these is: h
- * hashes, i block ids, o output, t token counts, w weak references, d deadline,
- * s session, 0 reserved or output.  An operation of a structure that is not here
+ * hashes, i block ids, o output, T output or nothing, t token counts, w weak
+ * references, d deadline, s session, 0 reserved or output.  An operation of a structure that is not here
  * does not compile.
  */
 struct shape {
@@ -198,12 +198,14 @@ SHAPE(payload, 48, "");
 SHAPE(export, 64, "0o00");
 SHAPE(events, 56, "000");
 SHAPE(alloc, 24, "iod000");
-SHAPE(stage, 24, "iht000");
+SHAPE(stage, 24, "iht0T0");
 SHAPE(ids, 24, "i0");
 SHAPE(register, 24, "iHo000");
 SHAPE(match, 24, "hit000");
 SHAPE(upgrade, 24, "wit0");
 SHAPE(query, 24, "ho0");
+SHAPE(wait, 16, "hd000");
+SHAPE(watch, 16, "ho00");
 
 static const struct shape *const shapes[MAX_OP] = {
 #define KVBM_OP(_name, _structure, ...)					\
@@ -230,6 +232,8 @@ static uint64_t word(char kind)
 	case 'o':
 		return (uintptr_t)region[R_PLAIN] + HOT_PAGES * 4096 +
 		       rnd(&r, 8192);
+	case 'T':
+		return chance(&r, 2) ? 0 : word('o');
 	case 't':
 		return chance(&r, 4) ? wild_pointer() : 0;
 	case 'w':
@@ -285,7 +289,14 @@ static void fill_sane(unsigned char *p, unsigned int op)
 		q = word(*kind);
 		memcpy(p + at, &q, 8);
 	}
-	if (op == KVBM_OP_ALLOC && p[4] & KVBM_ALLOC_WAIT) {
+	/* A claim has room for its answers; a wait ends. */
+	if (op == KVBM_OP_STAGE) {
+		memcpy(&q, p + 56, 8);
+		put32(p + 4, q ? KVBM_STAGE_CLAIM : 0);
+	} else if (op == KVBM_OP_WAIT) {
+		q = kt_now() + rnd(&r, 2000000);
+		memcpy(p + 24, &q, 8);
+	} else if (op == KVBM_OP_ALLOC && p[4] & KVBM_ALLOC_WAIT) {
 		q = kt_now() + rnd(&r, 2000000);
 		memcpy(p + 40, &q, 8);
 	} else if (op == KVBM_OP_ALLOC) {

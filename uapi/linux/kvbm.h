@@ -55,6 +55,8 @@
 #define KVBM_MAX_HOLDS		0x000fffffU	/* of one session on one block */
 #define KVBM_CHUNK		64U		/* elements in one atomic stretch */
 #define KVBM_MAX_TICKETS	64U		/* waiting calls and places kept, a session */
+#define KVBM_MAX_CLAIMS		65536U		/* of one session */
+#define KVBM_MAX_WATCHED	64U		/* hashes that a call waits for, or poll watches */
 #define KVBM_NAME_LEN		32		/* with the final NUL */
 #define KVBM_POLICY_LEN		16		/* with the final NUL */
 #define KVBM_MIN_BLOCK_BYTES	4096U		/* and a block has a multiple of it */
@@ -109,6 +111,8 @@ enum kvbm_op {
 	KVBM_OP_PRESENCE = 0x2a,
 	KVBM_OP_FREQUENCY = 0x2b,
 	KVBM_OP_TOUCH = 0x2c,
+	KVBM_OP_WAIT = 0x2d,
+	KVBM_OP_WATCH = 0x2e,
 };
 
 /**
@@ -161,6 +165,7 @@ struct kvbm_features {
 #define KVBM_FEATURE_LINGER	(1ULL << 5)	/* linger_ms */
 #define KVBM_FEATURE_EXPORT	(1ULL << 6)	/* all registered blocks */
 #define KVBM_FEATURE_EVENTS	(1ULL << 7)	/* event_records */
+#define KVBM_FEATURE_CLAIMS	(1ULL << 8)	/* KVBM_STAGE_CLAIM and what goes with it */
 
 /*
  * Requests about a store carry @store_id and @name.  On a session both are 0 and
@@ -732,6 +737,11 @@ struct kvbm_counts {
  *	no room in the index; not in @evictions
  * @held: gauge: as in struct kvbm_counts
  * @lingering: gauge: likewise
+ * @claims: claims made
+ * @claims_pending: claims refused, as somebody had the hash claimed
+ * @claims_present: claims refused, as the hash was present
+ * @claim_waits: calls that had to wait for the ends of claims
+ * @pending: gauge: hashes that are claimed
  *
  * Permission on control as for KVBM_IOC_STORE_INFO.
  *
@@ -771,6 +781,11 @@ struct kvbm_stats {
 	__aligned_u64 index_evictions;
 	__aligned_u64 held;
 	__aligned_u64 lingering;
+	__aligned_u64 claims;
+	__aligned_u64 claims_pending;
+	__aligned_u64 claims_present;
+	__aligned_u64 claim_waits;
+	__aligned_u64 pending;
 };
 
 /* Slot states, as KVBM_IOC_BLOCK_INFO tells them. */
@@ -1177,7 +1192,7 @@ struct kvbm_alloc {
 /**
  * struct kvbm_stage - KVBM_IOC_STAGE: give Mutable blocks their hashes
  * @size: sizeof(struct kvbm_stage)
- * @flags: must be 0
+ * @flags: KVBM_STAGE_CLAIM or 0
  * @count: elements
  * @done: out: elements done
  * @error: out: errno of the element after those, or 0
@@ -1187,11 +1202,27 @@ struct kvbm_alloc {
  * @tokens: pointer to __u32[@count] or 0: tokens in each block; one that is
  *	not the store's block size is -EINVAL
  * @notes: must be 0
- * @states: must be 0
+ * @states: with KVBM_STAGE_CLAIM: pointer to __u8[@count], out: enum
+ *	kvbm_claim_state; otherwise 0
  * @reserved: must be 0
  *
+ * With KVBM_STAGE_CLAIM the hashes are claimed: it is announced that somebody
+ * computes them.  A hash has at most one claim.  Who comes second is told so,
+ * and who claims what is registered already; the block then stays Mutable, for
+ * another hash, and the batch goes on.
+ *
+ * A claim ends when anybody registers the hash, and when its block is unstaged
+ * or released, or its session ends, even if the block lingers.  It binds nobody:
+ * who does not ask may stage and register what others have claimed.  Who waits
+ * for it (KVBM_IOC_WAIT) or watches it (KVBM_IOC_WATCH) is told, and the first
+ * to come may claim next.
+ *
+ * If @states cannot be written, the blocks that this chunk staged are Mutable
+ * again, and their claims end.
+ *
  * Errnos: EPERM (not Mutable, or not this session's), EINVAL (an invalid
- * hash or token count).
+ * hash or token count; @states without KVBM_STAGE_CLAIM, or the other way
+ * round), with KVBM_STAGE_CLAIM EDQUOT (KVBM_MAX_CLAIMS), ENOMEM.
  */
 struct kvbm_stage {
 	__u32 size;
@@ -1208,6 +1239,14 @@ struct kvbm_stage {
 	__aligned_u64 reserved;
 };
 
+#define KVBM_STAGE_CLAIM	(1U << 0)	/* announce the hashes */
+
+enum kvbm_claim_state {
+	KVBM_CLAIMED = 0,		/* staged; this session has the claim */
+	KVBM_CLAIM_PENDING = 1,		/* claimed already, maybe by this session */
+	KVBM_CLAIM_PRESENT = 2,		/* registered already */
+};
+
 /**
  * struct kvbm_ids - KVBM_IOC_UNSTAGE, _RELEASE, _RETAIN and _SET_RESET
  * @size: sizeof(struct kvbm_ids)
@@ -1220,7 +1259,7 @@ struct kvbm_stage {
  * @reserved: must be 0
  *
  * unstage: Staged -> Mutable; the slot's reset-on-release flag returns to the
- * store's default.  Errnos: EPERM.
+ * store's default, and a claim of its hash ends.  Errnos: EPERM.
  *
  * release: gives one hold back per element, in order.  A Mutable or Staged
  * block goes to Reset.  With KVBM_RELEASE_* bits only holds of those kinds are
@@ -1314,7 +1353,7 @@ struct kvbm_register {
 /**
  * struct kvbm_match - KVBM_IOC_MATCH and KVBM_IOC_SCAN
  * @size: sizeof(struct kvbm_match)
- * @flags: KVBM_SCAN_TOUCH for scan; must be 0 for match
+ * @flags: KVBM_SCAN_TOUCH for scan; KVBM_MATCH_PENDING or 0 for match
  * @count: hashes
  * @done: out: match: blocks held; scan: hashes looked up
  * @hits: out: holds given
@@ -1325,10 +1364,17 @@ struct kvbm_register {
  * @generations: pointer to __u32[@count] or 0, out: generation of each block's
  *	slot; 0 for a miss.  With block and hash, a weak reference
  * @notes: must be 0
+ * @pending: with KVBM_MATCH_PENDING: in: 0; out: index of the first hash, from
+ *	@done on, that is claimed (KVBM_STAGE_CLAIM); @count if none is, or
+ *	the call fails.  Otherwise 0
+ * @reserved32: must be 0
  * @reserved: must be 0
  *
  * match holds the longest prefix, left to right, and stops at the first miss;
  * entries of @ids past @done are left alone.  scan does not stop.
+ *
+ * @pending is looked for after the match: a hash that was missing may be
+ * registered by then, and is not pending any more.
  *
  * Errnos: ENOMEM (hold table), EDQUOT (limit on held blocks), EOVERFLOW (more
  * than KVBM_MAX_HOLDS of one block).
@@ -1344,9 +1390,12 @@ struct kvbm_match {
 	__aligned_u64 ids;
 	__aligned_u64 generations;
 	__aligned_u64 notes;
-	__aligned_u64 reserved[2];
+	__u32 pending;
+	__u32 reserved32;
+	__aligned_u64 reserved;
 };
 
+#define KVBM_MATCH_PENDING	(1U << 0)	/* tell @pending */
 #define KVBM_SCAN_TOUCH		(1U << 0)	/* count each hit in the sketch */
 
 /**
@@ -1396,7 +1445,7 @@ struct kvbm_upgrade {
 /**
  * struct kvbm_query - KVBM_IOC_PRESENCE, _FREQUENCY and _TOUCH: no holds
  * @size: sizeof(struct kvbm_query)
- * @flags: must be 0
+ * @flags: KVBM_PRESENCE_PENDING for presence, otherwise 0
  * @count: hashes
  * @done: out: hashes done
  * @error: out: errno of the hash after those, or 0
@@ -1422,6 +1471,75 @@ enum kvbm_presence {
 	KVBM_ABSENT = 0,
 	KVBM_INACTIVE = 1,
 	KVBM_ACTIVE = 2,
+	KVBM_PENDING = 3,	/* absent, and claimed; with KVBM_PRESENCE_PENDING */
+};
+
+#define KVBM_PRESENCE_PENDING	(1U << 0)	/* tell what is claimed from what is not */
+
+/**
+ * struct kvbm_wait - KVBM_IOC_WAIT: wait for others to compute
+ * @size: sizeof(struct kvbm_wait)
+ * @flags: must be 0
+ * @count: hashes, at most KVBM_MAX_WATCHED
+ * @clock: KVBM_CLOCK_*, of the caller's time namespace
+ * @hashes: pointer to struct kvbm_hash[@count]
+ * @deadline_ns: absolute time of @clock, ns; ~0 means no deadline
+ * @pending: out: claims that had not ended, 0 when the call succeeds
+ * @reserved32: must be 0
+ * @reserved: must be 0
+ *
+ * Sleeps until all the claims of these hashes have ended that there were when it
+ * began; see KVBM_STAGE_CLAIM for what ends one.  A hash that is claimed anew
+ * meanwhile does not prolong it.  All who wait for a claim are woken; which of
+ * them claims next is not told here, but by the claim.
+ *
+ * Two sessions can each wait for what the other has claimed; then only the
+ * deadlines end it.  It cannot happen when all register, or give up, what they
+ * have claimed before they wait; nor when they wait only for hashes of higher
+ * positions than all that they have claimed: claim from left to right, and
+ * unstage what stands to the right of the one that is waited for.
+ *
+ * Errnos: ETIMEDOUT, EINTR, EDEADLK (the session has one of them claimed
+ * itself), EMLINK (KVBM_MAX_TICKETS calls of the session wait), ENOMEM.
+ */
+struct kvbm_wait {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 clock;
+	__aligned_u64 hashes;
+	__aligned_u64 deadline_ns;
+	__u32 pending;
+	__u32 reserved32;
+	__aligned_u64 reserved[2];
+};
+
+/**
+ * struct kvbm_watch - KVBM_IOC_WATCH: have poll tell when claims end
+ * @size: sizeof(struct kvbm_watch)
+ * @flags: must be 0
+ * @count: hashes, at most KVBM_MAX_WATCHED; 0: watch nothing
+ * @pending: out: hashes that are claimed, and watched now
+ * @hashes: pointer to struct kvbm_hash[@count]
+ * @states: pointer to __u8[@count] or 0, out: KVBM_PENDING for a hash that is
+ *	claimed, KVBM_ABSENT for one that is not (registered or not)
+ * @reserved: must be 0
+ *
+ * What the session watched before, it watches no more.  From the moment that
+ * the first claim of those watched ends, poll(2) says POLLPRI, until the next
+ * call.  So: watch, look after what is not pending, poll for POLLPRI, and again.
+ * A claim of the session's own may be watched, too.
+ *
+ * Errnos: ENOMEM.
+ */
+struct kvbm_watch {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 pending;
+	__aligned_u64 hashes;
+	__aligned_u64 states;
+	__aligned_u64 reserved[2];
 };
 
 /**
@@ -1473,5 +1591,7 @@ struct kvbm_uring_cmd {
 #define KVBM_IOC_PRESENCE		KVBM_IO(KVBM_OP_PRESENCE)
 #define KVBM_IOC_FREQUENCY		KVBM_IO(KVBM_OP_FREQUENCY)
 #define KVBM_IOC_TOUCH			KVBM_IO(KVBM_OP_TOUCH)
+#define KVBM_IOC_WAIT			KVBM_IO(KVBM_OP_WAIT)
+#define KVBM_IOC_WATCH			KVBM_IO(KVBM_OP_WATCH)
 
 #endif /* _UAPI_LINUX_KVBM_H */

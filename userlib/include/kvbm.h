@@ -611,11 +611,72 @@ int kvbm_stage(int session, uint32_t n, const uint32_t *ids,
 	       uint32_t *error);
 
 /**
+ * kvbm_claim() - the same, and announce that this session computes the hashes
+ * @session: the session that owns the blocks
+ * @n: blocks
+ * @ids: block ids
+ * @hashes: the hash of each
+ * @states: out: room for @n: KVBM_CLAIMED: the block is Staged, and the hash
+ *	claimed; KVBM_CLAIM_PENDING: somebody has claimed it already;
+ *	KVBM_CLAIM_PRESENT: it is registered already; the block then stays Mutable
+ * @error: out, or NULL: why it stopped before the end, or 0
+ *
+ * A hash has at most one claim.  It ends when anybody registers the hash, and
+ * when its block is unstaged or released or its session ends; kvbm_wait() waits
+ * for that.  It binds nobody who does not ask.
+ *
+ * Return: elements done, or -errno: as kvbm_stage(), and -EDQUOT
+ * (KVBM_MAX_CLAIMS), -ENOMEM.
+ */
+int kvbm_claim(int session, uint32_t n, const uint32_t *ids,
+	       const struct kvbm_hash *hashes, uint8_t *states,
+	       uint32_t *error);
+
+/**
+ * kvbm_wait() - wait until others have computed what they have claimed
+ * @session: the session
+ * @n: hashes, at most KVBM_MAX_WATCHED
+ * @hashes: in any order
+ * @deadline_ns: absolute time of CLOCK_MONOTONIC in ns (kvbm_deadline() makes
+ *	one), or KVBM_NO_DEADLINE
+ * @pending: out, or NULL: claims that had not ended
+ *
+ * Waits for the ends of the claims that there are when it begins, however they
+ * end: match again afterwards, and claim what is still not there.  Two sessions
+ * can wait for each other: before it waits a session should register, or
+ * release, what it has claimed itself.
+ *
+ * Return: 0 or -errno: -ETIMEDOUT (the deadline passed), -EINTR (a signal),
+ * -EDEADLK (the session itself has claimed one of them), -EMLINK
+ * (KVBM_MAX_TICKETS calls of the session wait already), -EINVAL (@n), -ENOMEM.
+ */
+int kvbm_wait(int session, uint32_t n, const struct kvbm_hash *hashes,
+	      uint64_t deadline_ns, uint32_t *pending);
+
+/**
+ * kvbm_watch() - have poll(2) tell of the ends of claims
+ * @session: the session
+ * @n: hashes, at most KVBM_MAX_WATCHED; 0: of none
+ * @hashes: in any order
+ * @states: out, or NULL: room for @n: KVBM_PENDING for those that are claimed,
+ *	and watched now, KVBM_ABSENT for others, registered or not
+ *
+ * What the session watched before, it watches no more.  Once one of the watched
+ * claims has ended, poll says POLLPRI, until the next call.
+ *
+ * Return: how many are pending, or -errno: -EINVAL (@n), -ENOMEM.
+ */
+int kvbm_watch(int session, uint32_t n, const struct kvbm_hash *hashes,
+	       uint8_t *states);
+
+/**
  * kvbm_unstage() - Staged blocks become Mutable again
  * @session: the session that owns the blocks
  * @n: blocks
  * @ids: block ids
  * @error: out, or NULL: why it stopped before the end, or 0
+ *
+ * Claims of their hashes end.
  *
  * Return: elements done, or -errno: -EPERM (not Staged or not this session's).
  */
@@ -672,6 +733,21 @@ int kvbm_stage_register(int session, uint32_t n, const uint32_t *ids,
  */
 int kvbm_match(int session, uint32_t n, const struct kvbm_hash *hashes,
 	       uint32_t *ids, uint32_t *error);
+
+/**
+ * kvbm_match_pending() - the same, and what of the rest is being computed?
+ * @session: the session that gets the holds
+ * @n: hashes
+ * @hashes: a prompt's chain, first block first
+ * @ids: out: room for @n block ids; what is past the match is left alone
+ * @pending: out: index of the first hash past the match that somebody has
+ *	claimed (kvbm_claim()), or @n
+ * @error: out, or NULL: why it stopped before the end, or 0
+ *
+ * Return: as kvbm_match().
+ */
+int kvbm_match_pending(int session, uint32_t n, const struct kvbm_hash *hashes,
+		       uint32_t *ids, uint32_t *pending, uint32_t *error);
 
 /**
  * kvbm_scan() - hold every block that is there
@@ -781,6 +857,20 @@ int kvbm_upgrade(int session, uint32_t n, const struct kvbm_weak *weaks,
  */
 int kvbm_presence(int session, uint32_t n, const struct kvbm_hash *hashes,
 		  uint8_t *out, uint32_t *error);
+
+/**
+ * kvbm_presence_pending() - the same, and what is being computed?
+ * @session: a session of the store
+ * @n: hashes
+ * @hashes: in any order
+ * @out: out: as for kvbm_presence(), or KVBM_PENDING: not there, and claimed
+ * @error: out, or NULL: why it stopped before the end, or 0
+ *
+ * Return: hashes done, or -errno.
+ */
+int kvbm_presence_pending(int session, uint32_t n,
+			  const struct kvbm_hash *hashes, uint8_t *out,
+			  uint32_t *error);
 
 /**
  * kvbm_frequency() - how often hashes were seen, by the store's sketch

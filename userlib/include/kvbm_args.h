@@ -59,6 +59,9 @@ static inline void kvbm_args_alloc(struct kvbm_alloc *a, uint32_t flags,
  * @ids: block ids
  * @hashes: the hash of each
  * @tokens: tokens in each, or NULL
+ *
+ * To claim the hashes, set KVBM_STAGE_CLAIM in @a->flags and point @a->states to
+ * room for @n bytes (kvbm_args_ptr()).
  */
 static inline void kvbm_args_stage(struct kvbm_stage *a, uint32_t n,
 				   const uint32_t *ids,
@@ -116,7 +119,7 @@ static inline void kvbm_args_register(struct kvbm_register *a, uint32_t flags,
 /**
  * kvbm_args_match() - arguments of KVBM_OP_MATCH and KVBM_OP_SCAN
  * @a: out
- * @flags: KVBM_SCAN_TOUCH for a scan, else 0
+ * @flags: KVBM_SCAN_TOUCH for a scan, KVBM_MATCH_PENDING for a match, else 0
  * @n: hashes
  * @hashes: the hashes
  * @ids: room for @n block ids
@@ -163,6 +166,8 @@ static inline void kvbm_args_upgrade(struct kvbm_upgrade *a, uint32_t n,
  * @n: hashes
  * @hashes: the hashes
  * @out: room for @n bytes; NULL for touch
+ *
+ * For presence @a->flags may be KVBM_PRESENCE_PENDING.
  */
 static inline void kvbm_args_query(struct kvbm_query *a, uint32_t n,
 				   const struct kvbm_hash *hashes, uint8_t *out)
@@ -172,6 +177,44 @@ static inline void kvbm_args_query(struct kvbm_query *a, uint32_t n,
 	a->count = n;
 	a->hashes = kvbm_args_ptr(hashes);
 	a->out = kvbm_args_ptr(out);
+}
+
+/**
+ * kvbm_args_wait() - arguments of KVBM_OP_WAIT
+ * @a: out
+ * @n: hashes
+ * @hashes: the hashes
+ * @deadline_ns: absolute, or ~0
+ *
+ * @a->clock may be set besides.
+ */
+static inline void kvbm_args_wait(struct kvbm_wait *a, uint32_t n,
+				  const struct kvbm_hash *hashes,
+				  uint64_t deadline_ns)
+{
+	memset(a, 0, sizeof(*a));
+	a->size = sizeof(*a);
+	a->count = n;
+	a->hashes = kvbm_args_ptr(hashes);
+	a->deadline_ns = deadline_ns;
+}
+
+/**
+ * kvbm_args_watch() - arguments of KVBM_OP_WATCH
+ * @a: out
+ * @n: hashes
+ * @hashes: the hashes
+ * @states: room for @n bytes, or NULL
+ */
+static inline void kvbm_args_watch(struct kvbm_watch *a, uint32_t n,
+				   const struct kvbm_hash *hashes,
+				   uint8_t *states)
+{
+	memset(a, 0, sizeof(*a));
+	a->size = sizeof(*a);
+	a->count = n;
+	a->hashes = kvbm_args_ptr(hashes);
+	a->states = kvbm_args_ptr(states);
 }
 
 #ifdef __cplusplus

@@ -149,6 +149,18 @@ static inline void kvbm_prep_touch(struct io_uring_sqe *sqe, int fd,
 	kvbm_prep_op(sqe, fd, KVBM_OP_TOUCH, args, args->size);
 }
 
+static inline void kvbm_prep_wait(struct io_uring_sqe *sqe, int fd,
+				  struct kvbm_wait *args)
+{
+	kvbm_prep_op(sqe, fd, KVBM_OP_WAIT, args, args->size);
+}
+
+static inline void kvbm_prep_watch(struct io_uring_sqe *sqe, int fd,
+				   struct kvbm_watch *args)
+{
+	kvbm_prep_op(sqe, fd, KVBM_OP_WATCH, args, args->size);
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -103,6 +103,43 @@ int kvbm_stage(int session, uint32_t n, const uint32_t *ids,
 	return ended(ret, error, args.error);
 }
 
+int kvbm_claim(int session, uint32_t n, const uint32_t *ids,
+	       const struct kvbm_hash *hashes, uint8_t *states,
+	       uint32_t *error)
+{
+	struct kvbm_stage args;
+	int ret;
+
+	kvbm_args_stage(&args, n, ids, hashes, NULL);
+	args.flags = KVBM_STAGE_CLAIM;
+	args.states = kvbm_args_ptr(states);
+	ret = kvbm_ioctl(session, KVBM_IOC_STAGE, &args);
+	return ended(ret, error, args.error);
+}
+
+int kvbm_wait(int session, uint32_t n, const struct kvbm_hash *hashes,
+	      uint64_t deadline_ns, uint32_t *pending)
+{
+	struct kvbm_wait args;
+	int ret;
+
+	kvbm_args_wait(&args, n, hashes, deadline_ns);
+	ret = kvbm_ioctl(session, KVBM_IOC_WAIT, &args);
+	kvbm_put(pending, args.pending);
+	return ret;
+}
+
+int kvbm_watch(int session, uint32_t n, const struct kvbm_hash *hashes,
+	       uint8_t *states)
+{
+	struct kvbm_watch args;
+	int ret;
+
+	kvbm_args_watch(&args, n, hashes, states);
+	ret = kvbm_ioctl(session, KVBM_IOC_WATCH, &args);
+	return ret < 0 ? ret : (int)args.pending;
+}
+
 static int ids_request(int session, unsigned long request, uint32_t flags,
 		       uint32_t n, const uint32_t *ids, uint32_t *error)
 {
@@ -179,6 +216,18 @@ int kvbm_match(int session, uint32_t n, const struct kvbm_hash *hashes,
 	return ended(ret, error, args.error);
 }
 
+int kvbm_match_pending(int session, uint32_t n, const struct kvbm_hash *hashes,
+		       uint32_t *ids, uint32_t *pending, uint32_t *error)
+{
+	struct kvbm_match args;
+	int ret;
+
+	kvbm_args_match(&args, KVBM_MATCH_PENDING, n, hashes, ids);
+	ret = kvbm_ioctl(session, KVBM_IOC_MATCH, &args);
+	*pending = ret < 0 ? n : args.pending;
+	return ended(ret, error, args.error);
+}
+
 int kvbm_scan(int session, uint32_t n, const struct kvbm_hash *hashes,
 	      uint32_t *ids, uint32_t flags, uint32_t *hits, uint32_t *error)
 {
@@ -203,13 +252,14 @@ int kvbm_upgrade(int session, uint32_t n, const struct kvbm_weak *weaks,
 	return ended(ret, error, args.error);
 }
 
-static int query(int session, unsigned long request, uint32_t n,
+static int query(int session, unsigned long request, uint32_t flags, uint32_t n,
 		 const struct kvbm_hash *hashes, uint8_t *out, uint32_t *error)
 {
 	struct kvbm_query args;
 	int ret;
 
 	kvbm_args_query(&args, n, hashes, out);
+	args.flags = flags;
 	ret = kvbm_ioctl(session, request, &args);
 	return ended(ret, error, args.error);
 }
@@ -217,17 +267,25 @@ static int query(int session, unsigned long request, uint32_t n,
 int kvbm_presence(int session, uint32_t n, const struct kvbm_hash *hashes,
 		  uint8_t *out, uint32_t *error)
 {
-	return query(session, KVBM_IOC_PRESENCE, n, hashes, out, error);
+	return query(session, KVBM_IOC_PRESENCE, 0, n, hashes, out, error);
+}
+
+int kvbm_presence_pending(int session, uint32_t n,
+			  const struct kvbm_hash *hashes, uint8_t *out,
+			  uint32_t *error)
+{
+	return query(session, KVBM_IOC_PRESENCE, KVBM_PRESENCE_PENDING, n,
+		     hashes, out, error);
 }
 
 int kvbm_frequency(int session, uint32_t n, const struct kvbm_hash *hashes,
 		   uint8_t *out, uint32_t *error)
 {
-	return query(session, KVBM_IOC_FREQUENCY, n, hashes, out, error);
+	return query(session, KVBM_IOC_FREQUENCY, 0, n, hashes, out, error);
 }
 
 int kvbm_touch(int session, uint32_t n, const struct kvbm_hash *hashes,
 	       uint32_t *error)
 {
-	return query(session, KVBM_IOC_TOUCH, n, hashes, NULL, error);
+	return query(session, KVBM_IOC_TOUCH, 0, n, hashes, NULL, error);
 }

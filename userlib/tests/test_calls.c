@@ -673,7 +673,7 @@ static void test_batches(void)
 	struct kvbm_stage stage = {
 		.size = sizeof(stage), .count = 4, .ids = PTR(ids),
 		.hashes = PTR(hashes), .tokens = PTR(tokens),
-	}, stage_out;
+	}, stage_out, claim = stage;
 	struct kvbm_ids plain = {
 		.size = sizeof(plain), .count = 4, .ids = PTR(ids),
 	}, flagged = plain, on = plain, ids_out;
@@ -684,8 +684,12 @@ static void test_batches(void)
 	struct kvbm_query query = {
 		.size = sizeof(query), .count = 4, .hashes = PTR(hashes),
 		.out = PTR(bytes),
-	}, touch = query, query_out;
+	}, touch = query, asks = query, query_out;
 
+	claim.flags = KVBM_STAGE_CLAIM;
+	claim.tokens = 0;
+	claim.states = PTR(bytes);
+	asks.flags = KVBM_PRESENCE_PENDING;
 	flagged.flags = KVBM_RELEASE_STAGED;
 	on.flags = KVBM_SET_RESET_ON;
 	fresh.hashes = PTR(hashes);
@@ -693,6 +697,8 @@ static void test_batches(void)
 
 	BATCH("stage", KVBM_IOC_STAGE, stage, stage_out,
 	      kvbm_stage(FD, 4, ids, hashes, tokens, &error));
+	BATCH("claim", KVBM_IOC_STAGE, claim, stage_out,
+	      kvbm_claim(FD, 4, ids, hashes, bytes, &error));
 	BATCH("unstage", KVBM_IOC_UNSTAGE, plain, ids_out,
 	      kvbm_unstage(FD, 4, ids, &error));
 	BATCH("release", KVBM_IOC_RELEASE, plain, ids_out,
@@ -712,6 +718,8 @@ static void test_batches(void)
 				  KVBM_REGISTER_REJECT, &error));
 	BATCH("presence", KVBM_IOC_PRESENCE, query, query_out,
 	      kvbm_presence(FD, 4, hashes, bytes, &error));
+	BATCH("presence_pending", KVBM_IOC_PRESENCE, asks, query_out,
+	      kvbm_presence_pending(FD, 4, hashes, bytes, &error));
 	BATCH("frequency", KVBM_IOC_FREQUENCY, query, query_out,
 	      kvbm_frequency(FD, 4, hashes, bytes, &error));
 	BATCH("touch", KVBM_IOC_TOUCH, touch, query_out,
@@ -723,7 +731,16 @@ static void test_lookups(void)
 	struct kvbm_match match = {
 		.size = sizeof(match), .count = 4, .hashes = PTR(hashes),
 		.ids = PTR(ids),
-	}, scan = match, match_out;
+	}, scan = match, asks = match, match_out;
+	struct kvbm_wait wait = {
+		.size = sizeof(wait), .count = 4, .hashes = PTR(hashes),
+		.deadline_ns = 5,
+	}, wait_out = wait;
+	struct kvbm_watch watch = {
+		.size = sizeof(watch), .count = 4, .hashes = PTR(hashes),
+		.states = PTR(bytes),
+	}, watch_out = watch;
+	uint32_t pending = 99;
 	struct kvbm_upgrade upgrade = {
 		.size = sizeof(upgrade), .count = 4, .weaks = PTR(weaks),
 		.ids = PTR(ids),
@@ -748,6 +765,27 @@ static void test_lookups(void)
 	will(4, &upgrade_out);
 	ok(kvbm_upgrade(FD, 4, weaks, ids, &hits, NULL) == 4 && hits == 2,
 	   "upgrade: hits");
+
+	asks.flags = KVBM_MATCH_PENDING;
+	BATCH("match_pending", KVBM_IOC_MATCH, asks, match_out,
+	      kvbm_match_pending(FD, 4, hashes, ids, &pending, &error));
+	ok(pending == 4, "match_pending: none when it fails");
+	match_out.pending = 3;
+	will(2, &match_out);
+	ok(kvbm_match_pending(FD, 4, hashes, ids, &pending, NULL) == 2 &&
+	   pending == 3, "match_pending: where");
+	wait_out.pending = 2;
+	will(-ETIMEDOUT, &wait_out);
+	ok(kvbm_wait(FD, 4, hashes, 5, &pending) == -ETIMEDOUT &&
+	   pending == 2 && SAW(KVBM_IOC_WAIT, wait), "wait: not all");
+	will(0, &wait);
+	ok(!kvbm_wait(FD, 4, hashes, 5, NULL), "wait");
+	watch_out.pending = 3;
+	will(0, &watch_out);
+	ok(kvbm_watch(FD, 4, hashes, bytes) == 3 &&
+	   SAW(KVBM_IOC_WATCH, watch), "watch: how many are pending");
+	will(-ENOMEM, NULL);
+	ok(kvbm_watch(FD, 4, hashes, bytes) == -ENOMEM, "watch: fails");
 
 	will(0, NULL);
 	ok(kvbm_stage_register(FD, 1, ids, NULL, results, 0, &none) ==

@@ -145,6 +145,8 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		struct kvbm_match match;
 		struct kvbm_upgrade upgrade;
 		struct kvbm_query query;
+		struct kvbm_wait wait;
+		struct kvbm_watch watch;
 		struct kvbm_ids ids;
 		u32 size;
 	} u;
@@ -242,6 +244,10 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		u.stage.count = count;
 		u.stage.ids = ids;
 		u.stage.hashes = hashes;
+		if (at & 1) {
+			u.stage.flags = KVBM_STAGE_CLAIM;
+			u.stage.states = user(OUT + 8192);
+		}
 		break;
 	case KVBM_OP_REGISTER:
 		u.reg.count = count;
@@ -256,6 +262,8 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		u.match.hashes = hashes;
 		u.match.ids = ids;
 		u.match.generations = at & 1 ? user(OUT) : 0;
+		u.match.flags = op == KVBM_OP_MATCH && at & 2 ?
+				KVBM_MATCH_PENDING : 0;
 		break;
 	case KVBM_OP_UPGRADE:
 		u.upgrade.count = count;
@@ -268,6 +276,18 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		u.query.count = count;
 		u.query.hashes = hashes;
 		u.query.out = op == KVBM_OP_TOUCH ? 0 : user(OUT + 8192);
+		u.query.flags = op == KVBM_OP_PRESENCE && at & 1 ?
+				KVBM_PRESENCE_PENDING : 0;
+		break;
+	case KVBM_OP_WAIT:
+		u.wait.count = count % 70;
+		u.wait.hashes = hashes;
+		u.wait.deadline_ns = 1;
+		break;
+	case KVBM_OP_WATCH:
+		u.watch.count = count % 70;
+		u.watch.hashes = hashes;
+		u.watch.states = at & 1 ? user(OUT + 8192) : 0;
 		break;
 	case KVBM_OP_UNSTAGE:
 	case KVBM_OP_RELEASE:
