@@ -12,6 +12,7 @@ const char *const g_kind_name[G_KINDS] = {
 	[G_ALLOC] = "alloc",
 	[G_ALLOC_RESET] = "alloc_reset",
 	[G_STAGE] = "stage",
+	[G_CLAIM] = "claim",
 	[G_UNSTAGE] = "unstage",
 	[G_REGISTER] = "register",
 	[G_STAGE_REGISTER] = "stage_register",
@@ -25,6 +26,7 @@ const char *const g_kind_name[G_KINDS] = {
 	[G_RESET_INACTIVE] = "reset_inactive",
 	[G_COUNTS] = "counts",
 	[G_PRESENCE] = "presence",
+	[G_PENDING] = "pending",
 	[G_INFO] = "info",
 	[G_TOUCH] = "touch",
 	[G_FREQ] = "freq",
@@ -36,12 +38,18 @@ static int apply_one(struct model *m, const struct g_op *op, struct g_res *res)
 	uint32_t i = res->done;
 	int s = op->session;
 	struct m_weak w;
+	enum m_claim claim;
 	enum m_kind kind;
 	int err = 0;
 
 	switch (op->kind) {
 	case G_STAGE:
 		return m_stage(m, s, op->ids[i], op->hash[i], op->tokens);
+	case G_CLAIM:
+		err = m_claim(m, s, op->ids[i], op->hash[i], &claim);
+		if (!err)
+			res->val[i] = claim;
+		return err;
 	case G_UNSTAGE:
 		return m_unstage(m, s, op->ids[i]);
 	case G_REGISTER:
@@ -70,6 +78,9 @@ static int apply_one(struct model *m, const struct g_op *op, struct g_res *res)
 		return m_upgrade(m, s, &w, &res->ids[i]);
 	case G_PRESENCE:
 		res->val[i] = m_presence(m, op->hash[i]);
+		return 0;
+	case G_PENDING:
+		res->val[i] = m_pending(m, op->hash[i]);
 		return 0;
 	case G_TOUCH:
 		m_touch(m, op->hash[i]);
@@ -157,7 +168,8 @@ static bool has_result_ids(enum g_kind kind)
 static bool has_result_val(enum g_kind kind)
 {
 	return kind == G_REGISTER || kind == G_STAGE_REGISTER ||
-	       kind == G_PRESENCE || kind == G_FREQ;
+	       kind == G_PRESENCE || kind == G_FREQ || kind == G_CLAIM ||
+	       kind == G_PENDING;
 }
 
 /* The flag of a slot that is not Primary or Inactive matters to nobody. */
@@ -241,6 +253,7 @@ void g_print_op(const struct g_op *op, FILE *out)
 		op->n);
 	switch (op->kind) {
 	case G_STAGE:
+	case G_CLAIM:
 	case G_STAGE_REGISTER:
 	case G_UPGRADE:
 		print_ids("ids", op->ids, op->n, out);
@@ -252,6 +265,7 @@ void g_print_op(const struct g_op *op, FILE *out)
 	case G_SCAN:
 	case G_SCAN_TOUCH:
 	case G_PRESENCE:
+	case G_PENDING:
 	case G_TOUCH:
 	case G_FREQ:
 		print_hashes("hashes", op->hash, op->n, out);

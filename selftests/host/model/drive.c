@@ -9,7 +9,7 @@
 #include <linux/string.h>
 #include "index.h"
 #include "sketch.h"
-#include "core.h"
+#include "claim.h"
 #include "host.h"
 
 #include "host_take.h"
@@ -19,7 +19,10 @@ static_assert(G_MAX > KVBM_CHUNK);
 static_assert((int)M_RESET == KVBM_STATE_RESET &&
 	      (int)M_INACTIVE == KVBM_STATE_INACTIVE);
 static_assert((int)M_KIND_DEDUP == KVBM_KIND_DEDUP);
-static_assert((int)M_ABSENT == KVBM_ABSENT && (int)M_ACTIVE == KVBM_ACTIVE);
+static_assert((int)M_ABSENT == KVBM_ABSENT && (int)M_ACTIVE == KVBM_ACTIVE &&
+	      (int)M_PENDING == KVBM_PENDING);
+static_assert((int)M_CLAIMED == KVBM_CLAIMED &&
+	      (int)M_CLAIM_PRESENT == KVBM_CLAIM_PRESENT);
 static_assert(M_NONE == KVBM_NO_BLOCK && M_HOLD_LIMIT == KVBM_MAX_HOLDS);
 
 struct core {
@@ -134,6 +137,7 @@ static u32 one_chunk(struct core *c, const struct g_op *op, struct g_res *res,
 	struct kvbm_registered reg[KVBM_CHUNK];
 	u32 tokens[KVBM_CHUNK], out[KVBM_CHUNK];
 	struct kvbm_weak weak[KVBM_CHUNK];
+	struct kvbm_claiming claiming;
 	u32 at = res->done, i, k, hits;
 	const u32 *ids = op->ids + at;
 	struct kvbm_chunk chunk;
@@ -156,6 +160,14 @@ static u32 one_chunk(struct core *c, const struct g_op *op, struct g_res *res,
 					op->tokens == M_TOKENS_NONE ? NULL :
 								      tokens,
 					n, step);
+	case G_CLAIM:
+		kvbm_claiming_begin(&claiming);
+		k = kvbm_claim_chunk(ses, ids, chunk.keys, NULL, n, &claiming,
+				     step);
+		kvbm_claiming_end(&claiming);
+		for (i = 0; i < k; i++)
+			res->val[at + i] = claiming.states[i];
+		return k;
 	case G_UNSTAGE:
 		return kvbm_unstage_chunk(ses, ids, n, step);
 	case G_REGISTER:
@@ -189,7 +201,10 @@ static u32 one_chunk(struct core *c, const struct g_op *op, struct g_res *res,
 		memcpy(res->ids + at, out, k * sizeof(u32));
 		return k;
 	case G_PRESENCE:
+	case G_PENDING:
 		kvbm_presence(c->st, &chunk, n, presence);
+		if (op->kind == G_PENDING)
+			kvbm_claims_seen(c->st, &chunk, n, presence);
 		for (i = 0; i < n; i++)
 			res->val[at + i] = presence[i];
 		return n;

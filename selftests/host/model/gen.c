@@ -274,6 +274,7 @@ static const struct {
 	{ G_ALLOC, 140 },
 	{ G_ALLOC_RESET, 30 },
 	{ G_STAGE, 50 },
+	{ G_CLAIM, 60 },
 	{ G_UNSTAGE, 15 },
 	{ G_REGISTER, 60 },
 	{ G_STAGE_REGISTER, 130 },
@@ -284,6 +285,7 @@ static const struct {
 	{ G_RESET_INACTIVE, 1 },
 	{ G_COUNTS, 20 },
 	{ G_PRESENCE, 20 },
+	{ G_PENDING, 30 },
 	{ G_INFO, 30 },
 	{ G_TOUCH, 20 },
 	{ G_FREQ, 20 },
@@ -352,6 +354,7 @@ static void try_next(struct gen *g, const struct model *m, struct g_op *op)
 			op->n = G_MAX;
 		break;
 	case G_STAGE:
+	case G_CLAIM:
 	case G_STAGE_REGISTER:
 		staging(g, m, op);
 		break;
@@ -377,6 +380,7 @@ static void try_next(struct gen *g, const struct model *m, struct g_op *op)
 	case G_SCAN:
 	case G_SCAN_TOUCH:
 	case G_PRESENCE:
+	case G_PENDING:
 	case G_TOUCH:
 	case G_FREQ:
 		query(g, op);

@@ -19,6 +19,7 @@ enum g_kind {
 	G_ALLOC,		/* n: ids, evicted hashes */
 	G_ALLOC_RESET,		/* n: ids */
 	G_STAGE,		/* ids, hashes, tokens: done */
+	G_CLAIM,		/* ids, hashes: done, val = enum m_claim */
 	G_UNSTAGE,		/* ids: done */
 	G_REGISTER,		/* ids, dup: done, ids, val = enum m_kind */
 	G_STAGE_REGISTER,	/* ids, hashes, dup: as G_REGISTER */
@@ -32,6 +33,7 @@ enum g_kind {
 	G_RESET_INACTIVE,	/* done = slots, flag = all of the store */
 	G_COUNTS,		/* stats */
 	G_PRESENCE,		/* hashes: done, val = enum m_presence */
+	G_PENDING,		/* the same, M_PENDING too */
 	G_INFO,			/* ids, one: info */
 	G_TOUCH,		/* hashes: done */
 	G_FREQ,			/* hashes: done, val */

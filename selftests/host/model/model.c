@@ -309,7 +309,37 @@ int m_stage(struct model *m, int s, uint32_t id, struct m_hash h,
 		return -EINVAL;
 	m->slot[id].state = M_STAGED;
 	m->slot[id].hash = h;
+	m->slot[id].claimed = false;
 	m->count.stagings++;
+	return 0;
+}
+
+/* The block that has the hash claimed, or M_NONE. */
+static uint32_t claimant(const struct model *m, struct m_hash h)
+{
+	for (uint32_t i = 0; i < m->cfg.total; i++)
+		if (m->slot[i].state == M_STAGED && m->slot[i].claimed &&
+		    m_hash_equal(m->slot[i].hash, h))
+			return i;
+	return M_NONE;
+}
+
+int m_claim(struct model *m, int s, uint32_t id, struct m_hash h,
+	    enum m_claim *what)
+{
+	if (!m_owns(m, s, id, M_MUTABLE))
+		return -EPERM;
+	if (!m_hash_valid(h))
+		return -EINVAL;
+	if (lookup(m, h) != M_NONE) {
+		*what = M_CLAIM_PRESENT;
+	} else if (claimant(m, h) != M_NONE) {
+		*what = M_CLAIM_PENDING;
+	} else {
+		M_ASSERT(!m_stage(m, s, id, h, M_TOKENS_NONE));
+		m->slot[id].claimed = true;
+		*what = M_CLAIMED;
+	}
 	return 0;
 }
 
@@ -325,12 +355,14 @@ int m_register(struct model *m, int s, uint32_t id, enum m_dup dup,
 	       enum m_kind *kind, uint32_t *held)
 {
 	struct m_slot *b;
+	struct m_hash h;
 	uint32_t primary;
 
 	if (!m_owns(m, s, id, M_STAGED))
 		return -EPERM;
 	b = &m->slot[id];
-	primary = lookup(m, b->hash);
+	h = b->hash;
+	primary = lookup(m, h);
 	if (dup == M_DUP_DEFAULT)
 		dup = m->cfg.dup;
 	if (primary == M_NONE) {
@@ -361,6 +393,10 @@ int m_register(struct model *m, int s, uint32_t id, enum m_dup dup,
 		*held = primary;
 	}
 	m->count.registrations++;
+	/* Whoever has claimed it: it is there. */
+	id = claimant(m, h);
+	if (id != M_NONE)
+		m->slot[id].claimed = false;
 	return 0;
 }
 
@@ -495,6 +531,13 @@ enum m_presence m_presence(const struct model *m, struct m_hash h)
 	if (id == M_NONE)
 		return M_ABSENT;
 	return m->slot[id].state == M_INACTIVE ? M_IDLE : M_ACTIVE;
+}
+
+enum m_presence m_pending(const struct model *m, struct m_hash h)
+{
+	enum m_presence p = m_presence(m, h);
+
+	return p == M_ABSENT && claimant(m, h) != M_NONE ? M_PENDING : p;
 }
 
 int m_get_info(const struct model *m, int s, uint32_t id, struct m_info *info)

@@ -144,7 +144,14 @@ enum m_kind {
 enum m_presence {
 	M_ABSENT,
 	M_IDLE,
-	M_ACTIVE
+	M_ACTIVE,
+	M_PENDING
+};
+
+enum m_claim {
+	M_CLAIMED,
+	M_CLAIM_PENDING,
+	M_CLAIM_PRESENT
 };
 
 struct m_config {
@@ -164,6 +171,7 @@ struct m_slot {
 	uint32_t generation;
 	bool reset;
 	int owner;			/* Mutable, Staged: session */
+	bool claimed;			/* Staged: its hash, by this block */
 	uint32_t primary;		/* Duplicate: whom it keeps alive */
 	uint32_t keepalives;		/* Primary: its Duplicates */
 	uint32_t holds[M_MAX_SESSIONS];
@@ -217,6 +225,8 @@ int m_allocate(struct model *m, int s, uint32_t n, uint32_t *ids,
 uint32_t m_allocate_reset(struct model *m, int s, uint32_t n, uint32_t *ids);
 int m_stage(struct model *m, int s, uint32_t id, struct m_hash h,
 	    uint32_t tokens);
+int m_claim(struct model *m, int s, uint32_t id, struct m_hash h,
+	    enum m_claim *what);
 int m_unstage(struct model *m, int s, uint32_t id);
 int m_register(struct model *m, int s, uint32_t id, enum m_dup dup,
 	       enum m_kind *kind, uint32_t *held);
@@ -236,6 +246,7 @@ int m_weak(const struct model *m, int s, uint32_t id, struct m_weak *w);
 int m_upgrade(struct model *m, int s, const struct m_weak *w, uint32_t *id);
 uint32_t m_reset_inactive(struct model *m, bool *all);
 enum m_presence m_presence(const struct model *m, struct m_hash h);
+enum m_presence m_pending(const struct model *m, struct m_hash h);
 int m_get_info(const struct model *m, int s, uint32_t id, struct m_info *info);
 void m_touch(struct model *m, struct m_hash h);
 unsigned int m_frequency(const struct model *m, struct m_hash h);
