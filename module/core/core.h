@@ -449,6 +449,11 @@ struct kvbm_chunk {
 	u32 ids[KVBM_CHUNK];
 };
 
+/* array.c: the memory of a store's arrays */
+u64 kvbm_array_need(u64 n, u64 size);
+void *kvbm_array_alloc(struct kvbm_store *st, size_t n, size_t size);
+void kvbm_array_free(void *p);
+
 /* store.c: life, snapshots */
 u64 kvbm_store_need(const struct kvbm_config *cfg);
 int kvbm_store_init(struct kvbm_store *st, const struct kvbm_config *cfg);
@@ -456,9 +461,6 @@ void kvbm_store_exit(struct kvbm_store *st);
 void kvbm_store_counts(struct kvbm_store *st, struct kvbm_counts *out);
 u32 kvbm_reset_inactive_chunk(struct kvbm_store *st, u32 max);
 bool kvbm_store_is_reset(struct kvbm_store *st);
-u64 kvbm_array_need(u64 n, u64 size);
-void *kvbm_array_alloc(struct kvbm_store *st, size_t n, size_t size);
-void kvbm_array_free(void *p);
 
 /* sessions.c: the sessions of a store, and sums over them */
 int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st);

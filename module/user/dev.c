@@ -98,6 +98,7 @@ static u64 making;			/* bytes that are being allocated */
 static u64 last_number;
 static struct class *kvbm_class;
 static struct device *control_node;
+static const struct kvbm_poll_ops *poll_ops;
 
 /* A node's owner, for devtmpfs and udev; NULL for the control device. */
 static char *node_name(kvbm_devnode_device *dev, umode_t *mode, kuid_t *uid,
@@ -161,25 +162,6 @@ static int node_give(struct device *node, const struct kvbm_access *a)
 	return sysfs_groups_change_owner(&node->kobj, kvbm_store_groups, a->uid,
 					 gid_valid(a->monitor) ? a->monitor :
 								 a->gid);
-}
-
-/**
- * kvbm_payer_uid() - who pays for what the caller makes
- *
- * The owner of the outermost user namespace below the initial one, so that all
- * uids that he may have there are one; but root does not pay for what he gives to
- * others.
- */
-kuid_t kvbm_payer_uid(void)
-{
-	struct user_namespace *ns = current_user_ns();
-
-	if (ns == &init_user_ns)
-		return current_fsuid();
-	while (ns->parent != &init_user_ns)
-		ns = ns->parent;
-	return uid_eq(ns->owner, GLOBAL_ROOT_UID) ? current_fsuid() :
-						    ns->owner;
 }
 
 static struct kvbm_payer *find_payer(kuid_t uid)
@@ -291,54 +273,6 @@ struct kvbm_access kvbm_dev_access(struct kvbm_dev *kd)
 	a = kd->access;
 	mutex_unlock(&directory_lock);
 	return a;
-}
-
-/* As inode_permission() would decide by the record. */
-static bool record_allows(const struct kvbm_access *a, umode_t want)
-{
-	umode_t mode = a->mode;
-
-	if (uid_eq(current_fsuid(), a->uid))
-		mode >>= 6;
-	else if (in_group_p(a->gid))
-		mode >>= 3;
-	return !(want & ~mode);
-}
-
-/* Says nothing in the audit log: most who are asked about do not need it. */
-bool kvbm_capable(int cap)
-{
-	return ns_capable_noaudit(&init_user_ns, cap);
-}
-
-/**
- * kvbm_access_admin() - may the caller see and end others' sessions?
- * @a: the store's record
- */
-bool kvbm_access_admin(const struct kvbm_access *a)
-{
-	return uid_eq(current_fsuid(), a->uid) || capable(CAP_SYS_ADMIN);
-}
-
-/**
- * kvbm_access_open() - may the caller learn what the store has?
- * @a: the store's record
- */
-bool kvbm_access_open(const struct kvbm_access *a)
-{
-	return uid_eq(current_fsuid(), a->uid) || record_allows(a, 4) ||
-	       capable(CAP_SYS_ADMIN);
-}
-
-/**
- * kvbm_access_read() - may the caller read statistics?
- * @a: the store's record
- */
-bool kvbm_access_read(const struct kvbm_access *a)
-{
-	return uid_eq(current_fsuid(), a->uid) || record_allows(a, 4) ||
-	       (gid_valid(a->monitor) && in_group_p(a->monitor)) ||
-	       capable(CAP_SYS_ADMIN);
 }
 
 /* [a-z0-9][a-z0-9_.-]{0,30}, NUL-padded; empty is allowed. */
@@ -635,7 +569,7 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 	kd->payload = payload;
 	kd->block_bytes = c->block_bytes;
 	kvbm_departed_init(kd, c->linger_ms);
-	kd->store.poll = &kvbm_poll_ops;
+	kd->store.poll = poll_ops;
 	err = reserve(kd, &payer);
 	if (err)
 		goto free;
@@ -856,7 +790,7 @@ struct kvbm_dev *kvbm_dev_open(dev_t devt, fmode_t f_mode)
 	kd = xa_load(&numbers, devt);
 	if (!kd)
 		kd = ERR_PTR(-ENXIO);
-	else if (!record_allows(&kd->access, want) &&
+	else if (!kvbm_access_allows(&kd->access, want) &&
 		 !capable(CAP_DAC_OVERRIDE) && !capable(CAP_SYS_ADMIN))
 		kd = ERR_PTR(-EACCES);
 	else
@@ -868,14 +802,17 @@ struct kvbm_dev *kvbm_dev_open(dev_t devt, fmode_t f_mode)
 /**
  * kvbm_dev_init() - control device, no stores
  * @fops: of all devices
+ * @poll: how who polls a session is told
  *
  * Return: 0 or -errno.
  */
-int __init kvbm_dev_init(const struct file_operations *fops)
+int __init kvbm_dev_init(const struct file_operations *fops,
+			 const struct kvbm_poll_ops *poll)
 {
 	dev_t devt;
 	int err;
 
+	poll_ops = poll;
 	kvbm_class = kvbm_class_create("kvbm");
 	if (IS_ERR(kvbm_class))
 		return PTR_ERR(kvbm_class);

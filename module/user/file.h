@@ -185,7 +185,8 @@ struct kvbm_file {
 };
 
 /* dev.c: the directory of stores */
-int kvbm_dev_init(const struct file_operations *fops);
+int kvbm_dev_init(const struct file_operations *fops,
+		  const struct kvbm_poll_ops *poll);
 void kvbm_dev_exit(void);
 struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c);
 int kvbm_dev_node(struct kvbm_dev *kd);
@@ -198,6 +199,9 @@ u32 kvbm_dev_list(u64 *cursor, struct kvbm_store_entry *out, u32 max,
 void kvbm_dev_info(struct kvbm_dev *kd, struct kvbm_store_info *info);
 int kvbm_dev_set_access(struct kvbm_dev *kd, const struct kvbm_store_access *c);
 struct kvbm_access kvbm_dev_access(struct kvbm_dev *kd);
+
+/* access.c: who may */
+bool kvbm_access_allows(const struct kvbm_access *a, umode_t want);
 bool kvbm_access_admin(const struct kvbm_access *a);
 bool kvbm_access_open(const struct kvbm_access *a);
 bool kvbm_access_read(const struct kvbm_access *a);

@@ -18,7 +18,7 @@ static int __init kvbm_init(void)
 	err = kvbm_departed_start();
 	if (err)
 		goto stop_poll;
-	err = kvbm_dev_init(&kvbm_open_fops);
+	err = kvbm_dev_init(&kvbm_open_fops, &kvbm_poll_ops);
 	if (err)
 		goto stop_departed;
 	return 0;

@@ -25,17 +25,6 @@
 #include "file.h"
 #include "ops.h"
 
-void kvbm_file_free(struct kref *ref)
-{
-	struct kvbm_file *f = container_of(ref, struct kvbm_file, ref);
-
-	kvbm_holds_free(&f->ses);
-	kvbm_departed_forget(f);
-	put_pid(f->pid);
-	kvbm_dev_put(f->kd);
-	kvfree(f);
-}
-
 static int companion_release(struct inode *inode, struct file *file)
 {
 	struct kvbm_file *f = file->private_data;

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * file.c - a session's last reference
+ *
+ * Its end (session.c) is long past by then; a revocation or a wake-up of who
+ * polls still looked at it.
+ */
+#include <linux/pid.h>
+#include <linux/slab.h>
+#include "file.h"
+
+void kvbm_file_free(struct kref *ref)
+{
+	struct kvbm_file *f = container_of(ref, struct kvbm_file, ref);
+
+	kvbm_holds_free(&f->ses);
+	kvbm_departed_forget(f);
+	put_pid(f->pid);
+	kvbm_dev_put(f->kd);
+	kvfree(f);
+}
