@@ -61,7 +61,7 @@ static struct kvbm_readers *readers_of(struct kvbm_ring *ring)
 
 static void wake_work(struct work_struct *work)
 {
-	kvbm_poll_all(&container_of(work, struct kvbm_readers, work)->poll);
+	kvbm_watch_all(&container_of(work, struct kvbm_readers, work)->poll);
 }
 
 static void ring_wake(struct kvbm_ring *ring)
@@ -96,7 +96,7 @@ int kvbm_events_init(struct kvbm_dev *kd)
 	rs = kvzalloc(sizeof(*rs), GFP_KERNEL_ACCOUNT);
 	if (!rs)
 		return -ENOMEM;
-	kvbm_poll_init(&rs->poll);
+	kvbm_watch_init(&rs->poll);
 	INIT_WORK(&rs->work, wake_work);
 	rs->store_id = st->id;
 	rs->ring.wake = ring_wake;
@@ -244,9 +244,9 @@ static bool one_more(struct kvbm_readers *rs, bool privileged)
 	return false;
 }
 
-static struct reader *reader_new(struct kvbm_dev *kd, struct kvbm_events *args)
+static struct reader *reader_new(struct kvbm_dev *kd, bool privileged,
+				 struct kvbm_events *args)
 {
-	struct kvbm_access access = kvbm_dev_access(kd);
 	struct kvbm_readers *rs = readers_of(kd->store.ring);
 	struct reader *r;
 	u64 head;
@@ -255,8 +255,7 @@ static struct reader *reader_new(struct kvbm_dev *kd, struct kvbm_events *args)
 	if (!r)
 		return ERR_PTR(-ENOMEM);
 	r->page = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
-	if (!r->page || !one_more(rs, uid_eq(current_fsuid(), access.uid) ||
-				  kvbm_capable(CAP_SYS_ADMIN))) {
+	if (!r->page || !one_more(rs, privileged)) {
 		int err = r->page ? -EUSERS : -ENOMEM;
 
 		kfree(r->page);
@@ -281,13 +280,14 @@ static struct reader *reader_new(struct kvbm_dev *kd, struct kvbm_events *args)
 /**
  * kvbm_events_open() - a descriptor for a store's events
  * @kd: the store
+ * @privileged: for its owner or an administrator
  * @args: as the user gave them; filled in
  * @file: out: to be installed once the number is told
  *
  * Return: a reserved descriptor, or -errno.
  */
-int kvbm_events_open(struct kvbm_dev *kd, struct kvbm_events *args,
-		     struct file **file)
+int kvbm_events_open(struct kvbm_dev *kd, bool privileged,
+		     struct kvbm_events *args, struct file **file)
 {
 	int flags = O_RDONLY | O_CLOEXEC;
 	struct reader *r;
@@ -302,7 +302,7 @@ int kvbm_events_open(struct kvbm_dev *kd, struct kvbm_events *args,
 	fd = get_unused_fd_flags(flags);
 	if (fd < 0)
 		return fd;
-	r = reader_new(kd, args);
+	r = reader_new(kd, privileged, args);
 	if (IS_ERR(r)) {
 		put_unused_fd(fd);
 		return PTR_ERR(r);

@@ -270,8 +270,8 @@ int kvbm_payload_open(const struct kvbm_dev *kd, bool read_only,
 /* event.c: descriptors to read events from */
 int kvbm_events_init(struct kvbm_dev *kd);
 void kvbm_events_exit(struct kvbm_dev *kd);
-int kvbm_events_open(struct kvbm_dev *kd, struct kvbm_events *args,
-		     struct file **file);
+int kvbm_events_open(struct kvbm_dev *kd, bool privileged,
+		     struct kvbm_events *args, struct file **file);
 
 /* Every request comes by here; 0, or why it is refused. */
 static inline int kvbm_file_enter(struct kvbm_file *f, unsigned int op)
@@ -292,11 +292,16 @@ static inline void kvbm_file_put(struct kvbm_file *f)
 	kref_put(&f->ref, kvbm_file_free);
 }
 
+/* watch.c: waking all in a wait queue, in steps */
+void kvbm_watch_init(struct kvbm_poll *p);
+u32 kvbm_watch_some(struct kvbm_poll *p, u32 budget);
+void kvbm_watch_rest(struct kvbm_poll *p);
+void kvbm_watch_all(struct kvbm_poll *p);
+
 /* poll.c: waking those who poll */
 extern const struct kvbm_poll_ops kvbm_poll_ops;
 void kvbm_poll_init(struct kvbm_poll *p);
 u32 kvbm_poll_wake(struct kvbm_file *f, u32 budget);
-void kvbm_poll_all(struct kvbm_poll *p);
 int kvbm_poll_start(void);
 void kvbm_poll_stop(void);
 

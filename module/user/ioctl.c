@@ -594,6 +594,8 @@ static int op_export(struct request *r)
 static int op_events(struct request *r)
 {
 	struct kvbm_events *args = &r->args.events;
+	struct kvbm_access access;
+	bool privileged;
 	struct file *file;
 	int err;
 
@@ -602,7 +604,10 @@ static int op_events(struct request *r)
 		return -EOPNOTSUPP;
 	if (!(r->file->f_mode & FMODE_READ))
 		return -EBADF;
-	args->fd = kvbm_events_open(r->kd, args, &file);
+	access = kvbm_dev_access(r->kd);
+	privileged = uid_eq(current_fsuid(), access.uid) ||
+		     kvbm_capable(CAP_SYS_ADMIN);
+	args->fd = kvbm_events_open(r->kd, privileged, args, &file);
 	if (args->fd < 0)
 		return args->fd;
 	err = respond(r);

@@ -2,96 +2,25 @@
 /*
  * poll.c - waking those who poll a session
  *
- * Each session has a wait queue of its own; a user may put as many watches into
- * it as descriptors can be had.  So waking is a walk in steps: an entry of our
- * own marks in the queue how far it has got, and after at most KVBM_CHUNK
- * watches the queue's lock, which keeps interrupts off, is given up.  Who makes
- * room wakes up to KVBM_CHUNK watches itself, of all sessions together; a work
- * item goes on from the mark.
- *
- * New watches enter at the head, and look at the session after that.  A wake-up
- * that comes during a walk is another walk after it: each watch is passed once
- * more.
+ * Each session has a wait queue of its own, which is walked in steps (watch.c).
+ * Who makes room wakes up to KVBM_CHUNK watches itself, of all sessions together;
+ * a work item goes on from there.
  *
  * Whoever wakes holds the session's struct kvbm_file.  That reference may be the
  * last one, but never frees the store on the spot: who wakes may be the store's
  * own work item.
  */
-#include <linux/poll.h>
-#include <linux/sched.h>
 #include <linux/workqueue.h>
 #include "file.h"
 
 static struct workqueue_struct *poll_wq;
 
-static int mark_passed(struct wait_queue_entry *mark, unsigned int mode,
-		       int flags, void *key)
-{
-	return 0;
-}
-
-/* Up to @budget watches from the mark on; the queue's lock is held. */
-static u32 walk(struct kvbm_poll *p, u32 budget)
-{
-	struct wait_queue_entry *e;
-	u32 n = 0;
-
-	lockdep_assert_held(&p->wait.lock);
-	while (n < budget) {
-		if (list_is_last(&p->mark.entry, &p->wait.head)) {
-			if (!p->again) {
-				list_del_init(&p->mark.entry);
-				p->walking = false;
-				break;
-			}
-			p->again = false;
-			list_move(&p->mark.entry, &p->wait.head);
-			continue;
-		}
-		e = list_next_entry(&p->mark, entry);
-		/* Before it is called: it may leave the queue. */
-		list_move(&p->mark.entry, &e->entry);
-		e->func(e, TASK_NORMAL, 0, NULL);
-		n++;
-	}
-	return n;
-}
-
-/* The rest of a walk. */
-static void walk_on(struct kvbm_poll *p)
-{
-	bool more;
-
-	do {
-		spin_lock_irq(&p->wait.lock);
-		walk(p, KVBM_CHUNK);
-		more = p->walking;
-		spin_unlock_irq(&p->wait.lock);
-		cond_resched();
-	} while (more);
-}
-
 static void walk_work(struct work_struct *work)
 {
 	struct kvbm_file *f = container_of(work, struct kvbm_file, poll.work);
 
-	walk_on(&f->poll);
+	kvbm_watch_rest(&f->poll);
 	kvbm_file_put(f);
-}
-
-/**
- * kvbm_poll_all() - wake all who poll
- * @p: what they poll; nobody else wakes them
- *
- * May sleep.
- */
-void kvbm_poll_all(struct kvbm_poll *p)
-{
-	spin_lock_irq(&p->wait.lock);
-	p->walking = true;
-	list_add(&p->mark.entry, &p->wait.head);
-	spin_unlock_irq(&p->wait.lock);
-	walk_on(p);
 }
 
 /**
@@ -114,7 +43,7 @@ u32 kvbm_poll_wake(struct kvbm_file *f, u32 budget)
 	} else {
 		p->walking = true;
 		list_add(&p->mark.entry, &p->wait.head);
-		n = walk(p, budget);
+		n = kvbm_watch_some(p, budget);
 		more = p->walking;
 	}
 	spin_unlock_irqrestore(&p->wait.lock, flags);
@@ -165,9 +94,7 @@ const struct kvbm_poll_ops kvbm_poll_ops = {
  */
 void kvbm_poll_init(struct kvbm_poll *p)
 {
-	init_waitqueue_head(&p->wait);
-	init_waitqueue_func_entry(&p->mark, mark_passed);
-	INIT_LIST_HEAD(&p->mark.entry);
+	kvbm_watch_init(p);
 	INIT_WORK(&p->work, walk_work);
 	INIT_WORK(&p->free_work, free_work);
 }

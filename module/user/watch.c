@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * watch.c - waking all in a wait queue, in steps
+ *
+ * A user may put as many watches into a queue as descriptors can be had.  So
+ * waking is a walk: an entry of our own marks in the queue how far it has got, and
+ * after at most KVBM_CHUNK watches the queue's lock, which keeps interrupts off,
+ * is given up.
+ *
+ * New watches enter at the head, and look at what they watch after that.  A wake-up
+ * that comes during a walk is another walk after it: each watch is passed once
+ * more.
+ */
+#include <linux/poll.h>
+#include <linux/sched.h>
+#include "file.h"
+
+static int mark_passed(struct wait_queue_entry *mark, unsigned int mode,
+		       int flags, void *key)
+{
+	return 0;
+}
+
+/**
+ * kvbm_watch_some() - wake some of a walk; the queue's lock is held
+ * @p: who watch
+ * @budget: how many at most
+ *
+ * Return: how many were passed.  @p->walking: there are more.
+ */
+u32 kvbm_watch_some(struct kvbm_poll *p, u32 budget)
+{
+	struct wait_queue_entry *e;
+	u32 n = 0;
+
+	lockdep_assert_held(&p->wait.lock);
+	while (n < budget) {
+		if (list_is_last(&p->mark.entry, &p->wait.head)) {
+			if (!p->again) {
+				list_del_init(&p->mark.entry);
+				p->walking = false;
+				break;
+			}
+			p->again = false;
+			list_move(&p->mark.entry, &p->wait.head);
+			continue;
+		}
+		e = list_next_entry(&p->mark, entry);
+		/* Before it is called: it may leave the queue. */
+		list_move(&p->mark.entry, &e->entry);
+		e->func(e, TASK_NORMAL, 0, NULL);
+		n++;
+	}
+	return n;
+}
+
+/**
+ * kvbm_watch_rest() - the rest of a walk
+ * @p: who watch
+ *
+ * May sleep.
+ */
+void kvbm_watch_rest(struct kvbm_poll *p)
+{
+	bool more;
+
+	do {
+		spin_lock_irq(&p->wait.lock);
+		kvbm_watch_some(p, KVBM_CHUNK);
+		more = p->walking;
+		spin_unlock_irq(&p->wait.lock);
+		cond_resched();
+	} while (more);
+}
+
+/**
+ * kvbm_watch_all() - wake all who watch
+ * @p: they; nobody else wakes them
+ *
+ * May sleep.
+ */
+void kvbm_watch_all(struct kvbm_poll *p)
+{
+	spin_lock_irq(&p->wait.lock);
+	p->walking = true;
+	list_add(&p->mark.entry, &p->wait.head);
+	spin_unlock_irq(&p->wait.lock);
+	kvbm_watch_rest(p);
+}
+
+/**
+ * kvbm_watch_init() - nobody watches yet
+ * @p: who will
+ */
+void kvbm_watch_init(struct kvbm_poll *p)
+{
+	init_waitqueue_head(&p->wait);
+	init_waitqueue_func_entry(&p->mark, mark_passed);
+	INIT_LIST_HEAD(&p->mark.entry);
+}
