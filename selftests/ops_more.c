@@ -454,15 +454,233 @@ TEST(max_held)
 	w = (struct kvbm_weak) { .block = 1, .hash = h[1] };
 	EXPECT_EQ(-EDQUOT, kvbm_upgrade(fd, 1, &w, &got, NULL, &error));
 	EXPECT_EQ(EDQUOT, error);
-	/* Duplicate: the same number of blocks. Dedup: likewise. */
-	EXPECT_EQ(1, kvbm_stage_register(fd, 1, out, &h[1], &r,
+	/* A Duplicate of what it does not hold keeps one block more alive. */
+	EXPECT_EQ(-EDQUOT, kvbm_stage_register(fd, 1, out, &h[1], &r,
+					       KVBM_REGISTER_ALLOW, &error));
+	EXPECT_EQ(EDQUOT, error);
+	EXPECT_EQ(KVBM_STATE_MUTABLE, kt_state(fd, out[0]));
+	/* Of what it holds: the same number of blocks. Dedup: likewise. */
+	EXPECT_EQ(1, kvbm_stage_register(fd, 1, out, &h[0], &r,
 					 KVBM_REGISTER_ALLOW, &error));
+	EXPECT_EQ(KVBM_KIND_DUPLICATE, r.kind);
 	EXPECT_EQ(1, kvbm_stage_register(fd, 1, out + 1, &h[2], &r,
 					 KVBM_REGISTER_REJECT, &error));
 	EXPECT_EQ(KVBM_KIND_DEDUP, r.kind);
 	EXPECT_EQ(4, kt_self(fd).held);
 	kt_check(fd);
 	close(other);
+	close(fd);
+}
+
+/* Registers one block under a hash: the errno, or what it came to. */
+static int put_one(int fd, uint32_t id, struct kvbm_hash h, uint32_t flags)
+{
+	struct kvbm_registered r;
+	int ret = kvbm_stage_register(fd, 1, &id, &h, &r, flags, NULL);
+
+	return ret < 0 ? ret : r.kind;
+}
+
+/* 8 blocks allowed: it never keeps more from others, Duplicates or not. */
+TEST(max_held_duplicates)
+{
+	uint32_t theirs[8], ids[8], more;
+	struct kvbm_hash h[8];
+	int fd, other, ses, i;
+
+	kt_singles(h, 8, 100);
+	fd = kt_store(32, .max_held = 8, .policy = "lru");
+	ASSERT_GE(fd, 0);
+	other = kvbm_session_open(fd);
+	ses = kvbm_session_open(fd);
+	ASSERT_EQ(8, kt_fill(other, 8, h, theirs));
+	ASSERT_EQ(4, kvbm_alloc(ses, 4, ids, NULL, NULL));
+	for (i = 0; i < 4; i++) {
+		EXPECT_EQ(KVBM_KIND_DUPLICATE, put_one(ses, ids[i], h[i], 0));
+		EXPECT_EQ(5 + i, kt_self(ses).held);
+	}
+	EXPECT_EQ(-EDQUOT, kvbm_alloc(ses, 1, &more, NULL, NULL));
+	EXPECT_EQ(-EDQUOT, kvbm_match(ses, 1, &h[7], &more, NULL));
+	/* What a Duplicate keeps alive may be held, that is no block more. */
+	EXPECT_EQ(4, kvbm_match(ses, 5, h, ids + 4, NULL));
+	EXPECT_EQ(1, kvbm_scan(ses, 1, h, &more, 0, NULL, NULL));
+	EXPECT_EQ(theirs[0], more);
+	EXPECT_EQ(8, kt_self(ses).held);
+	EXPECT_EQ(9, kt_self(ses).holds);
+	kt_check(fd);
+	close(other);
+	/* All others are gone: these are what is missing. */
+	EXPECT_EQ(32 - 8, kt_counts(fd).available);
+	EXPECT_EQ(4, kvbm_release(ses, 4, ids + 4, 0, NULL));
+	EXPECT_EQ(1, kvbm_release(ses, 1, &more, 0, NULL));
+	EXPECT_EQ(-EPERM, kvbm_release(ses, 1, &more, 0, NULL));
+	EXPECT_EQ(-EPERM, kvbm_retain(ses, 1, &more, NULL));
+	EXPECT_EQ(0, kt_info(ses, more).own_holds);
+	EXPECT_EQ(8, kt_self(ses).held);
+	EXPECT_EQ(32 - 8, kt_counts(fd).available);
+	kt_check(fd);
+	/* Each goes with what it kept. */
+	for (i = 0; i < 4; i++) {
+		EXPECT_EQ(1, kvbm_release(ses, 1, &ids[i], 0, NULL));
+		EXPECT_EQ(6 - 2 * i, kt_self(ses).held);
+		EXPECT_EQ(26 + 2 * i, kt_counts(fd).available);
+	}
+	kt_check(fd);
+	close(ses);
+	close(fd);
+}
+
+/* Several Duplicates of one Primary keep that one alive, once. */
+TEST(max_held_same)
+{
+	uint32_t theirs, ids[5], got[2];
+	struct kvbm_hash h = kt_single(9);
+	struct kvbm_hold_entry list[8];
+	uint64_t cursor = 0;
+	uint32_t total;
+	int fd, ses, i;
+
+	fd = kt_store(16, .max_held = 6, .policy = "lru");
+	ASSERT_GE(fd, 0);
+	ses = kvbm_session_open(fd);
+	ASSERT_EQ(1, kt_fill(fd, 1, &h, &theirs));
+	ASSERT_EQ(5, kvbm_alloc(ses, 5, ids, NULL, NULL));
+	for (i = 0; i < 5; i++)
+		EXPECT_EQ(KVBM_KIND_DUPLICATE, put_one(ses, ids[i], h, 0));
+	EXPECT_EQ(6, kt_self(ses).held);
+	EXPECT_EQ(-EDQUOT, kvbm_alloc(ses, 1, got, NULL, NULL));
+	EXPECT_EQ(1, kvbm_release(fd, 1, &theirs, 0, NULL));
+	EXPECT_EQ(10, kt_counts(fd).available);
+	/* It is listed, with no hold. */
+	EXPECT_EQ(6, kvbm_holds(ses, &cursor, 8, list, &total));
+	EXPECT_EQ(6, total);
+	for (i = 0; i < 6; i++) {
+		EXPECT_EQ(list[i].block != theirs, list[i].holds);
+		EXPECT_EQ(list[i].block == theirs ? KVBM_STATE_PRIMARY :
+			  KVBM_STATE_DUPLICATE, list[i].state);
+	}
+	EXPECT_EQ(3, kvbm_release(ses, 3, ids, 0, NULL));
+	EXPECT_EQ(3, kt_self(ses).held);
+	/* Held and kept: it stays with either. */
+	EXPECT_EQ(1, kvbm_match(ses, 1, &h, got, NULL));
+	EXPECT_EQ(1, kvbm_match(ses, 1, &h, got, NULL));
+	EXPECT_EQ(3, kt_self(ses).held);
+	EXPECT_EQ(2, kvbm_release(ses, 2, ids + 3, 0, NULL));
+	EXPECT_EQ(1, kt_self(ses).held);
+	EXPECT_EQ(2, kt_info(ses, theirs).own_holds);
+	EXPECT_EQ(1, kvbm_release(ses, 1, got, 0, NULL));
+	EXPECT_EQ(1, kvbm_release(ses, 1, got, 0, NULL));
+	EXPECT_EQ(0, kt_self(ses).held);
+	EXPECT_EQ(16, kt_counts(fd).available);
+	kt_check(fd);
+	close(ses);
+	close(fd);
+}
+
+/* Its end gives all of it back, whatever ids Duplicates and Primaries have. */
+TEST(max_held_end)
+{
+	uint32_t a[4], b[4], got[8];
+	struct kvbm_hash h[4];
+	int fd, ses, i;
+
+	fd = kt_store(16, .policy = "lru");
+	ASSERT_GE(fd, 0);
+	kt_singles(h, 4, 50);
+	ses = kvbm_session_open(fd);
+	ASSERT_EQ(4, kvbm_alloc(ses, 4, a, NULL, NULL));
+	ASSERT_EQ(4, kvbm_alloc(ses, 4, b, NULL, NULL));
+	/* Primaries have the higher numbers in the first pair, and so on. */
+	for (i = 0; i < 4; i++) {
+		EXPECT_EQ(KVBM_KIND_PRIMARY,
+			  put_one(ses, i & 1 ? a[i] : b[i], h[i], 0));
+		EXPECT_EQ(KVBM_KIND_DUPLICATE,
+			  put_one(ses, i & 1 ? b[i] : a[i], h[i], 0));
+	}
+	/* Some are held besides, some only kept. */
+	EXPECT_EQ(2, kvbm_match(ses, 2, h, got, NULL));
+	EXPECT_EQ(1, kvbm_release(ses, 1, &b[2], 0, NULL));
+	EXPECT_EQ(1, kvbm_release(ses, 1, &a[3], 0, NULL));
+	EXPECT_EQ(8, kt_self(ses).held);
+	EXPECT_EQ(8, kt_counts(fd).held);
+	close(ses);
+	EXPECT_EQ(0, kt_counts(fd).held);
+	EXPECT_EQ(4, kt_counts(fd).inactive);
+	kt_check(fd);
+	close(fd);
+}
+
+/* A hold on somebody else's Duplicate keeps two blocks, too. */
+TEST(max_held_upgrade)
+{
+	struct kvbm_hash h[2] = { kt_single(7), kt_single(8) };
+	uint32_t theirs[2], dup, ids[3], got, error;
+	struct kvbm_weak w;
+	int fd, other, ses;
+
+	fd = kt_store(16, .max_held = 4, .policy = "lru");
+	ASSERT_GE(fd, 0);
+	other = kvbm_session_open(fd);
+	ses = kvbm_session_open(fd);
+	ASSERT_EQ(2, kt_fill(other, 2, h, theirs));
+	ASSERT_EQ(1, kvbm_alloc(other, 1, &dup, NULL, NULL));
+	ASSERT_EQ(KVBM_KIND_DUPLICATE, put_one(other, dup, h[0], 0));
+	w = (struct kvbm_weak) { .block = dup, .hash = h[0],
+				 .generation = kt_info(other, dup).generation };
+	ASSERT_EQ(3, kvbm_alloc(ses, 3, ids, NULL, NULL));
+	EXPECT_EQ(-EDQUOT, kvbm_upgrade(ses, 1, &w, &got, NULL, &error));
+	EXPECT_EQ(EDQUOT, error);
+	EXPECT_EQ(3, kt_self(ses).held);
+	EXPECT_EQ(1, kvbm_release(ses, 1, ids, 0, NULL));
+	EXPECT_EQ(1, kvbm_upgrade(ses, 1, &w, &got, NULL, &error));
+	EXPECT_EQ(dup, got);
+	EXPECT_EQ(4, kt_self(ses).held);
+	/* Once more, and with the Primary: the same blocks. */
+	EXPECT_EQ(1, kvbm_upgrade(ses, 1, &w, &got, NULL, NULL));
+	EXPECT_EQ(1, kvbm_match(ses, 1, h, &got, NULL));
+	EXPECT_EQ(4, kt_self(ses).held);
+	close(other);
+	EXPECT_EQ(KVBM_STATE_DUPLICATE, kt_state(fd, dup));
+	EXPECT_EQ(1, kvbm_release(ses, 1, &got, 0, NULL));
+	EXPECT_EQ(KVBM_STATE_PRIMARY, kt_state(fd, theirs[0]));
+	EXPECT_EQ(1, kvbm_release(ses, 1, &dup, 0, NULL));
+	EXPECT_EQ(4, kt_self(ses).held);
+	EXPECT_EQ(1, kvbm_release(ses, 1, &dup, 0, NULL));
+	EXPECT_EQ(2, kt_self(ses).held);
+	EXPECT_EQ(KVBM_STATE_INACTIVE, kt_state(fd, theirs[0]));
+	kt_check(fd);
+	close(ses);
+	close(fd);
+}
+
+/* Of one hash a session holds so many Duplicates, and not one more. */
+TEST(duplicates_limit)
+{
+	static struct kvbm_registered res[KVBM_MAX_DUPLICATES + 1];
+	static struct kvbm_hash h[KVBM_MAX_DUPLICATES + 1];
+	static uint32_t ids[KVBM_MAX_DUPLICATES + 2];
+	uint32_t i, error = 0;
+	int fd;
+
+	fd = kt_store(2048, .policy = "lru");
+	ASSERT_GE(fd, 0);
+	for (i = 0; i <= KVBM_MAX_DUPLICATES; i++)
+		h[i] = kt_single(3);
+	ASSERT_EQ(KVBM_MAX_DUPLICATES + 2,
+		  kvbm_alloc(fd, KVBM_MAX_DUPLICATES + 2, ids, NULL, NULL));
+	ASSERT_EQ(KVBM_KIND_PRIMARY, put_one(fd, ids[0], h[0], 0));
+	EXPECT_EQ(KVBM_MAX_DUPLICATES,
+		  kvbm_stage_register(fd, KVBM_MAX_DUPLICATES + 1, ids + 1, h,
+				      res, 0, &error));
+	EXPECT_EQ(EOVERFLOW, error);
+	EXPECT_EQ(-EOVERFLOW, put_one(fd, ids[i], h[0], 0));
+	EXPECT_EQ(KVBM_STATE_MUTABLE, kt_state(fd, ids[i]));
+	EXPECT_EQ(KVBM_KIND_DEDUP,
+		  put_one(fd, ids[i], h[0], KVBM_REGISTER_REJECT));
+	EXPECT_EQ(1, kvbm_release(fd, 1, ids + 1, 0, NULL));
+	ASSERT_EQ(1, kvbm_alloc(fd, 1, ids + 1, NULL, NULL));
+	EXPECT_EQ(KVBM_KIND_DUPLICATE, put_one(fd, ids[1], h[0], 0));
+	EXPECT_EQ(KVBM_MAX_DUPLICATES + 1, kt_self(fd).held);
 	close(fd);
 }
 

@@ -348,6 +348,50 @@ TEST(deadlock)
 	close(fd);
 }
 
+/*
+ * What a session's Duplicates keep alive nobody else can give, either: who is
+ * alone learns it at once, and a wait for more holds up nobody.
+ */
+TEST(deadlock_by_duplicates)
+{
+	struct kvbm_registered res[3];
+	uint32_t theirs[3], ids[3], got[4];
+	struct waiter hopeless;
+	struct kvbm_hash h[3];
+	int fd, other, ses;
+
+	kt_singles(h, 3, 1);
+	fd = kt_store(8, .policy = "lru");
+	ASSERT_GE(fd, 0);
+	other = kvbm_session_open(fd);
+	ses = kvbm_session_open(fd);
+	ASSERT_EQ(3, kt_fill(other, 3, h, theirs));
+	ASSERT_EQ(3, kvbm_alloc(ses, 3, ids, NULL, NULL));
+	ASSERT_EQ(3, kvbm_stage_register(ses, 3, ids, h, res, 0, NULL));
+	EXPECT_EQ(KVBM_KIND_DUPLICATE, res[2].kind);
+	/* 8 less its three, and the three that they keep. */
+	EXPECT_EQ(-EDEADLK, kvbm_alloc_wait(ses, 3, got, NULL, NULL,
+					    kvbm_deadline(20000000)));
+	close(other);
+	EXPECT_EQ(-EDEADLK, kvbm_alloc_wait(ses, 3, got, NULL, NULL,
+					    kvbm_deadline(20000000)));
+	/* With a second descriptor it waits, beside the queue. */
+	other = dup(ses);
+	begin(&hopeless, other, 3);
+	kt_sleep_ms(50);
+	EXPECT_EQ(0, kt_counts(fd).waiters);
+	EXPECT_FALSE(hopeless.done);
+	EXPECT_EQ(2, kvbm_alloc(fd, 2, got, NULL, NULL));
+	EXPECT_EQ(2, kvbm_release(fd, 2, got, 0, NULL));
+	/* Back in the queue, and served, when one of them goes. */
+	EXPECT_EQ(1, kvbm_release(ses, 1, ids, 0, NULL));
+	finish(&hopeless, 3);
+	close(other);
+	close(ses);
+	kt_check(fd);
+	close(fd);
+}
+
 /* Clocks */
 
 TEST_F(queue, boottime)

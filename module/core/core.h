@@ -346,8 +346,19 @@ struct kvbm_store {
 /* The hold table: pages of counts, by block id; see hold_table.c. */
 #define KVBM_PAGE_COUNTS	512
 
-/* In a count: the block is this session's Mutable or Staged one. */
-#define KVBM_COUNT_OWNED	0x80000000U
+/*
+ * A count, 0 if the session has nothing to do with the block: the holds that it
+ * has, below KVBM_COUNT_KEPT; and in a Primary's, how many Duplicates of it the
+ * session holds, which keep it alive too.  So each block that the session alone
+ * can keep from others has a count above 0, and ->held is how many those are.
+ */
+#define KVBM_COUNT_OWNED	0x80000000U	/* its Mutable or Staged block */
+#define KVBM_COUNT_COPY		0x40000000U	/* the block is a Duplicate */
+#define KVBM_COUNT_KEPT		0x00100000U	/* one Duplicate that keeps it */
+#define KVBM_COUNT_KEPT_MASK	(KVBM_COUNT_COPY - KVBM_COUNT_KEPT)
+
+static_assert(KVBM_MAX_HOLDS == KVBM_COUNT_KEPT - 1);
+static_assert(KVBM_MAX_DUPLICATES == KVBM_COUNT_KEPT_MASK / KVBM_COUNT_KEPT);
 
 /**
  * struct kvbm_session - an open file description of a store
@@ -355,7 +366,8 @@ struct kvbm_store {
  * @lock: guards all but @store, and what sessions_lock does
  * @dead: 0, or the errno of a revoked session
  * @max_held: limit on @held + @taking
- * @held: blocks with a non-zero count
+ * @held: blocks with a non-zero count: those that it holds, and those that its
+ *	Duplicates keep alive
  * @taking: blocks that its allocations under way will add to @held: those in
  *	the queue, and what is reserved for it.  From @dead on all of these are
  *	given back by who ends the session, not by the allocation
@@ -657,6 +669,27 @@ static inline void kvbm_count_last(struct kvbm_session *ses, u32 *cnt)
 	ses->held--;
 }
 
+/* One of the session's Duplicates keeps the Primary of this count alive. */
+static inline bool kvbm_count_kept_full(u32 count)
+{
+	return (count & KVBM_COUNT_KEPT_MASK) == KVBM_COUNT_KEPT_MASK;
+}
+
+static inline void kvbm_count_keep(struct kvbm_session *ses, u32 *cnt)
+{
+	if (!*cnt)
+		ses->held++;
+	*cnt += KVBM_COUNT_KEPT;
+}
+
+/* A Duplicate is the session's no more. */
+static inline void kvbm_count_unkeep(struct kvbm_session *ses, u32 *cnt)
+{
+	*cnt -= KVBM_COUNT_KEPT;
+	if (!*cnt)
+		ses->held--;
+}
+
 /*
  * A caller's block id that was compared with the total: also what the processor
  * does before it knows the outcome stays inside of the arrays.
@@ -684,6 +717,12 @@ static inline u32 *kvbm_count_owned(const struct kvbm_session *ses, u32 id)
 	return cnt && *cnt == KVBM_COUNT_OWNED ? cnt : NULL;
 }
 
+/* Of a count: holds on a registered block; 0 for an owned one. */
+static inline u32 kvbm_count_holds(u32 count)
+{
+	return count & KVBM_MAX_HOLDS;
+}
+
 /* The count of a registered block that the session holds, or NULL. */
 static inline u32 *kvbm_count_held(const struct kvbm_session *ses, u32 id)
 {
@@ -692,7 +731,7 @@ static inline u32 *kvbm_count_held(const struct kvbm_session *ses, u32 id)
 	if (unlikely(id >= ses->store->cfg.total))
 		return NULL;
 	cnt = kvbm_count(ses, kvbm_id_nospec(ses->store, id));
-	return cnt && *cnt && *cnt != KVBM_COUNT_OWNED ? cnt : NULL;
+	return cnt && kvbm_count_holds(*cnt) ? cnt : NULL;
 }
 
 /* Chains of slots, by the store's lock unless nobody else knows the chain. */

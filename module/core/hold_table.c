@@ -5,8 +5,7 @@
  * A row of pages, 512 counts each.  Pages are added before a count is needed and
  * freed when the session ends, so giving back never allocates.
  *
- * A count is the number of holds on a registered block, or KVBM_COUNT_OWNED
- * for a Mutable or Staged block.  All under the session's lock, but for
+ * What a count says is told with KVBM_COUNT_OWNED.  All under the session's lock, but for
  * pointers, which are set once.
  */
 #include <linux/math.h>
@@ -100,7 +99,6 @@ u32 kvbm_holds_collect(struct kvbm_session *ses, u32 *from, bool owned,
 	lockdep_assert_held(&ses->lock);
 	while (id < total && n < max && looks--) {
 		const u32 *counts = ses->table[id / KVBM_PAGE_COUNTS];
-		bool is_owned;
 		u32 count;
 
 		if (!counts) {
@@ -109,8 +107,7 @@ u32 kvbm_holds_collect(struct kvbm_session *ses, u32 *from, bool owned,
 			continue;
 		}
 		count = counts[id % KVBM_PAGE_COUNTS];
-		is_owned = count == KVBM_COUNT_OWNED;
-		if (count && is_owned == owned)
+		if (owned ? count == KVBM_COUNT_OWNED : kvbm_count_holds(count))
 			ids[n++] = id;
 		id++;
 	}

@@ -135,21 +135,21 @@ hold_locked(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n, u32 room,
 			step->page_of = id;
 			break;
 		}
-		if (*cnt) {
-			if (*cnt >= KVBM_MAX_HOLDS) {
+		if (kvbm_count_holds(*cnt)) {
+			if (kvbm_count_holds(*cnt) == KVBM_MAX_HOLDS) {
 				step->err = -EOVERFLOW;
 				break;
 			}
 			++*cnt;
 			continue;
 		}
-		if (unlikely(h->fresh == room)) {
+		if (unlikely(h->fresh == room && !*cnt)) {
 			step->err = -EDQUOT;
 			break;
 		}
 		if (likely(kvbm_get_locked(st, s))) {
-			*cnt = 1;
-			h->fresh++;
+			h->fresh += !*cnt;
+			++*cnt;
 			continue;
 		}
 miss:
@@ -290,6 +290,39 @@ hold_groups(struct kvbm_store *st, const struct kvbm_finding *f,
 	return how;
 }
 
+/*
+ * Where hold_unlocked() stops at a block that the session's own Duplicates keep
+ * alive, and which thus is what its key was compared with: holds it, and goes on.
+ */
+static noinline_for_stack enum held
+hold_kept(struct kvbm_session *ses, struct kvbm_chunk *c, u32 end,
+	  const bool scan, struct holding *h)
+{
+	const struct kvbm_finding f =
+		kvbm_finding_init(ses->store, ses->table);
+	struct kvbm_store *st = ses->store;
+	enum held how = HELD_SLOW;
+
+	lockdep_assert_held(&ses->lock);
+	while (how == HELD_SLOW) {
+		u32 id = c->ids[h->i], count, *cnt;
+
+		cnt = kvbm_count(ses, id);
+		count = *cnt;
+		if (!(count & KVBM_COUNT_KEPT_MASK) ||
+		    kvbm_count_holds(count) == KVBM_MAX_HOLDS)
+			break;
+		if (!kvbm_count_holds(count) &&
+		    !get_unlocked(&st->slots[id],
+				  kvbm_slot_word(&st->slots[id])))
+			break;
+		*cnt = count + 1;
+		h->i++;
+		how = hold_unlocked(st, &f, c, end, scan, h);
+	}
+	return how;
+}
+
 static __always_inline u32 hold_chunk(struct kvbm_session *ses,
 				      struct kvbm_chunk *c, u32 n,
 				      const bool scan, u32 *hits,
@@ -305,6 +338,8 @@ static __always_inline u32 hold_chunk(struct kvbm_session *ses,
 	room = kvbm_quota(ses);
 	/* Near the session's limit, each is compared with it under the lock. */
 	how = hold_groups(ses->store, &f, c, n, scan, room < n, &h);
+	if (unlikely(how == HELD_SLOW) && room >= n)
+		how = hold_kept(ses, c, n, scan, &h);
 	if (how == HELD_SLOW)
 		hold_locked(ses, c, n, room, scan, &h, step);
 	else if (how == HELD_MISS)
@@ -404,6 +439,52 @@ static struct kvbm_slot *weak_target(struct kvbm_store *st,
 	return kvbm_index_lookup(st, &weak->hash);
 }
 
+/*
+ * A hold on a registered block; on a Duplicate, which keeps its Primary alive for
+ * this session too.  -ENOENT: it is promised to an allocation, thus gone.
+ * -EAGAIN: the hold table lacks a page.
+ */
+static int upgrade_one(struct kvbm_session *ses, struct kvbm_slot *s,
+		       struct kvbm_step *step)
+{
+	struct kvbm_store *st = ses->store;
+	u32 id = kvbm_slot_id(st, s), need, *cnt, *kept = NULL;
+
+	lockdep_assert_held(&st->lock);
+	cnt = kvbm_count(ses, id);
+	if (!cnt) {
+		step->page_of = id;
+		return -EAGAIN;
+	}
+	if (kvbm_count_holds(*cnt)) {
+		if (kvbm_count_holds(*cnt) == KVBM_MAX_HOLDS)
+			return -EOVERFLOW;
+		++*cnt;
+		return 0;
+	}
+	need = !*cnt;
+	if (kvbm_w_state(kvbm_slot_word(s)) == KVBM_STATE_DUPLICATE) {
+		kept = kvbm_count(ses, s->child);
+		if (!kept) {
+			step->page_of = s->child;
+			return -EAGAIN;
+		}
+		if (kvbm_count_kept_full(*kept))
+			return -EOVERFLOW;
+		need += !*kept;
+	}
+	if (kvbm_quota(ses) < need)
+		return -EDQUOT;
+	if (!kvbm_get_locked(st, s))
+		return -ENOENT;
+	if (!*cnt)
+		kvbm_count_first(ses, cnt, kept ? KVBM_COUNT_COPY : 0);
+	++*cnt;
+	if (kept)
+		kvbm_count_keep(ses, kept);
+	return 0;
+}
+
 /**
  * kvbm_upgrade_chunk() - weak references to holds
  * @ses: the session
@@ -420,6 +501,7 @@ u32 kvbm_upgrade_chunk(struct kvbm_session *ses, const struct kvbm_weak *weak,
 {
 	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
 	struct kvbm_store *st = ses->store;
+	int err;
 	u32 i;
 
 	*hits = 0;
@@ -431,35 +513,21 @@ u32 kvbm_upgrade_chunk(struct kvbm_session *ses, const struct kvbm_weak *weak,
 	}
 	for (i = 0; i < n && kvbm_lock_store(&l); i++) {
 		struct kvbm_slot *s = weak_target(st, &weak[i]);
-		u32 id, *cnt;
 
 		ids[i] = KVBM_NO_BLOCK;
 		if (!s)
 			continue;
-		id = kvbm_slot_id(st, s);
-		cnt = kvbm_count(ses, id);
-		if (!cnt) {
-			step->page_of = id;
+		err = upgrade_one(ses, s, step);
+		if (err == -ENOENT)
+			continue;
+		if (err) {
+			if (err != -EAGAIN)
+				step->err = err;
 			break;
-		}
-		if (*cnt >= KVBM_MAX_HOLDS) {
-			step->err = -EOVERFLOW;
-			break;
-		}
-		if (!*cnt) {
-			if (!kvbm_quota(ses)) {
-				step->err = -EDQUOT;
-				break;
-			}
-			if (!kvbm_get_locked(st, s))
-				continue;
-			kvbm_count_first(ses, cnt, 1);
-		} else {
-			++*cnt;
 		}
 		ses->holds++;
 		++*hits;
-		ids[i] = id;
+		ids[i] = kvbm_slot_id(st, s);
 	}
 	kvbm_unlock_store(&l);
 	kvbm_unlock_grown(ses);
@@ -489,7 +557,7 @@ u32 kvbm_retain_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 		if (!cnt)
 			step->err = kvbm_count_owned(ses, ids[i]) ? -EINVAL :
 								    -EPERM;
-		else if (*cnt >= KVBM_MAX_HOLDS)
+		else if (kvbm_count_holds(*cnt) == KVBM_MAX_HOLDS)
 			step->err = -EOVERFLOW;
 		if (step->err)
 			break;

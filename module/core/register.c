@@ -245,12 +245,23 @@ static int register_present(struct kvbm_session *ses, u32 id, u32 *cnt,
 	u32 *old_cnt;
 
 	lockdep_assert_held(&st->lock);
+	old_cnt = kvbm_count(ses, old_id);
+	if (!old_cnt) {
+		step->page_of = old_id;
+		return -EAGAIN;
+	}
 	if (!reject) {
+		if (kvbm_count_kept_full(*old_cnt))
+			return -EOVERFLOW;
+		/* From now on it keeps two blocks from others. */
+		if (!*old_cnt && !kvbm_quota(ses))
+			return -EDQUOT;
 		kvbm_get_locked(st, old);
+		kvbm_count_keep(ses, old_cnt);
 		s->child = old_id;
 		owned_move(s, KVBM_STATE_DUPLICATE,
 			   kvbm_slot_word(s) & KVBM_W_RESET, 1);
-		*cnt = 1;
+		*cnt = KVBM_COUNT_COPY | 1;
 		kvbm_event(st, KVBM_EVENT_DUPLICATE, KVBM_REASON_NONE, id,
 			   kvbm_w_gen(kvbm_slot_word(s)), &s->key, ses->number);
 		out->block = id;
@@ -259,19 +270,13 @@ static int register_present(struct kvbm_session *ses, u32 id, u32 *cnt,
 		return 0;
 	}
 
-	old_cnt = kvbm_count(ses, old_id);
-	if (!old_cnt) {
-		step->page_of = old_id;
-		return -EAGAIN;
-	}
-	if (*old_cnt >= KVBM_MAX_HOLDS)
+	if (kvbm_count_holds(*old_cnt) == KVBM_MAX_HOLDS)
 		return -EOVERFLOW;
-	if (*old_cnt) {
-		++*old_cnt;
-	} else {
+	if (!kvbm_count_holds(*old_cnt))
 		kvbm_get_locked(st, old);
-		kvbm_count_first(ses, old_cnt, 1);
-	}
+	if (!*old_cnt)
+		kvbm_count_first(ses, old_cnt, 0);
+	++*old_cnt;
 	kvbm_count_last(ses, cnt);
 	owned_move(s, KVBM_STATE_RESET, false, 0);
 	st->nr_held--;

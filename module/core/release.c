@@ -156,6 +156,58 @@ static noinline_for_stack bool lock_to_put(struct kvbm_store *st,
 	return kvbm_lock_store(l);
 }
 
+/*
+ * The session gives back a Duplicate: it keeps the Primary alive no more, or not
+ * for this session.  Not the last reference on the Primary, if the slot has
+ * others.
+ */
+static void put_copy(struct kvbm_session *ses, u32 id, u32 *cnt)
+{
+	struct kvbm_store *st = ses->store;
+	u32 primary = st->slots[id].child;
+
+	lockdep_assert_held(&st->lock);
+	put_locked(ses, id);
+	kvbm_count_last(ses, cnt);
+	kvbm_count_unkeep(ses, kvbm_count(ses, primary));
+}
+
+/*
+ * One hold of a block whose count says more than how many there are: 0; 1 for a
+ * Mutable or Staged one; -EPERM; or -EAGAIN: the chunk ends here.
+ */
+static noinline_for_stack int release_marked(struct kvbm_session *ses, u32 id,
+					     u32 *cnt, u32 kinds,
+					     struct kvbm_locked *l)
+{
+	u32 count = *cnt, holds = kvbm_count_holds(count);
+
+	lockdep_assert_held(&ses->lock);
+	if (!holds && count != KVBM_COUNT_OWNED)
+		return -EPERM;
+	if (kinds && !(kinds & (holds ? KVBM_RELEASE_REGISTERED :
+					owned_kind(ses, id))))
+		return -EPERM;
+	if (holds > 1) {
+		*cnt = count - 1;
+		return 0;
+	}
+	/* A Primary of which Duplicates are left has their references. */
+	if (holds && !(count & KVBM_COUNT_COPY) &&
+	    put_unlocked(&ses->store->slots[id])) {
+		*cnt = count - 1;
+		return 0;
+	}
+	if (!kvbm_lock_store(l))
+		return -EAGAIN;
+	if (holds) {
+		put_copy(ses, id, cnt);
+		return 0;
+	}
+	drop_owned(ses, id, cnt, NULL);
+	return 1;
+}
+
 /**
  * kvbm_release_chunk() - give one hold back for each id
  * @ses: the session
@@ -179,6 +231,7 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 	u32 i, known, dropped = 0, last = 0;
 	struct kvbm_slot *slots = st->slots;
 	u32 **table = ses->table;
+	int how;
 
 	spin_lock(&ses->lock);
 	if (unlikely(ses->dead)) {
@@ -220,15 +273,13 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 			*cnt = count - 1;
 			continue;
 		}
-		if (count != KVBM_COUNT_OWNED ||
-		    (kinds && !(kinds & owned_kind(ses, id)))) {
-			step->err = -EPERM;
+		how = release_marked(ses, id, cnt, kinds, &l);
+		if (how < 0) {
+			if (how != -EAGAIN)
+				step->err = how;
 			break;
 		}
-		if (!kvbm_lock_store(&l))
-			break;
-		drop_owned(ses, id, cnt, NULL);
-		dropped++;
+		dropped += how;
 	}
 	if (unlikely(known < n && i == known))
 		step->err = -EPERM;
@@ -325,6 +376,7 @@ static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 		st->cfg.policy->warm(st, ids, n, KVBM_WARM_INSERT);
 	for (i = 0; i < n; i++) {
 		u32 *cnt = kvbm_count(ses, ids[i]);
+		u32 holds = kvbm_count_holds(*cnt);
 
 		if (owned) {
 			if (!kvbm_lock_store(&l))
@@ -333,14 +385,23 @@ static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 			++*back;
 			continue;
 		}
-		if (!put_unlocked(&st->slots[ids[i]])) {
+		if (*cnt & KVBM_COUNT_COPY) {
 			if (!kvbm_lock_store(&l))
 				break;
-			put_locked(ses, ids[i]);
+			put_copy(ses, ids[i], cnt);
+		} else {
+			if (!put_unlocked(&st->slots[ids[i]])) {
+				if (!kvbm_lock_store(&l))
+					break;
+				put_locked(ses, ids[i]);
+			}
+			/* What Duplicates of it say stays until they go. */
+			*cnt -= holds;
+			if (!*cnt)
+				ses->held--;
 		}
-		*back += *cnt;
-		ses->holds -= *cnt;
-		kvbm_count_last(ses, cnt);
+		*back += holds;
+		ses->holds -= holds;
 	}
 	*from = i < n ? ids[i] : next;
 	more = owned ? ses->owned : ses->held;

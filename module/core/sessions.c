@@ -264,7 +264,7 @@ static u32 holds_of(struct kvbm_session *ses, u32 id)
 	cnt = kvbm_count(ses, id);
 	n = cnt ? *cnt : 0;
 	spin_unlock(&ses->lock);
-	return n == KVBM_COUNT_OWNED ? 1 : n;
+	return n == KVBM_COUNT_OWNED ? 1 : kvbm_count_holds(n);
 }
 
 /* Holds of all sessions on a block, and how many sessions have any. */
@@ -396,7 +396,8 @@ u32 kvbm_holds_entries(struct kvbm_session *ses, u32 *from,
 		out[n] = (struct kvbm_hold_entry) {
 			.block = id,
 			.state = kvbm_w_state(w),
-			.holds = *cnt == KVBM_COUNT_OWNED ? 1 : *cnt,
+			.holds = *cnt == KVBM_COUNT_OWNED ? 1 :
+				 kvbm_count_holds(*cnt),
 			.generation = kvbm_w_gen(w),
 		};
 		if (out[n].state != KVBM_STATE_MUTABLE)

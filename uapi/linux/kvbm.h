@@ -53,6 +53,7 @@
 #define KVBM_MAX_BLOCK_SIZE	(1U << 20)	/* tokens in a block */
 #define KVBM_MAX_BATCH		(1U << 24)	/* elements in one call */
 #define KVBM_MAX_HOLDS		0x000fffffU	/* of one session on one block */
+#define KVBM_MAX_DUPLICATES	1023U		/* of one hash, held by one session */
 #define KVBM_CHUNK		64U		/* elements in one atomic stretch */
 #define KVBM_MAX_TICKETS	64U		/* waiting calls and places kept, a session */
 #define KVBM_MAX_CLAIMS		65536U		/* of one session */
@@ -195,7 +196,8 @@ struct kvbm_features {
  * @gid: group, likewise
  * @monitor_gid: group that may read statistics, and nothing else; -1: none
  * @max_sessions: sessions that may be open at once; 0 means the module's limit
- * @max_held: blocks that one session may hold at once; 0 means no limit
+ * @max_held: blocks that one session may hold at once, those counted that
+ *	only its Duplicates keep alive; 0 means no limit
  * @rights: KVBM_RIGHT_*: what sessions may do that neither the owner nor an
  *	administrator opened
  * @fd: out: anonymous stores: the first session's descriptor (close-on-exec);
@@ -543,7 +545,8 @@ struct kvbm_session_config {
  *	began to wait, ns; 0: none waits
  * @holds: holds on registered blocks
  * @memory: bytes of its hold table
- * @held: blocks held (each counted once, Mutable and Staged too)
+ * @held: blocks held (each counted once, Mutable and Staged too, and Primaries
+ *	that a Duplicate of the session's keeps alive)
  * @mutable_blocks: Mutable blocks owned
  * @staged_blocks: Staged blocks owned
  * @taking: blocks of allocations under way, waiting ones too
@@ -839,7 +842,8 @@ struct kvbm_block_info {
  * struct kvbm_hold_entry - one block that a session holds
  * @block: block id
  * @state: enum kvbm_state: Mutable, Staged, Primary or Duplicate
- * @holds: the session's holds; 1 for a Mutable or Staged block
+ * @holds: the session's holds; 1 for a Mutable or Staged block; 0 for a Primary
+ *	that only a Duplicate of the session's keeps alive
  * @generation: generation of the slot
  * @hash: sequence hash; zero for a Mutable block
  */
@@ -857,7 +861,8 @@ struct kvbm_hold_entry {
  * @flags: must be 0
  * @count: room at @entries, in entries
  * @done: out: entries written
- * @total: out: blocks that the session holds
+ * @total: out: blocks that the session holds, as @held of struct
+ *	kvbm_session_entry
  * @entry_size: as for struct kvbm_store_list
  * @cursor: likewise; blocks come in ascending order of their ids
  * @entries: pointer to @count entries
@@ -1330,8 +1335,10 @@ enum kvbm_kind {
  * Errnos: EPERM (not this session's, or not Mutable / Staged), EINVAL (an
  * invalid hash), ENOMEM (no memory for the hold table), ENOBUFS (the index
  * has no room for the hash beside others that are held: never, unless somebody
- * chooses hashes with knowledge of the index's secrets), EDQUOT, EOVERFLOW; the
- * block stays as it was.
+ * chooses hashes with knowledge of the index's secrets), EDQUOT (a Duplicate would
+ * keep one block more alive than max_held lets the session), EOVERFLOW (more than
+ * KVBM_MAX_HOLDS of the existing block, or KVBM_MAX_DUPLICATES of it); the block
+ * stays as it was.
  */
 struct kvbm_register {
 	__u32 size;
@@ -1427,7 +1434,10 @@ struct kvbm_weak {
  * Gives the same block if its slot is still registered under that generation
  * and hash, else the block now registered under the hash, else none.
  *
- * Errnos: ENOMEM, EDQUOT, EOVERFLOW as for match.
+ * A hold on a Duplicate keeps its Primary alive for this session too, and counts
+ * as two blocks, unless it has the Primary already.
+ *
+ * Errnos: ENOMEM, EDQUOT, EOVERFLOW as for match and register.
  */
 struct kvbm_upgrade {
 	__u32 size;

@@ -457,7 +457,8 @@ int kvbm_revoke_of(int fd, const struct kvbm_store_ref *ref,
  * @cursor: in: 0 to begin, else what the last call left; out: where to go on
  * @count: room at @entries, in entries; may be 0
  * @entries: out: one for each block, in ascending order of block ids
- * @total: out, or NULL: blocks that the session holds
+ * @total: out, or NULL: blocks that the session holds, those counted (and
+ *	listed, with 0 holds) that only its Duplicates keep alive
  *
  * Return: entries written, fewer than @count when these were the last, or
  * -errno.
@@ -696,8 +697,10 @@ int kvbm_unstage(int session, uint32_t n, const uint32_t *ids, uint32_t *error);
  *
  * Return: elements done, or -errno: -EPERM (not Staged or not this session's),
  * -ENOMEM, -ENOBUFS (the index has no room for the hash beside others that are
- * held: only if hashes were chosen with knowledge of its secrets), -EDQUOT,
- * -EOVERFLOW (more than KVBM_MAX_HOLDS of the existing block).
+ * held: only if hashes were chosen with knowledge of its secrets), -EDQUOT (a
+ * Duplicate would keep one block more alive than the session's limit permits),
+ * -EOVERFLOW (more than KVBM_MAX_HOLDS of the existing block, or
+ * KVBM_MAX_DUPLICATES of it).
  */
 int kvbm_register(int session, uint32_t n, const uint32_t *ids,
 		  struct kvbm_registered *results, uint32_t flags,

@@ -59,6 +59,22 @@ static void walk_free(struct kvbm_store *st)
 	WALK_CHECK(!st->free.len || id == KVBM_NIL, "longer than it says");
 }
 
+/* Duplicates of a Primary that a session holds. */
+static u32 walk_kept(const struct kvbm_session *ses, u32 primary)
+{
+	const struct kvbm_store *st = ses->store;
+	u32 id, n = 0;
+
+	for (id = 0; id < st->cfg.total; id++) {
+		const u32 *cnt = kvbm_count(ses, id);
+
+		n += cnt && *cnt &&
+		     walk_state(&st->slots[id]) == KVBM_STATE_DUPLICATE &&
+		     st->slots[id].child == primary;
+	}
+	return n;
+}
+
 /* Words against hold tables. */
 static void walk_refs(struct kvbm_store *st)
 {
@@ -88,8 +104,15 @@ static void walk_refs(struct kvbm_store *st)
 				owners++;
 				continue;
 			}
-			WALK_CHECK(*cnt <= KVBM_MAX_HOLDS, "count %x", *cnt);
-			holders++;
+			WALK_CHECK(!(*cnt & KVBM_COUNT_COPY) ==
+				   (state != KVBM_STATE_DUPLICATE),
+				   "block %u state %u: count %x", id, state,
+				   *cnt);
+			WALK_CHECK((*cnt & KVBM_COUNT_KEPT_MASK) /
+				   KVBM_COUNT_KEPT == walk_kept(ses, id),
+				   "block %u: count %x, %u Duplicates", id,
+				   *cnt, walk_kept(ses, id));
+			holders += !!kvbm_count_holds(*cnt);
 		}
 		held += state != KVBM_STATE_RESET &&
 			state != KVBM_STATE_INACTIVE &&
@@ -151,8 +174,12 @@ static void walk_session(struct kvbm_store *st, struct kvbm_session *ses)
 			staged += walk_state(&st->slots[id]) ==
 				  KVBM_STATE_STAGED;
 		} else {
-			holds += *cnt;
+			holds += kvbm_count_holds(*cnt);
 		}
+		/* What a Duplicate keeps alive is counted, held or not. */
+		if (walk_state(&st->slots[id]) == KVBM_STATE_DUPLICATE)
+			WALK_CHECK(*kvbm_count(ses, st->slots[id].child) >=
+				   KVBM_COUNT_KEPT, "Duplicate %u", id);
 	}
 	WALK_CHECK(ses->held == held && ses->owned == owned &&
 		   ses->staged == staged && ses->holds == holds,
