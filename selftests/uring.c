@@ -4,7 +4,9 @@
  * links, waiting allocations and all that may end them, hostile commands.
  */
 #include <liburing.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <kvbm_uring.h>
 #include "kvbm_test.h"
 
@@ -286,6 +288,41 @@ TEST_F(uring, hostile_commands)
 				   (uintptr_t)&m, m.size, 0));
 	close(control);
 	EXPECT_EQ(0, kt_self(self->ses).held);
+}
+
+/* A descriptor that cannot be written takes what an ioctl on it may. */
+TEST_F(uring, read_only)
+{
+	struct kvbm_hash h = kt_single(1);
+	struct kvbm_query q;
+	struct kvbm_alloc al;
+	struct kvbm_match m;
+	uint32_t out, op;
+	uint8_t there;
+	int fd;
+
+	ASSERT_EQ(-1, kt_store(4, .name = "ringlook"));
+	fd = open("/dev/kvbm/ringlook", O_RDONLY | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	kvbm_args_alloc(&al, 0, 1, &out, NULL, 0);
+	kvbm_prep_alloc(io_uring_get_sqe(&self->ring), fd, &al);
+	EXPECT_EQ(-EBADF, run1(&self->ring));
+	kvbm_args_match(&m, 0, 1, &h, &out);
+	kvbm_prep_match(io_uring_get_sqe(&self->ring), fd, &m);
+	EXPECT_EQ(-EBADF, run1(&self->ring));
+	for (op = KVBM_OP_ALLOC; op <= KVBM_OP_TOUCH; op++) {
+		if (op == KVBM_OP_PRESENCE || op == KVBM_OP_FREQUENCY)
+			continue;
+		EXPECT_EQ(-EBADF, raw(&self->ring, fd, op, 0, 0, 0)) {
+			TH_LOG("request %#x", op);
+		}
+	}
+	kvbm_args_query(&q, 1, &h, &there);
+	kvbm_prep_presence(io_uring_get_sqe(&self->ring), fd, &q);
+	EXPECT_EQ(1, run1(&self->ring));
+	EXPECT_EQ(KVBM_ABSENT, there);
+	close(fd);
+	EXPECT_EQ(0, kt_destroy("ringlook", KVBM_DESTROY_FORCE));
 }
 
 /* Outputs that cannot be written, as for the ioctl. */
@@ -761,6 +798,143 @@ TEST_F(uring, revoked_while_waiting)
 	EXPECT_EQ(-ESHUTDOWN, next(&self->ring, NULL));
 	EXPECT_EQ(0, kt_counts(self->fd).waiters);
 	ASSERT_EQ(TOTAL, kvbm_release(self->fd, TOTAL, self->ids, 0, NULL));
+}
+
+struct revoker {
+	int fd;
+	uint64_t session;
+	pthread_barrier_t *both;
+	unsigned int delay;
+	long ret;
+};
+
+static void *revoke_one(void *arg)
+{
+	struct revoker *r = arg;
+	volatile unsigned int i;
+
+	pthread_barrier_wait(r->both);
+	for (i = 0; i < r->delay; i++)
+		;
+	r->ret = kvbm_session_revoke(r->fd, r->session, NULL);
+	return NULL;
+}
+
+/*
+ * Revoked while the ring tries a command without sleeping, finds too little, and
+ * leaves it to a worker, which is busy with another: the revocation waits for
+ * neither.
+ */
+TEST_F(uring, revoke_races)
+{
+	unsigned int workers[2] = { 1, 1 };
+	uint32_t got[2], theirs[2];
+	struct kvbm_alloc al, al2;
+	pthread_barrier_t both;
+	struct revoker r;
+	pthread_t t;
+	uint64_t tag;
+	int i, k, ses, res;
+
+	ASSERT_EQ(0, io_uring_register_iowq_max_workers(&self->ring, workers));
+	pthread_barrier_init(&both, NULL, 2);
+	ASSERT_EQ(TOTAL, kvbm_alloc(self->fd, TOTAL, self->ids, NULL, NULL));
+	for (i = 0; i < 150; i++) {
+		submit_wait(&self->ring, self->ses, &al, 2, got, 1);
+		until_waiting(1);
+		ses = kvbm_session_open(self->fd);
+		r = (struct revoker) { .fd = self->fd, .both = &both,
+				       .session = kt_session_id(ses),
+				       .delay = i * 37 % 1000 };
+		ASSERT_EQ(0, pthread_create(&t, NULL, revoke_one, &r));
+		pthread_barrier_wait(&both);
+		submit_wait(&self->ring, ses, &al2, 2, theirs, 2);
+		pthread_join(t, NULL);
+		EXPECT_EQ(0, r.ret);
+		ASSERT_EQ(2, kvbm_release(self->fd, 2, self->ids, 0, NULL));
+		for (k = 0; k < 2; k++) {
+			res = next(&self->ring, &tag);
+			EXPECT_EQ(tag == 1 ? 2 : -ESHUTDOWN, res);
+		}
+		close(ses);
+		ASSERT_EQ(2, kvbm_release(self->ses, 2, got, 0, NULL));
+		ASSERT_EQ(2, kvbm_alloc(self->fd, 2, self->ids, NULL, NULL));
+	}
+	pthread_barrier_destroy(&both);
+	ASSERT_EQ(TOTAL, kvbm_release(self->fd, TOTAL, self->ids, 0, NULL));
+}
+
+struct busy_waiter {
+	int fd;
+	int event;
+	struct io_uring ring;
+	volatile bool ready;
+	volatile bool done;
+	long ret;
+	struct kvbm_alloc args;
+	uint32_t ids[2];
+};
+
+/* Waits in a system call, while its ring's completions are work for the task. */
+static void *wait_with_ring(void *arg)
+{
+	struct busy_waiter *w = arg;
+	struct io_uring_sqe *sqe;
+
+	if (io_uring_queue_init(64, &w->ring, 0))
+		return NULL;
+	sqe = io_uring_get_sqe(&w->ring);
+	io_uring_prep_poll_multishot(sqe, w->event, POLLIN);
+	io_uring_submit(&w->ring);
+	__sync_synchronize();
+	w->ready = true;
+	w->ret = kt_ioctl(w->fd, KVBM_IOC_ALLOC, &w->args);
+	__sync_synchronize();
+	w->done = true;
+	return NULL;
+}
+
+/* Such work ends the sleep and restarts the call, which keeps its place. */
+TEST_F(uring, task_work_keeps_the_place)
+{
+	struct busy_waiter first = {};
+	struct kvbm_alloc al;
+	uint32_t got[2];
+	uint64_t one = 1;
+	unsigned int i;
+	pthread_t t;
+
+	ASSERT_EQ(TOTAL, kvbm_alloc(self->fd, TOTAL, self->ids, NULL, NULL));
+	first.fd = kvbm_session_open(self->fd);
+	first.event = eventfd(0, EFD_CLOEXEC);
+	kvbm_args_alloc(&first.args, KVBM_ALLOC_WAIT, 2, first.ids, NULL,
+			KVBM_NO_DEADLINE);
+	ASSERT_EQ(0, pthread_create(&t, NULL, wait_with_ring, &first));
+	ASSERT_TRUE(kt_until(first.ready));
+	until_waiting(1);
+	submit_wait(&self->ring, self->ses, &al, 1, got, 1);
+	until_waiting(2);
+	for (i = 1; i <= 50; i++) {
+		ASSERT_EQ(8, write(first.event, &one, 8));
+		/* The task itself completes it. */
+		ASSERT_TRUE(kt_until(io_uring_cq_ready(&first.ring) >= i));
+	}
+	until_waiting(2);
+	/* Enough for the second, who came later. */
+	ASSERT_EQ(1, kvbm_release(self->fd, 1, self->ids, 0, NULL));
+	kt_sleep_ms(50);
+	EXPECT_FALSE(completed(&self->ring));
+	EXPECT_FALSE(first.done);
+	ASSERT_EQ(1, kvbm_release(self->fd, 1, self->ids + 1, 0, NULL));
+	pthread_join(t, NULL);
+	EXPECT_EQ(2, first.ret);
+	EXPECT_FALSE(completed(&self->ring));
+	io_uring_queue_exit(&first.ring);
+	close(first.event);
+	ASSERT_EQ(TOTAL - 2, kvbm_release(self->fd, TOTAL - 2, self->ids + 2,
+					  0, NULL));
+	EXPECT_EQ(1, next(&self->ring, NULL));
+	close(first.fd);
 }
 
 /* kill -9 with commands that wait, holds and a registered file. */
