@@ -238,12 +238,17 @@ void kvbm_room_told(struct kvbm_locked *l)
 	if (more)
 		schedule_work(&st->room_work);
 
-	/* Who has a grant does not wait for who gave it to run again. */
-	preempt_disable();
+	/*
+	 * Who has a grant does not wait for who gave it to run again.  With
+	 * PREEMPT_RT unlocking may sleep, and priorities say who runs.
+	 */
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		preempt_disable();
 	kvbm_unlock_store(l);
 	for (i = 0; i < nr_tasks; i++)
 		wake_up_process(tasks[i]);
-	preempt_enable();
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		preempt_enable();
 	for (i = 0; i < nr_tasks; i++)
 		put_task_struct(tasks[i]);
 	for (i = 0; i < nr_due; i++)
