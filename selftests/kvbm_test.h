@@ -348,10 +348,13 @@ static inline void kt_check_store(struct __test_metadata *_metadata, int fd,
 
 static inline pid_t kt_fork(void)
 {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* It was killed before that. */
+		if (getppid() != parent)
+			_exit(0);
 		signal(SIGALRM, SIG_DFL);
 	}
 	return pid;
