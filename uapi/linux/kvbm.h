@@ -205,7 +205,7 @@ struct kvbm_features {
  * @store_id: out: identity of the store: 64 random bits, never 0
  * @need: out, also when the call fails with ENOMEM or EDQUOT: bytes of memory
  *	that the store takes at most
- * @name: name of the store, [a-z0-9][a-z0-9_.-]*, NUL-padded; empty makes an
+ * @name: name of the store, ``[a-z0-9][a-z0-9_.-]*``, NUL-padded; empty makes an
  *	anonymous store
  * @block_bytes: with KVBM_CREATE_PAYLOAD: bytes of a block, a multiple of
  *	KVBM_MIN_BLOCK_BYTES up to KVBM_MAX_BLOCK_BYTES; otherwise 0
