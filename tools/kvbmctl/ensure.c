@@ -60,7 +60,6 @@ static void compare_info(const struct kvbm_store_create *c,
 		"set of flags");
 	differs(d, info->block_bytes != c->block_bytes,
 		"number of bytes in a block");
-	differs(d, info->linger_ms != c->linger_ms, "time to linger");
 	differs(d, info->freq_capacity != c->freq_capacity,
 		"frequency tracking");
 	differs(d, c->thresholds[0] &&
