@@ -5,6 +5,7 @@
  *	kvbm-vm --icount ops	instructions of each operation and batch size
  *	kvbm-vm --icount uring	ioctl against io_uring
  *	kvbm-vm --icount longest	the longest lock holds: see longest.c
+ *	kvbm-vm --icount payload	what a payload costs: see payload.c
  *	kvbm-vm ops|uring	the same in nanoseconds, of an emulated machine
  */
 #include <string.h>
@@ -122,6 +123,8 @@ int main(int argc, char **argv)
 			bench_uring();
 		else if (!strcmp(argv[i], "longest"))
 			bench_longest();
+		else if (!strcmp(argv[i], "payload"))
+			bench_payload();
 	}
 	return 0;
 }

@@ -57,5 +57,6 @@ void run(const struct figure *f, const struct work *w);
 void bench_ops(void);
 void bench_uring(void);
 void bench_longest(void);
+void bench_payload(void);
 
 #endif
