@@ -388,11 +388,15 @@ static void listings(int fd, int control)
 
 static void secrets(void)
 {
-	/* A monitoring group: 32 bits all set, as for none, look like an address. */
-	int control = kvbm_control_open(), fd = kt_store(32, .monitor_gid = 0);
+	int control = kvbm_control_open(), fd;
+	struct kvbm_store_create c;
 	struct kvbm_hash h[4];
 	uint32_t ids[4];
 
+	/* A monitoring group: 32 bits all set, as for none, look like an address. */
+	kvbm_store_create_init(&c, NULL, 32);
+	c.monitor_gid = 0;
+	fd = kt_store_make(&c);
 	kt_chain(h, 4, 40);
 	kt_fill(fd, 4, h, ids);
 	ASKED(fd, kvbm_features, FEATURES);

@@ -27,10 +27,11 @@
 #define PATIENCE	50
 #define USUAL		20000000ULL	/* a turn of each that runs */
 #define STALL		1000000000ULL
-#define SECONDS		2
+#define SECONDS		1
 #define ROUND		16		/* blocks of a prompt */
 #define NAME		"hostile"
 #define NODE		"/dev/kvbm/" NAME
+#define SESSIONS	300		/* of the store, at most */
 
 /* Latencies by a sixteenth of a power of two. */
 struct times {
@@ -41,6 +42,7 @@ struct times {
 struct shared {
 	volatile int run, stop;
 	struct times client[2];		/* quiet, disturbed */
+	struct times visitor[2];
 	struct times other[2];
 	volatile uint64_t acts;
 	volatile uint64_t served, refused;
@@ -175,6 +177,48 @@ static void client(void)
 			shm->refused++;
 		else
 			shm->served++;
+	}
+	_exit(0);
+}
+
+/*
+ * The owner, and administrator: comes and goes, looks at the list of stores, and
+ * administers the store through the control device, whoever has taken all of it.
+ */
+static void visitor(void)
+{
+	int control = kvbm_control_open();
+	struct kvbm_session_entry sessions[4];
+	struct kvbm_store_entry stores[4];
+	struct kvbm_store_info info;
+	const struct kvbm_store_ref ref = { .name = NAME };
+	struct kvbm_counts counts;
+	uint64_t cursor;
+	uint32_t total;
+
+	KT_MUST(control >= 0);
+	while (!shm->stop) {
+		struct times *t = &shm->visitor[shm->run];
+		uint64_t start = kt_now();
+		int fd, ret;
+
+		fd = open(NODE, O_RDWR | O_CLOEXEC);
+		ret = fd < 0 ? -errno : kvbm_store_info(fd, &info);
+		close(fd);
+		if (!ret)
+			ret = kvbm_store_list(control, 4, stores, &total);
+		if (ret >= 0)
+			ret = kvbm_counts_of(control, &ref, &counts);
+		cursor = 0;
+		if (ret >= 0)
+			ret = kvbm_session_list_of(control, &ref, &cursor, 4,
+						   sessions, &total);
+		note(t, kt_now() - start);
+		if (ret < 0) {
+			printf("# the visitor: errno %d\n", -ret);
+			shm->wrong++;
+			break;
+		}
 	}
 	_exit(0);
 }
@@ -337,9 +381,12 @@ static void stores_without_end(void)
 		}
 		kvbm_store_create_init(&c, "pool", 64);
 		i = kt_store_make(&c);
-		if (i >= -1 || i == -EPERM || i == -EACCES)
+		if (i == -EPERM) {
 			acted();
-		kt_destroy("pool", KVBM_DESTROY_FORCE);
+		} else {
+			printf("# a tenant takes the name of a store: %d\n", i);
+			shm->wrong++;
+		}
 		while (n)
 			close(fds[--n]);
 		total = most;
@@ -544,9 +591,71 @@ static void old_nodes(void)
 		fd = open(path, O_RDWR | O_CLOEXEC);
 		if (fd < 0)
 			continue;
+		/* Nobody but the store itself, and the control device. */
+		if (dev != st.st_rdev && minor(dev)) {
+			printf("# number %u leads to a store\n", minor(dev));
+			shm->wrong++;
+		}
 		close(fd);
 	}
 	pause();
+}
+
+/* All places for sessions, again and again. */
+static void all_sessions(void)
+{
+	static int list[SESSIONS];
+	int n = 0, i;
+
+	for (;;) {
+		while (n < SESSIONS) {
+			list[n] = open(NODE, O_RDWR | O_CLOEXEC);
+			if (list[n] < 0)
+				break;
+			n++;
+		}
+		if (errno == EUSERS)
+			acted();
+		/* Revoked or not, some give way to others. */
+		for (i = 0; i < 3 && n; i++)
+			close(list[--n]);
+		usleep(100);
+	}
+}
+
+/* Whatever walks through all sessions of a store, of one with very many. */
+static void many_sessions_elsewhere(void)
+{
+	struct rlimit files = { 4096, 4096 };
+	struct kvbm_session_entry e[64];
+	static int list[1000];
+	struct kvbm_stats s;
+	int fd, n, k;
+
+	setrlimit(RLIMIT_NOFILE, &files);
+	fd = kt_store(64);
+	KT_MUST(fd >= 0);
+	for (n = 0; n < 1000; n++) {
+		list[n] = kvbm_session_open(fd);
+		if (list[n] < 0)
+			break;
+	}
+	KT_MUST(n > 500);
+	for (k = 0; ; k = (k + 1) % n) {
+		struct kvbm_session_revoke r = {
+			.size = sizeof(r), .flags = KVBM_REVOKE_UID,
+			.uid = TENANT + 1,
+		};
+
+		kvbm_stats(fd, &s);
+		kt_info(fd, k % 64);
+		kvbm_session_list(fd, 64, e, NULL);
+		/* Nobody's, found by a look at all of them. */
+		kt_ioctl(fd, KVBM_IOC_SESSION_REVOKE, &r);
+		close(list[k]);
+		list[k] = kvbm_session_open(fd);
+		acted();
+	}
 }
 
 /* Descriptors that only the kernel's collector of sockets can close. */
@@ -599,6 +708,8 @@ static const struct kind {
 	{ "calls that are stuck in user memory", stuck_in_user_memory, true, 8 },
 	{ "nodes of old numbers", old_nodes, true },
 	{ "descriptors in cycles of sockets", cycles_of_sockets },
+	{ "all places for sessions", all_sessions, false, 8 },
+	{ "a store with very many sessions", many_sessions_elsewhere, false, 4 },
 };
 
 #define KINDS	(sizeof(kinds) / sizeof(kinds[0]))
@@ -619,18 +730,24 @@ static pid_t start(void (*fn)(void), bool root)
 	_exit(0);
 }
 
+/* What the machine itself did to a program comes on top. */
+static bool bearable(const struct times *quiet, const struct times *now)
+{
+	uint64_t limit = quantile(quiet, 990) * PATIENCE;
+
+	if (limit < USUAL)
+		limit = USUAL;
+	return now->n > 10 &&
+	       quantile(now, 990) <= limit + shm->other[1].max &&
+	       now->max <= STALL + 4 * shm->other[1].max;
+}
+
 static void judge(const struct kind *k)
 {
 	const struct times *quiet = shm->client, *now = shm->client + 1;
+	const struct times *qv = shm->visitor, *nv = shm->visitor + 1;
 	const struct times *qo = shm->other, *no = shm->other + 1;
-	uint64_t limit, stall;
 
-	/* What the machine itself did to a program comes on top. */
-	limit = quantile(quiet, 990) * PATIENCE;
-	if (limit < USUAL)
-		limit = USUAL;
-	limit += no->max;
-	stall = STALL + 4 * no->max;
 	printf("# %s: %llu acts; client %llu rounds, 99 %% below %llu us (quiet %llu), longest %llu us; another program 99 %% below %llu us (quiet %llu), longest %llu us\n",
 	       k->name, (unsigned long long)shm->acts,
 	       (unsigned long long)now->n,
@@ -640,9 +757,13 @@ static void judge(const struct kind *k)
 	       (unsigned long long)quantile(no, 990) / 1000,
 	       (unsigned long long)quantile(qo, 990) / 1000,
 	       (unsigned long long)no->max / 1000);
-	ksft_test_result(now->n > 10 && shm->acts >= k->least + !k->least &&
-			 !shm->wrong &&
-			 quantile(now, 990) <= limit && now->max <= stall,
+	printf("# who comes and goes: %llu times, 99 %% below %llu us (quiet %llu), longest %llu us\n",
+	       (unsigned long long)nv->n,
+	       (unsigned long long)quantile(nv, 990) / 1000,
+	       (unsigned long long)quantile(qv, 990) / 1000,
+	       (unsigned long long)nv->max / 1000);
+	ksft_test_result(shm->acts >= k->least + !k->least && !shm->wrong &&
+			 bearable(quiet, now) && bearable(qv, nv),
 			 "%s\n", k->name);
 }
 
@@ -653,6 +774,7 @@ static void disturb(const struct kind *k)
 	int i;
 
 	memset(&shm->client[1], 0, sizeof(shm->client[1]));
+	memset(&shm->visitor[1], 0, sizeof(shm->visitor[1]));
 	memset(&shm->other[1], 0, sizeof(shm->other[1]));
 	shm->acts = 0;
 	shm->wrong = 0;
@@ -686,7 +808,7 @@ static bool all_back(int fd)
 int main(int argc, char **argv)
 {
 	struct kvbm_store_create c;
-	pid_t pid[2];
+	pid_t pid[3];
 	unsigned int i;
 	int fd;
 
@@ -701,6 +823,7 @@ int main(int argc, char **argv)
 	kvbm_store_create_init(&c, NAME, BLOCKS);
 	c.gid = TENANT;
 	c.mode = 0660;
+	c.max_sessions = SESSIONS;
 	fd = kt_store_make(&c);
 	if (fd < -1)
 		ksft_exit_fail_msg("no store: %s\n", strerror(-fd));
@@ -710,11 +833,12 @@ int main(int argc, char **argv)
 
 	pid[0] = start(client, true);
 	pid[1] = start(other, true);
+	pid[2] = start(visitor, true);
 	kt_sleep_ms(SECONDS * 1000);
 	for (i = 0; i < KINDS; i++)
 		disturb(&kinds[i]);
 	shm->stop = 1;
-	i = kt_reap(pid[0]) | kt_reap(pid[1]);
+	i = kt_reap(pid[0]) | kt_reap(pid[1]) | kt_reap(pid[2]);
 	printf("# %llu rounds served, %llu without room\n",
 	       (unsigned long long)shm->served,
 	       (unsigned long long)shm->refused);
