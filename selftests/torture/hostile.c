@@ -593,7 +593,7 @@ static void old_nodes(void)
 			continue;
 		/* Nobody but the store itself, and the control device. */
 		if (dev != st.st_rdev && minor(dev)) {
-			printf("# number %u leads to a store\n", minor(dev));
+			printf("# number %u leads to a store, that of " NAME " is %u\n", minor(dev), minor(st.st_rdev));
 			shm->wrong++;
 		}
 		close(fd);
@@ -805,11 +805,26 @@ static bool all_back(int fd)
 	return kt_counts(fd).available == BLOCKS;
 }
 
+static void who_is_there(int fd)
+{
+	struct kvbm_counts c = kt_counts(fd);
+	struct kvbm_session_entry e[SESSIONS + 2];
+	int i, n = kvbm_session_list(fd, SESSIONS + 2, e, NULL);
+
+	printf("# available %u of %u, waiters %u, reserved %u, %d sessions\n",
+	       c.available, c.total, c.waiters, c.reserved_blocks, n);
+	for (i = 0; i < n; i++)
+		printf("# session %llu of %u: held %u, taking %u, waiting %u, flags %x\n",
+		       (unsigned long long)e[i].session_id, e[i].pid, e[i].held,
+		       e[i].taking, e[i].waiting, e[i].flags);
+}
+
 int main(int argc, char **argv)
 {
 	struct kvbm_store_create c;
 	pid_t pid[3];
 	unsigned int i;
+	bool back;
 	int fd;
 
 	setvbuf(stdout, NULL, _IOLBF, 4096);
@@ -843,9 +858,11 @@ int main(int argc, char **argv)
 	       (unsigned long long)shm->served,
 	       (unsigned long long)shm->refused);
 	/* Everybody is dead: every block comes back, once. */
-	ksft_test_result(!i && kt_until(all_back(fd)) &&
-			 !kt_counts(fd).waiters && !kt_counts(fd).reserved_blocks,
-			 "everything came back\n");
+	back = kt_until(all_back(fd)) && !kt_counts(fd).waiters &&
+	       !kt_counts(fd).reserved_blocks;
+	if (!back)
+		who_is_there(fd);
+	ksft_test_result(!i && back, "everything came back\n");
 	close(fd);
 	kt_destroy(NAME, KVBM_DESTROY_FORCE);
 	ksft_finished();
