@@ -190,12 +190,12 @@ static void mirror_one(struct mirror *m, const struct kvbm_event *e)
 		m->lost += e->count;
 		if (m->whole || e->seq != m->next + e->count - 1)
 			m->wrong = "lost";
-		m->next = e->seq + 1;
+		WRITE_ONCE(m->next, e->seq + 1);
 		return;
 	}
 	if (e->seq < m->next || (m->whole && e->seq != m->next))
 		m->wrong = "order";
-	m->next = e->seq + 1;
+	WRITE_ONCE(m->next, e->seq + 1);
 	m->seen++;
 	if (e->type == KVBM_EVENT_CLEARED) {
 		m->cleared = true;
