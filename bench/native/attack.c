@@ -1,55 +1,74 @@
 // SPDX-License-Identifier: MIT
 /*
  * Somebody knows the secrets by which the index chooses lines, and registers
- * 65,536 hashes that all fall into one, which is full then, as is half of the
- * overflow table.  What do the others' operations cost, and his own?
+ * 65,536 keys of one hash: half of the overflow table is full then.  What do the
+ * others' operations cost, and his own?
  *
  * Counted by stepping, in a pool that is full; TAP.
  */
 #include <stdlib.h>
-#include "bench.h"
+#include "attack.h"
 #include "index.h"
 
 #define BLOCKS		(1U << 21)
 #define COLLIDING	65536U
-#define N		128U
 #define ROUNDS		1
 
 /*
- * Others may pay so much more than in a quiet store, and he himself; his misses,
- * the cheapest of all when quiet, take a SipHash each.
+ * He may pay so much more than others in a quiet store; his misses, the cheapest of
+ * all when quiet, take two lines, a SipHash and a chain each.
  */
-#define OTHERS_PAY	1.3
 #define HE_PAYS		4.0
-#define HIS_MISSES	5.0
+#define HIS_MISSES	6.0
 
-struct attack {
-	struct pool *p;
-	u32 at;				/* the next of the colliding keys */
-	struct kvbm_hash keys[N];
-	struct kvbm_registered out[N];
-	u32 ids[N];
-};
+/* Of all keys with which he comes. */
+#define HIS_KEYS	(3 * COLLIDING)
+#define HIS_HASH	0x12345678ULL
 
-/* Keys of one hash: the first product is 0. */
-static void colliding(struct kvbm_store *st, u32 i, struct kvbm_hash *key)
+/*
+ * Keys of one hash, of position 0: where the first factor is 1, the hash is the top
+ * of a product with an odd number, which has an inverse.
+ */
+static struct kvbm_hash *colliding_keys(struct kvbm_store *st)
 {
-	key->hi = mix(i) & 0x003fffffffffffffULL;
-	key->lo = st->index.secret[0];
-	CHECK(!kvbm_index_key(st, key));
+	struct kvbm_hash *keys = malloc(HIS_KEYS * sizeof(*keys));
+	const u64 *secret = st->index.secret;
+	u64 inverse = secret[2], low = 0;
+	u32 i, n = 0;
+
+	CHECK(keys);
+	for (i = 0; i < 5; i++)
+		inverse *= 2 - secret[2] * inverse;
+	for (; n < HIS_KEYS; low++) {
+		struct kvbm_hash key = {
+			.lo = secret[0] ^ 1,
+			.hi = secret[1] ^ (HIS_HASH << 32 | low) * inverse,
+		};
+
+		CHECK(low <= U32_MAX);
+		if (key.hi >> 54)
+			continue;
+		CHECK(kvbm_index_key(st, &key) == HIS_HASH);
+		keys[n++] = key;
+	}
+	return keys;
 }
 
 static void his_keys(struct attack *a, u32 from)
 {
 	u32 i;
 
+	CHECK(from + N <= HIS_KEYS);
 	for (i = 0; i < N; i++)
-		colliding(a->p->st, from + i, &a->keys[i]);
+		a->keys[i] = a->his[from + i];
 }
 
+/* Of those that came last: nobody has evicted them yet. */
 static void others_keys(struct attack *a)
 {
-	prompt_keys(rnd(&a->p->rng) % (a->p->families * FAMILY), a->keys);
+	u32 half = a->p->families * FAMILY / 2;
+
+	prompt_keys(half + rnd(&a->p->rng) % half, a->keys);
 }
 
 static void op_match_release(void *arg)
@@ -92,12 +111,14 @@ static void op_release(void *arg)
 
 enum { MATCH, MISS, EVICT, REGISTER, RELEASE, KINDS };
 
+static_assert(KINDS == ATTACK_KINDS);
+
 static const char * const names[KINDS] = {
 	"match + release, idle", "miss", "evict", "register", "release",
 };
 
 /* Instructions a block; @his: with his keys. */
-static void count_all(struct attack *a, bool his, double *sum)
+void attack_count(struct attack *a, bool his, double *sum)
 {
 	u32 i, k, from = COLLIDING / 2;
 
@@ -139,7 +160,8 @@ static void fill_line(struct attack *a)
 	CHECK(a->p->st->overflow.used > COLLIDING - 12);
 }
 
-static u32 compare(const char *policy, const char *who, const double *quiet,
+/* A test for each kind; returns how many failed. */
+u32 attack_compare(const char *policy, const char *who, const double *quiet,
 		   const double *now, double limit)
 {
 	static u32 test;
@@ -171,15 +193,17 @@ int bench_attack(void)
 			.p = pool_new(BLOCKS, tried[i], false, FILL_IDLE),
 		};
 
+		a.his = colliding_keys(a.p->st);
 		session_pages(a.p->own);
-		count_all(&a, false, quiet);
+		attack_count(&a, false, quiet);
 		fill_line(&a);
-		count_all(&a, false, now);
-		bad += compare(tried[i], "others", quiet, now, OTHERS_PAY);
-		count_all(&a, true, now);
-		bad += compare(tried[i], "he", quiet, now, HE_PAYS);
+		attack_count(&a, false, now);
+		bad += attack_compare(tried[i], "others", quiet, now, OTHERS_PAY);
+		attack_count(&a, true, now);
+		bad += attack_compare(tried[i], "he", quiet, now, HE_PAYS);
 		CHECK(!a.p->st->overflow.evictions);
 		pool_free(a.p);
+		free(a.his);
 	}
 	return !!bad;
 }

@@ -233,6 +233,7 @@ struct kvbm_line {
  * @lines: what most blocks are found through
  * @nr_lines: how many
  * @secret: of the hash that chooses lines and tags; the last one is odd
+ * @second: of the hash that chooses second lines; odd
  * @nr_tables: a power of two
  * @tables: the overflow
  * @over: their nodes
@@ -244,6 +245,7 @@ struct kvbm_index {
 	u32 nr_lines;
 	u32 nr_tables;
 	u64 secret[3];
+	u32 second;
 	struct rhashtable *tables;
 	struct kvbm_over_node *over;
 	u32 over_room;

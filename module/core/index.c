@@ -3,11 +3,12 @@
  * index.c - sequence hash -> registered slot: lines, and what overflows them
  *
  * Lines have room for twelve entries and get seven on average, with lineage eight.
- * While blocks come and go, one registration in 37, or 19, meets a full line
- * (Erlang's loss formula); the overflow table has room for one block in 16.
+ * While blocks come and go, one registration in 31, or 15, meets a full line, and
+ * goes to its second line.  One in 1,000, or 220, finds both full; the overflow
+ * table has room for one block in 16.
  *
  * When all that room is taken, somebody chose his keys with knowledge of the
- * line's secrets.  Then a registration that meets a full line evicts an idle
+ * lines' secrets.  Then a registration that meets two full lines evicts an idle
  * block of the overflow table, the one that has been idle for longest, and fails
  * only while all of them are held.
  *
@@ -25,9 +26,6 @@
 #include <linux/rhashtable.h>
 #include <linux/slab.h>
 #include "index.h"
-
-/* Entries of a line that may look alike: a look-up compares all their keys. */
-#define LINE_ALIKE		2
 
 /*
  * Entries a line on average, when all blocks are registered.  Lineage has a table
@@ -215,6 +213,7 @@ int kvbm_index_init(struct kvbm_store *st)
 
 	get_random_bytes(ix->secret, sizeof(ix->secret));
 	ix->secret[2] |= 1;
+	ix->second = get_random_u32() | 1;
 	get_random_bytes(&ix->sip_key, sizeof(ix->sip_key));
 	ix->nr_lines = nr_lines_of(&st->cfg);
 	ix->lines = kvbm_array_alloc(st, ix->nr_lines, sizeof(*ix->lines));
@@ -241,18 +240,61 @@ void kvbm_index_exit(struct kvbm_store *st)
 }
 
 static noinline struct kvbm_slot *over_find(const struct kvbm_store *st,
-					    const struct kvbm_hash *key)
+					    const struct kvbm_hash *key, u64 sip)
 {
 	struct over_key k = {
-		.sip = over_sip(st, key),
+		.sip = sip,
 		.key = key,
 		.slots = st->slots,
 	};
 	struct kvbm_over_node *n;
 
 	/* A node is never freed, only used again. */
-	n = rhashtable_lookup_fast(over_table(st, k.sip), &k, over_params);
+	n = rhashtable_lookup_fast(over_table(st, sip), &k, over_params);
 	return n ? &st->slots[READ_ONCE(n->slot)] : NULL;
+}
+
+/* The slot in a line that carries a key, or NULL; @rest: as it was read. */
+static __always_inline struct kvbm_slot *
+line_find(const struct kvbm_store *st, const struct kvbm_line *l, u64 rest,
+	  const struct kvbm_hash *key, u32 h)
+{
+	u64 all = kvbm_index_tag(h) * KVBM_TAG_ONES, m;
+
+	m = kvbm_index_equal(READ_ONCE(l->tags), all) |
+	    /* The others' bits are tops of bytes, too: make them distinct. */
+	    kvbm_index_equal_rest(rest, all) >> 1;
+	for (; m; m &= m - 1) {
+		u32 bit = __ffs64(m), id;
+		struct kvbm_slot *s;
+
+		/* Top bits are of the first eight. */
+		id = READ_ONCE(l->entry[bit / 8 + (bit % 8 == 7 ? 0 : 8)]) ^
+		     kvbm_index_entry_tag(h);
+		if (id > KVBM_ENTRY_ID)
+			continue;
+		s = &st->slots[id];
+		if (likely(kvbm_slot_is(s, key)))
+			return s;
+	}
+	return NULL;
+}
+
+/* In its second line, or in the overflow table. */
+static noinline struct kvbm_slot *find_further(const struct kvbm_store *st,
+					       const struct kvbm_hash *key,
+					       u32 h)
+{
+	const struct kvbm_line *l = kvbm_index_second(st, h);
+	struct kvbm_slot *s = line_find(st, l, READ_ONCE(l->rest), key, h);
+
+	/*
+	 * Without the lock, too, nobody is there while there are none: a block
+	 * is counted before its word says that it is registered.
+	 */
+	if (s || likely(!READ_ONCE(st->overflow.used)))
+		return s;
+	return over_find(st, key, over_sip(st, key));
 }
 
 /**
@@ -270,38 +312,24 @@ struct kvbm_slot *kvbm_index_find(const struct kvbm_store *st,
 				  const struct kvbm_hash *key, u32 h)
 {
 	const struct kvbm_line *l;
-	u64 all, m, rest;
+	struct kvbm_slot *s;
+	u64 rest;
 
 	l = kvbm_index_line(st->index.lines, st->index.nr_lines, h);
-	all = kvbm_index_tag(h) * KVBM_TAG_ONES;
 	rest = READ_ONCE(l->rest);
-	m = kvbm_index_equal(READ_ONCE(l->tags), all) |
-	    /* The others' bits are tops of bytes, too: make them distinct. */
-	    kvbm_index_equal_rest(rest, all) >> 1;
-	for (; m; m &= m - 1) {
-		u32 bit = __ffs64(m), id;
-		struct kvbm_slot *s;
-
-		/* Top bits are of the first eight. */
-		id = READ_ONCE(l->entry[bit / 8 + (bit % 8 == 7 ? 0 : 8)]) ^
-		     kvbm_index_entry_tag(h);
-		if (id > KVBM_ENTRY_ID)
-			continue;
-		s = &st->slots[id];
-		if (likely(kvbm_slot_is(s, key)))
-			return s;
-	}
-	if (likely(!(rest & kvbm_index_filter(h))))
-		return NULL;
-	return over_find(st, key);
+	s = line_find(st, l, rest, key, h);
+	if (s || likely(!(rest & kvbm_index_filter(h))))
+		return s;
+	return find_further(st, key, h);
 }
 
-/* The line says that it overflowed, or no longer. */
-static void over_count(struct kvbm_store *st, u32 h, bool add)
+/* A block's line says that it went further, or no longer. */
+static void further_count(struct kvbm_store *st, u32 h, bool add)
 {
 	struct kvbm_line *l;
 	u64 rest;
 
+	lockdep_assert_held(&st->lock);
 	l = kvbm_index_line(st->index.lines, st->index.nr_lines, h);
 	rest = l->rest;
 	if (add) {
@@ -331,10 +359,9 @@ static bool chain_full(struct rhashtable *ht, u64 sip)
 }
 
 static noinline struct kvbm_slot *over_insert(struct kvbm_store *st,
-					      struct kvbm_slot *s)
+					      struct kvbm_slot *s, u64 sip)
 {
 	struct kvbm_overflow *ov = &st->overflow;
-	u64 sip = over_sip(st, &s->key);
 	struct rhashtable *ht = over_table(st, sip);
 	struct kvbm_over_node *n;
 	u32 at = ov->free;
@@ -355,9 +382,9 @@ static noinline struct kvbm_slot *over_insert(struct kvbm_store *st,
 		ov->free = n->next;
 	else
 		ov->fresh++;
-	ov->used++;
+	WRITE_ONCE(ov->used, ov->used + 1);
 	s->at = KVBM_AT_OVER | at;
-	over_count(st, s->hash, true);
+	further_count(st, s->hash, true);
 	st->nr_registered++;
 	return NULL;
 }
@@ -373,10 +400,10 @@ static noinline void over_remove(struct kvbm_store *st, struct kvbm_slot *s)
 		kvbm_index_over_busy(st, s);
 	WARN_ON_ONCE(rhashtable_remove_fast(over_table(st, n->sip), &n->head,
 					    over_params));
-	over_count(st, s->hash, false);
+	further_count(st, s->hash, false);
 	n->next = ov->free;
 	ov->free = at;
-	ov->used--;
+	WRITE_ONCE(ov->used, ov->used - 1);
 	s->at = 0;
 }
 
@@ -427,19 +454,88 @@ u32 kvbm_index_over_victim(const struct kvbm_store *st)
 	return first == KVBM_NIL ? KVBM_NIL : st->index.over[first].slot;
 }
 
-/* Entries that a look-up with this hash would compare keys with. */
-static u32 line_alike(const struct kvbm_line *l, u32 h)
+/* Has a line an entry that looks like this hash's? */
+static bool line_alike(const struct kvbm_line *l, u32 h)
 {
 	u64 all = kvbm_index_tag(h) * KVBM_TAG_ONES, m;
-	u32 n = 0;
 
-	for (m = kvbm_index_equal(l->tags, all); m; m &= m - 1)
-		n += (l->entry[__ffs64(m) / 8] ^ kvbm_index_entry_tag(h)) <=
-		     KVBM_ENTRY_ID;
-	for (m = kvbm_index_equal_rest(l->rest, all); m; m &= m - 1)
-		n += (l->entry[8 + __ffs64(m) / 8] ^ kvbm_index_entry_tag(h)) <=
-		     KVBM_ENTRY_ID;
-	return n;
+	m = kvbm_index_equal(l->tags, all) |
+	    kvbm_index_equal_rest(l->rest, all) >> 1;
+	for (; m; m &= m - 1) {
+		u32 bit = __ffs64(m);
+
+		if ((l->entry[bit / 8 + (bit % 8 == 7 ? 0 : 8)] ^
+		     kvbm_index_entry_tag(h)) <= KVBM_ENTRY_ID)
+			return true;
+	}
+	return false;
+}
+
+/* Put a block into a line: false: it is full. */
+static __always_inline bool line_insert(struct kvbm_store *st,
+					struct kvbm_line *l,
+					struct kvbm_slot *s)
+{
+	u32 h = s->hash, entry = kvbm_slot_id(st, s) | kvbm_index_entry_tag(h);
+	u64 tag = kvbm_index_tag(h), free = kvbm_index_equal(l->tags, 0);
+	u32 at;
+
+	/* The entry, then its tag: pairs with kvbm_index_candidate(). */
+	if (likely(free)) {
+		at = __ffs64(free) / 8;
+		WRITE_ONCE(l->entry[at], entry);
+		smp_store_release(&l->tags, l->tags | tag << at * 8);
+	} else {
+		free = kvbm_index_equal_rest(l->rest, 0);
+		if (unlikely(!free))
+			return false;
+		at = __ffs64(free) / 8;
+		WRITE_ONCE(l->entry[8 + at], entry);
+		smp_store_release(&l->rest, l->rest | tag << at * 8);
+		at += 8;
+	}
+	s->at = (l - st->index.lines) << 4 | at;
+	return true;
+}
+
+/*
+ * Its line is full, or has an entry that looks alike, or something that looks so
+ * went further.  Two that look alike are not put into one line: who looks one up
+ * compares one key a line.
+ */
+static noinline struct kvbm_slot *insert_slow(struct kvbm_store *st,
+					      struct kvbm_slot *s,
+					      struct kvbm_line *l)
+{
+	struct kvbm_line *second = kvbm_index_second(st, s->hash);
+	bool hashed = false;
+	u32 h = s->hash;
+	struct kvbm_slot *old;
+	u64 sip = 0;
+
+	lockdep_assert_held(&st->lock);
+	old = line_find(st, l, l->rest, &s->key, h);
+	if (!old && l->rest & kvbm_index_filter(h)) {
+		old = line_find(st, second, second->rest, &s->key, h);
+		if (!old && st->overflow.used) {
+			sip = over_sip(st, &s->key);
+			hashed = true;
+			old = over_find(st, &s->key, sip);
+		}
+	}
+	if (old)
+		return old;
+	if (!line_alike(l, h) && line_insert(st, l, s)) {
+		st->nr_registered++;
+		return NULL;
+	}
+	if (!line_alike(second, h) && line_insert(st, second, s)) {
+		s->at |= KVBM_AT_SECOND;
+		further_count(st, h, true);
+		st->nr_registered++;
+		return NULL;
+	}
+	return over_insert(st, s, hashed ? sip : over_sip(st, &s->key));
 }
 
 /**
@@ -448,47 +544,47 @@ static u32 line_alike(const struct kvbm_line *l, u32 h)
  * @s: its slot, key and hash set
  *
  * Return: NULL: it is in; the slot that has the key already; or
- * ERR_PTR(-ENOBUFS): neither its line nor the overflow table has room. Nothing
+ * ERR_PTR(-ENOBUFS): neither its lines nor the overflow table have room. Nothing
  * has changed in the last two cases.
  */
 struct kvbm_slot *kvbm_index_insert(struct kvbm_store *st, struct kvbm_slot *s)
 {
-	u32 h = s->hash, entry = kvbm_slot_id(st, s) | kvbm_index_entry_tag(h);
-	u64 tag = kvbm_index_tag(h), all = tag * KVBM_TAG_ONES, free;
-	struct kvbm_index *ix = &st->index;
-	struct kvbm_line *l = kvbm_index_line(ix->lines, ix->nr_lines, h);
-	struct kvbm_slot *old;
-	u32 at;
+	u64 all = kvbm_index_tag(s->hash) * KVBM_TAG_ONES;
+	struct kvbm_line *l;
 
 	lockdep_assert_held(&st->lock);
+	l = kvbm_index_line(st->index.lines, st->index.nr_lines, s->hash);
 	/* Any candidate at all? */
 	if (unlikely(kvbm_index_equal(l->tags, all) |
 		     kvbm_index_equal_rest(l->rest, all) |
-		     (l->rest & kvbm_index_filter(h)))) {
-		old = kvbm_index_find(st, &s->key, h);
-		if (old)
-			return old;
-		if (unlikely(line_alike(l, h) >= LINE_ALIKE))
-			return over_insert(st, s);
-	}
-	/* The entry, then its tag: pairs with kvbm_index_candidate(). */
-	free = kvbm_index_equal(l->tags, 0);
-	if (likely(free)) {
-		at = __ffs64(free) / 8;
-		WRITE_ONCE(l->entry[at], entry);
-		smp_store_release(&l->tags, l->tags | tag << at * 8);
-	} else {
-		free = kvbm_index_equal_rest(l->rest, 0);
-		if (unlikely(!free))
-			return over_insert(st, s);
-		at = __ffs64(free) / 8;
-		WRITE_ONCE(l->entry[8 + at], entry);
-		smp_store_release(&l->rest, l->rest | tag << at * 8);
-		at += 8;
-	}
-	s->at = (l - ix->lines) << 4 | at;
+		     (l->rest & kvbm_index_filter(s->hash))) ||
+	    unlikely(!line_insert(st, l, s)))
+		return insert_slow(st, s, l);
 	st->nr_registered++;
 	return NULL;
+}
+
+static void line_remove(struct kvbm_store *st, u32 at)
+{
+	struct kvbm_line *l = &st->index.lines[at >> 4];
+
+	at &= 15;
+	if (at < 8)
+		WRITE_ONCE(l->tags, l->tags & ~(0xffULL << at * 8));
+	else
+		WRITE_ONCE(l->rest, l->rest & ~(0xffULL << (at - 8) * 8));
+}
+
+static noinline void remove_further(struct kvbm_store *st,
+				    struct kvbm_slot *s)
+{
+	lockdep_assert_held(&st->lock);
+	if (s->at & KVBM_AT_OVER) {
+		over_remove(st, s);
+	} else {
+		line_remove(st, s->at & ~KVBM_AT_SECOND);
+		further_count(st, s->hash, false);
+	}
 }
 
 /**
@@ -498,19 +594,10 @@ struct kvbm_slot *kvbm_index_insert(struct kvbm_store *st, struct kvbm_slot *s)
  */
 void kvbm_index_remove(struct kvbm_store *st, struct kvbm_slot *s)
 {
-	u32 at = s->at;
-
 	lockdep_assert_held(&st->lock);
 	st->nr_registered--;
-	if (unlikely(at & KVBM_AT_OVER)) {
-		over_remove(st, s);
-	} else {
-		struct kvbm_line *l = &st->index.lines[at >> 4];
-
-		at &= 15;
-		if (at < 8)
-			WRITE_ONCE(l->tags, l->tags & ~(0xffULL << at * 8));
-		else
-			WRITE_ONCE(l->rest, l->rest & ~(0xffULL << (at - 8) * 8));
-	}
+	if (likely(!(s->at & (KVBM_AT_OVER | KVBM_AT_SECOND))))
+		line_remove(st, s->at);
+	else
+		remove_further(st, s);
 }

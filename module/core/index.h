@@ -4,10 +4,12 @@
  *
  * A line is one cache line with twelve entries of {tag, slot number}; a hash of
  * the key chooses the line and the tag.  What a full line has no room for goes
- * to the overflow table, an rhashtable whose keys are 64-bit SipHashes; the line
- * counts it, and keeps a filter of it.  So a look-up is one line, and seldom one
- * SipHash and one look-up more, whatever keys callers choose: also when they
- * know the secrets by which lines are chosen.
+ * to a second line, which the hash chooses too; and what that one has no room
+ * for, to the overflow table, an rhashtable whose keys are 64-bit SipHashes.  The
+ * first line counts what went further, and keeps a filter of it.  So a look-up is
+ * one line, now and then two, and hardly ever a SipHash and one look-up more,
+ * whatever keys callers choose: also when they know the secrets by which lines
+ * are chosen.
  *
  * All memory is the store's from its creation on.  Nothing grows, shrinks or
  * rehashes.
@@ -27,8 +29,10 @@
 
 /* Of the slot's ->at: an overflow node's number, not a line's entry. */
 #define KVBM_AT_OVER		BIT(31)
+/* Of the slot's ->at: an entry of its second line. */
+#define KVBM_AT_SECOND		BIT(30)
 
-/* While a chunk's ids are candidates: not in its line, nor behind it. */
+/* While a chunk's ids are candidates: not in its line, and nothing went further. */
 #define KVBM_FIND_NONE		KVBM_NO_BLOCK
 /* Maybe behind the first candidate. */
 #define KVBM_FIND_MORE		(KVBM_NO_BLOCK - 1)
@@ -82,7 +86,7 @@ static __always_inline u32 kvbm_index_entry_tag(u32 h)
 	return h << 25;
 }
 
-/* In ->rest, above its tags: a filter of what overflowed, and how much. */
+/* In ->rest, above its tags: a filter of what went further, and how much did. */
 #define KVBM_REST_COUNT_SHIFT	40
 #define KVBM_REST_COUNT		BIT_ULL(KVBM_REST_COUNT_SHIFT)
 #define KVBM_REST_FILTER	(0xffULL << 32)
@@ -96,6 +100,14 @@ static __always_inline struct kvbm_line *
 kvbm_index_line(struct kvbm_line *lines, u32 nr_lines, u32 h)
 {
 	return &lines[(u64)h * nr_lines >> 32];
+}
+
+/* Where a hash goes when its line is full: by other bits, as good as any. */
+static __always_inline struct kvbm_line *
+kvbm_index_second(const struct kvbm_store *st, u32 h)
+{
+	return kvbm_index_line(st->index.lines, st->index.nr_lines,
+			       h * st->index.second);
 }
 
 u64 kvbm_index_need(const struct kvbm_config *cfg);
@@ -164,6 +176,7 @@ static __always_inline u32 kvbm_index_candidate(const struct kvbm_line *l,
  * @lines: the index's
  * @nr_lines: likewise
  * @secret: likewise
+ * @second: likewise
  * @slots: the store's
  * @table: of the session's counts, or NULL
  *
@@ -173,6 +186,7 @@ struct kvbm_finding {
 	struct kvbm_line *lines;
 	u32 nr_lines;
 	u64 secret[3];
+	u32 second;
 	struct kvbm_slot *slots;
 	u32 *const *table;
 };
@@ -185,6 +199,7 @@ kvbm_finding_init(const struct kvbm_store *st, u32 *const *table)
 		.nr_lines = st->index.nr_lines,
 		.secret = { st->index.secret[0], st->index.secret[1],
 			    st->index.secret[2] },
+		.second = st->index.second,
 		.slots = st->slots,
 		.table = table,
 	};
@@ -211,8 +226,12 @@ static __always_inline void kvbm_find_slot(const struct kvbm_finding *f,
 
 	id = kvbm_index_candidate(kvbm_index_line(f->lines, f->nr_lines, h), h);
 	c->ids[i] = id;
-	if (unlikely(id >= KVBM_FIND_MORE))
+	if (unlikely(id >= KVBM_FIND_MORE)) {
+		if (id == KVBM_FIND_MORE)
+			prefetch(kvbm_index_line(f->lines, f->nr_lines,
+						 h * f->second));
 		return;
+	}
 	prefetch(&f->slots[id]);
 	if (f->table)
 		kvbm_count_prefetch(f->table, id);

@@ -194,8 +194,9 @@ static void walk_session(struct kvbm_store *st, struct kvbm_session *ses)
 		   ses->max_held);
 }
 
-/* Lines have as many entries, and count as much overflow, as there is. */
-static void walk_lines(struct kvbm_store *st, u32 in_lines, u32 over)
+/* Lines have as many entries, and count as much that went further, as there is. */
+static void walk_lines(struct kvbm_store *st, u32 in_lines, u32 second,
+		       u32 over)
 {
 	u32 i, used = 0, counted = 0;
 
@@ -211,15 +212,15 @@ static void walk_lines(struct kvbm_store *st, u32 in_lines, u32 over)
 			   (unsigned long long)l->rest);
 	}
 	WALK_CHECK(used == in_lines, "%u entries, %u blocks", used, in_lines);
-	WALK_CHECK(counted == over && st->overflow.used == over,
-		   "overflow of %u counted, %u nodes, %u blocks", counted,
-		   st->overflow.used, over);
+	WALK_CHECK(counted == second + over && st->overflow.used == over,
+		   "%u counted that went further, %u nodes, %u + %u blocks",
+		   counted, st->overflow.used, second, over);
 }
 
 /* The index finds every Primary, so that no hash has two. */
 static void walk_index(struct kvbm_store *st, const struct walk_counts *c)
 {
-	u32 id, in_lines = 0, over = 0;
+	u32 id, in_lines = 0, second = 0, over = 0;
 
 	for (id = 0; id < st->cfg.total; id++) {
 		const struct kvbm_slot *s = &st->slots[id];
@@ -234,16 +235,18 @@ static void walk_index(struct kvbm_store *st, const struct walk_counts *c)
 			   found ? (long)kvbm_slot_id(st, found) : -1L);
 		WALK_CHECK(s->hash == kvbm_index_key(st, &s->key),
 			   "block %u: hash %x", id, s->hash);
-		if (s->at & KVBM_AT_OVER)
+		if (s->at & KVBM_AT_OVER) {
 			over++;
-		else
-			in_lines++;
+			continue;
+		}
+		in_lines++;
+		second += !!(s->at & KVBM_AT_SECOND);
 	}
 	WALK_CHECK(st->nr_registered == c->state[KVBM_STATE_PRIMARY] +
 		   c->state[KVBM_STATE_INACTIVE], "%u registered, %u + %u",
 		   st->nr_registered, c->state[KVBM_STATE_PRIMARY],
 		   c->state[KVBM_STATE_INACTIVE]);
-	walk_lines(st, in_lines, over);
+	walk_lines(st, in_lines, second, over);
 }
 
 /*
