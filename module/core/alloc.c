@@ -18,6 +18,7 @@
  * The caller learns of its blocks when all are there.  What the evicted ones
  * held is in the chunk, and stays in the slot until the block is staged or free.
  */
+#include <linux/bitops.h>
 #include <linux/sched.h>
 #include "event.h"
 #include "index.h"
@@ -232,12 +233,14 @@ int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c)
 	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
 	u32 i, end, n, at = t->n, max = min(t->left, KVBM_CHUNK - at);
 	bool over = false, rest;
+	u64 before;
 	int err;
 
 	if (!at) {
 		t->evicted = 0;
 		t->lost = 0;
 	}
+	before = t->evicted;
 	if (!t->reset_only)
 		warm_evictions(st, max);
 	spin_lock(&ses->lock);
@@ -277,10 +280,10 @@ int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c)
 			own(ses, cnt);
 		else
 			kvbm_chain_add(st, &t->chain, c->ids[i]);
-		if (!(t->evicted & BIT_ULL(i)))
-			ses->counters.allocations_from_reset++;
 	}
 	ses->counters.allocations += n;
+	ses->counters.allocations_from_reset +=
+		n - hweight64(t->evicted ^ before);
 	t->left = over ? 0 : t->left - n;
 	if (!t->reset_only)
 		ses->taking -= n;

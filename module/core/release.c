@@ -27,7 +27,7 @@ static bool slot_end(struct kvbm_slot *s, u64 *w)
 }
 
 /* Drop one reference of a PRIMARY slot. */
-static void put_primary(struct kvbm_session *ses, u32 id)
+static __always_inline void put_primary(struct kvbm_session *ses, u32 id)
 {
 	struct kvbm_store *st = ses->store;
 	struct kvbm_slot *s = &st->slots[id];
@@ -62,8 +62,8 @@ static void put_primary(struct kvbm_session *ses, u32 id)
 	kvbm_free_add(st, id);
 }
 
-/* Drop one reference of a PRIMARY or DUPLICATE slot. */
-static void put_locked(struct kvbm_session *ses, u32 id)
+/* The same of a DUPLICATE one. */
+static noinline void put_duplicate(struct kvbm_session *ses, u32 id)
 {
 	struct kvbm_store *st = ses->store;
 	struct kvbm_slot *s = &st->slots[id];
@@ -71,11 +71,7 @@ static void put_locked(struct kvbm_session *ses, u32 id)
 	u32 primary;
 
 	lockdep_assert_held(&st->lock);
-	if (kvbm_w_state(w) == KVBM_STATE_PRIMARY) {
-		put_primary(ses, id);
-		return;
-	}
-	/* A Duplicate's own slot goes first, then what it keeps alive. */
+	/* Its own slot goes first, then what it keeps alive. */
 	do {
 		if (kvbm_w_refs(w) > 1) {
 			if (atomic64_try_cmpxchg_release(&s->word, &w, w - 1))
@@ -91,6 +87,19 @@ static void put_locked(struct kvbm_session *ses, u32 id)
 	st->nr_held--;
 	kvbm_free_add(st, id);
 	put_primary(ses, primary);
+}
+
+/* Drop one reference of a PRIMARY or DUPLICATE slot. */
+static noinline void put_locked(struct kvbm_session *ses, u32 id)
+{
+	struct kvbm_store *st = ses->store;
+
+	lockdep_assert_held(&st->lock);
+	if (likely(kvbm_w_state(kvbm_slot_word(&st->slots[id])) ==
+		   KVBM_STATE_PRIMARY))
+		put_primary(ses, id);
+	else
+		put_duplicate(ses, id);
 }
 
 /*

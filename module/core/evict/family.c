@@ -73,12 +73,24 @@ static u32 *head_of(struct kvbm_families *f, u64 key)
 	return &f->heads[(h >> 32) * f->nr_heads >> 32];
 }
 
-u32 kvbm_family_find_chained(struct kvbm_store *st, struct kvbm_families *f,
-			     u64 key)
+/* Of a line's candidates, or in the chain: @found as kvbm_family_find() has it. */
+u32 kvbm_family_find_among(struct kvbm_store *st, struct kvbm_families *f,
+			   u64 key, struct kvbm_family_hash h, u64 found)
 {
-	u32 e = *head_of(f, key);
+	const struct kvbm_family_line *l = &f->lines[h.line];
+	u32 e;
 
 	lockdep_assert_held(&st->lock);
+	for (; found; found &= found - 1) {
+		u32 bit = __ffs64(found);
+
+		e = l->entry[bit / 8 + (bit % 8 == 7 ? 0 : 8)] ^ h.high;
+		if (e <= FAMILY_END && kvbm_family_key(st, e) == key)
+			return e;
+	}
+	if (likely(!(l->chained & FAMILY_FILTER(h.tag))))
+		return KVBM_NIL;
+	e = *head_of(f, key);
 	for (; e != FAMILY_END; e = *kvbm_family_place(st, e) & FAMILY_END)
 		if (kvbm_family_key(st, e) == key)
 			return e;

@@ -98,13 +98,14 @@ struct kvbm_family_hash {
 u64 kvbm_families_need(u32 total);
 int kvbm_families_init(struct kvbm_store *st, struct kvbm_families *f);
 void kvbm_families_exit(struct kvbm_families *f);
-u32 kvbm_family_find_chained(struct kvbm_store *st, struct kvbm_families *f,
-			     u64 key);
 void kvbm_family_add_chained(struct kvbm_store *st, struct kvbm_families *f,
 			     u64 key, u32 tag, struct kvbm_family_line *l,
 			     u32 entry);
 void kvbm_family_replace_chained(struct kvbm_store *st, struct kvbm_families *f,
 				 u32 entry, u32 by);
+
+u32 kvbm_family_find_among(struct kvbm_store *st, struct kvbm_families *f,
+			   u64 key, struct kvbm_family_hash h, u64 found);
 
 /*
  * A node key in 64 bits: the mode, position and parent field of a child's hash.
@@ -201,30 +202,20 @@ static inline u32 kvbm_family_last_tags(const struct kvbm_family_line *l,
 }
 
 /* The entry of a key, or KVBM_NIL. */
-static inline u32 kvbm_family_find(struct kvbm_store *st,
-				   struct kvbm_families *f, u64 key,
-				   struct kvbm_family_hash h)
+static __always_inline u32 kvbm_family_find(struct kvbm_store *st,
+					    struct kvbm_families *f, u64 key,
+					    struct kvbm_family_hash h)
 {
 	const struct kvbm_family_line *l = &f->lines[h.line];
-	u64 found = kvbm_family_tags(l, h.tag);
-	u32 at = 0;
+	u64 found;
 
 	lockdep_assert_held(&st->lock);
-	for (;;) {
-		for (; found; found &= found - 1) {
-			u32 e = l->entry[at + __ffs64(found) / 8] ^ h.high;
-
-			if (e <= FAMILY_END && kvbm_family_key(st, e) == key)
-				return e;
-		}
-		if (at)
-			break;
-		at = 8;
-		found = kvbm_family_last_tags(l, h.tag);
-	}
-	if (likely(!(l->chained & FAMILY_FILTER(h.tag))))
+	/* Tops of bytes, of the first eight; those of the last four below. */
+	found = kvbm_family_tags(l, h.tag) |
+		kvbm_family_last_tags(l, h.tag) >> 1;
+	if (likely(!found && !(l->chained & FAMILY_FILTER(h.tag))))
 		return KVBM_NIL;
-	return kvbm_family_find_chained(st, f, key);
+	return kvbm_family_find_among(st, f, key, h, found);
 }
 
 /* A key gets an entry; it has none. */

@@ -256,7 +256,7 @@ static u32 marked_word(const struct kvbm_order *o, u32 rank, u32 word)
 }
 
 /* The word of the last first mark has none any more: the next that has one. */
-static noinline u32 first_word(struct kvbm_order *o, u32 rank)
+u32 kvbm_order_first_word(struct kvbm_order *o, u32 rank)
 {
 	u32 word;
 
@@ -269,35 +269,24 @@ static noinline u32 first_word(struct kvbm_order *o, u32 rank)
 	return word;
 }
 
-/* The first marked place, or KVBM_NIL. */
-static __always_inline u32 first_place(struct kvbm_order *o, u32 rank)
-{
-	u32 word = o->first[rank];
-
-	if (unlikely(!o->marks[rank][0][word])) {
-		word = first_word(o, rank);
-		if (word == KVBM_NIL)
-			return KVBM_NIL;
-	}
-	return word * 64 + __ffs64(o->marks[rank][0][word]);
-}
-
-/* The first slot marked with the rank, or KVBM_NIL. */
-u32 kvbm_order_first(struct kvbm_order *o, u32 rank)
-{
-	u32 place = first_place(o, rank);
-
-	return place == KVBM_NIL ? KVBM_NIL : o->line[place];
-}
-
 /* Take out the first slot marked with the rank; there is one. */
 u32 kvbm_order_pop(struct kvbm_order *o, u32 rank)
 {
-	u32 place = first_place(o, rank);
-	u32 id = o->line[place];
+	u64 *marks = o->marks[rank][0];
+	u32 word = o->first[rank], id, place;
+	u64 old = marks[word];
 
-	kvbm_order_unmark(o, rank, place);
+	if (unlikely(!old)) {
+		word = kvbm_order_first_word(o, rank);
+		old = marks[word];
+	}
+	place = word * 64 + __ffs64(old);
+	id = o->line[place];
 	o->line[place] = KVBM_NIL;
+	old &= old - 1;
+	marks[word] = old;
+	if (unlikely(!old))
+		kvbm_order_unmark_up(o, rank, word);
 	return id;
 }
 
@@ -314,7 +303,7 @@ u32 kvbm_order_pop(struct kvbm_order *o, u32 rank)
  */
 u32 kvbm_order_ahead(struct kvbm_order *o, u32 rank, u32 *ids, u32 max)
 {
-	u32 place = first_place(o, rank), n = 0, looks = 2 * max;
+	u32 place = kvbm_order_first_place(o, rank), n = 0, looks = 2 * max;
 
 	if (place == KVBM_NIL)
 		return 0;

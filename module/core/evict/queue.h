@@ -5,6 +5,7 @@
 #ifndef KVBM_ORDER_H
 #define KVBM_ORDER_H
 
+#include <linux/bitops.h>
 #include <linux/prefetch.h>
 #include "core.h"
 
@@ -56,7 +57,7 @@ void kvbm_order_exit(struct kvbm_order *o);
 void kvbm_order_tidy(struct kvbm_store *st, struct kvbm_order *o);
 void kvbm_order_mark_up(struct kvbm_order *o, u32 rank, u32 place);
 void kvbm_order_unmark_up(struct kvbm_order *o, u32 rank, u32 place);
-u32 kvbm_order_first(struct kvbm_order *o, u32 rank);
+u32 kvbm_order_first_word(struct kvbm_order *o, u32 rank);
 u32 kvbm_order_pop(struct kvbm_order *o, u32 rank);
 u32 kvbm_order_ahead(struct kvbm_order *o, u32 rank, u32 *ids, u32 max);
 
@@ -69,6 +70,27 @@ static inline u32 kvbm_order_next(const struct kvbm_order *o, u32 place)
 static inline bool kvbm_order_none(const struct kvbm_order *o, u32 rank)
 {
 	return !o->marks[rank][o->levels - 1][0];
+}
+
+/* The first marked place, or KVBM_NIL. */
+static __always_inline u32 kvbm_order_first_place(struct kvbm_order *o, u32 rank)
+{
+	u32 word = o->first[rank];
+
+	if (unlikely(!o->marks[rank][0][word])) {
+		word = kvbm_order_first_word(o, rank);
+		if (word == KVBM_NIL)
+			return KVBM_NIL;
+	}
+	return word * 64 + __ffs64(o->marks[rank][0][word]);
+}
+
+/* The first slot marked with the rank, or KVBM_NIL. */
+static __always_inline u32 kvbm_order_first(struct kvbm_order *o, u32 rank)
+{
+	u32 place = kvbm_order_first_place(o, rank);
+
+	return place == KVBM_NIL ? KVBM_NIL : o->line[place];
 }
 
 /* Bring in what leaving will touch; without the lock, a hint. */

@@ -26,7 +26,7 @@
 #include "index.h"
 #include "sketch.h"
 
-#define ROWS		4
+#define ROWS		4	/* written out below */
 #define COUNTER_MAX	15
 #define LINE_WORDS	8
 #define SAMPLE		10	/* increments to a halving, times capacity */
@@ -120,17 +120,23 @@ static noinline u32 least_halved(const struct kvbm_sketch *sk, u32 hash)
 	return least;
 }
 
+static __always_inline u32 row_read(const struct kvbm_sketch *sk, u32 hash,
+				    u32 row)
+{
+	return counter_read(sk, place_of(sk, hash, row), row);
+}
+
 /* The estimate: the least of a key's counters. */
 static __always_inline u32 least_of(const struct kvbm_sketch *sk, u32 hash)
 {
-	u32 row, least = COUNTER_MAX;
+	u32 a, b;
 
 	if (unlikely(!all_current(sk)))
 		return least_halved(sk, hash);
-	for (row = 0; row < ROWS; row++)
-		least = min(least,
-			    counter_read(sk, place_of(sk, hash, row), row));
-	return least;
+	/* Row by row, here and below: the compiler makes a loop of a loop. */
+	a = min(row_read(sk, hash, 0), row_read(sk, hash, 1));
+	b = min(row_read(sk, hash, 2), row_read(sk, hash, 3));
+	return min(a, b);
 }
 
 static noinline void line_halve(struct kvbm_sketch *sk, u32 line)
@@ -185,37 +191,49 @@ static void halve(struct kvbm_sketch *sk)
 	WRITE_ONCE(sk->epoch, !sk->epoch);
 }
 
+/* False: it is saturated. */
+static __always_inline bool row_count(struct kvbm_sketch *sk, u32 hash, u32 row)
+{
+	u64 place = place_of(sk, hash, row);
+	u32 shift = place_shift(place, row), v;
+	u64 *word = &sk->words[place_word(place)];
+
+	v = *word >> shift & COUNTER_MAX;
+	if (v == COUNTER_MAX)
+		return false;
+	WRITE_ONCE(*word, *word + (1ULL << shift));
+	sk->values[v]--;
+	sk->values[v + 1]++;
+	return true;
+}
+
 static __always_inline void increment(struct kvbm_sketch *sk, u32 hash)
 {
-	bool counted = false;
-	u32 row;
+	bool counted;
 
 	lockdep_assert_held(&sk->lock);
 	if (unlikely(!all_current(sk)))
 		sweep(sk, hash);
-	for (row = 0; row < ROWS; row++) {
-		u64 place = place_of(sk, hash, row);
-		u32 shift = place_shift(place, row), v;
-		u64 *word = &sk->words[place_word(place)];
-
-		v = *word >> shift & COUNTER_MAX;
-		if (v == COUNTER_MAX)
-			continue;
-		WRITE_ONCE(*word, *word + (1ULL << shift));
-		sk->values[v]--;
-		sk->values[v + 1]++;
-		counted = true;
-	}
+	counted = row_count(sk, hash, 0);
+	counted |= row_count(sk, hash, 1);
+	counted |= row_count(sk, hash, 2);
+	counted |= row_count(sk, hash, 3);
 	if (counted && ++sk->count >= sk->limit)
 		halve(sk);
 }
 
+static __always_inline void row_bring_in(const struct kvbm_sketch *sk, u32 hash,
+					 u32 row)
+{
+	prefetch(&sk->words[place_word(place_of(sk, hash, row))]);
+}
+
 static __always_inline void bring_in(const struct kvbm_sketch *sk, u32 hash)
 {
-	u32 row;
-
-	for (row = 0; row < ROWS; row++)
-		prefetch(&sk->words[place_word(place_of(sk, hash, row))]);
+	row_bring_in(sk, hash, 0);
+	row_bring_in(sk, hash, 1);
+	row_bring_in(sk, hash, 2);
+	row_bring_in(sk, hash, 3);
 }
 
 /* Bring a hash's counters in. */
