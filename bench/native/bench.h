@@ -132,9 +132,10 @@ void pool_free(struct pool *p);
 extern const char *const policies[];
 #define NR_POLICIES	KVBM_NR_POLICIES
 
-/* --- attack.c ----------------------------------------------------------- */
+/* --- attack.c, learn.c -------------------------------------------------- */
 
 int bench_attack(void);
+int bench_learn(void);
 
 /* --- crowd.c ------------------------------------------------------------ */
 

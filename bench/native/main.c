@@ -8,6 +8,7 @@
  *	kvbm-native --count	under callgrind: instructions instead of time
  *	kvbm-native --step	at every size and shape: instructions, by stepping
  *	kvbm-native --attack	what colliding hashes cost others, by stepping: TAP
+ *	kvbm-native --learn	what somebody can do who learns from times: TAP
  *	kvbm-native --vm	the clock counts instructions: see selftests/vm
  */
 #include <getopt.h>
@@ -23,31 +24,35 @@ int main(int argc, char **argv)
 		{ "count", no_argument, NULL, 'c' },
 		{ "step", no_argument, NULL, 't' },
 		{ "attack", no_argument, NULL, 'a' },
+		{ "learn", no_argument, NULL, 'l' },
 		{ "vm", no_argument, NULL, 'v' },
 		{ "only", required_argument, NULL, 'o' },
 		{ "seconds", required_argument, NULL, 's' },
 		{ }
 	};
-	bool attack = false;
+	bool attack = false, learn = false;
 	int o;
 
-	while ((o = getopt_long(argc, argv, "qctavo:s:", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "qctalvo:s:", options, NULL)) != -1) {
 		switch (o) {
 		case 'q': opt.quick = true; break;
 		case 'c': opt.count = true; break;
 		case 't': opt.step = true; break;
 		case 'a': attack = true; break;
+		case 'l': learn = true; break;
 		case 'v': opt.vm = true; break;
 		case 'o': opt.only = optarg; break;
 		case 's': opt.seconds = atof(optarg); break;
 		default: return 2;
 		}
 	}
-	if (opt.step || attack)
+	if (opt.step || attack || learn)
 		step_start();
 	host_seed(1);
 	if (attack)
 		return bench_attack();
+	if (learn)
+		return bench_learn();
 	if (!opt.vm && !opt.step)
 		measure_syscalls();
 	bench_memory();
