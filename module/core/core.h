@@ -359,8 +359,9 @@ struct kvbm_store {
 #define KVBM_COUNT_KEPT		0x00100000U	/* one Duplicate that keeps it */
 #define KVBM_COUNT_KEPT_MASK	(KVBM_COUNT_COPY - KVBM_COUNT_KEPT)
 
-static_assert(KVBM_MAX_HOLDS == KVBM_COUNT_KEPT - 1);
-static_assert(KVBM_MAX_DUPLICATES == KVBM_COUNT_KEPT_MASK / KVBM_COUNT_KEPT);
+static_assert((KVBM_COUNT_KEPT - 1) == KVBM_MAX_HOLDS);
+static_assert((KVBM_COUNT_KEPT_MASK / KVBM_COUNT_KEPT) ==
+	      KVBM_MAX_DUPLICATES);
 
 /**
  * struct kvbm_session - an open file description of a store
