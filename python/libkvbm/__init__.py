@@ -31,6 +31,7 @@ from .errors import (
     StoreGone,
     TimedOut,
 )
+from .events import Change, Event, EventReader, Reason
 from .hashes import (
     DIGEST_LEN,
     HASH,
@@ -56,6 +57,7 @@ from .session import (
     WEAK,
     BlockInfo,
     Blocks,
+    Claim,
     Counts,
     Holds,
     Kind,
@@ -86,9 +88,13 @@ __all__ = [
     "WEAK",
     "BlockInfo",
     "Blocks",
+    "Change",
+    "Claim",
     "ClosedSession",
     "Counts",
     "Denied",
+    "Event",
+    "EventReader",
     "Features",
     "Fields",
     "ForkedSession",
@@ -101,6 +107,7 @@ __all__ = [
     "OverQuota",
     "Payload",
     "Presence",
+    "Reason",
     "Revoked",
     "Session",
     "SessionEntry",

@@ -11,11 +11,9 @@ SONAME = "libkvbm.so.0"
 
 # Exported functions that have no use here, each with the reason.
 UNUSED = {
-    "kvbm_event_name": "events are not here yet",
-    "kvbm_reason_name": "likewise",
-    "kvbm_events_open": "likewise",
-    "kvbm_events_open_of": "likewise",
-    "kvbm_events_read": "likewise",
+    "kvbm_event_name": "Change is an IntEnum",
+    "kvbm_reason_name": "Reason is an IntEnum",
+    "kvbm_events_open_of": "a session is at hand",
     "kvbm_kind_name": "Kind is an IntEnum",
     "kvbm_state_name": "State is an IntEnum",
     "kvbm_hash_valid": "kvbm_hash_unpack tells the same",
@@ -42,6 +40,7 @@ CDEF = r"""
 #define KVBM_FEATURE_REVOKE	8
 
 #define KVBM_MIN_BLOCK_BYTES	4096
+#define KVBM_EVENTS_NONBLOCK	1
 #define KVBM_PAYLOAD_FD		1
 #define KVBM_PAYLOAD_RDONLY	2
 
@@ -67,6 +66,25 @@ enum kvbm_state {
 	KVBM_STATE_LINGERING = 6,
 };
 
+enum kvbm_event_type {
+	KVBM_EVENT_STORED = 1,
+	KVBM_EVENT_REMOVED = 2,
+	KVBM_EVENT_DUPLICATE = 3,
+	KVBM_EVENT_DUPLICATE_GONE = 4,
+	KVBM_EVENT_CLEARED = 5,
+	KVBM_EVENT_LOST = 6,
+};
+
+enum kvbm_reason {
+	KVBM_REASON_NONE = 0,
+	KVBM_REASON_EVICTED = 1,
+	KVBM_REASON_RELEASED = 2,
+	KVBM_REASON_RECLAIMED = 3,
+	KVBM_REASON_RESET = 4,
+	KVBM_REASON_DISPLACED = 5,
+	KVBM_REASON_DESTROYED = 6,
+};
+
 enum kvbm_kind {
 	KVBM_KIND_PRIMARY = 0,
 	KVBM_KIND_DUPLICATE = 1,
@@ -78,6 +96,12 @@ enum kvbm_presence {
 	KVBM_INACTIVE = 1,
 	KVBM_ACTIVE = 2,
 	KVBM_PENDING = 3,
+};
+
+enum kvbm_claim_state {
+	KVBM_CLAIMED = 0,
+	KVBM_CLAIM_PENDING = 1,
+	KVBM_CLAIM_PRESENT = 2,
 };
 
 struct kvbm_hash {
@@ -179,6 +203,32 @@ struct kvbm_store_info {
 	uint64_t page_bytes;
 	uint64_t resident;
 	uint64_t reserved[2];
+};
+
+struct kvbm_events {
+	uint32_t size;
+	uint32_t flags;
+	uint64_t store_id;
+	char name[32];
+	uint32_t types;
+	int32_t fd;
+	uint64_t next;
+	uint32_t records;
+	uint32_t record_size;
+	uint64_t reserved[2];
+};
+
+struct kvbm_event {
+	uint64_t seq;
+	uint64_t time_ns;
+	uint64_t session;
+	struct kvbm_hash hash;
+	uint32_t block;
+	uint32_t generation;
+	uint16_t type;
+	uint16_t reason;
+	uint32_t reserved;
+	uint64_t count;
 };
 
 struct kvbm_payload {
@@ -478,6 +528,18 @@ int kvbm_chain_append(const struct kvbm_hash *parent, const uint32_t *tokens,
 	*out);
 int kvbm_chain_blocks(const struct kvbm_hash *parent, const uint64_t
 	*block_hashes, size_t n, struct kvbm_hash *out);
+int kvbm_claim(int session, uint32_t n, const uint32_t *ids, const struct
+	kvbm_hash *hashes, uint8_t *states, uint32_t *error);
+int kvbm_wait(int session, uint32_t n, const struct kvbm_hash *hashes, uint64_t
+	deadline_ns, uint32_t *pending);
+int kvbm_watch(int session, uint32_t n, const struct kvbm_hash *hashes, uint8_t
+	*states);
+int kvbm_match_pending(int session, uint32_t n, const struct kvbm_hash *hashes,
+	uint32_t *ids, uint32_t *pending, uint32_t *error);
+int kvbm_presence_pending(int session, uint32_t n, const struct kvbm_hash
+	*hashes, uint8_t *out, uint32_t *error);
+int kvbm_events_open(int session, struct kvbm_events *events);
+int kvbm_events_read(int fd, struct kvbm_event *out, uint32_t count);
 int kvbm_payload(int session, uint32_t flags, struct kvbm_payload *payload);
 int kvbm_payload_create(struct kvbm_payload_options *options);
 int kvbm_store_create_payload(struct kvbm_store_create *create, int fd,

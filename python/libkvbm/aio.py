@@ -7,13 +7,20 @@ import asyncio
 import errno
 import os
 from collections import deque
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from .errors import NoSpace, OverQuota, TimedOut
 from .session import Blocks, Session
 
 if TYPE_CHECKING:
+    from .events import Event
     from .payload import Payload
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class AsyncSession(Session):
@@ -43,6 +50,28 @@ class AsyncSession(Session):
 
     async def __aexit__(self, *_: object) -> None:
         self.close()
+
+    async def each_event(
+        self, *, start: int = 0, duplicates: bool = False
+    ) -> AsyncIterator[Event]:
+        """Events of the store as they happen, until it is gone.
+
+        See Session.events(). LOST comes in place of what is not kept any more.
+        """
+        loop = asyncio.get_running_loop()
+        with self.events(start=start, duplicates=duplicates) as reader:
+            while not reader.ended:
+                found = reader.read()
+                for event in found:
+                    yield event
+                if found or reader.ended:
+                    continue
+                ready: asyncio.Future[None] = loop.create_future()
+                loop.add_reader(reader.fileno(), _wake, ready)
+                try:
+                    await ready
+                finally:
+                    loop.remove_reader(reader.fileno())
 
     async def alloc(  # type: ignore[override]
         self, n: int, *, timeout: float | None = None, evicted: bool = False

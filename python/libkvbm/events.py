@@ -1,29 +1,58 @@
 # SPDX-License-Identifier: MIT
 """What happens in a store, as a stream: who reads it sees every change.
 
-A source says in turn which hashes came and which left, and can tell at any time
-which are there. When a reader was too slow it gets LOST in place of what it
-missed, asks for a snapshot, and goes on.
+    with libkvbm.Session("pool") as session, session.events() as events:
+        present = set(events.snapshot())
+        for e in events.read():
+            ...
+
+A reader that was too slow gets LOST in place of what it missed, asks for a
+snapshot, and goes on. The store has to be made with events (Store.create()).
 """
 
 from __future__ import annotations
 
 import enum
+import errno
+import os
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
+
+from ._native import NULL, ffi, lib
+from .errors import ClosedSession, error
 
 
 class Change(enum.IntEnum):
-    """What a record tells."""
+    """What an event tells.
 
-    STORED = 0
-    REMOVED = 1
-    CLEARED = 2
-    LOST = 3
+    STORED, REMOVED: a hash is there now, or is not any more
+    DUPLICATE, DUPLICATE_GONE: a second block with it, told on request
+    CLEARED: none is there any more
+    LOST: events are missing here
+    """
+
+    STORED = lib.KVBM_EVENT_STORED
+    REMOVED = lib.KVBM_EVENT_REMOVED
+    DUPLICATE = lib.KVBM_EVENT_DUPLICATE
+    DUPLICATE_GONE = lib.KVBM_EVENT_DUPLICATE_GONE
+    CLEARED = lib.KVBM_EVENT_CLEARED
+    LOST = lib.KVBM_EVENT_LOST
+
+
+class Reason(enum.IntEnum):
+    """Why a hash was removed."""
+
+    NONE = lib.KVBM_REASON_NONE
+    EVICTED = lib.KVBM_REASON_EVICTED
+    RELEASED = lib.KVBM_REASON_RELEASED
+    RECLAIMED = lib.KVBM_REASON_RECLAIMED
+    RESET = lib.KVBM_REASON_RESET
+    DISPLACED = lib.KVBM_REASON_DISPLACED
+    DESTROYED = lib.KVBM_REASON_DESTROYED
 
 
 class Record(NamedTuple):
-    """A change.
+    """What every source tells of a change.
 
     hash: of 128 bits; 0 of CLEARED and LOST
     """
@@ -32,17 +61,147 @@ class Record(NamedTuple):
     hash: int
 
 
+class Event(NamedTuple):
+    """An event of a store.
+
+    hash: of 128 bits
+    seq: its number; the store's first one is 1
+    time_ns: CLOCK_BOOTTIME
+    session: that did it, 0: none
+    lost: with LOST: how many are missing; seq is the last one's
+    """
+
+    change: Change
+    hash: int
+    seq: int
+    time_ns: int
+    session: int
+    block: int
+    generation: int
+    reason: Reason
+    lost: int
+
+
 class Source(Protocol):
-    """Where records come from."""
+    """Where a publisher has its records from: an EventReader is one."""
 
     def fileno(self) -> int:
         """A descriptor that poll(2) says is readable when there are records."""
 
-    def read(self) -> list[Record]:
+    def read(self) -> Iterable[Record | Event]:
         """The next records, in order; none if nothing happened."""
 
     def snapshot(self) -> Iterable[int]:
-        """The hashes that are there, parents before their children if known.
+        """The hashes that are there.
 
         What changes meanwhile is told by records that come afterwards.
         """
+
+
+class EventReader:
+    """A store's events: see Session.events()."""
+
+    __slots__ = ("__weakref__", "_buffer", "_ended", "_fd", "_next", "_session")
+
+    # Events in one read, and entries in one export.
+    BATCH = 256
+
+    def __init__(self, session: int, types: int, start: int) -> None:
+        e = ffi.new("struct kvbm_events *")
+        e.flags = lib.KVBM_EVENTS_NONBLOCK
+        e.types = types
+        e.next = start
+        fd = lib.kvbm_events_open(session, e)
+        if fd < 0:
+            raise error(fd, "events")
+        self._fd: int = fd
+        self._session = os.dup(session)
+        self._next = int(e.next)
+        self._ended = False
+        self._buffer = ffi.new("struct kvbm_event[]", self.BATCH)
+
+    def __enter__(self) -> EventReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_fd", -1) >= 0:
+            self.close()
+
+    def close(self) -> None:
+        """Stop; does nothing the second time."""
+        for fd in (self._fd, self._session):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._session = -1
+
+    def fileno(self) -> int:
+        """The descriptor, for poll(2)."""
+        if self._fd < 0:
+            raise ClosedSession("fileno")
+        return self._fd
+
+    @property
+    def ended(self) -> bool:
+        """Whether the store is gone, and all of its events were read."""
+        return self._ended
+
+    @property
+    def position(self) -> int:
+        """Where another reader would go on: Session.events(start=...)."""
+        return self._next
+
+    def read(self) -> list[Event]:
+        """The next events, at most BATCH; none if nothing happened."""
+        if self._fd < 0:
+            raise ClosedSession("read")
+        n = lib.kvbm_events_read(self._fd, self._buffer, self.BATCH)
+        if n in (-errno.EAGAIN, -errno.EINTR):
+            return []
+        if n < 0:
+            raise error(n, "read events")
+        if n == 0:
+            self._ended = True
+            return []
+        found = [
+            Event(
+                Change(e.type),
+                (e.hash.hi << 64) | e.hash.lo,
+                e.seq,
+                e.time_ns,
+                e.session,
+                e.block,
+                e.generation,
+                Reason(e.reason),
+                e.count,
+            )
+            for e in self._buffer[0:n]
+        ]
+        self._next = found[-1].seq + 1
+        return found
+
+    def snapshot(self) -> list[int]:
+        """The hashes that are there, in no order.
+
+        Of a store in use it is no snapshot by itself: what changes meanwhile
+        may be missing. With the events that are read afterwards it is exact.
+        Nothing is there when the store is gone.
+        """
+        cursor = ffi.new("uint64_t *")
+        entries: Any = ffi.new("struct kvbm_export_entry[]", self.BATCH)
+        found: list[int] = []
+        while True:
+            n = lib.kvbm_export(
+                self._session, NULL, cursor, self.BATCH, entries, NULL
+            )
+            if n == -errno.EINTR:
+                continue
+            if n in (-errno.ENODEV, -errno.ESHUTDOWN):
+                return []
+            if n < 0:
+                raise error(n, "export")
+            found += [(e.hash.hi << 64) | e.hash.lo for e in entries[0:n]]
+            if n < self.BATCH:
+                return found

@@ -27,6 +27,7 @@ from .errors import (
 from .hashes import HASH, Hashes, empty
 
 if TYPE_CHECKING:
+    from .events import EventReader
     from .payload import Payload
 
 Ids = npt.NDArray[np.uint32]
@@ -87,11 +88,20 @@ class Kind(enum.IntEnum):
 
 
 class Presence(enum.IntEnum):
-    """Whether a hash is there."""
+    """Whether a hash is there; PENDING: not, but somebody has claimed it."""
 
     ABSENT = lib.KVBM_ABSENT
     INACTIVE = lib.KVBM_INACTIVE
     ACTIVE = lib.KVBM_ACTIVE
+    PENDING = lib.KVBM_PENDING
+
+
+class Claim(enum.IntEnum):
+    """What came of a claim: the hash is this session's to compute, or not."""
+
+    CLAIMED = lib.KVBM_CLAIMED
+    PENDING = lib.KVBM_CLAIM_PENDING
+    PRESENT = lib.KVBM_CLAIM_PRESENT
 
 
 class Counts(NamedTuple):
@@ -322,6 +332,42 @@ class Blocks(_Held):
         return self.session.payload.tensor(
             int(self.ids[i]), dtype, writable=True
         )
+
+    def claim(self, hashes: Any) -> npt.NDArray[np.uint8]:
+        """Announce that this session computes hashes: a Claim for each.
+
+        hashes: as many as there are blocks, or fewer. Blocks whose hash was
+            claimed are Staged now, the others are still Mutable
+
+        See Session.claim().
+        """
+        n = len(_from_buffer(_HASHES, hashes))
+        if n > len(self.ids):
+            raise ValueError("more hashes than blocks")
+        return self.session.claim(self.ids[:n], hashes)
+
+    def publish(self, which: Any, *, duplicates: bool | None = None) -> Holds:
+        """Make blocks visible whose hash was claimed; the others stay here.
+
+        which: an array of bool, for each block
+
+        When it fails half-way, what was registered is released, and what was
+        not stays in this object.
+        """
+        session = self.session
+        mask = np.asarray(which, bool)
+        ids = self.ids[mask]
+        results = np.empty(len(ids), REGISTERED)
+        try:
+            session.register(ids, results, duplicates=duplicates)
+        except KvbmError as e:
+            done = e.done or 0
+            self.ids = np.concatenate([self.ids[~mask], ids[done:]])
+            if done:
+                session.release(results["block"][:done].copy())
+            raise
+        self.ids = self.ids[~mask]
+        return Holds(session, results["block"].copy())
 
     def register(self, hashes: Any, *, duplicates: bool | None = None) -> Holds:
         """Make the blocks visible under their hashes: all, or none is left.
@@ -605,6 +651,35 @@ class Session:
             for s in e[0:ret]
         ]
 
+    def events(
+        self, *, start: int = 0, duplicates: bool = False
+    ) -> EventReader:
+        """What happens to hashes from now on: a context manager.
+
+        start: number of the first event to read, as EventReader.position of
+            one before; 0: the next that happens
+        duplicates: tell of second blocks of a hash too
+
+        Raises KvbmError ENODATA (the store keeps no events), EINVAL (start is
+        yet to come), OverQuota (too many readers), EMFILE, ENFILE, ENOMEM.
+        """
+        from .events import Change, EventReader
+
+        if self._fd < 0:
+            raise self._why("events")
+        types = 0
+        if duplicates:
+            types = sum(
+                1 << t
+                for t in (
+                    Change.STORED,
+                    Change.REMOVED,
+                    Change.DUPLICATE,
+                    Change.DUPLICATE_GONE,
+                )
+            )
+        return EventReader(self._fd, types, start)
+
     def revoke(self, session_id: int) -> int:
         """End another session; how many holds and blocks came back.
 
@@ -714,6 +789,23 @@ class Session:
             raise self._error(-why[0], "match", 0)
         return ret
 
+    def match_pending_into(self, hashes: Any, ids: Any) -> tuple[int, int]:
+        """match_into(), and the index of the first pending hash past it.
+
+        That is the number of hashes if nobody has claimed any of the rest.
+        """
+        h = _from_buffer(_HASHES, hashes)
+        i = _from_buffer(_IDS, ids, True)
+        n = len(h)
+        if len(i) < n:
+            raise ValueError("too little room for ids")
+        why, pending = _new(_ID), _new(_ID)
+        ret: int = lib.kvbm_match_pending(self._fd, n, h, i, pending, why)
+        if why[0]:
+            self._undo(i, ret)
+            raise self._error(-why[0], "match", 0)
+        return ret, int(pending[0])
+
     def scan(self, hashes: Any, *, touch: bool = False) -> Holds:
         """Hold every block that is there; ids has NO_BLOCK for the others.
 
@@ -745,14 +837,18 @@ class Session:
             if ids[k] != NO_BLOCK:
                 lib.kvbm_release(self._fd, 1, ids + k, 0, NULL)
 
-    def presence(self, hashes: Any) -> npt.NDArray[np.uint8]:
-        """Presence of each hash, without holding anything."""
+    def presence(
+        self, hashes: Any, *, pending: bool = False
+    ) -> npt.NDArray[np.uint8]:
+        """Presence of each hash, without holding anything.
+
+        pending: tell what somebody has claimed from what is absent
+        """
         h = _from_buffer(_HASHES, hashes)
         out = np.empty(len(h), np.uint8)
         why = _new(_ID)
-        lib.kvbm_presence(
-            self._fd, len(h), h, _from_buffer(_BYTES, out, True), why
-        )
+        call = lib.kvbm_presence_pending if pending else lib.kvbm_presence
+        call(self._fd, len(h), h, _from_buffer(_BYTES, out, True), why)
         if why[0]:
             raise self._error(-why[0], "presence")
         return out
@@ -823,6 +919,65 @@ class Session:
         ret = lib.kvbm_stage(self._fd, len(i), i, h, t, why)
         if why[0]:
             raise self._error(-why[0], "stage", max(ret, 0))
+
+    def claim(self, ids: Any, hashes: Any) -> npt.NDArray[np.uint8]:
+        """Stage own Mutable blocks and claim their hashes: a Claim for each.
+
+        A hash has at most one claim, which ends when anybody registers the
+        hash, and when its block is unstaged or released, or its session ends.
+        Blocks whose hash is PENDING or PRESENT stay Mutable.
+
+        NotHeld, EINVAL, OverQuota (KVBM_MAX_CLAIMS), ENOMEM, with done.
+        """
+        i = _from_buffer(_IDS, ids)
+        h = _from_buffer(_HASHES, hashes)
+        if len(h) < len(i):
+            raise ValueError("fewer hashes than blocks")
+        out = np.empty(len(i), np.uint8)
+        why = _new(_ID)
+        ret = lib.kvbm_claim(
+            self._fd, len(i), i, h, _from_buffer(_BYTES, out, True), why
+        )
+        if why[0]:
+            raise self._error(-why[0], "claim", max(ret, 0))
+        return out
+
+    def wait(self, hashes: Any, *, timeout: float | None = None) -> None:
+        """Wait until claims of these hashes have ended, however they end.
+
+        timeout: seconds, None: for ever
+
+        Match again afterwards. TimedOut, EDEADLK (this session has claimed one
+        of them), EINVAL (too many), EMLINK, ENOMEM.
+        """
+        h = _from_buffer(_HASHES, hashes)
+        deadline = lib.kvbm_deadline(
+            (1 << 64) - 1
+            if timeout is None
+            else max(0, min(int(timeout * 1e9), (1 << 63) - 1))
+        )
+        ret = -errno.EINTR
+        while ret == -errno.EINTR:
+            # A handler that raises ends the wait here.
+            ret = lib.kvbm_wait(self._fd, len(h), h, deadline, NULL)
+        if ret < 0:
+            raise self._error(ret, "wait")
+
+    def watch(self, hashes: Any) -> npt.NDArray[np.uint8]:
+        """Have poll(2) say POLLPRI when one of these claims has ended.
+
+        Instead of what was watched before. Returns PENDING for each that is
+        claimed, and watched now, and ABSENT for the others. EINVAL (too many),
+        ENOMEM.
+        """
+        h = _from_buffer(_HASHES, hashes)
+        out = np.empty(len(h), np.uint8)
+        ret = lib.kvbm_watch(
+            self._fd, len(h), h, _from_buffer(_BYTES, out, True)
+        )
+        if ret < 0:
+            raise self._error(ret, "watch")
+        return out
 
     def unstage(self, ids: Any) -> None:
         """Staged blocks become Mutable again: NotHeld, with done."""

@@ -64,6 +64,7 @@ def _create(
     max_held: int,
     block_bytes: int,
     payload: int | str | os.PathLike[str] | None,
+    events: int,
 ) -> Any:
     c = ffi.new("struct kvbm_store_create *")
     ret = lib.kvbm_store_create_init(
@@ -90,6 +91,7 @@ def _create(
     c.gid = gid & 0xFFFFFFFF
     c.max_sessions = max_sessions
     c.max_held = max_held
+    c.event_records = events
     with ExitStack() as files:
         control = files.enter_context(_control())
         if block_bytes:
@@ -152,6 +154,7 @@ class Store:
         max_held: int = 0,
         block_bytes: int = 0,
         payload: int | str | os.PathLike[str] | None = None,
+        events: int = 0,
     ) -> Store:
         """Create a store, which lives until it is destroyed.
 
@@ -174,6 +177,8 @@ class Store:
             for its sessions, see Session.payload; 0: it has none
         payload: descriptor or path of a memory file to keep them in, which is
             long enough; None: a new one, all of whose memory is there
+        events: how many of its last events it keeps, a power of two from 64 to
+            2^20; 0: it has none
 
         Raises KvbmError EEXIST, EINVAL, NotHeld (EPERM: owner or group not
         permitted, or no right to named stores), ENOMEM, OverQuota (a limit of
@@ -198,6 +203,7 @@ class Store:
             max_held,
             block_bytes,
             payload,
+            events,
         )
         return cls(name)
 
@@ -216,6 +222,7 @@ class Store:
         max_held: int = 0,
         block_bytes: int = 0,
         payload: int | str | os.PathLike[str] | None = None,
+        events: int = 0,
     ) -> Session:
         """Create a store without a name: its first session.
 
@@ -238,6 +245,7 @@ class Store:
             max_held,
             block_bytes,
             payload,
+            events,
         )
         return Session(int(c.fd))
 

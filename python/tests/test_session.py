@@ -116,6 +116,45 @@ def test_duplicates(session):
     assert session.presence(h)[0] == Presence.ABSENT
 
 
+def test_claims(store, session):
+    """One computes a hash, others are told."""
+    h = some_hashes(3)
+    with store.alloc(1) as blocks, blocks.register(h[:1]):
+        pass
+    with session.alloc(3) as blocks:
+        assert blocks.claim(h).tolist() == [
+            libkvbm.Claim.PRESENT,
+            libkvbm.Claim.CLAIMED,
+            libkvbm.Claim.CLAIMED,
+        ]
+        assert store.presence(h, pending=True).tolist() == [
+            Presence.INACTIVE,
+            Presence.PENDING,
+            Presence.PENDING,
+        ]
+        assert (store.presence(h[1:]) == Presence.ABSENT).all()
+        ids = np.zeros(3, np.uint32)
+        assert store.match_pending_into(h, ids) == (1, 1)
+        store.release(ids[:1])
+        with store.alloc(1) as late:
+            assert late.claim(h[1:2])[0] == libkvbm.Claim.PENDING
+        with pytest.raises(libkvbm.TimedOut):
+            store.wait(h[1:], timeout=0.05)
+        assert store.watch(h).tolist() == [
+            Presence.ABSENT,
+            Presence.PENDING,
+            Presence.PENDING,
+        ]
+        with blocks.publish([False, True, False]) as held:
+            assert len(held) == 1 and len(blocks) == 2
+            assert store.match_pending_into(h, ids) == (2, 2)
+            store.release(ids[:2])
+    # The claim that was given up is nobody's.
+    store.wait(h, timeout=0)
+    assert store.match_pending_into(h, ids) == (2, 3)
+    store.release(ids[:2])
+
+
 def test_evicted(store):
     with store.open_session() as s:
         h = some_hashes(16)
