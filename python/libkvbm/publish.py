@@ -18,7 +18,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from .events import Change, Record, Source
+from .events import Change, Event, Record, Source
 
 logger = logging.getLogger("libkvbm.publish")
 
@@ -112,7 +112,7 @@ class Index:
 
     # The pool
 
-    def record(self, r: Record) -> bool:
+    def record(self, r: Record | Event) -> bool:
         """A change; whether the caller has to call resync() now."""
         if r.change is Change.STORED:
             self._stored(r.hash)

@@ -42,7 +42,7 @@ from ._native import lib
 from .errors import KvbmError, NoSpace, OverQuota
 from .hashes import Hashes, empty, opaque
 from .payload import Payload, Window
-from .session import NO_BLOCK, Blocks, Holds, Session
+from .session import NO_BLOCK, Blocks, Claim, Holds, Presence, Session
 
 logger = logging.getLogger("libkvbm.tier")
 
@@ -52,6 +52,7 @@ class Answer(enum.Enum):
 
     MISS = 0
     HIT = 1
+    RETRY = 2
 
 
 @dataclass
@@ -86,6 +87,8 @@ class Options:
         this engine uses new names; "keep": the weights stay the same
     weights_version: names the weights; whoever gives it changes it with them,
         and a reset of the cache changes nothing then
+    pending_wait_ms: how long look-ups of one request are told to ask again,
+        in all, since another engine is storing what they look for; then miss
     retry_min_s, retry_max_s: pauses between attempts to open a pool that went
         away
     """
@@ -98,6 +101,7 @@ class Options:
     required: bool = False
     on_reset: str = "epoch"
     weights_version: str | None = None
+    pending_wait_ms: int = 100
     retry_min_s: float = 0.1
     retry_max_s: float = 10.0
 
@@ -108,6 +112,8 @@ class Options:
         for name in ("threads", "load_queue_mb", "store_queue_mb", "stage_mb"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
+        if self.pending_wait_ms < 0:
+            raise ValueError("pending_wait_ms must not be negative")
 
 
 class Mismatch(Exception):
@@ -118,11 +124,14 @@ class Mismatch(Exception):
 COUNTERS = {
     "lookups": "keys looked up",
     "hits": "keys found, and held for a load",
+    "lookups_pending": "look-ups to be repeated: another engine stores the key",
+    "pending_given_up": "look-ups that missed as that took too long",
     "lookups_held_back": "look-ups that missed as the load queue was full",
     "loaded_bytes": "bytes copied from the pool",
     "loads_failed": "rows that could not be loaded",
     "stored_bytes": "bytes copied to the pool",
     "stores_present": "rows not stored: in the pool already",
+    "stores_pending": "rows not stored: another engine was storing them",
     "stores_no_room": "rows not stored: the pool was full of held blocks",
     "stores_queue_full": "rows not stored: the store queue was full",
     "stores_off": "rows not stored: no pool",
@@ -203,6 +212,8 @@ class Tier:
     # Keys whose load failed are remembered for as long as the request; this
     # many requests at most, if an engine never says that one is finished.
     MAX_REQUESTS = 65536
+    # Rows that one thread has claimed at a time.
+    MAX_CLAIMS = 1024
     # Touches that wait for a thread; more are dropped.
     MAX_TOUCHES = 64
 
@@ -231,6 +242,8 @@ class Tier:
         self._link: _Link | None = None
         self._held: dict[bytes, int] = {}
         self._failed: dict[str, set[bytes]] = {}
+        # When a request first had to ask again.
+        self._asking: dict[str, float] = {}
         self._one = np.zeros(1, np.uint32)
         self._name = empty(1)
         self._retry_at = 0.0
@@ -409,15 +422,34 @@ class Tier:
         assert self._digest is not None
         self._hash(key, self._digest, self._name)
         try:
-            n = link.session.match_into(self._name, self._one)
+            n, pending = link.session.match_pending_into(self._name, self._one)
         except (OverQuota, KvbmError) as e:
             self._trouble(link, e)
             return Answer.MISS
         if n == 0:
-            return Answer.MISS
+            return self._pending(request) if pending == 0 else Answer.MISS
         self._held[key] = int(self._one[0])
         self._count("hits")
         return Answer.HIT
+
+    def _pending(self, request: str) -> Answer:
+        """Another engine is storing the key: ask again, for a bounded time.
+
+        Bounded by request, whatever it asks for: who has claimed may have been
+        stopped, and an engine defers all of the request while it asks again.
+        """
+        now = time.monotonic()
+        if (
+            request not in self._asking
+            and len(self._asking) >= self.MAX_REQUESTS
+        ):
+            del self._asking[next(iter(self._asking))]
+        since = self._asking.setdefault(request, now)
+        if now - since < self.options.pending_wait_ms / 1000:
+            self._count("lookups_pending")
+            return Answer.RETRY
+        self._count("pending_given_up")
+        return Answer.MISS
 
     def _trouble(self, link: _Link, e: KvbmError) -> None:
         """An error of a call: what it means for the link."""
@@ -545,6 +577,7 @@ class Tier:
     def request_finished(self, request: str) -> None:
         """Forget the request."""
         self._failed.pop(request, None)
+        self._asking.pop(request, None)
 
     @property
     def open(self) -> bool:
@@ -747,9 +780,12 @@ class Tier:
         hashes = empty(len(work.rows))
         for i, (key, _, _) in enumerate(work.rows):
             self._hash(key, work.digest, hashes[i : i + 1])
-        absent = np.flatnonzero(session.presence(hashes) == 0)
-        self._count("stores_present", len(work.rows) - len(absent))
-        step = max(1, (self.options.stage_mb << 20) // n)
+        found = session.presence(hashes, pending=True)
+        absent = np.flatnonzero(found == Presence.ABSENT)
+        pending = int(np.count_nonzero(found == Presence.PENDING))
+        self._count("stores_pending", pending)
+        self._count("stores_present", len(found) - len(absent) - pending)
+        step = max(1, min(self.MAX_CLAIMS, (self.options.stage_mb << 20) // n))
         kept: list[Holds] = []
         keys: list[bytes] = []
         left = len(absent)
@@ -762,13 +798,23 @@ class Tier:
                     break
                 with blocks:
                     part = part[: len(blocks)]
-                    for i, block in zip(part, blocks, strict=True):
+                    # From here on others see that these are on their way.
+                    claims = blocks.claim(hashes[part])
+                    mine = claims == Claim.CLAIMED
+                    for i, block in zip(
+                        part[mine], blocks.ids[mine].tolist(), strict=True
+                    ):
                         row = work.rows[i][2]
                         link.window.copy_from(
                             block * self.block_bytes, view, row * n, n
                         )
-                    kept.append(blocks.register(hashes[part], duplicates=False))
-                keys += [work.rows[i][0] for i in part]
+                    kept.append(blocks.publish(mine, duplicates=False))
+                keys += [work.rows[i][0] for i in part[mine]]
+                for name, claim in (
+                    ("stores_pending", Claim.PENDING),
+                    ("stores_present", Claim.PRESENT),
+                ):
+                    self._count(name, int(np.count_nonzero(claims == claim)))
                 left -= len(part)
             self._count("stores_no_room", left)
         except BaseException:

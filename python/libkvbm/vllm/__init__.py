@@ -165,16 +165,16 @@ class Kvbm(SecondaryTierManager):  # type: ignore[misc]
         logger.exception("kvbm: %s failed: %s", what, e)
 
     def lookup(self, key: OffloadKey, req_context: ReqContext) -> LookupResult:
-        """HIT: held until a load takes it, or the step ends. Or MISS."""
+        """HIT: held until a load takes it, or the step ends. MISS; or RETRY."""
         try:
             core = self._core
             request = req_context.req_id
-            if (
-                core is not None
-                and request not in self._lost_requests
-                and core.lookup(key, request) is tier.Answer.HIT
-            ):
-                return LookupResult.HIT
+            if core is not None and request not in self._lost_requests:
+                answer = core.lookup(key, request)
+                if answer is tier.Answer.HIT:
+                    return LookupResult.HIT
+                if answer is tier.Answer.RETRY:
+                    return LookupResult.RETRY
         except Exception as e:
             self._failed("lookup", e)
         return LookupResult.MISS

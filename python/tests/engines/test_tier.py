@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 import pytest
 from engine import ROW, Engine, WrongBytes, content, prompt, spec
-from vllm.v1.kv_offload.base import ReqContext
+from vllm.v1.kv_offload.base import LookupResult, ReqContext
 
 import libkvbm
 import libkvbm.tier
@@ -422,8 +422,6 @@ def test_queues_are_bounded(pool, monkeypatch):
     gate.set()
     e.forget()
     gate.clear()
-    from vllm.v1.kv_offload.base import LookupResult, ReqContext
-
     ctx = ReqContext(req_id="bound")
     e.manager.on_new_request(ctx)
     assert e.manager.lookup(prompt("q0", 1)[0], ctx) is LookupResult.HIT_PENDING
@@ -572,6 +570,54 @@ def test_away_for_long(pool, caplog, monkeypatch):
     e.close()
 
 
+def test_pending(pool):
+    """What another engine is storing is waited for, not for long."""
+    where = pool()
+    e = Engine(**where, pending_wait_ms=300)
+    keys = prompt("p", 2)
+    e.request(prompt("other", 1))
+    e.idle()
+    names = libkvbm.empty(2)
+    for i, key in enumerate(keys):
+        e.core._hash(key, e.core._digest, names[i : i + 1])
+
+    def ask(request):
+        return e.tier.lookup(keys[1], ctx_of(request))
+
+    with libkvbm.Session("pool") as s, s.alloc(2) as blocks:
+        assert (blocks.claim(names) == libkvbm.Claim.CLAIMED).all()
+        start = time.monotonic()
+        assert ask("slow") is LookupResult.RETRY
+        while ask("slow") is LookupResult.RETRY:
+            assert time.monotonic() - start < 20
+            time.sleep(0.01)
+        assert time.monotonic() - start >= 0.3
+        # Whatever else it asks for; another request has time of its own.
+        assert e.tier.lookup(keys[0], ctx_of("slow")) is LookupResult.MISS
+        assert ask("late") is LookupResult.RETRY
+        for i in range(2):
+            blocks.view(i)[:] = content(keys[i]).tobytes()
+        blocks.publish([True, True]).release()
+    assert ask("late") is LookupResult.HIT
+    e.step()
+    for name in ("slow", "late"):
+        e.tier.on_request_finished(ctx_of(name))
+    assert not e.core._asking
+    assert e.request(keys) == 2
+    c = e.core.take_counts()
+    assert c["lookups_pending"] >= 2 and c["pending_given_up"] == 2
+    # Who gives up, or dies, leaves nothing to wait for.
+    more = prompt("q", 1)
+    name = libkvbm.empty(1)
+    e.core._hash(more[0], e.core._digest, name)
+    with libkvbm.Session("pool") as s, s.alloc(1) as blocks:
+        blocks.claim(name)
+    assert e.tier.lookup(more[0], ctx_of("x")) is LookupResult.MISS
+    e.close()
+    with pytest.raises(ValueError):
+        Engine(**where, pending_wait_ms=-1)
+
+
 def test_stopped_engine(pool):
     """An engine that was stopped in the middle of a store holds up nobody."""
     where = pool(blocks=16)
@@ -592,15 +638,17 @@ def test_stopped_engine(pool):
         e.close()
 
     def other(_):
-        e = Engine(**where)
+        e = Engine(**where, pending_wait_ms=50)
         start = time.monotonic()
         e.request(keys)
         e.idle()
         took = time.monotonic() - start
+        counts = e.core.take_counts()
+        e.request(prompt("t", 4))
         e.forget()
-        found = e.request(keys)
+        found = e.request(prompt("t", 4))
         e.close()
-        return [took, found]
+        return [took, found, counts]
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -615,7 +663,12 @@ def test_stopped_engine(pool):
     try:
         assert os.WIFSTOPPED(status)
         said = [s for _, s in children(other, 2)]
-        assert all(took < 20 and found == 4 for took, found in said), said
+        for took, found, counts in said:
+            assert took < 20 and found == 4, said
+            # Asked again for a while, then computed; not stored twice.
+            assert counts["lookups_pending"] and counts["pending_given_up"]
+            assert counts["stores_pending"] == 4
+            assert counts["stored_bytes"] == 0
     finally:
         os.kill(pid, signal.SIGCONT)
         _, status = os.waitpid(pid, 0)
