@@ -120,6 +120,59 @@ static bool listed(int control, const char *name, struct kvbm_store_entry *out)
 	return false;
 }
 
+/* What the blocks depend on, and a text: kept, and told everywhere. */
+TEST_F(control, digest_and_label)
+{
+	static const char bad[][4] = { "a\n", "\x7f", "\xc3\xa4", "a\0b" };
+	struct kvbm_store_create c;
+	struct kvbm_store_info info;
+	struct kvbm_expect e = {
+		.flags = KVBM_EXPECT_DIGEST | KVBM_EXPECT_BLOCK_BYTES,
+	};
+	char path[128], line[128] = "";
+	int fd, i;
+	FILE *f;
+
+	kvbm_store_create_init(&c, "kt-digest", 4);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		memset(c.label, 0, sizeof(c.label));
+		memcpy(c.label, bad[i], sizeof(bad[i]));
+		EXPECT_EQ(-EINVAL, kvbm_store_create(self->fd, &c)) {
+			TH_LOG("label %d", i);
+		}
+	}
+	memset(c.label, 'x', sizeof(c.label));
+	EXPECT_EQ(-EINVAL, kvbm_store_create(self->fd, &c));
+	c.label[KVBM_LABEL_LEN - 1] = 0;
+	for (i = 0; i < KVBM_DIGEST_BYTES; i++)
+		c.digest[i] = e.digest[i] = 3 * i + 1;
+	ASSERT_EQ(0, kvbm_store_create(self->fd, &c));
+	fd = kvbm_open_expect("kt-digest", &e);
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, kvbm_store_info(fd, &info));
+	EXPECT_EQ(0, memcmp(info.digest, c.digest, sizeof(c.digest)));
+	EXPECT_EQ(0, memcmp(info.label, c.label, sizeof(c.label)));
+	close(fd);
+	e.digest[31]++;
+	EXPECT_EQ(-ESTALE, kvbm_open_expect("kt-digest", &e));
+	EXPECT_EQ(KVBM_EXPECT_DIGEST, e.differs);
+
+	snprintf(path, sizeof(path), "/sys/class/kvbm/kvbm-kt-digest/digest");
+	f = fopen(path, "r");
+	ASSERT_TRUE(f);
+	EXPECT_TRUE(fgets(line, sizeof(line), f));
+	fclose(f);
+	EXPECT_EQ(0, strncmp(line, "0104070a", 8));
+	EXPECT_EQ(2 * KVBM_DIGEST_BYTES + 1, strlen(line));
+	snprintf(path, sizeof(path), "/sys/class/kvbm/kvbm-kt-digest/label");
+	f = fopen(path, "r");
+	ASSERT_TRUE(f);
+	EXPECT_TRUE(fgets(line, sizeof(line), f));
+	fclose(f);
+	EXPECT_EQ(KVBM_LABEL_LEN, strlen(line));
+	EXPECT_EQ(0, kt_destroy("kt-digest", 0));
+}
+
 TEST_F(control, create_and_destroy)
 {
 	struct kvbm_store_entry e;

@@ -522,6 +522,18 @@ unlock:
 	return err;
 }
 
+/* A line of printable characters, and nothing behind it. */
+static bool label_valid(const char *label)
+{
+	size_t n = strnlen(label, KVBM_LABEL_LEN), i;
+
+	for (i = 0; i < n; i++)
+		if (label[i] < ' ' || label[i] > '~')
+			return false;
+	return n < KVBM_LABEL_LEN && !memchr_inv(label + n, 0,
+						 KVBM_LABEL_LEN - n);
+}
+
 /**
  * kvbm_dev_create() - make a store; its node is kvbm_dev_node()'s
  * @c: what the user asked for; ->need is filled in once it is known
@@ -540,7 +552,8 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 	err = config_from_user(&cfg, c);
 	if (err)
 		return ERR_PTR(err);
-	if (!name_valid(c->name) || c->linger_ms > KVBM_MAX_LINGER_MS)
+	if (!name_valid(c->name) || !label_valid(c->label) ||
+	    c->linger_ms > KVBM_MAX_LINGER_MS)
 		return ERR_PTR(-EINVAL);
 	if (c->name[0] && !may_name())
 		return ERR_PTR(-EPERM);
@@ -561,6 +574,8 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 	mutex_init(&kd->access_lock);
 	memcpy(kd->name, c->name, sizeof(kd->name));
 	kd->has_name = kd->name[0];
+	memcpy(kd->digest, c->digest, sizeof(kd->digest));
+	memcpy(kd->label, c->label, sizeof(kd->label));
 	kd->rights = c->rights;
 	kd->created_ns = ktime_get_boottime_ns();
 	kd->store.cfg = cfg;
@@ -766,6 +781,8 @@ void kvbm_dev_info(struct kvbm_dev *kd, struct kvbm_store_info *info)
 	info->need = kd->need;
 	info->created_ns = kd->created_ns;
 	memcpy(info->name, kd->name, sizeof(info->name));
+	memcpy(info->digest, kd->digest, sizeof(info->digest));
+	memcpy(info->label, kd->label, sizeof(info->label));
 }
 
 /**

@@ -92,6 +92,8 @@ struct kvbm_departed;
  * @node: device of a named store, until it is destroyed; under @access_lock
  * @devt: device number of the node
  * @name: name, NUL-padded; empty for an anonymous store
+ * @digest: what users compare with theirs, as at creation
+ * @label: for people, NUL-padded
  * @rights: KVBM_RIGHT_*
  * @need: bytes that it was charged with
  * @created_ns: CLOCK_BOOTTIME
@@ -112,6 +114,8 @@ struct kvbm_dev {
 	struct device *node;
 	dev_t devt;
 	char name[KVBM_NAME_LEN];
+	u8 digest[KVBM_DIGEST_BYTES];
+	char label[KVBM_LABEL_LEN];
 	u32 rights;
 	u64 need;
 	u64 created_ns;

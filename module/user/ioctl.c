@@ -147,9 +147,7 @@ static int op_store_create(struct request *r)
 	int err;
 
 	/* What has no meaning yet. */
-	if (memchr_inv(&args->digest, 0,
-		       offsetof(struct kvbm_store_create, event_records) -
-		       offsetof(struct kvbm_store_create, digest)) ||
+	if (args->note_bytes ||
 	    memchr_inv(args->reserved, 0, sizeof(args->reserved)) ||
 	    args->rights & ~(KVBM_RIGHT_RESET_INACTIVE | KVBM_RIGHT_SET_RESET))
 		return -EOPNOTSUPP;

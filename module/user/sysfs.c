@@ -21,13 +21,13 @@ static struct kvbm_dev *to_kd(struct device *dev)
 	struct device_attribute dev_attr_##_name =			\
 		__ATTR(_name, 0440, _name##_show, NULL)
 
-#define STORE_ATTR(_name, _format, _value)				\
+#define STORE_ATTR(_name, _format, ...)					\
 static ssize_t _name##_show(struct device *dev,				\
 			    struct device_attribute *attr, char *buf)	\
 {									\
 	const struct kvbm_dev *kd = to_kd(dev);				\
 									\
-	return sysfs_emit(buf, _format "\n", _value);			\
+	return sysfs_emit(buf, _format "\n", __VA_ARGS__);		\
 }									\
 static KVBM_ATTR(_name)
 
@@ -43,6 +43,8 @@ STORE_ATTR(max_held, "%u", kd->store.cfg.max_held);
 STORE_ATTR(memory_bytes, "%llu", kd->store.memory);
 
 STORE_ATTR(block_bytes, "%llu", kd->block_bytes);
+STORE_ATTR(digest, "%*phN", KVBM_DIGEST_BYTES, kd->digest);
+STORE_ATTR(label, "%s", kd->label);
 STORE_ATTR(linger_ms, "%llu", div_u64(kd->linger.ns, NSEC_PER_MSEC));
 
 static ssize_t thresholds_show(struct device *dev,
@@ -68,6 +70,8 @@ static struct attribute *store_attrs[] = {
 	&dev_attr_memory_bytes.attr,
 	&dev_attr_linger_ms.attr,
 	&dev_attr_block_bytes.attr,
+	&dev_attr_digest.attr,
+	&dev_attr_label.attr,
 	NULL
 };
 

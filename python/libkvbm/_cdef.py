@@ -416,6 +416,10 @@ struct kvbm_expect {
 	uint32_t flags;
 	uint32_t uid;
 	uint64_t store_id;
+	uint64_t block_bytes;
+	uint32_t block_size;
+	uint32_t differs;
+	uint8_t digest[32];
 };
 
 struct kvbm_hash_fields {
@@ -447,7 +451,7 @@ int kvbm_session_list(int session, uint32_t count, struct kvbm_session_entry
 	*entries, uint32_t *total);
 int kvbm_session_revoke(int session, uint64_t session_id, uint64_t
 	*reclaimed);
-int kvbm_open_expect(const char *name, const struct kvbm_expect *expect);
+int kvbm_open_expect(const char *name, struct kvbm_expect *expect);
 int kvbm_store_destroy_of(int control, const struct kvbm_store_ref *ref,
 	uint32_t flags);
 int kvbm_store_access(int control, const struct kvbm_store_ref *ref, struct

@@ -219,3 +219,20 @@ const char *policy_like(const char *word)
 		n++;
 	return most_like(word, names, n, sizeof(*names));
 }
+
+ssize_t parse_octets(const char *s, unsigned char *octets, size_t room)
+{
+	size_t len = strlen(s), n = len / 2;
+	char digits[3] = "";
+	uint64_t value;
+
+	if (len % 2 || n > room)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		memcpy(digits, s + 2 * i, 2);
+		if (!parse_hex64(digits, &value))
+			return -1;
+		octets[i] = value;
+	}
+	return n;
+}

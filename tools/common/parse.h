@@ -21,6 +21,8 @@ bool parse_size(const char *s, uint64_t max, uint64_t *value);
 bool parse_octal(const char *s, uint64_t max, uint64_t *value);
 /* Up to 16 hexadecimal digits. */
 bool parse_hex64(const char *s, uint64_t *value);
+/* Pairs of hexadecimal digits, at most @room of them; how many, or -1. */
+ssize_t parse_octets(const char *s, unsigned char *octets, size_t room);
 /* A decimal fraction, perhaps with an exponent, not less than 0. */
 bool parse_real(const char *s, double *value);
 /* Three ascending numbers from 1 to 15, joined by commas. */

@@ -23,6 +23,8 @@ enum {
 	KEY_PAYLOAD,
 	KEY_LINGER,
 	KEY_EVENTS,
+	KEY_DIGEST,
+	KEY_LABEL,
 };
 
 struct create_args {
@@ -242,6 +244,18 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--events: a power of two from %u to 1M expected",
 				   KVBM_MIN_EVENT_RECORDS);
 		return 0;
+	case KEY_DIGEST:
+		if (parse_octets(arg, c->digest, sizeof(c->digest)) !=
+		    (ssize_t)sizeof(c->digest))
+			argp_error(state, "--digest: %zu hexadecimal digits expected",
+				   2 * sizeof(c->digest));
+		return 0;
+	case KEY_LABEL:
+		if (strlen(arg) >= sizeof(c->label))
+			argp_error(state, "--label: at most %zu characters expected",
+				   sizeof(c->label) - 1);
+		strcpy(c->label, arg);
+		return 0;
 	case KEY_ENSURE:
 		args->ensure = true;
 		return 0;
@@ -314,6 +328,11 @@ static const struct argp_option create_options[] = {
 	{ "events", KEY_EVENTS, "N", 0,
 	  "Keep the last N events for who follows them, 64 bytes each: a power of two from 64 to 1M",
 	  0 },
+	{ "digest", KEY_DIGEST, "HEX", 0,
+	  "64 digits that stand for weights, layout and data types: who opens the store may ask that they are his",
+	  0 },
+	{ "label", KEY_LABEL, "TEXT", 0,
+	  "A text for people, up to 63 printable characters", 0 },
 	{ "ensure", KEY_ENSURE, NULL, 0,
 	  "Be content with a store of this name that is as the options say; make one anew that is not, if it is yours and nobody uses it",
 	  0 },

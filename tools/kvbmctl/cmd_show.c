@@ -5,10 +5,27 @@
 #include "kvbmctl.h"
 #include "payload.h"
 
+#define DIGEST_TEXT	(2 * KVBM_DIGEST_BYTES + 1)
+
+/* In hexadecimal digits; empty if the store has none. */
+static const char *digest_text(const struct kvbm_store_info *info, char *text)
+{
+	unsigned char any = 0;
+
+	for (size_t i = 0; i < sizeof(info->digest); i++) {
+		any |= info->digest[i];
+		snprintf(text + 2 * i, 3, "%02x", info->digest[i]);
+	}
+	if (!any)
+		*text = 0;
+	return text;
+}
+
 static struct json_object *info_json(const struct kvbm_store_info *info)
 {
 	struct json_object *object = json_object_new_object();
 	struct json_object *thresholds;
+	char digest[DIGEST_TEXT];
 	char mode[8];
 
 	json_chars(object, "name", info->name, sizeof(info->name));
@@ -34,6 +51,8 @@ static struct json_object *info_json(const struct kvbm_store_info *info)
 	json_u64(object, "need", info->need);
 	json_u64(object, "linger_ms", info->linger_ms);
 	json_u64(object, "event_records", info->event_records);
+	json_str(object, "digest", digest_text(info, digest));
+	json_chars(object, "label", info->label, sizeof(info->label));
 	json_u64(object, "block_bytes", info->block_bytes);
 	json_u64(object, "page_bytes", info->page_bytes);
 	json_u64(object, "resident", info->resident);
@@ -55,10 +74,17 @@ static struct json_object *info_json(const struct kvbm_store_info *info)
 
 static void print_info(const struct kvbm_store_info *info)
 {
+	char digest[DIGEST_TEXT];
+
 	printf("name               %s%s\n", *info->name ? info->name : "-",
 	       info->status & KVBM_STORE_DYING ? " (destroyed)" : "");
 	printf("store id           %016llx\n",
 	       (unsigned long long)info->store_id);
+	if (*info->label)
+		printf("label              %.*s\n", (int)sizeof(info->label),
+		       info->label);
+	if (*digest_text(info, digest))
+		printf("digest             %s\n", digest);
 	printf("owner              uid %u, gid %u, mode %04o", info->uid,
 	       info->gid, info->mode);
 	if (info->monitor_gid != (uint32_t)-1)

@@ -69,6 +69,9 @@ static void compare_info(const struct kvbm_store_create *c,
 		"limit on sessions");
 	differs(d, info->max_held != c->max_held, "limit on held blocks");
 	differs(d, info->linger_ms != c->linger_ms, "time to linger");
+	differs(d, memcmp(info->digest, c->digest, sizeof(c->digest)),
+		"digest");
+	differs(d, memcmp(info->label, c->label, sizeof(c->label)), "label");
 	differs(d, info->event_records != c->event_records,
 		"number of events that are kept");
 }

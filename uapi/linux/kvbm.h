@@ -60,6 +60,8 @@
 #define KVBM_MAX_WATCHED	64U		/* hashes that a call waits for, or poll watches */
 #define KVBM_NAME_LEN		32		/* with the final NUL */
 #define KVBM_POLICY_LEN		16		/* with the final NUL */
+#define KVBM_LABEL_LEN		64		/* with the final NUL */
+#define KVBM_DIGEST_BYTES	32
 #define KVBM_MIN_BLOCK_BYTES	4096U		/* and a block has a multiple of it */
 #define KVBM_MAX_BLOCK_BYTES	(1U << 30)
 #define KVBM_MAX_LINGER_MS	600000U
@@ -212,8 +214,9 @@ struct kvbm_features {
  * @payload_fd: with KVBM_CREATE_PAYLOAD: the file that they are in; otherwise 0
  * @linger_ms: how long the Mutable and Staged blocks of a session that ended
  *	stay away, 0 to KVBM_MAX_LINGER_MS; 0: they come back with its end
- * @digest: must be 0
- * @label: must be 0
+ * @digest: stands for all that the blocks' bytes depend on besides the tokens:
+ *	weights, layout, data types; all 0: not told.  Users compare it
+ * @label: printable ASCII for people, NUL-padded, ends with NUL; may be empty
  * @note_bytes: must be 0
  * @event_records: how many of the store's last events are kept for who reads
  *	them, 64 bytes each: a power of two, KVBM_MIN_EVENT_RECORDS to
@@ -271,9 +274,8 @@ struct kvbm_store_create {
 	__aligned_u64 block_bytes;
 	__s32 payload_fd;
 	__u32 linger_ms;
-	/* The first three of these have no meaning yet. */
-	__u8 digest[32];
-	char label[64];
+	__u8 digest[KVBM_DIGEST_BYTES];
+	char label[KVBM_LABEL_LEN];
 	__u32 note_bytes;
 	__u32 event_records;
 	__aligned_u64 reserved[4];
@@ -451,8 +453,8 @@ struct kvbm_store_list {
  * @note_bytes: out: 0
  * @event_records: out: events that are kept, 0: there are none
  * @reserved32: out: 0
- * @digest: out: 0
- * @label: out: 0
+ * @digest: out: as at creation
+ * @label: out: likewise, NUL-padded
  * @page_bytes: out: as of struct kvbm_payload, 0 without a payload
  * @resident: out: likewise
  * @reserved: out: 0
@@ -494,8 +496,8 @@ struct kvbm_store_info {
 	__u32 note_bytes;
 	__u32 event_records;
 	__u32 reserved32;
-	__u8 digest[32];
-	char label[64];
+	__u8 digest[KVBM_DIGEST_BYTES];
+	char label[KVBM_LABEL_LEN];
 	__aligned_u64 page_bytes;
 	__aligned_u64 resident;
 	__aligned_u64 reserved[2];

@@ -113,26 +113,37 @@ int kvbm_open(const char *name);
  * @flags: KVBM_EXPECT_*
  * @uid: with KVBM_EXPECT_UID: its owner
  * @store_id: with KVBM_EXPECT_ID: its identity
+ * @block_bytes: with KVBM_EXPECT_BLOCK_BYTES: bytes of a block, 0: it has none
+ * @block_size: with KVBM_EXPECT_BLOCK_SIZE: tokens in a block
+ * @differs: out: KVBM_EXPECT_* of what was otherwise than expected
+ * @digest: with KVBM_EXPECT_DIGEST: that of its creation
  */
 struct kvbm_expect {
 	uint32_t flags;
 	uint32_t uid;
 	uint64_t store_id;
+	uint64_t block_bytes;
+	uint32_t block_size;
+	uint32_t differs;
+	uint8_t digest[32];
 };
 
 #define KVBM_EXPECT_UID		(1U << 0)
 #define KVBM_EXPECT_ID		(1U << 1)
 #define KVBM_EXPECT_READONLY	(1U << 2)	/* open to read only */
+#define KVBM_EXPECT_DIGEST	(1U << 3)
+#define KVBM_EXPECT_BLOCK_BYTES	(1U << 4)
+#define KVBM_EXPECT_BLOCK_SIZE	(1U << 5)
 
 /**
  * kvbm_open_expect() - open a new session of a store if it is the right one
  * @name: as for kvbm_open()
- * @expect: what it must be
+ * @expect: what it must be; out: ->differs
  *
- * Return: as kvbm_open(), and -ESTALE (it is another store), -EINVAL (an unknown
- * flag).
+ * Return: as kvbm_open(), and -ESTALE (it is another store; ->differs says in
+ * what), -EINVAL (an unknown flag).
  */
-int kvbm_open_expect(const char *name, const struct kvbm_expect *expect);
+int kvbm_open_expect(const char *name, struct kvbm_expect *expect);
 
 /**
  * kvbm_session_open() - open another session of a session's store

@@ -21,7 +21,7 @@ KVBM_1_0(kvbm_stats, 320);
 KVBM_1_0(kvbm_block_info, 56);
 KVBM_1_0(kvbm_store_access, 80);
 KVBM_1_0(kvbm_session_revoke, 88);
-KVBM_1_0(kvbm_expect, 16);
+KVBM_1_0(kvbm_expect, 64);
 KVBM_1_0(kvbm_store_ref, 2 * sizeof(void *) < 16 ? 12 : 16);
 
 /* Elements of arrays; those of listings travel with their sizes. */

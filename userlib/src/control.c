@@ -59,13 +59,34 @@ int kvbm_open(const char *name)
 	return open_store(name, O_RDWR);
 }
 
-int kvbm_open_expect(const char *name, const struct kvbm_expect *expect)
+/* KVBM_EXPECT_* of what is otherwise. */
+static uint32_t differences(const struct kvbm_store_info *info,
+			    const struct kvbm_expect *e)
+{
+	uint32_t d = 0;
+
+	if (info->uid != e->uid)
+		d |= KVBM_EXPECT_UID;
+	if (info->store_id != e->store_id)
+		d |= KVBM_EXPECT_ID;
+	if (info->block_bytes != e->block_bytes)
+		d |= KVBM_EXPECT_BLOCK_BYTES;
+	if (info->block_size != e->block_size)
+		d |= KVBM_EXPECT_BLOCK_SIZE;
+	if (memcmp(info->digest, e->digest, sizeof(e->digest)))
+		d |= KVBM_EXPECT_DIGEST;
+	return d & e->flags;
+}
+
+int kvbm_open_expect(const char *name, struct kvbm_expect *expect)
 {
 	const uint32_t known = KVBM_EXPECT_UID | KVBM_EXPECT_ID |
-			       KVBM_EXPECT_READONLY;
+			       KVBM_EXPECT_READONLY | KVBM_EXPECT_DIGEST |
+			       KVBM_EXPECT_BLOCK_BYTES | KVBM_EXPECT_BLOCK_SIZE;
 	struct kvbm_store_info info;
 	int fd, err;
 
+	expect->differs = 0;
 	if (expect->flags & ~known)
 		return -EINVAL;
 	fd = open_store(name, expect->flags & KVBM_EXPECT_READONLY ? O_RDONLY :
@@ -73,13 +94,12 @@ int kvbm_open_expect(const char *name, const struct kvbm_expect *expect)
 	if (fd < 0)
 		return fd;
 	err = kvbm_store_info(fd, &info);
-	if (!err && ((expect->flags & KVBM_EXPECT_UID &&
-		      info.uid != expect->uid) ||
-		     (expect->flags & KVBM_EXPECT_ID &&
-		      info.store_id != expect->store_id)))
+	if (!err) {
+		expect->differs = differences(&info, expect);
+		if (!expect->differs)
+			return fd;
 		err = -ESTALE;
-	if (!err)
-		return fd;
+	}
 	close(fd);
 	return err;
 }

@@ -503,6 +503,11 @@ static void test_expect(void)
 {
 	struct kvbm_store_info out = {
 		.size = sizeof(out), .uid = 12, .store_id = 34,
+		.block_bytes = 4096, .block_size = 16, .digest = { 1, 2, 3 },
+	};
+	static const uint32_t one[] = {
+		KVBM_EXPECT_UID, KVBM_EXPECT_ID, KVBM_EXPECT_DIGEST,
+		KVBM_EXPECT_BLOCK_BYTES, KVBM_EXPECT_BLOCK_SIZE,
 	};
 	struct kvbm_expect e = {
 		.flags = KVBM_EXPECT_UID, .uid = 12, .store_id = 1,
@@ -527,7 +532,29 @@ static void test_expect(void)
 	will(0, &out);
 	ok(kvbm_open_expect("pool", &e) == 0 &&
 	   open_flags == (O_RDONLY | O_CLOEXEC), "open_expect: to read only");
-	e.flags = 8;
+	/* Each by itself, and which of all. */
+	for (size_t i = 0; i < sizeof(one) / sizeof(*one); i++) {
+		struct kvbm_expect all = {
+			.flags = one[i], .uid = 12, .store_id = 34,
+			.block_bytes = 4096, .block_size = 16,
+			.digest = { 1, 2, 3 }, .differs = 99,
+		};
+
+		will(0, &out);
+		ok(kvbm_open_expect("pool", &all) == 0 && !all.differs,
+		   "open_expect: as expected");
+		all.flags |= KVBM_EXPECT_UID | KVBM_EXPECT_ID |
+			     KVBM_EXPECT_DIGEST;
+		all.uid += one[i] == KVBM_EXPECT_UID;
+		all.store_id += one[i] == KVBM_EXPECT_ID;
+		all.block_bytes += one[i] == KVBM_EXPECT_BLOCK_BYTES;
+		all.block_size += one[i] == KVBM_EXPECT_BLOCK_SIZE;
+		all.digest[31] += one[i] == KVBM_EXPECT_DIGEST;
+		will(0, &out);
+		ok(kvbm_open_expect("pool", &all) == -ESTALE &&
+		   all.differs == one[i], "open_expect: says what differs");
+	}
+	e.flags = 64;
 	ok(kvbm_open_expect("pool", &e) == -EINVAL,
 	   "open_expect: an unknown flag");
 	e.flags = 0;
