@@ -68,6 +68,9 @@ static const struct request requests[] = {
 	  .flags = KVBM_BLOCK_OWN },
 	{ REQ(RESET_INACTIVE, kvbm_reset_inactive), BOTH_ABOUT, .out = true,
 	  .reserved = { OFF(kvbm_reset_inactive, reserved) } },
+	{ REQ(INVALIDATE, kvbm_invalidate), BOTH_ABOUT, .out = true,
+	  .flags = KVBM_INVALIDATE_PREFIX, .needy = KVBM_INVALIDATE_ALL,
+	  .reserved64 = { OFF(kvbm_invalidate, reserved) } },
 	{ REQ(HOLDS, kvbm_holds), SESSION, .out = true },
 	{ REQ(PAYLOAD, kvbm_payload), SESSION,
 	  .flags = KVBM_PAYLOAD_FD, .needy = KVBM_PAYLOAD_RDONLY,
@@ -726,7 +729,7 @@ TEST_F(abi, features)
 			  KVBM_FEATURE_URING | KVBM_FEATURE_REVOKE |
 			  KVBM_FEATURE_PAYLOAD | KVBM_FEATURE_LINGER |
 			  KVBM_FEATURE_EXPORT | KVBM_FEATURE_EVENTS |
-			  KVBM_FEATURE_CLAIMS,
+			  KVBM_FEATURE_CLAIMS | KVBM_FEATURE_INVALIDATE,
 			  f.features);
 		EXPECT_EQ(KVBM_MAX_BLOCKS, f.max_blocks);
 		EXPECT_EQ(KVBM_MAX_BATCH, f.max_batch);

@@ -288,12 +288,13 @@ static inline void kt_check_store(struct __test_metadata *_metadata, int fd,
 	for (id = 0; id < c.total; id++) {
 		struct kvbm_block_info i = kt_info(fd, id);
 
-		EXPECT_LT(i.state, 7) {
+		EXPECT_LT(i.state, 8) {
 			TH_LOG("block %u, called from line %d", id, line);
 		}
 		in[i.state & 7]++;
 		if (i.state == KVBM_STATE_PRIMARY ||
-		    i.state == KVBM_STATE_DUPLICATE) {
+		    i.state == KVBM_STATE_DUPLICATE ||
+		    i.state == KVBM_STATE_FORGOTTEN) {
 			EXPECT_GT(i.holds, 0);
 			holds += i.holds;
 		} else if (i.state == KVBM_STATE_INACTIVE ||
@@ -307,8 +308,9 @@ static inline void kt_check_store(struct __test_metadata *_metadata, int fd,
 			primary[n++] = i.hash;
 	}
 	EXPECT_EQ(c.total, in[0] + in[1] + in[2] + in[3] + in[4] + in[5] +
-			   in[6]);
+			   in[6] + in[7]);
 	EXPECT_EQ(c.held, in[KVBM_STATE_MUTABLE] + in[KVBM_STATE_STAGED] +
+			  in[KVBM_STATE_FORGOTTEN] +
 			  in[KVBM_STATE_PRIMARY] + in[KVBM_STATE_DUPLICATE]) {
 		TH_LOG("called from line %d", line);
 	}

@@ -104,6 +104,7 @@ static u32 take_one(struct kvbm_taking *t, struct kvbm_chunk *c, u32 at,
 		kvbm_index_remove(st, &st->slots[id]);
 		st->evictions++;
 	}
+	st->slots[id].at = st->epoch;
 	atomic64_set(&st->slots[id].word,
 		     kvbm_w_make(gen, KVBM_STATE_MUTABLE, st->cfg.reset, 0));
 	st->nr_held++;

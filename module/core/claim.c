@@ -268,6 +268,17 @@ void kvbm_claim_registered(struct kvbm_store *st, const struct kvbm_slot *s)
 		end(st, c, s->hash);
 }
 
+/* Nobody is to compute a hash any more, or not for those who wait. */
+void kvbm_claim_forgotten(struct kvbm_store *st, const struct kvbm_hash *key,
+			  u32 hash)
+{
+	struct kvbm_claim *c = find(st, key, hash, NULL, NULL);
+
+	lockdep_assert_held(&st->lock);
+	if (c)
+		end(st, c, hash);
+}
+
 /* kvbm_claim_after_drop(), where the session has claims. */
 void kvbm_claim_dropped(struct kvbm_session *ses, const struct kvbm_slot *s)
 {

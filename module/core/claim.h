@@ -26,6 +26,8 @@ void kvbm_claiming_end(struct kvbm_claiming *c);
 int kvbm_claim_make(struct kvbm_session *ses, struct kvbm_claiming *c, u32 id,
 		    const struct kvbm_hash *key, u32 hash);
 void kvbm_claim_registered(struct kvbm_store *st, const struct kvbm_slot *s);
+void kvbm_claim_forgotten(struct kvbm_store *st, const struct kvbm_hash *key,
+			  u32 hash);
 void kvbm_claim_dropped(struct kvbm_session *ses, const struct kvbm_slot *s);
 void kvbm_claims_tell(struct kvbm_store *st);
 

@@ -311,6 +311,7 @@ struct kvbm_store {
 	u32 nr_registered;
 	u32 reserved;			/* of free + inactive */
 	u32 pruning;			/* NIL unless a chunk has the lock */
+	u32 epoch;			/* all was forgotten so many times */
 	struct kvbm_chain free;
 	struct rb_root_cached waiters;	/* the queue, by place */
 	struct rb_root_cached pollers;	/* sessions to be told, by mark */

@@ -421,6 +421,11 @@ u32 kvbm_scan_chunk(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n,
 	return done;
 }
 
+static bool is_forgotten(const struct kvbm_slot *s)
+{
+	return kvbm_w_state(kvbm_slot_word(s)) == KVBM_STATE_FORGOTTEN;
+}
+
 /* The slot that a weak reference leads to now, or NULL. */
 static struct kvbm_slot *weak_target(struct kvbm_store *st,
 				     const struct kvbm_weak *weak)
@@ -432,7 +437,8 @@ static struct kvbm_slot *weak_target(struct kvbm_store *st,
 
 		if (kvbm_w_gen(w) == weak->generation &&
 		    (kvbm_w_state(w) == KVBM_STATE_PRIMARY ||
-		     kvbm_w_state(w) == KVBM_STATE_DUPLICATE) &&
+		     (kvbm_w_state(w) == KVBM_STATE_DUPLICATE &&
+		      !is_forgotten(&st->slots[s->child]))) &&
 		    kvbm_slot_is(s, &weak->hash))
 			return s;
 	}

@@ -61,6 +61,8 @@ stage_chunk(struct kvbm_session *ses, const u32 *ids,
 		else if (!kvbm_hash_fits(st, &keys[i]) ||
 			 (tokens && tokens[i] != st->cfg.block_size))
 			step->err = -EINVAL;
+		else if (s->at != st->epoch)
+			step->err = -ESTALE;
 		if (step->err)
 			break;
 		hash = kvbm_index_key(st, &keys[i]);
@@ -302,6 +304,8 @@ static int register_one(struct kvbm_session *ses, u32 id,
 	s = owned_slot(ses, id, from, &cnt);
 	if (!s)
 		return -EPERM;
+	if (unlikely(s->at != st->epoch))
+		return -ESTALE;
 	if (key) {
 		if (!kvbm_hash_fits(st, key))
 			return -EINVAL;

@@ -26,7 +26,7 @@ static bool slot_end(struct kvbm_slot *s, u64 *w)
 	return atomic64_try_cmpxchg(&s->word, w, next);
 }
 
-/* Drop one reference of a PRIMARY slot. */
+/* Drop one reference of a PRIMARY or FORGOTTEN slot. */
 static __always_inline void put_primary(struct kvbm_session *ses, u32 id)
 {
 	struct kvbm_store *st = ses->store;
@@ -35,7 +35,8 @@ static __always_inline void put_primary(struct kvbm_session *ses, u32 id)
 
 	lockdep_assert_held(&st->lock);
 	for (;;) {
-		if (kvbm_w_refs(w) > 1 || !(w & KVBM_W_RESET)) {
+		if (kvbm_w_refs(w) > 1 ||
+		    !(w & (KVBM_W_RESET | KVBM_W_FORGOTTEN))) {
 			/* Maybe the last: ordered as in slot_end(). */
 			if (!atomic64_try_cmpxchg(&s->word, &w, w - 1))
 				continue;
@@ -51,13 +52,16 @@ static __always_inline void put_primary(struct kvbm_session *ses, u32 id)
 		if (slot_end(s, &w))
 			break;
 	}
-	kvbm_index_remove(st, s);
-	if (st->cfg.policy->forget)
-		st->cfg.policy->forget(st, id);
-	trace_kvbm_reset(st, id, &s->key);
-	kvbm_event(st, KVBM_EVENT_REMOVED, ses->dead ? KVBM_REASON_RECLAIMED :
-						       KVBM_REASON_RELEASED,
-		   id, kvbm_w_gen(w), &s->key, ses->number);
+	/* The hash of a FORGOTTEN one has left before. */
+	if (likely(kvbm_w_state(w) == KVBM_STATE_PRIMARY)) {
+		kvbm_index_remove(st, s);
+		if (st->cfg.policy->forget)
+			st->cfg.policy->forget(st, id);
+		trace_kvbm_reset(st, id, &s->key);
+		kvbm_event(st, KVBM_EVENT_REMOVED, ses->dead ? KVBM_REASON_RECLAIMED :
+							       KVBM_REASON_RELEASED,
+			   id, kvbm_w_gen(w), &s->key, ses->number);
+	}
 	st->nr_held--;
 	kvbm_free_add(st, id);
 }
@@ -89,14 +93,14 @@ static noinline void put_duplicate(struct kvbm_session *ses, u32 id)
 	put_primary(ses, primary);
 }
 
-/* Drop one reference of a PRIMARY or DUPLICATE slot. */
+/* Drop one reference of a slot. */
 static noinline void put_locked(struct kvbm_session *ses, u32 id)
 {
 	struct kvbm_store *st = ses->store;
 
 	lockdep_assert_held(&st->lock);
-	if (likely(kvbm_w_state(kvbm_slot_word(&st->slots[id])) ==
-		   KVBM_STATE_PRIMARY))
+	if (likely(kvbm_w_state(kvbm_slot_word(&st->slots[id])) !=
+		   KVBM_STATE_DUPLICATE))
 		put_primary(ses, id);
 	else
 		put_duplicate(ses, id);

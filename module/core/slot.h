@@ -9,9 +9,9 @@
  *	I1  refs = sessions whose count for the block is > 0, plus the
  *	    keep-alives of Duplicates, plus calls between taking a reference
  *	    and recording it (they hold the session's lock).
- *	I2  refs > 0 only in PRIMARY and DUPLICATE.  PRIMARY with refs 0 is
- *	    Inactive.  refs 0 -> 1 and 1 -> 0 only under the store's lock.
- *	I3  generation + 1 on leaving PRIMARY or DUPLICATE.  The key is written
+ *	I2  refs > 0 only in PRIMARY, DUPLICATE and FORGOTTEN, and always in
+ *	    the last two.  PRIMARY with refs 0 is Inactive.  refs 0 -> 1 and 1 -> 0 only under the store's lock.
+ *	I3  generation + 1 on leaving PRIMARY, DUPLICATE or FORGOTTEN for good.  The key is written
  *	    only while the slot is out of the index.
  *	I4  in the index <=> PRIMARY, except inside one lock hold.
  *	I5  PRIMARY with refs 0 has no reset flag: the last reference would have
@@ -37,12 +37,14 @@
 #define KVBM_W_RESET		BIT_ULL(28)
 #define KVBM_W_STATE_SHIFT	29
 #define KVBM_W_STATE		(7ULL << KVBM_W_STATE_SHIFT)
+#define KVBM_W_FORGOTTEN	BIT_ULL(31)	/* PRIMARY with it is FORGOTTEN */
 #define KVBM_W_GEN_SHIFT	32
 
 /**
  * struct kvbm_slot - one block's books
  * @hash: of @key, for the index and the sketch; as long as there is a key
- * @at: index.c: where in the index, while PRIMARY
+ * @at: index.c: where in the index, while PRIMARY; the epoch in which it was
+ *	allocated, while Mutable or Staged
  * @key: sequence hash
  * @word: generation, state, reset-on-release flag and references
  * @place: in the order of eviction, while inactive
@@ -83,6 +85,8 @@ struct kvbm_slot {
 } __aligned(64);
 
 static_assert(sizeof(struct kvbm_slot) == 64);
+static_assert((KVBM_STATE_PRIMARY | KVBM_W_FORGOTTEN >> KVBM_W_STATE_SHIFT) ==
+	      KVBM_STATE_FORGOTTEN);
 
 static inline u32 kvbm_w_refs(u64 w)
 {

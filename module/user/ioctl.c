@@ -16,6 +16,7 @@
 #include "event.h"
 #include "usercopy.h"
 #include "file.h"
+#include "forget.h"
 #include "ops.h"
 
 /**
@@ -63,6 +64,7 @@ struct request {
 		struct kvbm_block_info block_info;
 		struct kvbm_holds holds;
 		struct kvbm_reset_inactive reset_inactive;
+		struct kvbm_invalidate invalidate;
 		struct kvbm_payload payload;
 		struct kvbm_export export;
 		struct kvbm_events events;
@@ -84,6 +86,7 @@ static int op_features(struct request *r)
 			    KVBM_FEATURE_REVOKE | KVBM_FEATURE_PAYLOAD |
 			    KVBM_FEATURE_LINGER | KVBM_FEATURE_EXPORT |
 			    KVBM_FEATURE_EVENTS | KVBM_FEATURE_CLAIMS |
+			    KVBM_FEATURE_INVALIDATE |
 			    (IS_ENABLED(CONFIG_IO_URING) ?
 			     KVBM_FEATURE_URING : 0),
 		.max_blocks = KVBM_MAX_BLOCKS,
@@ -521,6 +524,100 @@ static int op_reset_inactive(struct request *r)
 		cond_resched();
 	} while (n && args->done < counts.inactive);
 	args->flags = kvbm_store_is_reset(st) ? KVBM_RESET_WHOLE : 0;
+	return respond(r) ?: err;
+}
+
+/* Of a session that was ended meanwhile, or a process killed, the rest is not. */
+static int go_on(struct request *r)
+{
+	int err = r->f ? READ_ONCE(r->f->ses.dead) : 0;
+
+	cond_resched();
+	return err ?: fatal_signal_pending(current) ? -EINTR : 0;
+}
+
+static int invalidate_all(struct request *r, struct kvbm_forgotten *f)
+{
+	struct kvbm_store *st = &r->kd->store;
+	u32 from = 0;
+	int err = 0;
+
+	kvbm_forget_epoch(st);
+	while (!err && kvbm_forget_some(st, &from, f))
+		err = go_on(r);
+	return err;
+}
+
+static int invalidate_prefixes(struct request *r, struct kvbm_forgotten *f)
+{
+	struct kvbm_invalidate *args = &r->args.invalidate;
+	struct kvbm_hash __user *uhashes = u64_to_user_ptr(args->hashes);
+	struct kvbm_store *st = &r->kd->store;
+	int err = 0;
+
+	if (st->cfg.opaque)
+		return -EOPNOTSUPP;
+	for (; args->done < args->count && !err; args->done++) {
+		struct kvbm_hash key;
+
+		if (copy_from_user(&key, uhashes + args->done, sizeof(key)))
+			return -EFAULT;
+		if (!kvbm_hash_fits(st, &key))
+			return -EINVAL;
+		err = kvbm_forget_prefix(st, &key, f);
+		if (err)
+			break;
+		err = go_on(r);
+	}
+	return err;
+}
+
+static noinline_for_stack int
+invalidate_hashes(struct request *r, struct kvbm_forgotten *f)
+{
+	struct kvbm_invalidate *args = &r->args.invalidate;
+	struct kvbm_hash __user *uhashes = u64_to_user_ptr(args->hashes);
+	struct kvbm_hash keys[KVBM_CHUNK] __uninitialized;
+	int err = 0;
+
+	while (args->done < args->count && !err) {
+		u32 n = min(args->count - args->done, KVBM_CHUNK);
+
+		if (copy_from_user(keys, uhashes + args->done,
+				   n * sizeof(keys[0])))
+			return -EFAULT;
+		args->done += kvbm_forget_chunk(&r->kd->store, keys, n, f);
+		err = go_on(r);
+	}
+	return err;
+}
+
+static int op_invalidate(struct request *r)
+{
+	struct kvbm_invalidate *args = &r->args.invalidate;
+	struct kvbm_forgotten f = { .session = r->f ? r->f->ses.number : 0 };
+	int err;
+
+	if (args->reserved)
+		return -EOPNOTSUPP;
+	if (args->count > KVBM_MAX_BATCH)
+		return -EINVAL;
+	args->done = 0;
+	switch (args->flags) {
+	case 0:
+		err = invalidate_hashes(r, &f);
+		break;
+	case KVBM_INVALIDATE_PREFIX:
+		err = invalidate_prefixes(r, &f);
+		break;
+	case KVBM_INVALIDATE_ALL:
+		err = args->count ? -EINVAL : invalidate_all(r, &f);
+		break;
+	default:
+		return -EINVAL;
+	}
+	args->idle = f.idle;
+	args->held = f.held;
 	return respond(r) ?: err;
 }
 

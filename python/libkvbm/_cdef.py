@@ -64,6 +64,7 @@ enum kvbm_state {
 	KVBM_STATE_DUPLICATE = 4,
 	KVBM_STATE_INACTIVE = 5,
 	KVBM_STATE_LINGERING = 6,
+	KVBM_STATE_FORGOTTEN = 7,
 };
 
 enum kvbm_event_type {

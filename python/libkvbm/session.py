@@ -77,6 +77,7 @@ class State(enum.IntEnum):
     DUPLICATE = lib.KVBM_STATE_DUPLICATE
     INACTIVE = lib.KVBM_STATE_INACTIVE
     LINGERING = lib.KVBM_STATE_LINGERING
+    FORGOTTEN = lib.KVBM_STATE_FORGOTTEN
 
 
 class Kind(enum.IntEnum):

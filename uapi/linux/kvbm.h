@@ -100,6 +100,7 @@ enum kvbm_op {
 	KVBM_OP_PAYLOAD = 0x1a,
 	KVBM_OP_EXPORT = 0x1b,
 	KVBM_OP_EVENTS = 0x1d,
+	KVBM_OP_INVALIDATE = 0x1e,
 	/* session: data path, through io_uring too */
 	KVBM_OP_ALLOC = 0x20,
 	KVBM_OP_STAGE = 0x21,
@@ -168,6 +169,7 @@ struct kvbm_features {
 #define KVBM_FEATURE_LINGER	(1ULL << 5)	/* linger_ms */
 #define KVBM_FEATURE_EXPORT	(1ULL << 6)	/* all registered blocks */
 #define KVBM_FEATURE_EVENTS	(1ULL << 7)	/* event_records */
+#define KVBM_FEATURE_INVALIDATE	(1ULL << 9)	/* KVBM_IOC_INVALIDATE */
 #define KVBM_FEATURE_CLAIMS	(1ULL << 8)	/* KVBM_STAGE_CLAIM and what goes with it */
 
 /*
@@ -802,6 +804,7 @@ enum kvbm_state {
 	KVBM_STATE_DUPLICATE = 4,
 	KVBM_STATE_INACTIVE = 5,
 	KVBM_STATE_LINGERING = 6,	/* was Mutable or Staged, of a session that ended */
+	KVBM_STATE_FORGOTTEN = 7,	/* was Primary, and is held; no look-up finds it */
 };
 
 /**
@@ -909,6 +912,56 @@ struct kvbm_reset_inactive {
 #define KVBM_RESET_WHOLE	(1U << 0)
 
 /**
+ * struct kvbm_invalidate - KVBM_IOC_INVALIDATE, on control and sessions: forget
+ *	hashes
+ * @size: sizeof(struct kvbm_invalidate)
+ * @flags: KVBM_INVALIDATE_*
+ * @store_id: the store, or 0
+ * @name: the store, or empty
+ * @count: hashes, up to KVBM_MAX_BATCH; 0 with KVBM_INVALIDATE_ALL
+ * @done: out: hashes done
+ * @hashes: pointer to struct kvbm_hash[@count]
+ * @idle: out: blocks that went to Reset
+ * @held: out: blocks that their holders keep
+ * @reserved: must be 0
+ *
+ * When it returns, no match, scan, upgrade or presence finds what was registered
+ * under these hashes when it began.  Idle blocks go to Reset.  Held ones are
+ * KVBM_STATE_FORGOTTEN: they stay valid for their holders, and go to Reset with
+ * the last hold.  Claims of the hashes end.  A hash may be registered anew.
+ *
+ * With KVBM_INVALIDATE_PREFIX each hash stands for itself and for all registered
+ * ones that descend from it, parent by parent; what is behind a parent that is
+ * not registered is not found.  It takes up to 48 bytes of memory for each block
+ * behind the prefix's position, while it runs.  Opaque hashes have no parents:
+ * EOPNOTSUPP.
+ *
+ * With KVBM_INVALIDATE_ALL everything is forgotten, also what is registered while
+ * it runs, and blocks that were allocated before can be staged and registered no
+ * more (ESTALE): release them.
+ *
+ * On control for the store's owner and CAP_SYS_ADMIN; on a session likewise.
+ *
+ * Errnos: EPERM, ENOMEM (prefix), EINTR (killed; some may be forgotten), EINVAL
+ * (an invalid hash as a prefix; both flags; @count), on control ENOENT.
+ */
+struct kvbm_invalidate {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 store_id;
+	char name[KVBM_NAME_LEN];
+	__u32 count;
+	__u32 done;
+	__aligned_u64 hashes;
+	__u32 idle;
+	__u32 held;
+	__aligned_u64 reserved;
+};
+
+#define KVBM_INVALIDATE_PREFIX	(1U << 0)	/* and all that descends from them */
+#define KVBM_INVALIDATE_ALL	(1U << 1)	/* everything: @count is 0 */
+
+/**
  * struct kvbm_payload - KVBM_IOC_PAYLOAD, on a session: the blocks' bytes
  * @size: sizeof(struct kvbm_payload)
  * @flags: KVBM_PAYLOAD_*
@@ -1014,6 +1067,7 @@ enum kvbm_reason {
 	KVBM_REASON_RESET = 4,		/* KVBM_IOC_RESET_INACTIVE */
 	KVBM_REASON_DISPLACED = 5,	/* the index had no room for it and another */
 	KVBM_REASON_DESTROYED = 6,	/* the store was */
+	KVBM_REASON_INVALIDATED = 7,	/* KVBM_IOC_INVALIDATE */
 };
 
 /**
@@ -1229,7 +1283,7 @@ struct kvbm_alloc {
  *
  * Errnos: EPERM (not Mutable, or not this session's), EINVAL (an invalid
  * hash or token count; @states without KVBM_STAGE_CLAIM, or the other way
- * round), with KVBM_STAGE_CLAIM EDQUOT (KVBM_MAX_CLAIMS), ENOMEM.
+ * round), ESTALE (allocated before KVBM_INVALIDATE_ALL), with KVBM_STAGE_CLAIM EDQUOT (KVBM_MAX_CLAIMS), ENOMEM.
  */
 struct kvbm_stage {
 	__u32 size;
@@ -1335,7 +1389,8 @@ enum kvbm_kind {
  * @reserved: must be 0
  *
  * Errnos: EPERM (not this session's, or not Mutable / Staged), EINVAL (an
- * invalid hash), ENOMEM (no memory for the hold table), ENOBUFS (the index
+ * invalid hash), ESTALE (allocated before KVBM_INVALIDATE_ALL), ENOMEM (no memory
+ * for the hold table), ENOBUFS (the index
  * has no room for the hash beside others that are held: never, unless somebody
  * chooses hashes with knowledge of the index's secrets), EDQUOT (a Duplicate would
  * keep one block more alive than max_held lets the session), EOVERFLOW (more than
@@ -1589,6 +1644,7 @@ struct kvbm_uring_cmd {
 #define KVBM_IOC_HOLDS			KVBM_IO(KVBM_OP_HOLDS)
 #define KVBM_IOC_PAYLOAD		KVBM_IO(KVBM_OP_PAYLOAD)
 #define KVBM_IOC_EXPORT			KVBM_IO(KVBM_OP_EXPORT)
+#define KVBM_IOC_INVALIDATE		KVBM_IO(KVBM_OP_INVALIDATE)
 #define KVBM_IOC_EVENTS			KVBM_IO(KVBM_OP_EVENTS)
 #define KVBM_IOC_ALLOC			KVBM_IO(KVBM_OP_ALLOC)
 #define KVBM_IOC_STAGE			KVBM_IO(KVBM_OP_STAGE)

@@ -392,6 +392,43 @@ int kvbm_reset_inactive(int session, bool *whole, uint32_t *done);
 int kvbm_reset_inactive_of(int control, const struct kvbm_store_ref *ref,
 			   bool *whole, uint32_t *done);
 
+/**
+ * kvbm_invalidate() - forget hashes, held ones too
+ * @session: a session of the store
+ * @n: hashes; 0 with KVBM_INVALIDATE_ALL
+ * @hashes: in any order
+ * @flags: 0, KVBM_INVALIDATE_PREFIX: and all that descends from them, or
+ *	KVBM_INVALIDATE_ALL: everything
+ * @idle: out, or NULL: blocks that went to Reset
+ * @held: out, or NULL: blocks that their holders keep until their last release
+ *
+ * When it returns, nothing of these is found any more.  After
+ * KVBM_INVALIDATE_ALL blocks that were allocated before cannot be registered
+ * (-ESTALE).
+ *
+ * Return: 0 or -errno: -EPERM (neither the store's owner nor an administrator),
+ * -EINVAL (an invalid hash as a prefix; both flags), -EOPNOTSUPP (a prefix of
+ * opaque hashes), -ENOMEM, -EINTR.
+ */
+int kvbm_invalidate(int session, uint32_t n, const struct kvbm_hash *hashes,
+		    uint32_t flags, uint32_t *idle, uint32_t *held);
+
+/**
+ * kvbm_invalidate_of() - the same without a session
+ * @control: the control device
+ * @ref: the store
+ * @n: hashes; 0 with KVBM_INVALIDATE_ALL
+ * @hashes: in any order
+ * @flags: as for kvbm_invalidate()
+ * @idle: out, or NULL
+ * @held: out, or NULL
+ *
+ * Return: as kvbm_invalidate(), and -ENOENT.
+ */
+int kvbm_invalidate_of(int control, const struct kvbm_store_ref *ref,
+		       uint32_t n, const struct kvbm_hash *hashes,
+		       uint32_t flags, uint32_t *idle, uint32_t *held);
+
 /*
  * Sessions
  */

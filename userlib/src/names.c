@@ -17,6 +17,7 @@ static const char *const states[] = {
 	[KVBM_STATE_DUPLICATE] = "duplicate",
 	[KVBM_STATE_INACTIVE] = "inactive",
 	[KVBM_STATE_LINGERING] = "lingering",
+	[KVBM_STATE_FORGOTTEN] = "forgotten",
 };
 
 static const char *const kinds[] = {
@@ -43,6 +44,7 @@ static const char *const reasons[] = {
 	[KVBM_REASON_RESET] = "reset",
 	[KVBM_REASON_DISPLACED] = "displaced",
 	[KVBM_REASON_DESTROYED] = "destroyed",
+	[KVBM_REASON_INVALIDATED] = "invalidated",
 };
 
 const char *kvbm_policy_name(unsigned int i)

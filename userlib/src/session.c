@@ -61,6 +61,31 @@ int kvbm_reset_inactive_of(int control, const struct kvbm_store_ref *ref,
 	return ret < 0 ? ret : (int)args.done;
 }
 
+int kvbm_invalidate_of(int control, const struct kvbm_store_ref *ref,
+		       uint32_t n, const struct kvbm_hash *hashes,
+		       uint32_t flags, uint32_t *idle, uint32_t *held)
+{
+	struct kvbm_invalidate args = {
+		.size = sizeof(args),
+		.flags = flags,
+		.count = n,
+		.hashes = (uintptr_t)hashes,
+	};
+	int ret = kvbm_fill_ref(ref, &args.store_id, args.name);
+
+	if (!ret)
+		ret = kvbm_ioctl(control, KVBM_IOC_INVALIDATE, &args);
+	kvbm_put(idle, args.idle);
+	kvbm_put(held, args.held);
+	return ret;
+}
+
+int kvbm_invalidate(int session, uint32_t n, const struct kvbm_hash *hashes,
+		    uint32_t flags, uint32_t *idle, uint32_t *held)
+{
+	return kvbm_invalidate_of(session, NULL, n, hashes, flags, idle, held);
+}
+
 int kvbm_reset_inactive(int session, bool *whole, uint32_t *done)
 {
 	return kvbm_reset_inactive_of(session, NULL, whole, done);

@@ -23,6 +23,7 @@ const char *const g_kind_name[G_KINDS] = {
 	[G_RETAIN] = "retain",
 	[G_SET_RESET] = "set_reset",
 	[G_UPGRADE] = "upgrade",
+	[G_INVALIDATE] = "invalidate",
 	[G_RESET_INACTIVE] = "reset_inactive",
 	[G_COUNTS] = "counts",
 	[G_PRESENCE] = "presence",
@@ -84,6 +85,12 @@ static int apply_one(struct model *m, const struct g_op *op, struct g_res *res)
 		return 0;
 	case G_TOUCH:
 		m_touch(m, op->hash[i]);
+		return 0;
+	case G_INVALIDATE:
+		if (op->flag)
+			m_invalidate_prefix(m, op->hash[i]);
+		else
+			m_invalidate(m, op->hash[i]);
 		return 0;
 	case G_FREQ:
 		res->val[i] = m_frequency(m, op->hash[i]);
@@ -268,6 +275,7 @@ void g_print_op(const struct g_op *op, FILE *out)
 	case G_PENDING:
 	case G_TOUCH:
 	case G_FREQ:
+	case G_INVALIDATE:
 		print_hashes("hashes", op->hash, op->n, out);
 		break;
 	case G_UNSTAGE:

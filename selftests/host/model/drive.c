@@ -10,6 +10,7 @@
 #include "index.h"
 #include "sketch.h"
 #include "claim.h"
+#include "forget.h"
 #include "host.h"
 
 #include "host_take.h"
@@ -17,7 +18,8 @@
 
 static_assert(G_MAX > KVBM_CHUNK);
 static_assert((int)M_RESET == KVBM_STATE_RESET &&
-	      (int)M_INACTIVE == KVBM_STATE_INACTIVE);
+	      (int)M_INACTIVE == KVBM_STATE_INACTIVE &&
+	      (int)M_FORGOTTEN == KVBM_STATE_FORGOTTEN);
 static_assert((int)M_KIND_DEDUP == KVBM_KIND_DEDUP);
 static_assert((int)M_ABSENT == KVBM_ABSENT && (int)M_ACTIVE == KVBM_ACTIVE &&
 	      (int)M_PENDING == KVBM_PENDING);
@@ -137,6 +139,7 @@ static u32 one_chunk(struct core *c, const struct g_op *op, struct g_res *res,
 	struct kvbm_registered reg[KVBM_CHUNK];
 	u32 tokens[KVBM_CHUNK], out[KVBM_CHUNK];
 	struct kvbm_weak weak[KVBM_CHUNK];
+	struct kvbm_forgotten forgotten = {};
 	struct kvbm_claiming claiming;
 	u32 at = res->done, i, k, hits;
 	const u32 *ids = op->ids + at;
@@ -208,6 +211,13 @@ static u32 one_chunk(struct core *c, const struct g_op *op, struct g_res *res,
 		for (i = 0; i < n; i++)
 			res->val[at + i] = presence[i];
 		return n;
+	case G_INVALIDATE:
+		if (!op->flag)
+			return kvbm_forget_chunk(c->st, chunk.keys, n,
+						 &forgotten);
+		M_ASSERT(n == 1);
+		M_ASSERT(!kvbm_forget_prefix(c->st, chunk.keys, &forgotten));
+		return 1;
 	case G_TOUCH:
 		if (c->st->sketch)
 			kvbm_sketch_touch(c->st->sketch, chunk.keys, n);

@@ -282,6 +282,7 @@ static const struct {
 	{ G_RETAIN, 30 },
 	{ G_SET_RESET, 25 },
 	{ G_UPGRADE, 40 },
+	{ G_INVALIDATE, 8 },
 	{ G_RESET_INACTIVE, 1 },
 	{ G_COUNTS, 20 },
 	{ G_PRESENCE, 20 },
@@ -384,6 +385,16 @@ static void try_next(struct gen *g, const struct model *m, struct g_op *op)
 	case G_TOUCH:
 	case G_FREQ:
 		query(g, op);
+		break;
+	case G_INVALIDATE:
+		query(g, op);
+		op->flag = g_once_in(r, 2);
+		if (op->flag) {
+			op->n = 1;
+			/* As a prefix, an invalid one is an error of its own. */
+			if (!m_hash_valid(op->hash[0]))
+				op->n = 0;
+		}
 		break;
 	case G_INFO:
 		op->n = 1;

@@ -30,6 +30,7 @@ enum g_kind {
 	G_RETAIN,		/* ids: done */
 	G_SET_RESET,		/* ids, flag: done */
 	G_UPGRADE,		/* ids, generations, hashes: done, ids */
+	G_INVALIDATE,		/* hashes; flag: prefixes */
 	G_RESET_INACTIVE,	/* done = slots, flag = all of the store */
 	G_COUNTS,		/* stats */
 	G_PRESENCE,		/* hashes: done, val = enum m_presence */

@@ -104,7 +104,7 @@ bool m_owns(const struct model *m, int s, uint32_t id, enum m_state state)
 static bool registered(const struct m_slot *b)
 {
 	return b->state == M_PRIMARY || b->state == M_DUPLICATE ||
-	       b->state == M_INACTIVE;
+	       b->state == M_INACTIVE || b->state == M_FORGOTTEN;
 }
 
 /* This session has at least one hold on a registered block. */
@@ -181,7 +181,9 @@ static void unregister(struct model *m, uint32_t id)
 /* The last hold or keep-alive of a Primary is gone. */
 static void idle_primary(struct model *m, uint32_t id)
 {
-	if (m->slot[id].reset) {
+	if (m->slot[id].state == M_FORGOTTEN) {
+		unregister(m, id);
+	} else if (m->slot[id].reset) {
 		m_index_forget(&m->index, id);
 		unregister(m, id);
 	} else {
@@ -197,7 +199,7 @@ static void release_registered(struct model *m, int s, uint32_t id)
 	b->holds[s]--;
 	if (m_holds(m, id))
 		return;
-	if (b->state == M_PRIMARY) {
+	if (b->state == M_PRIMARY || b->state == M_FORGOTTEN) {
 		idle_primary(m, id);
 		return;
 	}
@@ -502,11 +504,19 @@ int m_weak(const struct model *m, int s, uint32_t id, struct m_weak *w)
  * A reference whose hash is not the block's was made up: it must not give a
  * hold on a block whose hash the caller does not know.
  */
+/* Not found by anything: its own hash is forgotten, or its Primary's. */
+static bool gone(const struct model *m, const struct m_slot *b)
+{
+	return b->state == M_FORGOTTEN ||
+	       (b->state == M_DUPLICATE &&
+		m->slot[b->primary].state == M_FORGOTTEN);
+}
+
 int m_upgrade(struct model *m, int s, const struct m_weak *w, uint32_t *id)
 {
 	const struct m_slot *b = w->id < m->cfg.total ? &m->slot[w->id] : NULL;
 
-	if (b && registered(b) && b->generation == w->generation &&
+	if (b && registered(b) && !gone(m, b) && b->generation == w->generation &&
 	    m_hash_equal(b->hash, w->hash))
 		*id = w->id;
 	else
@@ -522,6 +532,90 @@ uint32_t m_reset_inactive(struct model *m, bool *all)
 		unregister(m, m_index_pop(&m->index));
 	*all = m->n_free == m->cfg.total;
 	return n;
+}
+
+static void forget_claim(struct model *m, struct m_hash h)
+{
+	uint32_t id = claimant(m, h);
+
+	if (id != M_NONE)
+		m->slot[id].claimed = false;
+}
+
+static void forget_block(struct model *m, uint32_t id)
+{
+	bool idle = m->slot[id].state == M_INACTIVE;
+
+	activate(m, id);
+	m_index_forget(&m->index, id);
+	if (idle)
+		unregister(m, id);
+	else
+		m->slot[id].state = M_FORGOTTEN;
+}
+
+void m_invalidate(struct model *m, struct m_hash h)
+{
+	uint32_t id = lookup(m, h);
+
+	if (id != M_NONE)
+		forget_block(m, id);
+	forget_claim(m, h);
+}
+
+/* Does the one name the other as its parent? */
+static bool child_of(struct m_hash child, struct m_hash parent)
+{
+	struct m_key key;
+
+	return m_hash_parent_key(child, &key) &&
+	       m_hash_position(parent) < M_POSITION_MAX &&
+	       m_key_equal(key, m_hash_node_key(parent));
+}
+
+/* What is registered or Staged, by position, then by block. */
+void m_invalidate_prefix(struct model *m, struct m_hash h)
+{
+	struct m_hash *set = calloc(m->cfg.total + 1, sizeof(*set));
+	uint32_t n = 0, last = m_hash_position(h);
+
+	M_ASSERT(set);
+	m_invalidate(m, h);
+	set[n++] = h;
+	for (;;) {
+		uint32_t at = M_NONE;
+
+		for (uint32_t i = 0; i < m->cfg.total; i++) {
+			const struct m_slot *b = &m->slot[i];
+			uint32_t p = m_hash_position(b->hash);
+
+			if ((b->state == M_PRIMARY || b->state == M_INACTIVE ||
+			     b->state == M_STAGED) && p > last && p < at)
+				at = p;
+		}
+		if (at == M_NONE)
+			break;
+		last = at;
+		for (uint32_t i = 0; i < m->cfg.total; i++) {
+			struct m_slot *b = &m->slot[i];
+			struct m_hash own = b->hash;
+			bool under = false;
+
+			if ((b->state != M_PRIMARY && b->state != M_INACTIVE &&
+			     b->state != M_STAGED) ||
+			    m_hash_position(own) != at)
+				continue;
+			for (uint32_t k = 0; k < n && !under; k++)
+				under = child_of(own, set[k]);
+			if (!under)
+				continue;
+			set[n++] = own;
+			if (b->state != M_STAGED)
+				forget_block(m, i);
+			forget_claim(m, own);
+		}
+	}
+	free(set);
 }
 
 enum m_presence m_presence(const struct model *m, struct m_hash h)
@@ -592,7 +686,7 @@ void m_get_stats(const struct model *m, struct m_stats *st)
 
 void model_check(const struct model *m)
 {
-	uint32_t n[M_INACTIVE + 1] = { 0 };
+	uint32_t n[M_FORGOTTEN + 1] = { 0 };
 	uint64_t keepalives = 0;
 
 	for (uint32_t i = 0; i < m->cfg.total; i++) {
@@ -615,8 +709,9 @@ void model_check(const struct model *m)
 		if (b->state == M_PRIMARY || b->state == M_INACTIVE)
 			M_ASSERT(lookup(m, b->hash) == i);
 		if (b->state == M_DUPLICATE)
-			M_ASSERT(lookup(m, b->hash) == b->primary &&
-				 m->slot[b->primary].state == M_PRIMARY);
+			M_ASSERT(gone(m, b) ||
+				 (lookup(m, b->hash) == b->primary &&
+				  m->slot[b->primary].state == M_PRIMARY));
 		/* And no other: the index has as many as are Inactive. */
 		if (b->state == M_INACTIVE)
 			M_ASSERT(m_index_has(&m->index, i));

@@ -126,7 +126,8 @@ enum m_state {
 	M_STAGED,
 	M_PRIMARY,
 	M_DUPLICATE,
-	M_INACTIVE
+	M_INACTIVE,
+	M_FORGOTTEN = 7		/* held, and found by nobody */
 };
 
 enum m_dup {
@@ -245,6 +246,9 @@ int m_weak(const struct model *m, int s, uint32_t id, struct m_weak *w);
 /* *id = M_NONE when nothing is left to hold. */
 int m_upgrade(struct model *m, int s, const struct m_weak *w, uint32_t *id);
 uint32_t m_reset_inactive(struct model *m, bool *all);
+void m_invalidate(struct model *m, struct m_hash h);
+/* And all that descends from it. */
+void m_invalidate_prefix(struct model *m, struct m_hash h);
 enum m_presence m_presence(const struct model *m, struct m_hash h);
 enum m_presence m_pending(const struct model *m, struct m_hash h);
 int m_get_info(const struct model *m, int s, uint32_t id, struct m_info *info);
