@@ -352,13 +352,11 @@ noinline void kvbm_claims_tell(struct kvbm_store *st)
 	if (!list_empty(ended))
 		schedule_work(&st->claims.work);
 
-	preempt_disable();
 	spin_unlock(&st->lock);
-	for (i = 0; i < nr_tasks; i++)
+	for (i = 0; i < nr_tasks; i++) {
 		wake_up_process(tasks[i]);
-	preempt_enable();
-	for (i = 0; i < nr_tasks; i++)
 		put_task_struct(tasks[i]);
+	}
 	for (i = 0, budget = KVBM_CHUNK; i < nr_due; i++)
 		budget -= min(budget, st->poll->wake(due[i], budget));
 }

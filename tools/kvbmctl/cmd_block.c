@@ -92,9 +92,8 @@ int cmd_block(int argc, char **argv)
 	return err ? STATUS_FAILED : status;
 }
 
-/* NAME and hashes; says what is wrong with them. */
-static bool read_hashes(const struct common *args, const char *command,
-			struct hash_list *list)
+bool read_hashes(const struct common *args, const char *command,
+		 struct hash_list *list)
 {
 	for (int i = 1; i < args->n; i++) {
 		if (!hash_list_add(list, args->names[i])) {
@@ -113,7 +112,9 @@ static bool read_hashes(const struct common *args, const char *command,
 static int presence(int session, const struct common *args,
 		    const struct hash_list *list)
 {
-	static const char * const words[] = { "absent", "inactive", "active" };
+	static const char * const words[] = {
+		"absent", "inactive", "active", "pending"
+	};
 	static const struct table_column columns[] = {
 		{ "HASH", 0 },
 		{ "PRESENCE", 0 },
@@ -125,8 +126,8 @@ static int presence(int session, const struct common *args,
 	int err = -ENOMEM;
 
 	if (there && freq)
-		err = kvbm_presence(session, list->n, list->hashes, there,
-				    &error);
+		err = kvbm_presence_pending(session, list->n, list->hashes,
+					    there, &error);
 	if (err >= 0 && !error)
 		err = kvbm_frequency(session, list->n, list->hashes, freq,
 				     &error);
@@ -138,7 +139,7 @@ static int presence(int session, const struct common *args,
 		for (size_t i = 0; i < list->n; i++) {
 			table_row(t);
 			table_hash(t, &list->hashes[i]);
-			table_put(t, "%s", there[i] <= KVBM_ACTIVE ?
+			table_put(t, "%s", there[i] <= KVBM_PENDING ?
 					   words[there[i]] : "unknown");
 			table_number(t, freq[i]);
 		}
@@ -161,7 +162,7 @@ int cmd_presence(int argc, char **argv)
 		.options = options,
 		.parser = parse_common,
 		.args_doc = "NAME HASH...",
-		.doc = "Tell for each hash whether it is absent, inactive or active, and its frequency. Changes nothing.",
+		.doc = "Tell for each hash whether it is absent, pending, inactive or active, and its frequency. Changes nothing.",
 	};
 	struct hash_list list = { 0 };
 	struct common args = { 0 };

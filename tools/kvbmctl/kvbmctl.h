@@ -26,7 +26,7 @@ typedef int command_fn(int argc, char **argv);
 command_fn cmd_create, cmd_destroy, cmd_list, cmd_show, cmd_stats, cmd_top,
 	cmd_sessions, cmd_revoke, cmd_block, cmd_features, cmd_hash, cmd_match,
 	cmd_presence, cmd_reset, cmd_exec, cmd_access, cmd_export, cmd_save,
-	cmd_restore, cmd_events;
+	cmd_restore, cmd_events, cmd_invalidate, cmd_pending;
 
 /*
  * Messages. Each prints one line to stderr and returns STATUS_FAILED, so that
@@ -101,6 +101,10 @@ struct common {
 	int n;
 	bool json, no_headings, prometheus;
 };
+
+/* What follows the store's name, all hashes; says what is wrong with them. */
+bool read_hashes(const struct common *args, const char *command,
+		 struct hash_list *list);
 
 enum {
 	KEY_JSON = 'J',
