@@ -69,7 +69,7 @@ static const struct request requests[] = {
 	{ REQ(RESET_INACTIVE, kvbm_reset_inactive), BOTH_ABOUT, .out = true,
 	  .reserved = { OFF(kvbm_reset_inactive, reserved) } },
 	{ REQ(INVALIDATE, kvbm_invalidate), BOTH_ABOUT, .out = true,
-	  .flags = KVBM_INVALIDATE_PREFIX, .needy = KVBM_INVALIDATE_ALL,
+	  .flags = KVBM_INVALIDATE_PREFIX | KVBM_INVALIDATE_ALL,
 	  .reserved64 = { OFF(kvbm_invalidate, reserved) } },
 	{ REQ(HOLDS, kvbm_holds), SESSION, .out = true },
 	{ REQ(PAYLOAD, kvbm_payload), SESSION,
