@@ -425,7 +425,7 @@ static void do_cycle(struct world *w, u32 s, u8 how)
 
 		at += kvbm_register_chunk(ses, ids + at, keys + at, n - at,
 					  how & 128, out + at, &step);
-		check_step(ses, at, n, &step, E_OVERFLOW);
+		check_step(ses, at, n, &step, E_OVERFLOW | E_DQUOT);
 		if (step.err)
 			break;
 		WALK_CHECK(!kvbm_session_ready(ses, &step), "not ready");
