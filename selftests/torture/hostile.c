@@ -28,6 +28,7 @@
 #define USUAL		20000000ULL	/* a turn of each that runs */
 #define STALL		1000000000ULL
 #define SECONDS		1
+#define ENOUGH		10		/* rounds, to say anything */
 #define ROUND		16		/* blocks of a prompt */
 #define NAME		"hostile"
 #define NODE		"/dev/kvbm/" NAME
@@ -308,9 +309,11 @@ static void pollers(void)
 			got /= 2;
 		alloc(fd, BLOCKS, ids, 0);
 		poll(&p, 1, 0);
-		for (i = 0; i < got; i++)
+		for (i = 0; i < got; i++) {
 			put(fd, 1, ids + i);
-		acted();
+			if (i % 64 == 0)
+				acted();
+		}
 	}
 }
 
@@ -745,7 +748,7 @@ static bool bearable(const struct times *quiet, const struct times *now)
 
 	if (limit < USUAL)
 		limit = USUAL;
-	return now->n > 10 &&
+	return now->n > ENOUGH &&
 	       quantile(now, 990) <= limit + shm->other[1].max &&
 	       now->max <= STALL + 4 * shm->other[1].max;
 }
@@ -790,7 +793,9 @@ static void disturb(const struct kind *k)
 		pid[i] = start(k->act, k->root);
 	shm->run = 1;
 	kt_sleep_ms(SECONDS * 1000);
-	for (i = 0; i < 200 && shm->acts < k->least + !k->least; i++)
+	for (i = 0; i < 200 && (shm->acts < k->least + !k->least ||
+				shm->client[1].n <= ENOUGH ||
+				shm->visitor[1].n <= ENOUGH); i++)
 		kt_sleep_ms(100);
 	/* Their deaths are a part of it. */
 	for (i = 0; i < EACH; i++)
