@@ -753,6 +753,33 @@ static void test_batches(void)
 	      kvbm_touch(FD, 4, hashes, &error));
 }
 
+static void test_invalidate(void)
+{
+	struct kvbm_store_ref ref = { .id = 77 };
+	struct kvbm_invalidate want = {
+		.size = sizeof(want), .flags = KVBM_INVALIDATE_PREFIX,
+		.count = 4, .hashes = PTR(hashes),
+	}, out = want;
+	uint32_t idle = 99, held = 99;
+
+	out.idle = 3;
+	out.held = 2;
+	will(0, &out);
+	ok(!kvbm_invalidate(FD, 4, hashes, KVBM_INVALIDATE_PREFIX, &idle,
+			    &held) && idle == 3 && held == 2 &&
+	   SAW(KVBM_IOC_INVALIDATE, want), "invalidate");
+	want.store_id = 77;
+	will(-EINTR, &out);
+	ok(kvbm_invalidate_of(FD, &ref, 4, hashes, KVBM_INVALIDATE_PREFIX,
+			      &idle, NULL) == -EINTR && idle == 3 &&
+	   SAW(KVBM_IOC_INVALIDATE, want), "invalidate_of: half-way");
+	ref.name = "-";
+	will(0, NULL);
+	ok(kvbm_invalidate_of(FD, &ref, 0, NULL, KVBM_INVALIDATE_ALL, NULL,
+			      NULL) == -EINVAL && !calls,
+	   "invalidate_of: no name of a store");
+}
+
 static void test_lookups(void)
 {
 	struct kvbm_match match = {
@@ -814,6 +841,7 @@ static void test_lookups(void)
 	will(-ENOMEM, NULL);
 	ok(kvbm_watch(FD, 4, hashes, bytes) == -ENOMEM, "watch: fails");
 
+	test_invalidate();
 	will(0, NULL);
 	ok(kvbm_stage_register(FD, 1, ids, NULL, results, 0, &none) ==
 	   -EFAULT && !calls && none == EFAULT,

@@ -96,7 +96,8 @@ static void names(void)
 	   !strcmp(kvbm_state_name(KVBM_STATE_DUPLICATE), "duplicate") &&
 	   !strcmp(kvbm_state_name(KVBM_STATE_INACTIVE), "inactive") &&
 	   !strcmp(kvbm_state_name(KVBM_STATE_LINGERING), "lingering") &&
-	   !strcmp(kvbm_state_name(7), "unknown"), "state names");
+	   !strcmp(kvbm_state_name(KVBM_STATE_FORGOTTEN), "forgotten") &&
+	   !strcmp(kvbm_state_name(8), "unknown"), "state names");
 	ok(!strcmp(kvbm_kind_name(KVBM_KIND_PRIMARY), "primary") &&
 	   !strcmp(kvbm_kind_name(KVBM_KIND_DUPLICATE), "duplicate") &&
 	   !strcmp(kvbm_kind_name(KVBM_KIND_DEDUP), "dedup") &&
