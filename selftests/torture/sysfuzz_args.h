@@ -193,6 +193,7 @@ SHAPE(counts, 8, "");
 SHAPE(stats, 8, "");
 SHAPE(block_info, 12, "");
 SHAPE(reset_inactive, 8, "");
+SHAPE(invalidate, 56, "h00");
 SHAPE(holds, 24, "0o");
 SHAPE(payload, 48, "");
 SHAPE(export, 64, "0o00");
@@ -306,6 +307,8 @@ static void fill_sane(unsigned char *p, unsigned int op)
 	if (op == KVBM_OP_TOUCH)
 		memset(p + offsetof(struct kvbm_query, out), 0, 8);
 	/* On the control device; a session has its store. */
+	if (op == KVBM_OP_INVALIDATE)
+		put32(p + 48, chance(&r, 8) ? rnd(&r, 200) : rnd(&r, 6));
 	if (names_store(o))
 		strcpy((char *)p + 16, store_names[chance(&r, 8) ? 2 :
 						   rnd(&r, 2)]);

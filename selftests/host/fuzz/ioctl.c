@@ -147,6 +147,7 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		struct kvbm_query query;
 		struct kvbm_wait wait;
 		struct kvbm_watch watch;
+		struct kvbm_invalidate invalidate;
 		struct kvbm_ids ids;
 		u32 size;
 	} u;
@@ -162,6 +163,11 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 	case KVBM_OP_COUNTS:
 	case KVBM_OP_STATS:
 	case KVBM_OP_RESET_INACTIVE:
+		break;
+	case KVBM_OP_INVALIDATE:
+		u.invalidate.flags = at % 3;
+		u.invalidate.count = at % 3 == 2 ? 0 : count;
+		u.invalidate.hashes = hashes;
 		break;
 	case KVBM_OP_PAYLOAD:
 		u.payload.flags = at & 1;
@@ -328,7 +334,7 @@ static void check_errno(u32 op, long ret)
 		ESHUTDOWN, EPERM, ENOENT, EEXIST, ENOMEM, ENFILE, EMFILE,
 		EDQUOT, EBUSY, EUSERS, ENXIO, EACCES, ENOSPC, EOVERFLOW, ETIMEDOUT,
 		ERESTARTSYS, EBADF, EAGAIN, EDEADLK, EMLINK, ENODATA, EFBIG,
-		ENOBUFS,
+		ENOBUFS, ESTALE,
 	};
 	u32 i;
 

@@ -30,7 +30,7 @@
 
 /* How many slots are in each state; inactive ones apart from primary. */
 struct walk_counts {
-	u32 state[KVBM_STATE_INACTIVE + 1];
+	u32 state[KVBM_STATE_FORGOTTEN + 1];
 };
 
 static inline enum kvbm_state walk_state(const struct kvbm_slot *s)
@@ -94,6 +94,7 @@ static void walk_refs(struct kvbm_store *st)
 		enum kvbm_state state = walk_state(&st->slots[id]);
 		u32 refs = kvbm_w_refs(kvbm_slot_word(&st->slots[id]));
 		u32 holders = 0, owners = 0, dups = keeps[id];
+		enum kvbm_state kept;
 
 		list_for_each_entry(ses, &st->sessions, link) {
 			u32 *cnt = kvbm_count(ses, id);
@@ -131,6 +132,9 @@ static void walk_refs(struct kvbm_store *st)
 				   "Reset block %u: %u owners, %u holders, %u refs, %u dups",
 				   id, owners, holders, refs, dups);
 			break;
+		case KVBM_STATE_FORGOTTEN:
+			WALK_CHECK(refs, "forgotten block %u is idle", id);
+			fallthrough;
 		case KVBM_STATE_PRIMARY:
 		case KVBM_STATE_INACTIVE:
 			WALK_CHECK(!owners && refs == holders + dups,
@@ -141,8 +145,9 @@ static void walk_refs(struct kvbm_store *st)
 			WALK_CHECK(!owners && !dups && refs == holders && refs,
 				   "Duplicate %u: %u refs, %u holders", id,
 				   refs, holders);
-			WALK_CHECK(walk_state(&st->slots[st->slots[id].child]) ==
-				   KVBM_STATE_PRIMARY,
+			kept = walk_state(&st->slots[st->slots[id].child]);
+			WALK_CHECK(kept == KVBM_STATE_PRIMARY ||
+				   kept == KVBM_STATE_FORGOTTEN,
 				   "Duplicate %u keeps %u alive", id,
 				   st->slots[id].child);
 			WALK_CHECK(kvbm_slot_is(&st->slots[id],
