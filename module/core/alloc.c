@@ -68,6 +68,7 @@ int kvbm_alloc_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
 		spin_unlock(&st->lock);
 	}
 	spin_unlock(&ses->lock);
+	trace_kvbm_alloc(st, ses->number, n, 0, err);
 	if (!err)
 		t->left = n;
 	return err;
@@ -98,7 +99,8 @@ static u32 take_one(struct kvbm_taking *t, struct kvbm_chunk *c, u32 at,
 		c->keys[at] = st->slots[id].key;
 		c->generation[at] = gen++;
 		t->evicted |= BIT_ULL(at);
-		trace_kvbm_evict(st, id, &st->slots[id].key);
+		trace_kvbm_remove(st, t->ses->number, id, &st->slots[id].key,
+				  KVBM_REASON_EVICTED);
 		kvbm_event(st, KVBM_EVENT_REMOVED, KVBM_REASON_EVICTED, id,
 			   gen - 1, &st->slots[id].key, t->ses->number);
 		kvbm_index_remove(st, &st->slots[id]);

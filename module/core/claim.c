@@ -241,7 +241,7 @@ int kvbm_claim_make(struct kvbm_session *ses, struct kvbm_claiming *c, u32 id,
 	ses->nr_claims++;
 	WRITE_ONCE(st->claims.nr, st->claims.nr + 1);
 	st->claims.made++;
-	trace_kvbm_claim(st, id, key);
+	trace_kvbm_claim(st, ses->number, id, key, 0);
 	return KVBM_CLAIMED;
 }
 
@@ -251,7 +251,7 @@ static void end(struct kvbm_store *st, struct kvbm_claim *c, u32 hash)
 	rb_erase(&c->node, tree_of(st, hash));
 	c->ses->nr_claims--;
 	WRITE_ONCE(st->claims.nr, st->claims.nr - 1);
-	trace_kvbm_claim_end(st, c->block, &c->key);
+	trace_kvbm_claim_end(st, c->ses->number, c->block, &c->key, 0);
 	if (list_empty(&c->waits))
 		kfree(c);
 	else

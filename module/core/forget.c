@@ -40,7 +40,8 @@ static void forget_slot(struct kvbm_store *st, struct kvbm_slot *s,
 	u64 w = kvbm_slot_word(s);
 
 	lockdep_assert_held(&st->lock);
-	trace_kvbm_reset(st, id, &s->key);
+	trace_kvbm_remove(st, f->session, id, &s->key,
+			  KVBM_REASON_INVALIDATED);
 	kvbm_event(st, KVBM_EVENT_REMOVED, KVBM_REASON_INVALIDATED, id,
 		   kvbm_w_gen(w), &s->key, f->session);
 	if (!kvbm_w_refs(w)) {

@@ -19,6 +19,7 @@
 #include "index.h"
 #include "locked.h"
 #include "sketch.h"
+#include "trace.h"
 
 /**
  * kvbm_get_locked() - take a reference on a registered block
@@ -378,6 +379,7 @@ u32 kvbm_match_chunk(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n,
 	ses->counters.match_blocks_returned += done;
 	kvbm_unlock_grown(ses);
 	kvbm_prune_end(ses->store, step->prune);
+	trace_kvbm_match(ses->store, ses->number, n, done);
 	if (ses->store->sketch)
 		kvbm_sketch_touch_hashes(ses->store->sketch, c->hash, done);
 	return done;
@@ -414,6 +416,7 @@ u32 kvbm_scan_chunk(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n,
 	ses->counters.scan_blocks_returned += *hits;
 	kvbm_unlock_grown(ses);
 	kvbm_prune_end(ses->store, step->prune);
+	trace_kvbm_scan(ses->store, ses->number, done, *hits);
 	if (touch && sk)
 		for (i = 0; i < done; i++)
 			if (c->ids[i] != KVBM_NO_BLOCK)

@@ -185,13 +185,12 @@ static void evict_idle(struct kvbm_session *ses, struct kvbm_slot *s,
 	if (st->cfg.policy->forget)
 		st->cfg.policy->forget(st, id);
 	st->nr_inactive--;
-	trace_kvbm_evict(st, id, &s->key);
+	trace_kvbm_remove(st, ses->number, id, &s->key, reason);
 	kvbm_event(st, KVBM_EVENT_REMOVED, reason, id, kvbm_w_gen(w), &s->key,
 		   ses->number);
 	kvbm_index_remove(st, s);
 	atomic64_set(&s->word, kvbm_w_make(kvbm_w_gen(w) + 1, KVBM_STATE_RESET,
 					   false, 0));
-	trace_kvbm_reset(st, id, &s->key);
 	kvbm_free_add(st, id);
 }
 
@@ -340,7 +339,7 @@ static int register_one(struct kvbm_session *ses, u32 id,
 	out->generation = kvbm_w_gen(kvbm_slot_word(s));
 	out->reserved = 0;
 	kvbm_claim_after_register(st, s);
-	trace_kvbm_register(st, out->block, &s->key, out->kind);
+	trace_kvbm_register(st, ses->number, out->block, &s->key, out->kind);
 	return 0;
 }
 

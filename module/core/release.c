@@ -32,6 +32,7 @@ static __always_inline void put_primary(struct kvbm_session *ses, u32 id)
 	struct kvbm_store *st = ses->store;
 	struct kvbm_slot *s = &st->slots[id];
 	u64 w = kvbm_slot_word(s);
+	enum kvbm_reason why;
 
 	lockdep_assert_held(&st->lock);
 	for (;;) {
@@ -57,10 +58,10 @@ static __always_inline void put_primary(struct kvbm_session *ses, u32 id)
 		kvbm_index_remove(st, s);
 		if (st->cfg.policy->forget)
 			st->cfg.policy->forget(st, id);
-		trace_kvbm_reset(st, id, &s->key);
-		kvbm_event(st, KVBM_EVENT_REMOVED, ses->dead ? KVBM_REASON_RECLAIMED :
-							       KVBM_REASON_RELEASED,
-			   id, kvbm_w_gen(w), &s->key, ses->number);
+		why = ses->dead ? KVBM_REASON_RECLAIMED : KVBM_REASON_RELEASED;
+		trace_kvbm_remove(st, ses->number, id, &s->key, why);
+		kvbm_event(st, KVBM_EVENT_REMOVED, why, id, kvbm_w_gen(w),
+			   &s->key, ses->number);
 	}
 	st->nr_held--;
 	kvbm_free_add(st, id);
@@ -305,6 +306,7 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 	if (dropped)
 		kvbm_claims_told(st);
 	kvbm_prune_end(st, l.prune);
+	trace_kvbm_release(st, ses->number, n, i);
 	return i;
 }
 

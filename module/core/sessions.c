@@ -11,6 +11,7 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include "core.h"
+#include "trace.h"
 
 /**
  * kvbm_session_after() - the session with the next higher number
@@ -121,6 +122,7 @@ int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st)
 		add_last(st, ses);
 	}
 	mutex_unlock(&st->sessions_lock);
+	trace_kvbm_open(st, ses->number, err);
 	return err;
 }
 

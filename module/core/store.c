@@ -239,7 +239,7 @@ static u32 reset_some(struct kvbm_store *st, u32 max, bool *more)
 		atomic64_set(&s->word,
 			     kvbm_w_make(kvbm_w_gen(kvbm_slot_word(s)) + 1,
 					 KVBM_STATE_RESET, false, 0));
-		trace_kvbm_reset(st, id, &s->key);
+		trace_kvbm_remove(st, 0, id, &s->key, KVBM_REASON_RESET);
 		kvbm_event(st, KVBM_EVENT_REMOVED, KVBM_REASON_RESET, id,
 			   kvbm_w_gen(kvbm_slot_word(s)) - 1, &s->key, 0);
 		kvbm_free_add(st, id);

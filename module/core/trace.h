@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * trace.h - tracepoints: changes of state only, never the hot path
+ * trace.h - tracepoints: each change of state, and a summary of each chunk
+ *
+ * session: as KVBM_IOC_SESSION_LIST names it, 0: none.  The process is the tracer's
+ * own: who runs.  Hashes are tenants' secrets; who may trace may read the memory
+ * that they are in.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM kvbm
@@ -12,75 +16,196 @@
 #include "core.h"
 
 DECLARE_EVENT_CLASS(kvbm_block,
-	TP_PROTO(const struct kvbm_store *st, u32 block,
-		 const struct kvbm_hash *key),
-	TP_ARGS(st, block, key),
+	TP_PROTO(const struct kvbm_store *st, u64 session, u32 block,
+		 const struct kvbm_hash *key, u32 why),
+	TP_ARGS(st, session, block, key, why),
 	TP_STRUCT__entry(
 		__field(u64, store)
+		__field(u64, session)
 		__field(u64, hi)
 		__field(u64, lo)
 		__field(u32, block)
+		__field(u32, why)
 	),
 	TP_fast_assign(
 		__entry->store = st->id;
+		__entry->session = session;
 		__entry->hi = key->hi;
 		__entry->lo = key->lo;
 		__entry->block = block;
+		__entry->why = why;
 	),
-	TP_printk("store=%llx block=%u hash=%016llx:%016llx", __entry->store,
-		  __entry->block, __entry->hi, __entry->lo)
+	TP_printk("store=%llx session=%llu block=%u hash=%016llx:%016llx why=%u",
+		  __entry->store, __entry->session, __entry->block,
+		  __entry->hi, __entry->lo, __entry->why)
 );
 
-/* An idle block is evicted for an allocation. */
-DEFINE_EVENT(kvbm_block, kvbm_evict,
-	TP_PROTO(const struct kvbm_store *st, u32 block,
-		 const struct kvbm_hash *key),
-	TP_ARGS(st, block, key)
+/* A registration; why is enum kvbm_kind. */
+DEFINE_EVENT(kvbm_block, kvbm_register,
+	TP_PROTO(const struct kvbm_store *st, u64 session, u32 block,
+		 const struct kvbm_hash *key, u32 why),
+	TP_ARGS(st, session, block, key, why)
 );
 
-/* A registered block goes to Reset without an allocation. */
-DEFINE_EVENT(kvbm_block, kvbm_reset,
-	TP_PROTO(const struct kvbm_store *st, u32 block,
-		 const struct kvbm_hash *key),
-	TP_ARGS(st, block, key)
+/* A hash leaves the store: session took its block; why is enum kvbm_reason. */
+DEFINE_EVENT(kvbm_block, kvbm_remove,
+	TP_PROTO(const struct kvbm_store *st, u64 session, u32 block,
+		 const struct kvbm_hash *key, u32 why),
+	TP_ARGS(st, session, block, key, why)
 );
 
-/* A hash is claimed, for a Staged block. */
+/* A hash is claimed, for a Staged block; why is 0. */
 DEFINE_EVENT(kvbm_block, kvbm_claim,
-	TP_PROTO(const struct kvbm_store *st, u32 block,
-		 const struct kvbm_hash *key),
-	TP_ARGS(st, block, key)
+	TP_PROTO(const struct kvbm_store *st, u64 session, u32 block,
+		 const struct kvbm_hash *key, u32 why),
+	TP_ARGS(st, session, block, key, why)
 );
 
-/* The claim ends, whatever ends it. */
+/* The claim ends, whatever ends it; why is 0. */
 DEFINE_EVENT(kvbm_block, kvbm_claim_end,
-	TP_PROTO(const struct kvbm_store *st, u32 block,
-		 const struct kvbm_hash *key),
-	TP_ARGS(st, block, key)
+	TP_PROTO(const struct kvbm_store *st, u64 session, u32 block,
+		 const struct kvbm_hash *key, u32 why),
+	TP_ARGS(st, session, block, key, why)
 );
 
-/* A registration; kind is enum kvbm_kind. */
-TRACE_EVENT(kvbm_register,
-	TP_PROTO(const struct kvbm_store *st, u32 block,
-		 const struct kvbm_hash *key, u32 kind),
-	TP_ARGS(st, block, key, kind),
+DECLARE_EVENT_CLASS(kvbm_chunk,
+	TP_PROTO(const struct kvbm_store *st, u64 session, u32 asked, u32 had),
+	TP_ARGS(st, session, asked, had),
 	TP_STRUCT__entry(
 		__field(u64, store)
-		__field(u64, hi)
-		__field(u64, lo)
-		__field(u32, block)
-		__field(u32, kind)
+		__field(u64, session)
+		__field(u32, asked)
+		__field(u32, had)
 	),
 	TP_fast_assign(
 		__entry->store = st->id;
-		__entry->hi = key->hi;
-		__entry->lo = key->lo;
-		__entry->block = block;
-		__entry->kind = kind;
+		__entry->session = session;
+		__entry->asked = asked;
+		__entry->had = had;
 	),
-	TP_printk("store=%llx block=%u hash=%016llx:%016llx kind=%u",
-		  __entry->store, __entry->block, __entry->hi, __entry->lo,
-		  __entry->kind)
+	TP_printk("store=%llx session=%llu asked=%u had=%u", __entry->store,
+		  __entry->session, __entry->asked, __entry->had)
+);
+
+/*
+ * Up to KVBM_CHUNK hashes of a match: of these, how many it held.  The first chunk
+ * with fewer ends the match.
+ */
+DEFINE_EVENT(kvbm_chunk, kvbm_match,
+	TP_PROTO(const struct kvbm_store *st, u64 session, u32 asked, u32 had),
+	TP_ARGS(st, session, asked, had)
+);
+
+/* Likewise of a scan. */
+DEFINE_EVENT(kvbm_chunk, kvbm_scan,
+	TP_PROTO(const struct kvbm_store *st, u64 session, u32 asked, u32 had),
+	TP_ARGS(st, session, asked, had)
+);
+
+/* Up to KVBM_CHUNK holds of a release: of these, how many it gave back. */
+DEFINE_EVENT(kvbm_chunk, kvbm_release,
+	TP_PROTO(const struct kvbm_store *st, u64 session, u32 asked, u32 had),
+	TP_ARGS(st, session, asked, had)
+);
+
+/*
+ * An allocation has its blocks promised, or fails: error is 0 or the errno.
+ * waited_ns: since it began to wait; 0: it did not.
+ */
+TRACE_EVENT(kvbm_alloc,
+	TP_PROTO(const struct kvbm_store *st, u64 session, u32 asked,
+		 u64 waited_ns, int error),
+	TP_ARGS(st, session, asked, waited_ns, error),
+	TP_STRUCT__entry(
+		__field(u64, store)
+		__field(u64, session)
+		__field(u64, waited_ns)
+		__field(u32, asked)
+		__field(int, error)
+	),
+	TP_fast_assign(
+		__entry->store = st->id;
+		__entry->session = session;
+		__entry->waited_ns = waited_ns;
+		__entry->asked = asked;
+		__entry->error = -error;
+	),
+	TP_printk("store=%llx session=%llu asked=%u waited_ns=%llu error=%d",
+		  __entry->store, __entry->session, __entry->asked,
+		  __entry->waited_ns, __entry->error)
+);
+
+/* A store begins. */
+TRACE_EVENT(kvbm_create,
+	TP_PROTO(const struct kvbm_store *st),
+	TP_ARGS(st),
+	TP_STRUCT__entry(
+		__field(u64, store)
+		__field(u64, memory)
+		__field(u32, blocks)
+	),
+	TP_fast_assign(
+		__entry->store = st->id;
+		__entry->memory = st->memory;
+		__entry->blocks = st->cfg.total;
+	),
+	TP_printk("store=%llx blocks=%u memory=%llu", __entry->store,
+		  __entry->blocks, __entry->memory)
+);
+
+DECLARE_EVENT_CLASS(kvbm_session,
+	TP_PROTO(const struct kvbm_store *st, u64 session, int error),
+	TP_ARGS(st, session, error),
+	TP_STRUCT__entry(
+		__field(u64, store)
+		__field(u64, session)
+		__field(int, error)
+	),
+	TP_fast_assign(
+		__entry->store = st->id;
+		__entry->session = session;
+		__entry->error = -error;
+	),
+	TP_printk("store=%llx session=%llu error=%d", __entry->store,
+		  __entry->session, __entry->error)
+);
+
+/* A store is destroyed; session and error are 0. */
+DEFINE_EVENT(kvbm_session, kvbm_destroy,
+	TP_PROTO(const struct kvbm_store *st, u64 session, int error),
+	TP_ARGS(st, session, error)
+);
+
+/* A session begins, or cannot: error is the errno. */
+DEFINE_EVENT(kvbm_session, kvbm_open,
+	TP_PROTO(const struct kvbm_store *st, u64 session, int error),
+	TP_ARGS(st, session, error)
+);
+
+/* A session is ended by force: error is what its calls fail with. */
+DEFINE_EVENT(kvbm_session, kvbm_revoke,
+	TP_PROTO(const struct kvbm_store *st, u64 session, int error),
+	TP_ARGS(st, session, error)
+);
+
+/* Blocks of a session that ended begin to linger, for so many ns. */
+TRACE_EVENT(kvbm_linger,
+	TP_PROTO(const struct kvbm_store *st, u64 session, u32 blocks, u64 ns),
+	TP_ARGS(st, session, blocks, ns),
+	TP_STRUCT__entry(
+		__field(u64, store)
+		__field(u64, session)
+		__field(u64, ns)
+		__field(u32, blocks)
+	),
+	TP_fast_assign(
+		__entry->store = st->id;
+		__entry->session = session;
+		__entry->ns = ns;
+		__entry->blocks = blocks;
+	),
+	TP_printk("store=%llx session=%llu blocks=%u ns=%llu", __entry->store,
+		  __entry->session, __entry->blocks, __entry->ns)
 );
 
 /* A session ended, or was ended, while it held something. */

@@ -35,6 +35,7 @@
 #include <linux/timekeeping.h>
 #include "core.h"
 #include "locked.h"
+#include "trace.h"
 
 static struct kvbm_waiter *waiter_of(struct rb_node *node)
 {
@@ -391,6 +392,8 @@ int kvbm_wait_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
 	}
 	spin_unlock(&ses->lock);
 	kvbm_unlock_room(&l);
+	if (err)
+		trace_kvbm_alloc(ses->store, ses->number, n, 0, err);
 	kfree(fresh);
 	kfree(old);
 	return err;
@@ -416,6 +419,8 @@ int kvbm_wait_end(struct kvbm_taking *t, struct kvbm_waiter *w, int err,
 	struct kvbm_session *ses = t->ses;
 	struct kvbm_store *st = ses->store;
 	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
+	u64 since_ns = w->since_ns;
+	u32 n = w->n;
 
 	*ticket = 0;
 	spin_lock(&ses->lock);
@@ -461,6 +466,9 @@ int kvbm_wait_end(struct kvbm_taking *t, struct kvbm_waiter *w, int err,
 	spin_unlock(&ses->lock);
 	kvbm_unlock_room(&l);
 	kfree(w);
+	if (trace_kvbm_alloc_enabled())
+		trace_kvbm_alloc(st, ses->number, n,
+				 ktime_get_boottime_ns() - since_ns, err);
 	return err;
 }
 

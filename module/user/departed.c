@@ -28,6 +28,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include "file.h"
+#include "trace.h"
 
 /* Records of one user, and of one store: beyond them, nobody can open. */
 #define USER_MAX	4096U
@@ -363,6 +364,7 @@ u64 kvbm_departed_retire(struct kvbm_file *f, int err, bool open)
 		dp->debtor->records++;
 		dp->debtor->ended += dp->chain.len;
 		l->records++;
+		trace_kvbm_linger(st, dp->number, dp->chain.len, l->ns);
 		dp->due_ns = ktime_get_ns() + (st->closing ? 0 : l->ns);
 		put_in(l, dp);
 		if (list_is_first(&dp->link, &l->list))

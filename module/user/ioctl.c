@@ -18,6 +18,7 @@
 #include "file.h"
 #include "forget.h"
 #include "ops.h"
+#include "trace.h"
 
 /**
  * struct request - one request under way
@@ -162,6 +163,7 @@ static int op_store_create(struct request *r)
 	err = kvbm_dev_node(kd);
 	if (err)
 		goto discard;
+	trace_kvbm_create(&kd->store);
 	args->store_id = kd->store.id;
 	args->fd = -1;
 	if (!args->name[0]) {
@@ -219,8 +221,10 @@ static int op_store_destroy(struct request *r)
 			    &first);
 	if (err)
 		return err;
-	if (first)
+	if (first) {
+		trace_kvbm_destroy(&r->kd->store, 0, 0);
 		kvbm_dev_unpublish(r->kd);
+	}
 	err = kvbm_sessions_kill(r->kd, -ENODEV);
 	if (!err)
 		kvbm_ring_end(&r->kd->store);

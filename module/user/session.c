@@ -23,6 +23,7 @@
 #include <linux/timekeeping.h>
 #include "compat.h"
 #include "file.h"
+#include "trace.h"
 #include "ops.h"
 
 static int companion_release(struct inode *inode, struct file *file)
@@ -213,6 +214,8 @@ static bool mark_dead(struct kvbm_file *f, int err)
 	if (first)
 		WRITE_ONCE(f->ses.dead, err);
 	spin_unlock(&f->ses.lock);
+	if (first)
+		trace_kvbm_revoke(f->ses.store, f->ses.number, err);
 	return first;
 }
 
