@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Operations as module/user/data.c does them for a system call: chunk by chunk, the
+ * Operations as module/user/data.c does them for a system call: by the same loop, the
  * arguments copied to the stack and the results copied out, with the string
  * instruction that the kernel copies user memory with on CPUs of today. What
  * this leaves out is the way into the kernel and back, and finding the driver:
@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <string.h>
+#include "batch.h"
 #include "bench.h"
 
 double syscall_ns;
@@ -25,72 +26,83 @@ static __always_inline void copy_user(void *to, const void *from, size_t n)
 		     "memory");
 }
 
-static void ready(struct kvbm_session *ses, struct kvbm_step *step)
+struct call {
+	struct kvbm_batch b;
+	const struct kvbm_hash *hashes;
+	const u32 *in;
+	u32 *out;
+	u32 asked;
+	u32 hits;
+	struct kvbm_chunk c;
+};
+
+static __always_inline int match_one(struct kvbm_batch *b, u32 n,
+				     struct kvbm_step *step)
 {
-	CHECK(!step->err);
-	CHECK(!kvbm_session_ready(ses, step));
+	struct call *k = container_of(b, struct call, b);
+	u32 got;
+
+	copy_user(k->c.keys, k->hashes + b->done, n * sizeof(k->c.keys[0]));
+	got = kvbm_match_chunk(b->ses, &k->c, n, k->asked, step);
+	k->asked = 0;
+	copy_user(k->out + b->done, k->c.ids, got * sizeof(k->c.ids[0]));
+	return got;
 }
 
 u32 call_match(struct kvbm_session *ses, const struct kvbm_hash *hashes, u32 n,
 	       u32 *ids)
 {
-	struct kvbm_chunk c;
-	u32 done = 0, asked = n;
+	struct call k;
 
-	do {
-		u32 got, want = min(n - done, KVBM_CHUNK);
-		struct kvbm_step step = KVBM_STEP_INIT;
+	k.hashes = hashes;
+	k.out = ids;
+	k.asked = n;
+	CHECK(!kvbm_batch_run(&k.b, ses, n, KVBM_CHUNK, match_one));
+	return k.b.done;
+}
 
-		copy_user(c.keys, hashes + done, want * sizeof(c.keys[0]));
-		got = kvbm_match_chunk(ses, &c, want, asked, &step);
-		asked = 0;
-		copy_user(ids + done, c.ids, got * sizeof(c.ids[0]));
-		done += got;
-		if (step.stop)
-			break;
-		if (unlikely(got < want || step.err))
-			ready(ses, &step);
-	} while (done < n);
-	return done;
+static __always_inline int scan_one(struct kvbm_batch *b, u32 n,
+				    struct kvbm_step *step)
+{
+	struct call *k = container_of(b, struct call, b);
+	u32 got, hit;
+
+	copy_user(k->c.keys, k->hashes + b->done, n * sizeof(k->c.keys[0]));
+	got = kvbm_scan_chunk(b->ses, &k->c, n, k->asked, false, &hit, step);
+	k->asked = 0;
+	k->hits += hit;
+	copy_user(k->out + b->done, k->c.ids, got * sizeof(k->c.ids[0]));
+	return got;
 }
 
 u32 call_scan(struct kvbm_session *ses, const struct kvbm_hash *hashes, u32 n,
 	      u32 *ids)
 {
-	struct kvbm_chunk c;
-	u32 done = 0, hits = 0, asked = n;
+	struct call k;
 
-	do {
-		u32 got, hit, want = min(n - done, KVBM_CHUNK);
-		struct kvbm_step step = KVBM_STEP_INIT;
+	k.hashes = hashes;
+	k.out = ids;
+	k.asked = n;
+	k.hits = 0;
+	CHECK(!kvbm_batch_run(&k.b, ses, n, KVBM_CHUNK, scan_one));
+	return k.hits;
+}
 
-		copy_user(c.keys, hashes + done, want * sizeof(c.keys[0]));
-		got = kvbm_scan_chunk(ses, &c, want, asked, false, &hit, &step);
-		asked = 0;
-		copy_user(ids + done, c.ids, got * sizeof(c.ids[0]));
-		done += got;
-		hits += hit;
-		if (unlikely(got < want || step.err))
-			ready(ses, &step);
-	} while (done < n);
-	return hits;
+static __always_inline int release_one(struct kvbm_batch *b, u32 n,
+				       struct kvbm_step *step)
+{
+	struct call *k = container_of(b, struct call, b);
+
+	copy_user(k->c.ids, k->in + b->done, n * sizeof(k->c.ids[0]));
+	return kvbm_release_chunk(b->ses, k->c.ids, n, 0, step);
 }
 
 void call_release(struct kvbm_session *ses, const u32 *uids, u32 n)
 {
-	u32 ids[KVBM_CHUNK];
-	u32 done = 0;
+	struct call k;
 
-	while (done < n) {
-		u32 got, want = min(n - done, KVBM_CHUNK);
-		struct kvbm_step step = KVBM_STEP_INIT;
-
-		copy_user(ids, uids + done, want * sizeof(ids[0]));
-		got = kvbm_release_chunk(ses, ids, want, 0, &step);
-		done += got;
-		if (unlikely(got < want || step.err))
-			ready(ses, &step);
-	}
+	k.in = uids;
+	CHECK(!kvbm_batch_run(&k.b, ses, n, KVBM_CHUNK, release_one));
 }
 
 void call_alloc(struct kvbm_session *ses, u32 n, u32 *ids,
@@ -115,27 +127,39 @@ void call_alloc(struct kvbm_session *ses, u32 n, u32 *ids,
 
 #define REGISTER_CHUNK	(KVBM_CHUNK / 2)	/* as in module/user/data.c */
 
-void call_register(struct kvbm_session *ses, const struct kvbm_hash *hashes,
-		   u32 n, const u32 *uids, struct kvbm_registered *uout)
-{
+struct registering {
+	struct kvbm_batch b;
+	const struct kvbm_hash *uhashes;
+	const u32 *uids;
+	struct kvbm_registered *uout;
 	struct kvbm_registered out[REGISTER_CHUNK];
 	struct kvbm_hash keys[REGISTER_CHUNK];
 	u32 ids[REGISTER_CHUNK];
-	u32 done = 0;
+};
 
-	while (done < n) {
-		u32 got, want = min_t(u32, n - done, REGISTER_CHUNK);
-		struct kvbm_step step = KVBM_STEP_INIT;
+static __always_inline int register_one(struct kvbm_batch *b, u32 n,
+					struct kvbm_step *step)
+{
+	struct registering *r = container_of(b, struct registering, b);
+	u32 got;
 
-		copy_user(ids, uids + done, want * sizeof(ids[0]));
-		copy_user(keys, hashes + done, want * sizeof(keys[0]));
-		got = kvbm_register_chunk(ses, ids, keys, want, false, out,
-					  &step);
-		copy_user(uout + done, out, got * sizeof(out[0]));
-		done += got;
-		if (unlikely(got < want || step.err))
-			ready(ses, &step);
-	}
+	copy_user(r->ids, r->uids + b->done, n * sizeof(r->ids[0]));
+	copy_user(r->keys, r->uhashes + b->done, n * sizeof(r->keys[0]));
+	got = kvbm_register_chunk(b->ses, r->ids, r->keys, n, false, r->out,
+				  step);
+	copy_user(r->uout + b->done, r->out, got * sizeof(r->out[0]));
+	return got;
+}
+
+void call_register(struct kvbm_session *ses, const struct kvbm_hash *hashes,
+		   u32 n, const u32 *uids, struct kvbm_registered *uout)
+{
+	struct registering r;
+
+	r.uhashes = hashes;
+	r.uids = uids;
+	r.uout = uout;
+	CHECK(!kvbm_batch_run(&r.b, ses, n, REGISTER_CHUNK, register_one));
 }
 
 static void do_getppid(void *arg)

@@ -20,6 +20,7 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include "batch.h"
 #include "usercopy.h"
 #include "claim.h"
 #include "file.h"
@@ -39,15 +40,6 @@
 static noinline_for_stack int						\
 op_##_handler(struct kvbm_session *ses, unsigned int op, u32 known,	\
 	      void __user *uarg, u32 usize, bool may_wait, struct file *file)
-
-/* Between chunks: a killed process goes, others get their turn. */
-static inline int next_chunk(void)
-{
-	if (unlikely(fatal_signal_pending(current)))
-		return -EINTR;
-	cond_resched();
-	return 0;
-}
 
 static inline int check_batch(u32 flags, u32 known, u32 count, u64 reserved)
 {
@@ -100,37 +92,77 @@ static int tell_generations(struct kvbm_store *st, u32 __user *to,
 	return kvbm_tell_ids(to, gens, n);
 }
 
-/* After a chunk: fewer elements than asked for, and no reason to stop? */
-static inline int after_chunk(struct kvbm_session *ses, bool partial,
-			      struct kvbm_step *step)
-{
-	if (step->err)
-		return step->err;
-	if (unlikely(partial))
-		return kvbm_session_ready(ses, step);
-	return next_chunk();
-}
+/**
+ * struct holding - a match or scan under way
+ * @b: the batch
+ * @args: our copy of the caller's structure
+ * @u: that
+ * @c: the chunk
+ * @asked: hashes of the query that are not counted yet
+ * @hits: holds given; unused by match, where all elements done are
+ */
+struct holding {
+	struct kvbm_batch b;
+	const struct kvbm_match *args;
+	struct kvbm_match __user *u;
+	struct kvbm_chunk *c;
+	u32 asked;
+	u32 hits;
+};
 
 /*
  * What a chunk of holds came to.  -EFAULT: it was given back, or had nothing to
  * tell.
  */
-static __always_inline int
-tell_holds(struct kvbm_session *ses, const struct kvbm_match *args,
-	   struct kvbm_match __user *u, struct kvbm_chunk *c, u32 done, u32 got,
-	   u32 hits)
+static __always_inline int tell_holds(struct holding *h, u32 got, u32 hits)
 {
-	u32 __user *ugens = u64_to_user_ptr(args->generations);
-	u32 __user *uids = u64_to_user_ptr(args->ids);
+	u32 __user *ugens = u64_to_user_ptr(h->args->generations);
+	u32 __user *uids = u64_to_user_ptr(h->args->ids);
+	struct kvbm_session *ses = h->b.ses;
+	u32 done = h->b.done;
 
-	if (likely(!kvbm_tell_ids(uids + done, c->ids, got) &&
-		   !(args->generations &&
-		     tell_generations(ses->store, ugens + done, c->ids,
-				      c->generation, got)) &&
-		   !kvbm_tell_end2(&u->done, done + got, hits, 0)))
-		return 0;
-	kvbm_unhold(ses, c->ids, got);
+	if (likely(!kvbm_tell_ids(uids + done, h->c->ids, got) &&
+		   !(h->args->generations &&
+		     tell_generations(ses->store, ugens + done, h->c->ids,
+				      h->c->generation, got)) &&
+		   !kvbm_tell_end2(&h->u->done, done + got, hits, 0)))
+		return got;
+	kvbm_unhold(ses, h->c->ids, got);
 	return -EFAULT;
+}
+
+static __always_inline int match_one(struct kvbm_batch *b, u32 n,
+				     struct kvbm_step *step)
+{
+	struct holding *h = container_of(b, struct holding, b);
+	struct kvbm_hash __user *uhashes = u64_to_user_ptr(h->args->hashes);
+	int err = kvbm_fetch_hashes(h->c->keys, uhashes + b->done, n);
+	u32 got;
+
+	if (err)
+		return err;
+	got = kvbm_match_chunk(b->ses, h->c, n, h->asked, step);
+	h->asked = 0;
+	return tell_holds(h, got, b->done + got);
+}
+
+static __always_inline int scan_one(struct kvbm_batch *b, u32 n,
+				    struct kvbm_step *step)
+{
+	struct holding *h = container_of(b, struct holding, b);
+	struct kvbm_hash __user *uhashes = u64_to_user_ptr(h->args->hashes);
+	int err = kvbm_fetch_hashes(h->c->keys, uhashes + b->done, n);
+	u32 got, hit;
+
+	if (err)
+		return err;
+	got = kvbm_scan_chunk(b->ses, h->c, n, h->asked,
+			      h->args->flags & KVBM_SCAN_TOUCH, &hit, step);
+	h->asked = 0;
+	err = tell_holds(h, got, h->hits + hit);
+	if (err >= 0)
+		h->hits += hit;
+	return err;
 }
 
 /* After a match that held @done: where is the first hash that is pending? */
@@ -154,18 +186,16 @@ tell_pending(struct kvbm_session *ses, const struct kvbm_match *args,
 		if (first < n)
 			return put_user(at + first, &u->pending);
 		at += n;
-		err = next_chunk();
+		err = kvbm_batch_pause();
 	}
 	return err;
 }
 
 DATA_OP(match)
 {
-	struct kvbm_match __user *u = uarg;
-	struct kvbm_hash __user *uhashes;
 	struct kvbm_match args;
 	struct kvbm_chunk c __uninitialized;
-	u32 done = 0, asked;	/* by the query, counted once */
+	struct holding h;
 	int err;
 
 	err = fetch_batch(&args, uarg, usize, known,
@@ -174,44 +204,26 @@ DATA_OP(match)
 	if (err)
 		return err;
 	/* Nothing has happened yet: a structure that cannot be written is known. */
-	if (unlikely(args.flags) && put_user(args.count, &u->pending))
+	h.u = uarg;
+	if (unlikely(args.flags) && put_user(args.count, &h.u->pending))
 		return -EFAULT;
-	uhashes = u64_to_user_ptr(args.hashes);
-	asked = args.count;
-
-	do {
-		u32 got, n = min(args.count - done, KVBM_CHUNK);
-		struct kvbm_step step = KVBM_STEP_INIT;
-
-		err = kvbm_fetch_hashes(c.keys, uhashes + done, n);
-		if (err)
-			break;
-		got = kvbm_match_chunk(ses, &c, n, asked, &step);
-		asked = 0;
-		err = tell_holds(ses, &args, u, &c, done, got, done + got);
-		if (err)
-			break;
-		done += got;
-		if (step.stop) {
-			/* What is held is told already: it stands. */
-			if (unlikely(args.flags))
-				tell_pending(ses, &args, u, done);
-			return done;
-		}
-		err = after_chunk(ses, got < n, &step);
-	} while (!err && done < args.count);
+	h.args = &args;
+	h.c = &c;
+	h.asked = args.count;
+	err = kvbm_batch_run(&h.b, ses, args.count, KVBM_CHUNK, match_one);
 	if (unlikely(err))
-		return stopped(ses, &u->done, done, done, err);
-	return done;
+		return stopped(ses, &h.u->done, h.b.done, h.b.done, err);
+	/* What is held is told already: it stands. */
+	if (unlikely(args.flags && h.b.done < args.count))
+		tell_pending(ses, &args, h.u, h.b.done);
+	return h.b.done;
 }
 
 DATA_OP(scan)
 {
-	struct kvbm_match __user *u = uarg;
-	struct kvbm_hash __user *uhashes;
 	struct kvbm_match args;
 	struct kvbm_chunk c __uninitialized;
-	u32 done = 0, hits = 0, asked;	/* by the query, counted once */
+	struct holding h;
 	int err;
 
 	err = fetch_batch(&args, uarg, usize, known,
@@ -219,77 +231,78 @@ DATA_OP(scan)
 			  args.reserved);
 	if (err)
 		return err;
-	uhashes = u64_to_user_ptr(args.hashes);
-	asked = args.count;
-
-	do {
-		u32 got, hit, n = min(args.count - done, KVBM_CHUNK);
-		struct kvbm_step step = KVBM_STEP_INIT;
-
-		err = kvbm_fetch_hashes(c.keys, uhashes + done, n);
-		if (err)
-			break;
-		got = kvbm_scan_chunk(ses, &c, n, asked,
-				      args.flags & KVBM_SCAN_TOUCH, &hit,
-				      &step);
-		asked = 0;
-		err = tell_holds(ses, &args, u, &c, done, got, hits + hit);
-		if (err)
-			break;
-		done += got;
-		hits += hit;
-		err = after_chunk(ses, got < n, &step);
-	} while (!err && done < args.count);
+	h.args = &args;
+	h.u = uarg;
+	h.c = &c;
+	h.asked = args.count;
+	h.hits = 0;
+	err = kvbm_batch_run(&h.b, ses, args.count, KVBM_CHUNK, scan_one);
 	if (unlikely(err))
-		return stopped(ses, &u->done, done, hits, err);
-	return done;
+		return stopped(ses, &h.u->done, h.b.done, h.hits, err);
+	return h.b.done;
 }
 
 /* A weak reference is longer than a hash: smaller chunks. */
 #define UPGRADE_CHUNK	(KVBM_CHUNK / 2)
 
+struct upgrading {
+	struct kvbm_batch b;
+	const struct kvbm_upgrade *args;
+	struct kvbm_upgrade __user *u;
+	u32 hits;
+	struct kvbm_weak *weak;
+	u32 *gens;
+	u32 *ids;
+};
+
+static __always_inline int upgrade_one(struct kvbm_batch *b, u32 n,
+				       struct kvbm_step *step)
+{
+	struct upgrading *up = container_of(b, struct upgrading, b);
+	struct kvbm_weak __user *uweaks = u64_to_user_ptr(up->args->weaks);
+	u32 __user *ugens = u64_to_user_ptr(up->args->generations);
+	u32 __user *uids = u64_to_user_ptr(up->args->ids);
+	struct kvbm_session *ses = b->ses;
+	u32 got, hit;
+
+	if (copy_from_user(up->weak, uweaks + b->done, n * sizeof(up->weak[0])))
+		return -EFAULT;
+	got = kvbm_upgrade_chunk(ses, up->weak, up->ids, n, &hit, step);
+	if ((got && copy_to_user(uids + b->done, up->ids,
+				 got * sizeof(up->ids[0]))) ||
+	    (ugens && tell_generations(ses->store, ugens + b->done, up->ids,
+				       up->gens, got)) ||
+	    kvbm_tell_end2(&up->u->done, b->done + got, up->hits + hit, 0)) {
+		kvbm_unhold(ses, up->ids, got);
+		return -EFAULT;
+	}
+	up->hits += hit;
+	return got;
+}
+
 DATA_OP(upgrade)
 {
-	struct kvbm_upgrade __user *u = uarg;
 	struct kvbm_weak weak[UPGRADE_CHUNK] __uninitialized;
 	u32 gens[UPGRADE_CHUNK] __uninitialized;
 	u32 ids[UPGRADE_CHUNK] __uninitialized;
-	struct kvbm_weak __user *uweaks;
-	u32 __user *uids, *ugens;
+	struct upgrading up;
 	struct kvbm_upgrade args;
-	u32 done = 0, hits = 0;
 	int err;
 
 	err = fetch_batch(&args, uarg, usize, known, args.reserved);
 	if (err)
 		return err;
-	uweaks = u64_to_user_ptr(args.weaks);
-	uids = u64_to_user_ptr(args.ids);
-	ugens = u64_to_user_ptr(args.generations);
-
-	do {
-		u32 got, hit, n = min_t(u32, args.count - done, UPGRADE_CHUNK);
-		struct kvbm_step step = KVBM_STEP_INIT;
-
-		err = -EFAULT;
-		if (copy_from_user(weak, uweaks + done, n * sizeof(weak[0])))
-			break;
-		got = kvbm_upgrade_chunk(ses, weak, ids, n, &hit, &step);
-		if ((got && copy_to_user(uids + done, ids,
-					 got * sizeof(ids[0]))) ||
-		    (ugens && tell_generations(ses->store, ugens + done, ids,
-					       gens, got)) ||
-		    kvbm_tell_end2(&u->done, done + got, hits + hit, 0)) {
-			kvbm_unhold(ses, ids, got);
-			break;
-		}
-		done += got;
-		hits += hit;
-		err = after_chunk(ses, got < n, &step);
-	} while (!err && done < args.count);
+	up.args = &args;
+	up.u = uarg;
+	up.hits = 0;
+	up.weak = weak;
+	up.gens = gens;
+	up.ids = ids;
+	err = kvbm_batch_run(&up.b, ses, args.count, UPGRADE_CHUNK,
+			     upgrade_one);
 	if (unlikely(err))
-		return stopped(ses, &u->done, done, hits, err);
-	return done;
+		return stopped(ses, &up.u->done, up.b.done, up.hits, err);
+	return up.b.done;
 }
 
 /* What takes nothing but ids. */
@@ -309,33 +322,41 @@ static u32 ids_chunk(struct kvbm_session *ses, unsigned int op, u32 flags,
 	}
 }
 
+struct naming {
+	struct kvbm_batch b;
+	const struct kvbm_ids *args;
+	unsigned int op;
+	u32 *ids;
+};
+
+static __always_inline int ids_one(struct kvbm_batch *b, u32 n,
+				   struct kvbm_step *step)
+{
+	struct naming *nm = container_of(b, struct naming, b);
+	u32 __user *uids = u64_to_user_ptr(nm->args->ids);
+	int err = kvbm_fetch_ids(nm->ids, uids + b->done, n);
+
+	return err ?: ids_chunk(b->ses, nm->op, nm->args->flags, nm->ids, n,
+				step);
+}
+
 DATA_OP(ids)
 {
 	struct kvbm_ids __user *u = uarg;
 	u32 ids[KVBM_CHUNK] __uninitialized;
 	struct kvbm_ids args;
-	u32 __user *uids;
-	u32 done = 0;
+	struct naming nm;
 	int err;
 
 	err = fetch_batch(&args, uarg, usize, known,
 			  args.reserved32 | args.reserved);
 	if (err)
 		return err;
-	uids = u64_to_user_ptr(args.ids);
-
-	do {
-		u32 got, n = min(args.count - done, KVBM_CHUNK);
-		struct kvbm_step step = KVBM_STEP_INIT;
-
-		err = kvbm_fetch_ids(ids, uids + done, n);
-		if (err)
-			break;
-		got = ids_chunk(ses, op, args.flags, ids, n, &step);
-		done += got;
-		err = after_chunk(ses, got < n, &step);
-	} while (!err && done < args.count);
-	return end_batch(&u->done, done, err);
+	nm.args = &args;
+	nm.op = op;
+	nm.ids = ids;
+	err = kvbm_batch_run(&nm.b, ses, args.count, KVBM_CHUNK, ids_one);
+	return end_batch(&u->done, nm.b.done, err);
 }
 
 /*
@@ -355,13 +376,49 @@ static void unclaim(struct kvbm_session *ses, const struct kvbm_claiming *c,
 	}
 }
 
+struct staging {
+	struct kvbm_batch b;
+	const struct kvbm_stage *args;
+	struct kvbm_claiming *claiming;
+	struct kvbm_chunk *c;
+};
+
+static __always_inline int stage_one(struct kvbm_batch *b, u32 n,
+				     struct kvbm_step *step)
+{
+	struct staging *s = container_of(b, struct staging, b);
+	const struct kvbm_stage *args = s->args;
+	struct kvbm_hash __user *uhashes = u64_to_user_ptr(args->hashes);
+	u32 __user *utokens = u64_to_user_ptr(args->tokens);
+	u8 __user *ustates = u64_to_user_ptr(args->states);
+	u32 __user *uids = u64_to_user_ptr(args->ids);
+	const u32 *tokens = args->tokens ? s->c->tokens : NULL;
+	u32 got;
+
+	if (copy_from_user(s->c->ids, uids + b->done, n * sizeof(*uids)) ||
+	    copy_from_user(s->c->keys, uhashes + b->done,
+			   n * sizeof(*uhashes)) ||
+	    (tokens && copy_from_user(s->c->tokens, utokens + b->done,
+				      n * sizeof(*utokens))))
+		return -EFAULT;
+	if (!(args->flags & KVBM_STAGE_CLAIM))
+		return kvbm_stage_chunk(b->ses, s->c->ids, s->c->keys, tokens, n,
+					step);
+	got = kvbm_claim_chunk(b->ses, s->c->ids, s->c->keys, tokens, n,
+			       s->claiming, step);
+	if (!copy_to_user(ustates + b->done, s->claiming->states, got))
+		return got;
+	unclaim(b->ses, s->claiming, s->c->ids, got);
+	return -EFAULT;
+}
+
 DATA_OP(stage)
 {
 	struct kvbm_stage __user *u = uarg;
+	struct kvbm_chunk c __uninitialized;
 	struct kvbm_claiming claiming;
 	struct kvbm_stage args;
-	struct kvbm_chunk c __uninitialized;
-	u32 done = 0;
+	struct staging s;
 	bool claim;
 	int err;
 
@@ -372,49 +429,53 @@ DATA_OP(stage)
 	claim = args.flags & KVBM_STAGE_CLAIM;
 	if (claim != !!args.states)
 		return -EINVAL;
+	s.args = &args;
+	s.claiming = &claiming;
+	s.c = &c;
 	kvbm_claiming_begin(&claiming);
-
-	do {
-		u8 __user *ustates = u64_to_user_ptr(args.states);
-		u32 got, n = min(args.count - done, KVBM_CHUNK);
-		struct kvbm_step step = KVBM_STEP_INIT;
-		u32 __user *uids = u64_to_user_ptr(args.ids);
-		u32 __user *utokens = u64_to_user_ptr(args.tokens);
-		struct kvbm_hash __user *uhashes;
-
-		uhashes = u64_to_user_ptr(args.hashes);
-		if (copy_from_user(c.ids, uids + done, n * sizeof(*uids)) ||
-		    copy_from_user(c.keys, uhashes + done,
-				   n * sizeof(*uhashes)) ||
-		    (args.tokens && copy_from_user(c.tokens, utokens + done,
-						   n * sizeof(*utokens)))) {
-			err = -EFAULT;
-			break;
-		}
-		if (!claim) {
-			got = kvbm_stage_chunk(ses, c.ids, c.keys,
-					       args.tokens ? c.tokens : NULL,
-					       n, &step);
-		} else {
-			got = kvbm_claim_chunk(ses, c.ids, c.keys,
-					       args.tokens ? c.tokens : NULL,
-					       n, &claiming, &step);
-			if (copy_to_user(ustates + done, claiming.states,
-					 got)) {
-				unclaim(ses, &claiming, c.ids, got);
-				err = -EFAULT;
-				break;
-			}
-		}
-		done += got;
-		err = after_chunk(ses, got < n, &step);
-	} while (!err && done < args.count);
+	err = kvbm_batch_run(&s.b, ses, args.count, KVBM_CHUNK, stage_one);
 	kvbm_claiming_end(&claiming);
-	return end_batch(&u->done, done, err);
+	return end_batch(&u->done, s.b.done, err);
 }
 
 /* Hashes in and results out besides the ids: smaller chunks. */
 #define REGISTER_CHUNK	(KVBM_CHUNK / 2)
+
+struct registering {
+	struct kvbm_batch b;
+	const struct kvbm_register *args;
+	struct kvbm_register __user *u;
+	bool reject;
+	struct kvbm_registered *out;
+	struct kvbm_hash *keys;
+	u32 *ids;
+};
+
+static __always_inline int register_one(struct kvbm_batch *b, u32 n,
+					struct kvbm_step *step)
+{
+	struct registering *r = container_of(b, struct registering, b);
+	const struct kvbm_register *args = r->args;
+	struct kvbm_registered __user *uout = u64_to_user_ptr(args->results);
+	struct kvbm_hash __user *uhashes = u64_to_user_ptr(args->hashes);
+	u32 __user *uids = u64_to_user_ptr(args->ids);
+	u32 got, i;
+
+	if (copy_from_user(r->ids, uids + b->done, n * sizeof(*uids)) ||
+	    (args->hashes && copy_from_user(r->keys, uhashes + b->done,
+					    n * sizeof(*uhashes))))
+		return -EFAULT;
+	got = kvbm_register_chunk(b->ses, r->ids, args->hashes ? r->keys : NULL,
+				  n, r->reject, r->out, step);
+	if (!(got && copy_to_user(uout + b->done, r->out,
+				  got * sizeof(*uout))) &&
+	    !kvbm_tell_end(&r->u->done, b->done + got, 0))
+		return got;
+	for (i = 0; i < got; i++)
+		r->ids[i] = r->out[i].block;
+	kvbm_unhold(b->ses, r->ids, got);
+	return -EFAULT;
+}
 
 DATA_OP(register)
 {
@@ -423,8 +484,7 @@ DATA_OP(register)
 	struct kvbm_hash keys[REGISTER_CHUNK] __uninitialized;
 	u32 ids[REGISTER_CHUNK] __uninitialized;
 	struct kvbm_register args;
-	bool reject;
-	u32 done = 0;
+	struct registering r;
 	int err;
 
 	err = fetch_batch(&args, uarg, usize, known,
@@ -434,53 +494,32 @@ DATA_OP(register)
 		return err;
 	switch (args.flags) {
 	case 0:
-		reject = ses->store->cfg.reject;
+		r.reject = ses->store->cfg.reject;
 		break;
 	case KVBM_REGISTER_ALLOW:
-		reject = false;
+		r.reject = false;
 		break;
 	case KVBM_REGISTER_REJECT:
-		reject = true;
+		r.reject = true;
 		break;
 	default:
 		return -EINVAL;
 	}
 
-	do {
-		u32 got, i, n = min_t(u32, args.count - done, REGISTER_CHUNK);
-		struct kvbm_step step = KVBM_STEP_INIT;
-		struct kvbm_registered __user *uout;
-		struct kvbm_hash __user *uhashes;
-		u32 __user *uids;
-
-		uids = u64_to_user_ptr(args.ids);
-		uhashes = u64_to_user_ptr(args.hashes);
-		uout = u64_to_user_ptr(args.results);
-		err = -EFAULT;
-		if (copy_from_user(ids, uids + done, n * sizeof(*uids)) ||
-		    (args.hashes && copy_from_user(keys, uhashes + done,
-						   n * sizeof(*uhashes))))
-			break;
-		got = kvbm_register_chunk(ses, ids, args.hashes ? keys : NULL,
-					  n, reject, out, &step);
-		if ((got && copy_to_user(uout + done, out,
-					 got * sizeof(*uout))) ||
-		    kvbm_tell_end(&u->done, done + got, 0)) {
-			for (i = 0; i < got; i++)
-				ids[i] = out[i].block;
-			kvbm_unhold(ses, ids, got);
-			break;
-		}
-		done += got;
-		err = after_chunk(ses, got < n, &step);
-	} while (!err && done < args.count);
+	r.args = &args;
+	r.u = u;
+	r.out = out;
+	r.keys = keys;
+	r.ids = ids;
+	err = kvbm_batch_run(&r.b, ses, args.count, REGISTER_CHUNK,
+			     register_one);
 	if (unlikely(err)) {
 		/* Who polls for edges gets one when there is more. */
 		if (err == -EDQUOT)
 			kvbm_poll_short(ses, 1);
-		return end_batch(&u->done, done, err);
+		return end_batch(&u->done, r.b.done, err);
 	}
-	return done;
+	return r.b.done;
 }
 
 /**
@@ -595,7 +634,7 @@ alloc_take(struct kvbm_taking *t, struct telling *out, u32 *taken)
 			taken[n++] = c.ids[i] | (t->evicted & BIT_ULL(i) ?
 						 KVBM_TAKEN_EVICTED : 0);
 		if (!err && t->left)
-			err = next_chunk();
+			err = kvbm_batch_pause();
 	} while (!err && t->left);
 	if (unlikely(err)) {
 		kvbm_alloc_abort(t);
@@ -723,14 +762,49 @@ static void touch_valid(struct kvbm_store *st, struct kvbm_hash *keys, u32 n)
 	kvbm_sketch_touch(st->sketch, keys, valid);
 }
 
+struct asking {
+	struct kvbm_batch b;
+	const struct kvbm_query *args;
+	unsigned int op;
+	struct kvbm_chunk *c;
+	u8 *out;
+};
+
+static __always_inline int query_one(struct kvbm_batch *b, u32 n,
+				     struct kvbm_step *step)
+{
+	struct asking *a = container_of(b, struct asking, b);
+	struct kvbm_hash __user *uhashes = u64_to_user_ptr(a->args->hashes);
+	u8 __user *uout = u64_to_user_ptr(a->args->out);
+	struct kvbm_store *st = b->ses->store;
+	int err = READ_ONCE(b->ses->dead);
+	u32 i;
+
+	if (err)
+		return err;
+	if (copy_from_user(a->c->keys, uhashes + b->done, n * sizeof(*uhashes)))
+		return -EFAULT;
+	if (a->op == KVBM_OP_PRESENCE)
+		kvbm_presence(st, a->c, n, a->out);
+	else if (a->op == KVBM_OP_FREQUENCY)
+		for (i = 0; i < n; i++)
+			a->out[i] = kvbm_sketch_read(st->sketch, &a->c->keys[i]);
+	else if (st->sketch)
+		touch_valid(st, a->c->keys, n);
+	if (a->args->flags & KVBM_PRESENCE_PENDING)
+		kvbm_claims_seen(st, a->c, n, a->out);
+	if (a->op != KVBM_OP_TOUCH && copy_to_user(uout + b->done, a->out, n))
+		return -EFAULT;
+	return n;
+}
+
 DATA_OP(query)
 {
 	struct kvbm_query __user *u = uarg;
-	struct kvbm_store *st = ses->store;
-	struct kvbm_query args;
 	struct kvbm_chunk c __uninitialized;
 	u8 out[KVBM_CHUNK] __uninitialized;
-	u32 done = 0;
+	struct kvbm_query args;
+	struct asking a;
 	int err;
 
 	err = fetch_batch(&args, uarg, usize, known,
@@ -738,40 +812,12 @@ DATA_OP(query)
 			  (op == KVBM_OP_TOUCH ? args.out : 0));
 	if (err)
 		return err;
-
-	do {
-		u32 i, n = min(args.count - done, KVBM_CHUNK);
-		struct kvbm_hash __user *uhashes;
-		u8 __user *uout;
-
-		uhashes = u64_to_user_ptr(args.hashes);
-		uout = u64_to_user_ptr(args.out);
-		err = READ_ONCE(ses->dead);
-		if (err)
-			break;
-		if (copy_from_user(c.keys, uhashes + done,
-				   n * sizeof(*uhashes))) {
-			err = -EFAULT;
-			break;
-		}
-		if (op == KVBM_OP_PRESENCE)
-			kvbm_presence(st, &c, n, out);
-		else if (op == KVBM_OP_FREQUENCY)
-			for (i = 0; i < n; i++)
-				out[i] = kvbm_sketch_read(st->sketch,
-							  &c.keys[i]);
-		else if (st->sketch)
-			touch_valid(st, c.keys, n);
-		if (args.flags & KVBM_PRESENCE_PENDING)
-			kvbm_claims_seen(st, &c, n, out);
-		if (op != KVBM_OP_TOUCH && copy_to_user(uout + done, out, n)) {
-			err = -EFAULT;
-			break;
-		}
-		done += n;
-		err = next_chunk();
-	} while (!err && done < args.count);
-	return end_batch(&u->done, done, err);
+	a.args = &args;
+	a.op = op;
+	a.c = &c;
+	a.out = out;
+	err = kvbm_batch_run(&a.b, ses, args.count, KVBM_CHUNK, query_one);
+	return end_batch(&u->done, a.b.done, err);
 }
 
 /* Hashes of a call that takes up to KVBM_MAX_WATCHED of them. */

@@ -7,6 +7,7 @@
 #include <linux/errno.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include "batch.h"
 #include "index.h"
 #include "sketch.h"
 #include "claim.h"
@@ -233,27 +234,38 @@ static u32 one_chunk(struct core *c, const struct g_op *op, struct g_res *res,
 	}
 }
 
+struct batch {
+	struct kvbm_batch b;
+	struct core *c;
+	const struct g_op *op;
+	struct g_res *res;
+	u32 requested;
+};
+
+static int batch_one(struct kvbm_batch *b, u32 n, struct kvbm_step *step)
+{
+	struct batch *m = container_of(b, struct batch, b);
+	u32 k;
+
+	m->res->done = b->done;
+	k = one_chunk(m->c, m->op, m->res, n, m->requested, step);
+	m->requested = 0;
+	M_ASSERT(k <= n);
+	M_ASSERT(k < n || !(step->err || step->stop));
+	return k;
+}
+
 static void batch(struct core *c, const struct g_op *op, struct g_res *res)
 {
-	u32 requested = op->n;
+	struct batch m = {
+		.c = c, .op = op, .res = res, .requested = op->n,
+	};
 
-	while (res->done < op->n) {
-		struct kvbm_step step = KVBM_STEP_INIT;
-		u32 n = min(op->n - res->done, KVBM_CHUNK);
-		u32 k = one_chunk(c, op, res, n, requested, &step);
-
-		requested = 0;
-		M_ASSERT(k <= n);
-		res->done += k;
-		if (step.err || step.stop) {
-			M_ASSERT(k < n);
-			res->err = step.err;
-			return;
-		}
-		if (k < n)
-			M_ASSERT(!kvbm_session_ready(c->ses[op->session],
-						     &step));
-	}
+	if (!op->n)
+		return;
+	res->err = kvbm_batch_run(&m.b, c->ses[op->session], op->n, KVBM_CHUNK,
+				  batch_one);
+	res->done = m.b.done;
 }
 
 static void reset_inactive(struct core *c, struct g_res *res)
