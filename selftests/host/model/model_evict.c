@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The five eviction orders as naive data structures. The flat ones search an
+ * The eviction orders as naive data structures. The flat ones search an
  * array for the smallest sequence number. The lineage ones keep an explicit
  * tree of nodes, idle blocks and placeholders, and after every change settle()
  * brings it back to what the contract allows.
