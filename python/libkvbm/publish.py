@@ -12,13 +12,19 @@ What is in the pool and cannot be told is counted.
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import logging
+import signal
+import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from .events import Change, Event, Record, Source
+from .errors import KvbmError
+from .events import Change, Event, EventReader, Record, Source
+from .session import Session
 
 logger = logging.getLogger("libkvbm.publish")
 
@@ -120,7 +126,7 @@ class Index:
             self._removed(r.hash)
         elif r.change is Change.CLEARED:
             self.resync(())
-        else:
+        elif r.change is Change.LOST:
             self.lost += 1
             return True
         return False
@@ -309,6 +315,13 @@ class Index:
         return events
 
 
+def encode_batch(events: list[dict[str, Any]], rank: int = 0) -> bytes:
+    """A message's third frame: vLLM's KVEventBatch."""
+    import msgspec
+
+    return bytes(msgspec.msgpack.encode([time.time(), events, rank]))
+
+
 class Publisher:
     """The sockets: vLLM's frames, sequence numbers and replay.
 
@@ -332,11 +345,9 @@ class Publisher:
         context: Any = None,
     ) -> None:
         """Bind the sockets: zmq.ZMQError."""
-        import msgspec
         import zmq
 
         self._zmq = zmq
-        self._encode = msgspec.msgpack.Encoder().encode
         context = context or zmq.Context.instance()
         self._topic = topic.encode()
         self._rank = rank
@@ -366,7 +377,7 @@ class Publisher:
 
     def send(self, events: list[dict[str, Any]]) -> None:
         """Publish a batch of events as one message."""
-        payload = self._encode([time.time(), events, self._rank])
+        payload = encode_batch(events, self._rank)
         seq = self._seq.to_bytes(8, "big")
         self._pub.send_multipart((self._topic, seq, payload))
         self._kept.append((self._seq, payload))
@@ -406,6 +417,7 @@ class Follower:
     """Runs a publisher: the pool's source and the engines' events into it.
 
     engines: endpoints of the engines' publishers, to connect to
+    source: may be None, and set later by follow()
     """
 
     # Records that are read before others get their turn.
@@ -413,7 +425,7 @@ class Follower:
 
     def __init__(
         self,
-        source: Source,
+        source: Source | None,
         publisher: Publisher,
         index: Index,
         engines: Iterable[str] = (),
@@ -425,11 +437,11 @@ class Follower:
 
         self._zmq = zmq
         self._decode = msgspec.msgpack.Decoder().decode
-        self.source, self.publisher, self.index = source, publisher, index
+        self.source: Source | None = None
+        self.publisher, self.index = publisher, index
         self.bad_messages = 0
         context = context or zmq.Context.instance()
         self._poller = zmq.Poller()
-        self._poller.register(source.fileno(), zmq.POLLIN)
         if publisher.replay_socket is not None:
             self._poller.register(publisher.replay_socket, zmq.POLLIN)
         self._subs: list[Any] = []
@@ -441,7 +453,16 @@ class Follower:
             sub.setsockopt(zmq.SUBSCRIBE, b"")
             self._subs.append(sub)
             self._poller.register(sub, zmq.POLLIN)
-        index.resync(source.snapshot())
+        self.follow(source)
+
+    def follow(self, source: Source | None) -> None:
+        """Another source, or none: consumers are told what there is now."""
+        if self.source is not None:
+            self._poller.unregister(self.source.fileno())
+        self.source = source
+        if source is not None:
+            self._poller.register(source.fileno(), self._zmq.POLLIN)
+        self.index.resync(source.snapshot() if source is not None else ())
         self._flush()
 
     def close(self) -> None:
@@ -475,14 +496,178 @@ class Follower:
                     self._engine_message(sub.recv_multipart(zmq.NOBLOCK))
                 except zmq.Again:
                     break
-        if self.source.fileno() in ready:
+        source = self.source
+        if source is not None and source.fileno() in ready:
             for _ in range(self.ROUNDS):
-                records = self.source.read()
+                records = list(source.read())
                 if not records:
                     break
                 lost = [r for r in records if self.index.record(r)]
                 if lost:
-                    self.index.resync(self.source.snapshot())
+                    self.index.resync(source.snapshot())
         self._flush()
         if self.publisher.replay_socket in ready:
             self.publisher.serve_replay()
+
+
+class _Pool:
+    """The pool's events, opened again whenever the pool comes back."""
+
+    RETRY_S = 1.0
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.session: Session | None = None
+        self.reader: EventReader | None = None
+        self._at = 0.0
+        self._said = ""
+
+    def close(self) -> None:
+        if self.reader is not None:
+            self.reader.close()
+        if self.session is not None:
+            self.session.close()
+        self.reader = self.session = None
+
+    def open(self) -> EventReader | None:
+        """The reader, if the pool is there; tried once a second."""
+        if time.monotonic() < self._at:
+            return None
+        try:
+            self.session = Session(self.name)
+            self.reader = self.session.events()
+        except KvbmError as e:
+            self.close()
+            self._at = time.monotonic() + self.RETRY_S
+            if str(e) != self._said:
+                logger.error("pool %s: %s; trying again", self.name, e)
+                self._said = str(e)
+            return None
+        self._said = ""
+        logger.info("pool %s: following its events", self.name)
+        return self.reader
+
+
+def run(
+    follower: Follower, pool: _Pool, stop: list[int], report: float
+) -> None:
+    """Follow the pool until a signal has come."""
+    next_report = time.monotonic() + report
+    while not stop:
+        if pool.reader is None:
+            reader = pool.open()
+            if reader is not None:
+                follower.follow(reader)
+        try:
+            follower.step(0.2)
+        except KvbmError as e:
+            logger.error("pool %s: %s", pool.name, e)
+            follower.follow(None)
+            pool.close()
+        if pool.reader is not None and pool.reader.ended:
+            logger.warning("pool %s is gone", pool.name)
+            follower.follow(None)
+            pool.close()
+        if report and time.monotonic() >= next_report:
+            next_report = time.monotonic() + report
+            counts = follower.index.counts()
+            counts["bad_messages"] = follower.bad_messages
+            logger.info("%s", ", ".join(f"{k} {v}" for k, v in counts.items()))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command kvbm-publish."""
+    p = argparse.ArgumentParser(
+        prog="kvbm-publish",
+        description="Tell routers which blocks a pool has: vLLM's KV events "
+        "over ZMQ. One publisher for each pool.",
+    )
+    p.add_argument("pool", help="name of the store, or path of its node")
+    p.add_argument(
+        "--bind",
+        default="tcp://*:5557",
+        metavar="ENDPOINT",
+        help="for consumers (default: %(default)s)",
+    )
+    p.add_argument(
+        "--replay",
+        metavar="ENDPOINT",
+        help="for consumers that missed messages (default: none)",
+    )
+    p.add_argument(
+        "--engine",
+        action="append",
+        default=[],
+        metavar="ENDPOINT",
+        help="where an engine publishes its own events; may be repeated",
+    )
+    p.add_argument(
+        "--topic", default="", help="of all messages, such as kv@POD@MODEL"
+    )
+    p.add_argument(
+        "--rank", type=int, default=0, help="data-parallel rank to tell"
+    )
+    p.add_argument(
+        "--keep",
+        type=int,
+        default=10000,
+        metavar="N",
+        help="messages to keep for replay (default: %(default)s)",
+    )
+    p.add_argument(
+        "--remember",
+        type=int,
+        default=1 << 20,
+        metavar="N",
+        help="blocks outside of the pool to remember what engines told of "
+        "(default: %(default)s)",
+    )
+    p.add_argument(
+        "--undescribed",
+        choices=("skip", "empty"),
+        default="skip",
+        help="blocks that no engine told of: do not tell them, or without "
+        "tokens (default: %(default)s)",
+    )
+    p.add_argument(
+        "--report",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="seconds between lines that count (default: %(default)s; 0: none)",
+    )
+    args = p.parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr
+    )
+    try:
+        import zmq
+    except ImportError as e:
+        p.error(f"{e}: pip install pyzmq msgspec")
+    stop: list[int] = []
+    for s in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(s, lambda n, _: stop.append(n))
+    index = Index(empty=args.undescribed == "empty", facts=args.remember)
+    with contextlib.ExitStack() as files:
+        try:
+            publisher = Publisher(
+                args.bind,
+                args.replay,
+                topic=args.topic,
+                keep=args.keep,
+                rank=args.rank,
+            )
+            files.callback(publisher.close)
+            follower = Follower(None, publisher, index, args.engine)
+            files.callback(follower.close)
+        except zmq.ZMQError as e:
+            print(f"kvbm-publish: {e}", file=sys.stderr)
+            return 1
+        pool = _Pool(args.pool)
+        files.callback(pool.close)
+        run(follower, pool, stop, args.report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -18,14 +18,14 @@ def blocks(kind):
     """The lines of the guide's code blocks, of those with `:class: kind`."""
     found, inside, keep = [], False, False
     for line in GUIDE.read_text().splitlines():
-        if line.startswith(".. code-block:: console"):
+        if line.startswith((".. code-block:: console", ".. code-block:: text")):
             inside, keep = True, kind is None
             found.append([])
         elif inside and line.strip() == f":class: {kind}":
             keep = True
         elif inside and line and not line.startswith(" "):
             inside = False
-        elif inside and keep and line.strip():
+        elif inside and keep and line.strip() and ":class:" not in line:
             found[-1].append(line.strip())
     return [b for b in found if b]
 
@@ -76,6 +76,12 @@ def test_commands():
         if command.startswith("kvbmctl sessions"):
             assert run.stdout.count("python3") == 2, run.stdout
     assert len(engines) == 2
+
+
+def publish_options():
+    """The arguments that the guide gives to kvbm-publish."""
+    command = next(c for c in commands(None) if c.startswith("kvbm-publish"))
+    return command.replace("\\", " ").split()[1:]
 
 
 def test_metrics():
