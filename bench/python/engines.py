@@ -90,10 +90,14 @@ def run(engines, requests):
 
 
 def hit_rates(requests, total):
-    rows = []
+    def tell(**row):
+        print(json.dumps({"bench": "engines", "engines": ENGINES,
+                          "requests": requests, "rows": total, **row}),
+              flush=True)
+
     private = [Private(total // ENGINES) for _ in range(ENGINES)]
-    rows.append({"config": "private", "primary": total // ENGINES, "pool": 0,
-                 "hit_rate": round(run(private, requests), 4)})
+    tell(config="private", primary=total // ENGINES, pool=0,
+         hit_rate=round(run(private, requests), 4))
     for primary in (total // 8, total // 16, 24, 20, 16):
         blocks = total - ENGINES * primary
         options = pool(blocks)
@@ -104,17 +108,12 @@ def hit_rates(requests, total):
         for e in engines:
             e.close()
         libkvbm.Store("bench").destroy(force=True)
-        rows.append({
-            "config": "shared", "primary": primary, "pool": blocks,
-            "hit_rate": round(rate, 4),
-            "loaded_rows": sum(c["loaded_bytes"] for c in counts) // ROW,
-            "stored_rows": sum(c["stored_bytes"] for c in counts) // ROW,
-            "already_there": sum(c["stores_present"] for c in counts),
-            "unused_holds": sum(c["unused_holds"] for c in counts),
-        })
-    for row in rows:
-        print(json.dumps({"bench": "engines", "engines": ENGINES,
-                          "requests": requests, "rows": total, **row}))
+        tell(config="shared", primary=primary, pool=blocks,
+             hit_rate=round(rate, 4),
+             loaded_rows=sum(c["loaded_bytes"] for c in counts) // ROW,
+             stored_rows=sum(c["stored_bytes"] for c in counts) // ROW,
+             already_there=sum(c["stores_present"] for c in counts),
+             unused_holds=sum(c["unused_holds"] for c in counts))
 
 
 def lookups(n=256, rounds=20):
@@ -149,7 +148,7 @@ def lookups(n=256, rounds=20):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--lookups", action="store_true")
-    p.add_argument("--requests", type=int, default=1200)
+    p.add_argument("--requests", type=int, default=400)
     p.add_argument("--rows", type=int, default=640)
     args = p.parse_args()
     if args.lookups:
