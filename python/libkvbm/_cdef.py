@@ -14,6 +14,8 @@ UNUSED = {
     "kvbm_event_name": "Change is an IntEnum",
     "kvbm_reason_name": "Reason is an IntEnum",
     "kvbm_events_open_of": "a session is at hand",
+    "kvbm_invalidate": "administrators forget hashes, with kvbmctl",
+    "kvbm_invalidate_of": "likewise",
     "kvbm_kind_name": "Kind is an IntEnum",
     "kvbm_state_name": "State is an IntEnum",
     "kvbm_hash_valid": "kvbm_hash_unpack tells the same",
@@ -84,6 +86,7 @@ enum kvbm_reason {
 	KVBM_REASON_RESET = 4,
 	KVBM_REASON_DISPLACED = 5,
 	KVBM_REASON_DESTROYED = 6,
+	KVBM_REASON_INVALIDATED = 7,
 };
 
 enum kvbm_kind {

@@ -40,7 +40,7 @@ class Change(enum.IntEnum):
 
 
 class Reason(enum.IntEnum):
-    """Why a hash was removed."""
+    """Why a hash was removed; NONE also for what this package does not know."""
 
     NONE = lib.KVBM_REASON_NONE
     EVICTED = lib.KVBM_REASON_EVICTED
@@ -49,6 +49,11 @@ class Reason(enum.IntEnum):
     RESET = lib.KVBM_REASON_RESET
     DISPLACED = lib.KVBM_REASON_DISPLACED
     DESTROYED = lib.KVBM_REASON_DESTROYED
+    INVALIDATED = lib.KVBM_REASON_INVALIDATED
+
+    @classmethod
+    def _missing_(cls, value: object) -> Reason:
+        return cls.NONE
 
 
 class Record(NamedTuple):
