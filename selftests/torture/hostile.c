@@ -712,7 +712,7 @@ static const struct kind {
 	{ "many that poll", pollers },
 	{ "held chains whose leaves go", held_chains },
 	{ "sessions that come and go", open_and_close },
-	{ "stores up to every limit", stores_without_end, false, 34 },
+	{ "stores up to every limit", stores_without_end, false, 18 },
 	{ "waits that nobody can serve", waits_nobody_serves },
 	{ "waits of those who are killed", waits_and_deaths },
 	{ "questions without end", questions },
