@@ -10,7 +10,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 
 .PHONY: all lib tools module demo test test-full test-matrix test-engines check \
 	bench-native bench-vm bench-longest bench-waiting bench-check \
-	bench-record bench-plot \
+	bench-record bench-plot figures \
 	install uninstall install-module uninstall-module clean help
 
 all: lib tools module
@@ -43,7 +43,7 @@ check:
 	./scripts/check
 
 bench-native bench-vm bench-longest bench-waiting bench-check bench-record \
-bench-plot:
+bench-plot figures:
 	$(MAKE) -C bench $@
 
 install: lib tools
@@ -77,6 +77,6 @@ help:
 	@echo 'make test-matrix  the selftests on every supported kernel'
 	@echo 'make test-engines the tiers with each engine, and with the real packages'
 	@echo 'make bench-native | bench-vm | bench-longest | bench-waiting'
-	@echo 'make bench-check | bench-record | bench-plot'
+	@echo 'make bench-check | bench-record | bench-plot | figures'
 	@echo 'make install      library, tools, udev rule (PREFIX, DESTDIR)'
 	@echo 'make install-module   module for KDIR, by default the running kernel'

@@ -187,9 +187,10 @@ int bench_learn(void)
 		learn_once(&l);
 	keep_others(l.p, false);
 	attack_count(&a, false, now);
-	printf("# %llu keys tried in %.0f s; of his %u blocks %u are not in their first line (%u by chance), %u in the overflow table of %u\n",
-	       (unsigned long long)l.drawn, opt.seconds, l.held, further(&l),
-	       chance, l.p->st->overflow.used, l.p->st->index.over_room);
+	printf("# %llu keys tried in %.0f s; of his %u blocks %u are not in their first line ",
+	       (unsigned long long)l.drawn, opt.seconds, l.held, further(&l));
+	printf("(%u by chance), %u in the overflow table of %u\n", chance,
+	       l.p->st->overflow.used, l.p->st->index.over_room);
 	bad = attack_compare("lru", "others", quiet, now, OTHERS_PAY);
 	refused = others_refused(l.p);
 	printf("%s %u others: %u of %u registrations refused (%llu of his)\n",

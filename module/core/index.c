@@ -484,6 +484,7 @@ static __always_inline bool line_insert(struct kvbm_store *st,
 	if (likely(free)) {
 		at = __ffs64(free) / 8;
 		WRITE_ONCE(l->entry[at], entry);
+		/* Pairs with kvbm_index_candidate(). */
 		smp_store_release(&l->tags, l->tags | tag << at * 8);
 	} else {
 		free = kvbm_index_equal_rest(l->rest, 0);
@@ -491,6 +492,7 @@ static __always_inline bool line_insert(struct kvbm_store *st,
 			return false;
 		at = __ffs64(free) / 8;
 		WRITE_ONCE(l->entry[8 + at], entry);
+		/* As above. */
 		smp_store_release(&l->rest, l->rest | tag << at * 8);
 		at += 8;
 	}

@@ -9,8 +9,8 @@
  * Entries are in lines of one cache line each, which the key's hash chooses.  With
  * an entry a block, lines are two thirds full.  What finds its line full hangs in
  * a chain through the slots, which SipHash chooses; the line counts those, and
- * keeps a filter of them, so that nearly all look-ups end in the line.  So nothing is ever allocated
- * or moved, nothing fails, and a look-up is a line, a count and a chain of
+ * keeps a filter of them, so that nearly all look-ups end in the line.  So
+ * nothing is ever allocated or moved, nothing fails, and a look-up is a line, a count and a chain of
  * constant expected length, for whoever knows the lines' secret too: with two
  * entries for each block, all in chains, these have eight.
  *
