@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0 WITH Linux-syscall-note) OR MIT */
 /*
- * kvbm: the books of a host's KV cache, kept by the kernel.
+ * kvbm: a host-wide KV cache, managed by the kernel.
  *
  * Two kinds of descriptor take these ioctls:
  *
