@@ -26,13 +26,34 @@ static bool slot_end(struct kvbm_slot *s, u64 *w)
 	return atomic64_try_cmpxchg(&s->word, w, next);
 }
 
+/* The last reference is gone, and the slot is Reset. */
+static noinline void primary_gone(struct kvbm_session *ses, u32 id, u64 w)
+{
+	struct kvbm_store *st = ses->store;
+	struct kvbm_slot *s = &st->slots[id];
+	enum kvbm_reason why;
+
+	lockdep_assert_held(&st->lock);
+	/* The hash of a FORGOTTEN one has left before. */
+	if (likely(kvbm_w_state(w) == KVBM_STATE_PRIMARY)) {
+		kvbm_index_remove(st, s);
+		if (st->cfg.policy->forget)
+			st->cfg.policy->forget(st, id);
+		why = ses->dead ? KVBM_REASON_RECLAIMED : KVBM_REASON_RELEASED;
+		trace_kvbm_remove(st, ses->number, id, &s->key, why);
+		kvbm_event(st, KVBM_EVENT_REMOVED, why, id, kvbm_w_gen(w),
+			   &s->key, ses->number);
+	}
+	st->nr_held--;
+	kvbm_free_add(st, id);
+}
+
 /* Drop one reference of a PRIMARY or FORGOTTEN slot. */
 static __always_inline void put_primary(struct kvbm_session *ses, u32 id)
 {
 	struct kvbm_store *st = ses->store;
 	struct kvbm_slot *s = &st->slots[id];
 	u64 w = kvbm_slot_word(s);
-	enum kvbm_reason why;
 
 	lockdep_assert_held(&st->lock);
 	for (;;) {
@@ -53,18 +74,7 @@ static __always_inline void put_primary(struct kvbm_session *ses, u32 id)
 		if (slot_end(s, &w))
 			break;
 	}
-	/* The hash of a FORGOTTEN one has left before. */
-	if (likely(kvbm_w_state(w) == KVBM_STATE_PRIMARY)) {
-		kvbm_index_remove(st, s);
-		if (st->cfg.policy->forget)
-			st->cfg.policy->forget(st, id);
-		why = ses->dead ? KVBM_REASON_RECLAIMED : KVBM_REASON_RELEASED;
-		trace_kvbm_remove(st, ses->number, id, &s->key, why);
-		kvbm_event(st, KVBM_EVENT_REMOVED, why, id, kvbm_w_gen(w),
-			   &s->key, ses->number);
-	}
-	st->nr_held--;
-	kvbm_free_add(st, id);
+	primary_gone(ses, id, w);
 }
 
 /* The same of a DUPLICATE one. */
