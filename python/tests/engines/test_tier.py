@@ -237,7 +237,8 @@ def test_digests(pool):
     a.idle()
     others = [
         Engine(model="B", **{**where, "revision": "B"}),
-        Engine(model="C", **where, weights_version="2"),
+        # Of the same revision: only the weights' version differs.
+        Engine(model="C", **{**where, "revision": "A"}, weights_version="2"),
         Engine(
             model="D",
             the_spec=spec(
