@@ -20,6 +20,7 @@ static const struct command {
 	{ "show", cmd_show, "show all about a store" },
 	{ "stats", cmd_stats, "print counters and gauges" },
 	{ "top", cmd_top, "watch stores and their sessions" },
+	{ "evictions", cmd_evictions, "show who evicts whose blocks" },
 	{ "events", cmd_events, "follow what is stored and removed" },
 	{ "sessions", cmd_sessions, "list a store's sessions" },
 	{ "revoke", cmd_revoke, "take everything from a session and end it" },
