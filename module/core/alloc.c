@@ -74,6 +74,22 @@ int kvbm_alloc_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
 	return err;
 }
 
+/**
+ * kvbm_alloc_failed() - count an allocation that came to nothing
+ * @ses: the session
+ * @err: as its caller is told, when it waits no longer
+ */
+void kvbm_alloc_failed(struct kvbm_session *ses, int err)
+{
+	struct kvbm_counters *c = &ses->counters;
+
+	spin_lock(&ses->lock);
+	c->alloc_nospace += err == -ENOSPC;
+	c->alloc_quota += err == -EDQUOT;
+	c->alloc_timeouts += err == -ETIMEDOUT;
+	spin_unlock(&ses->lock);
+}
+
 /*
  * The next block of the free list, or an evicted one: element @at.  KVBM_NIL:
  * who is evicted next depends on prunes that take longer than one hold of the

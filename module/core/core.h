@@ -323,6 +323,8 @@ struct kvbm_store {
 	u64 waits;
 	u64 wait_grants;
 	u64 wait_wakeups;
+	u64 wait_ns;
+	u64 wait_histogram[KVBM_WAIT_BUCKETS];
 	struct work_struct room_work;
 	struct work_struct prune_work;	/* prunes of who was killed */
 	const struct kvbm_poll_ops *poll;	/* NULL: nobody polls */
@@ -594,6 +596,7 @@ static_assert(KVBM_CHUNK <= 64);
 /* alloc.c: taking blocks */
 int kvbm_alloc_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
 		     bool reset_only);
+void kvbm_alloc_failed(struct kvbm_session *ses, int err);
 int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c);
 int kvbm_alloc_told(struct kvbm_session *ses, const u32 *taken, u32 n,
 		    struct kvbm_chunk *c, u64 *evicted);

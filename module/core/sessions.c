@@ -223,7 +223,8 @@ int kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out)
 	const size_t first = offsetof(struct kvbm_stats, allocations);
 	struct kvbm_summing s = {};
 
-	BUILD_BUG_ON(sizeof(*out) != first + NR_STATS * sizeof(u64));
+	BUILD_BUG_ON(offsetof(struct kvbm_stats, wait_histogram) !=
+		     first + NR_STATS * sizeof(u64));
 #define KVBM_STAT(_name, _help)						\
 	BUILD_BUG_ON(offsetof(struct kvbm_stats, _name) !=		\
 		     first + STAT_##_name * sizeof(u64));
@@ -247,6 +248,9 @@ int kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out)
 	out->waits = st->waits;
 	out->wait_grants = st->wait_grants;
 	out->wait_wakeups = st->wait_wakeups;
+	out->wait_ns = st->wait_ns;
+	memcpy(out->wait_histogram, st->wait_histogram,
+	       sizeof(out->wait_histogram));
 	out->index_evictions = st->overflow.evictions;
 	out->claims = st->claims.made;
 	out->claims_pending = st->claims.refused_pending;

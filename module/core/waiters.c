@@ -399,6 +399,16 @@ int kvbm_wait_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
 	return err;
 }
 
+/* An allocation got what it had waited for. */
+static void count_wait(struct kvbm_store *st, u64 ns)
+{
+	u32 i = fls64(ns >> KVBM_WAIT_SHIFT);
+
+	lockdep_assert_held(&st->lock);
+	st->wait_ns += ns;
+	st->wait_histogram[min_t(u32, i, KVBM_WAIT_BUCKETS - 1)]++;
+}
+
 /**
  * kvbm_wait_end() - stop waiting
  * @t: the allocation
@@ -421,6 +431,7 @@ int kvbm_wait_end(struct kvbm_taking *t, struct kvbm_waiter *w, int err,
 	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
 	u64 since_ns = w->since_ns;
 	u32 n = w->n;
+	u64 now = ktime_get_boottime_ns();
 
 	*ticket = 0;
 	spin_lock(&ses->lock);
@@ -437,6 +448,7 @@ int kvbm_wait_end(struct kvbm_taking *t, struct kvbm_waiter *w, int err,
 	} else if (w->state == KVBM_WAIT_GRANTED && !(err && fatal)) {
 		err = 0;
 		ses->nr_queued--;
+		count_wait(st, now - min(now, w->since_ns));
 		forget(w);
 	} else {
 		if (w->state == KVBM_WAIT_GRANTED) {

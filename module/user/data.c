@@ -736,6 +736,8 @@ DATA_OP(alloc)
 	kvfree(taken);
 	if (err == -EAGAIN)
 		return err;
+	if (unlikely(err))
+		kvbm_alloc_failed(ses, err);
 	/* Who polls for edges gets one when there is more. */
 	if (err == -ENOSPC || err == -EDQUOT)
 		kvbm_poll_short(ses, args.count);

@@ -352,6 +352,16 @@ static void fill_entry(struct kvbm_session_entry *e, struct kvbm_file *f)
 	e->mutable_blocks = ses->owned - ses->staged;
 	e->staged_blocks = ses->staged;
 	e->taking = ses->taking;
+	e->match_hashes_requested = ses->counters.match_hashes_requested;
+	e->match_blocks_returned = ses->counters.match_blocks_returned;
+	e->registrations = ses->counters.registrations;
+	e->allocations = ses->counters.allocations;
+	/* What did not come from the free list. */
+	e->evictions = ses->counters.allocations -
+		       ses->counters.allocations_from_reset;
+	e->alloc_failures = ses->counters.alloc_nospace +
+			    ses->counters.alloc_quota +
+			    ses->counters.alloc_timeouts;
 	if (ses->dead)
 		e->flags |= KVBM_SESSION_REVOKED;
 	spin_unlock(&ses->lock);

@@ -93,9 +93,27 @@ static KVBM_ATTR(_name)
 #define KVBM_STAT(_name, _help)		STAT_ATTR(_name);
 #include "stats.def"
 
+static ssize_t wait_histogram_show(struct device *dev,
+				   struct device_attribute *attr, char *buf)
+{
+	struct kvbm_stats *stats = kzalloc(sizeof(*stats), GFP_KERNEL);
+	int i, n = 0, err;
+
+	if (!stats)
+		return -ENOMEM;
+	err = kvbm_store_stats(&to_kd(dev)->store, stats);
+	for (i = 0; !err && i < KVBM_WAIT_BUCKETS; i++)
+		n += sysfs_emit_at(buf, n, "%llu%c", stats->wait_histogram[i],
+				   i < KVBM_WAIT_BUCKETS - 1 ? ' ' : '\n');
+	kfree(stats);
+	return err ?: n;
+}
+static KVBM_ATTR(wait_histogram);
+
 static struct attribute *stats_attrs[] = {
 #define KVBM_STAT(_name, _help)		&dev_attr_##_name.attr,
 #include "stats.def"
+	&dev_attr_wait_histogram.attr,
 	NULL
 };
 

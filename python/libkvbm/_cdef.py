@@ -275,6 +275,12 @@ struct kvbm_session_entry {
 	uint32_t uid;
 	uint32_t flags;
 	char comm[16];
+	uint64_t match_hashes_requested;
+	uint64_t match_blocks_returned;
+	uint64_t registrations;
+	uint64_t allocations;
+	uint64_t evictions;
+	uint64_t alloc_failures;
 };
 
 struct kvbm_counts {
@@ -333,6 +339,11 @@ struct kvbm_stats {
 	uint64_t claims_present;
 	uint64_t claim_waits;
 	uint64_t pending;
+	uint64_t alloc_nospace;
+	uint64_t alloc_quota;
+	uint64_t alloc_timeouts;
+	uint64_t wait_ns;
+	uint64_t wait_histogram[24];
 };
 
 struct kvbm_block_info {

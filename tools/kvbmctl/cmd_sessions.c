@@ -47,6 +47,15 @@ int print_sessions(FILE *out, const struct kvbm_session_entry *entries,
 		{ "IDLE", TABLE_RIGHT | TABLE_TEXT },
 		{ "LAST_CALL_NS", TABLE_NUMBER | TABLE_JSON },
 		{ "MEMORY", TABLE_NUMBER | TABLE_JSON },
+		{ "HIT%", TABLE_RIGHT | TABLE_TEXT },
+		{ "EVICTED", TABLE_NUMBER | TABLE_TEXT },
+		{ "FAILED", TABLE_NUMBER | TABLE_TEXT },
+		{ "MATCH_HASHES_REQUESTED", TABLE_NUMBER | TABLE_JSON },
+		{ "MATCH_BLOCKS_RETURNED", TABLE_NUMBER | TABLE_JSON },
+		{ "REGISTRATIONS", TABLE_NUMBER | TABLE_JSON },
+		{ "ALLOCATIONS", TABLE_NUMBER | TABLE_JSON },
+		{ "EVICTIONS", TABLE_NUMBER | TABLE_JSON },
+		{ "ALLOC_FAILURES", TABLE_NUMBER | TABLE_JSON },
 	};
 	struct table *t = table_new("sessions", columns,
 				    sizeof(columns) / sizeof(*columns), args);
@@ -81,6 +90,19 @@ int print_sessions(FILE *out, const struct kvbm_session_entry *entries,
 		table_put(t, "%s", age);
 		table_number(t, e->last_call_ns);
 		table_number(t, e->memory);
+		if (e->match_hashes_requested)
+			table_put(t, "%.1f", 100.0 * e->match_blocks_returned /
+				  e->match_hashes_requested);
+		else
+			table_none(t);
+		table_number(t, e->evictions);
+		table_number(t, e->alloc_failures);
+		table_number(t, e->match_hashes_requested);
+		table_number(t, e->match_blocks_returned);
+		table_number(t, e->registrations);
+		table_number(t, e->allocations);
+		table_number(t, e->evictions);
+		table_number(t, e->alloc_failures);
 	}
 	return table_print(t, out);
 }

@@ -19,6 +19,7 @@ static const struct command {
 	{ "list", cmd_list, "list stores" },
 	{ "show", cmd_show, "show all about a store" },
 	{ "stats", cmd_stats, "print counters and gauges" },
+	{ "metrics", cmd_metrics, "print statistics for Prometheus" },
 	{ "top", cmd_top, "watch stores and their sessions" },
 	{ "evictions", cmd_evictions, "show who evicts whose blocks" },
 	{ "events", cmd_events, "follow what is stored and removed" },

@@ -65,6 +65,8 @@
 #define KVBM_MIN_BLOCK_BYTES	4096U		/* and a block has a multiple of it */
 #define KVBM_MAX_BLOCK_BYTES	(1U << 30)
 #define KVBM_MAX_LINGER_MS	600000U
+#define KVBM_WAIT_BUCKETS	24		/* of struct kvbm_stats */
+#define KVBM_WAIT_SHIFT		12		/* the first is below 4096 ns */
 #define KVBM_MIN_EVENT_RECORDS	64U
 #define KVBM_MAX_EVENT_RECORDS	(1U << 20)
 #define KVBM_MAX_READERS	64U		/* of the events of one store */
@@ -560,6 +562,13 @@ struct kvbm_session_config {
  * @uid: that process's uid, in the caller's user namespace
  * @flags: KVBM_SESSION_*
  * @comm: name of the process that opened it
+ * @match_hashes_requested: as in struct kvbm_stats, of this session alone, as all
+ *	that follow
+ * @match_blocks_returned: likewise
+ * @registrations: likewise
+ * @allocations: likewise
+ * @evictions: of these, those that evicted somebody's idle block
+ * @alloc_failures: allocations that failed with ENOSPC, EDQUOT or ETIMEDOUT
  */
 struct kvbm_session_entry {
 	__aligned_u64 session_id;
@@ -577,6 +586,12 @@ struct kvbm_session_entry {
 	__u32 uid;
 	__u32 flags;
 	char comm[16];
+	__aligned_u64 match_hashes_requested;
+	__aligned_u64 match_blocks_returned;
+	__aligned_u64 registrations;
+	__aligned_u64 allocations;
+	__aligned_u64 evictions;
+	__aligned_u64 alloc_failures;
 };
 
 #define KVBM_SESSION_REVOKED	(1U << 0)
@@ -749,6 +764,13 @@ struct kvbm_counts {
  * @claims_present: claims refused, as the hash was present
  * @claim_waits: calls that had to wait for the ends of claims
  * @pending: gauge: hashes that are claimed
+ * @alloc_nospace: allocations that failed with ENOSPC
+ * @alloc_quota: allocations that failed with EDQUOT
+ * @alloc_timeouts: allocations that waited, and failed with ETIMEDOUT
+ * @wait_ns: time that granted allocations had waited, ns
+ * @wait_histogram: granted allocations by the time that they had waited: [i] those
+ *	of less than 2^(i + KVBM_WAIT_SHIFT) ns that are not in the one before, the
+ *	last one all others
  *
  * Permission on control as for KVBM_IOC_STORE_INFO.
  *
@@ -793,6 +815,11 @@ struct kvbm_stats {
 	__aligned_u64 claims_present;
 	__aligned_u64 claim_waits;
 	__aligned_u64 pending;
+	__aligned_u64 alloc_nospace;
+	__aligned_u64 alloc_quota;
+	__aligned_u64 alloc_timeouts;
+	__aligned_u64 wait_ns;
+	__aligned_u64 wait_histogram[KVBM_WAIT_BUCKETS];
 };
 
 /* Slot states, as KVBM_IOC_BLOCK_INFO tells them. */
