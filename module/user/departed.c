@@ -235,7 +235,8 @@ void kvbm_departed_forget(struct kvbm_file *f)
 
 /*
  * The limits of a user's sessions, after something came back: those that were
- * opened before owe nothing, and change nothing.
+ * opened before owe nothing, and change nothing.  One that is dead may be past
+ * kvbm_poll_end(), and must not be armed again.
  */
 static void credit(struct kvbm_dev *kd, struct kvbm_debtor *d)
 {
@@ -255,8 +256,12 @@ static void credit(struct kvbm_dev *kd, struct kvbm_debtor *d)
 			f = container_of(ses, struct kvbm_file, ses);
 			if (f->debtor == d) {
 				spin_lock(&ses->lock);
-				ses->max_held = limit(f);
-				kvbm_unlock_grown(ses);
+				if (ses->dead) {
+					spin_unlock(&ses->lock);
+				} else {
+					ses->max_held = limit(f);
+					kvbm_unlock_grown(ses);
+				}
 			}
 			upto = ses->number;
 			ses = list_is_last(&ses->link, &st->sessions) ?
