@@ -3,6 +3,7 @@
  * Events: who follows them knows what is registered, whatever runs at the same
  * time; who was too slow is told how much is missing; who sleeps is woken.
  */
+#include <linux/file.h>
 #include <linux/kernel.h>
 #include <linux/kvbm.h>
 #include <linux/poll.h>
@@ -417,6 +418,135 @@ TEST_F_TIMEOUT(events, each_one_wakes, 120)
 		host_close(m[i].fd);
 	}
 	host_close(fd);
+}
+
+/* One event: a hash is stored. */
+static void store_one(int fd, u32 n)
+{
+	struct kvbm_hash key = nth_key(n);
+	struct kvbm_registered out;
+	u32 id;
+	struct kvbm_alloc a = {
+		.size = sizeof(a), .count = 1, .ids = (unsigned long)&id,
+	};
+	struct kvbm_register r = {
+		.size = sizeof(r), .count = 1, .ids = (unsigned long)&id,
+		.hashes = (unsigned long)&key, .results = (unsigned long)&out,
+	};
+
+	BUG_ON(host_ioctl(fd, KVBM_IOC_ALLOC, &a) != 1);
+	BUG_ON(host_ioctl(fd, KVBM_IOC_REGISTER, &r) != 1);
+}
+
+#define WATCHES 4096
+
+/* Watches of two descriptors: who has many, and who has one. */
+static struct {
+	int fd, crowd_fd, one_fd;
+	atomic_t again;			/* 1: make an event; 2: it is made */
+	u32 calls;			/* of the many, since then */
+	u32 waited;			/* that many, before the one's next */
+} fair;
+
+struct watched {
+	poll_table table;
+	struct wait_queue_entry wqe;
+	wait_queue_head_t *wq;
+};
+
+static void watched_queue(struct file *file, wait_queue_head_t *wq,
+			  poll_table *table)
+{
+	struct watched *w = container_of(table, struct watched, table);
+
+	w->wq = wq;
+	add_wait_queue(wq, &w->wqe);
+}
+
+static void watch_fd(struct watched *w, int fd, wait_queue_func_t func)
+{
+	struct file *file = fget(fd);
+
+	*w = (struct watched){ .table = { ._qproc = watched_queue, ._key = ~0 } };
+	init_waitqueue_func_entry(&w->wqe, func);
+	BUG_ON(!file);
+	file->f_op->poll(file, &w->table);
+	fput(file);
+}
+
+static void unwatch(struct watched *w)
+{
+	remove_wait_queue(w->wq, &w->wqe);
+}
+
+static int crowd_woken(struct wait_queue_entry *wqe, unsigned int mode,
+		       int flags, void *key)
+{
+	if (!atomic_cmpxchg(&fair.again, 0, 1))
+		while (atomic_read_acquire(&fair.again) < 2)
+			sched_yield();
+	fair.calls++;
+	return 1;
+}
+
+static int one_woken(struct wait_queue_entry *wqe, unsigned int mode,
+		     int flags, void *key)
+{
+	if (atomic_read(&fair.again) == 2 && !fair.waited)
+		fair.waited = fair.calls + 1;
+	return 1;
+}
+
+/* The one has read everything, waits again, and something happens. */
+static void *happen_again(void *arg)
+{
+	struct kvbm_event e[8];
+
+	while (atomic_read_acquire(&fair.again) < 1)
+		sched_yield();
+	while (host_read(fair.one_fd, e, sizeof(e), true) != -EAGAIN)
+		;
+	store_one(fair.fd, 2);
+	atomic_set_release(&fair.again, 2);
+	return NULL;
+}
+
+/* Who watches a descriptor a thousand times keeps other readers waiting no longer. */
+TEST_F_TIMEOUT(events, a_crowd_delays_nobody_else, 120)
+{
+	static struct watched crowd[WATCHES], one;
+	struct kvbm_event e[8];
+	pthread_t t;
+	u32 i;
+
+	ASSERT_EQ(0, create("lru", 1 << 10, 0));
+	fair.fd = host_open("a");
+	fair.crowd_fd = events_of(fair.fd, 0, ALL, 0);
+	fair.one_fd = events_of(fair.fd, 0, ALL, 0);
+	host_work_manual(true);
+	for (i = 0; i < WATCHES; i++)
+		watch_fd(&crowd[i], fair.crowd_fd, crowd_woken);
+	watch_fd(&one, fair.one_fd, one_woken);
+	ASSERT_EQ(-EAGAIN, host_read(fair.one_fd, e, sizeof(e), true));
+
+	pthread_create(&t, NULL, happen_again, NULL);
+	store_one(fair.fd, 1);
+	host_run_work();
+	pthread_join(t, NULL);
+	host_run_work();
+	/* All were woken, but the one did not wait for the others. */
+	EXPECT_GE(fair.calls, WATCHES);
+	EXPECT_GT(fair.waited, 0);
+	EXPECT_LE(fair.waited, 4 * KVBM_CHUNK);
+
+	for (i = 0; i < WATCHES; i++)
+		unwatch(&crowd[i]);
+	unwatch(&one);
+	host_close(fair.crowd_fd);
+	host_close(fair.one_fd);
+	EXPECT_EQ(0, destroy());
+	host_close(fair.fd);
+	host_work_manual(false);
 }
 
 TEST_HARNESS_MAIN
