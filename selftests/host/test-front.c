@@ -10,6 +10,7 @@
 #include <linux/poll.h>
 #include <linux/random.h>
 #include <linux/slab.h>
+#include <pthread.h>
 #include "host.h"
 #include "host_vfs.h"
 #include "file.h"
@@ -750,6 +751,73 @@ TEST_F(front, waiting)
 }
 
 /* More stores than a major has minors, and one incarnation after another. */
+#define LARGE	(1 << 16)
+#define SLEEPERS 16
+
+struct sleeper {
+	pthread_t t;
+	int fd;
+	u32 *ids;
+	long ret;
+};
+
+static void *sleep_for_blocks(void *arg)
+{
+	struct sleeper *s = arg;
+
+	s->ret = alloc(s->fd, LARGE, s->ids, KVBM_ALLOC_WAIT, ~0ULL);
+	return NULL;
+}
+
+/* Who waits for many blocks has none yet, nor memory to remember them. */
+TEST_F(front, waiting_takes_no_memory)
+{
+	struct sleeper s[SLEEPERS];
+	struct kvbm_store_create c;
+	struct host_mem before, mem;
+	u32 *ids;
+	int fd, i;
+
+	ids = calloc(LARGE, sizeof(*ids));
+	creation(&c, "large");
+	c.total_blocks = LARGE;
+	ASSERT_EQ(0, host_ioctl(control, KVBM_IOC_STORE_CREATE, &c));
+	fd = host_open("large");
+	ASSERT_EQ(LARGE, alloc(fd, LARGE, ids, 0, 0));
+	host_mem_stats(&before);
+	for (i = 0; i < SLEEPERS; i++) {
+		s[i].fd = host_open("large");
+		s[i].ids = calloc(LARGE, sizeof(*ids));
+		ASSERT_EQ(0, pthread_create(&s[i].t, NULL, sleep_for_blocks,
+					    &s[i]));
+	}
+	while (counts(fd).waiters < SLEEPERS)
+		usleep(1000);
+	host_mem_stats(&mem);
+	EXPECT_LT(mem.bytes - before.bytes, SLEEPERS * LARGE);
+	EXPECT_EQ(0, host_close(fd));
+	/* One after the other has all of them. */
+	for (i = 0; i < SLEEPERS; i++) {
+		int n;
+
+		for (n = 0; n < SLEEPERS; n++)
+			if (s[n].fd >= 0 && held(s[n].fd) == LARGE &&
+			    !pthread_tryjoin_np(s[n].t, NULL))
+				break;
+		if (n == SLEEPERS) {
+			usleep(1000);
+			i--;
+			continue;
+		}
+		EXPECT_EQ(LARGE, s[n].ret);
+		EXPECT_EQ(0, host_close(s[n].fd));
+		s[n].fd = -1;
+		free(s[n].ids);
+	}
+	free(ids);
+	EXPECT_EQ(0, destroy("large", 0));
+}
+
 TEST(device_numbers)
 {
 	const u32 rows = 2, per_major = (1U << MINORBITS) - 1;
