@@ -519,17 +519,24 @@ TEST(rights)
 TEST(readers_are_limited)
 {
 	int evs[KVBM_MAX_READERS + 1], i, fd;
-	uint32_t usual = KVBM_MAX_READERS / 8 * 7;
+	uint32_t usual = KVBM_MAX_READERS / 8 * 7, one = KVBM_MAX_READERS / 4;
 	pid_t pid;
 
 	fd = make(8, .uid = TENANT);
 	ASSERT_GE(fd, 0);
-	/* Somebody who neither owns the store nor administers it. */
+	/* Somebody who neither owns the store nor administers it, and others. */
 	pid = kt_fork();
 	if (!pid) {
-		KT_MUST(!setuid(TENANT + 9));
-		for (i = 0; i < (int)usual; i++)
+		for (i = 0; i < (int)usual; i++) {
+			if (i % one == 0)
+				KT_MUST(!setresuid(TENANT + 9 + i / one,
+						   TENANT + 9 + i / one, 0));
 			KT_MUST(events(fd, 0, 0, 0) >= 0);
+			if (i % one == one - 1) {
+				KT_MUST(events(fd, 0, 0, 0) == -EUSERS);
+				KT_MUST(!seteuid(0));
+			}
+		}
 		KT_MUST(events(fd, 0, 0, 0) == -EUSERS);
 		_exit(0);
 	}

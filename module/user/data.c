@@ -700,6 +700,26 @@ static int check_alloc(struct kvbm_session *ses, const struct kvbm_alloc *args,
 	return args->ticket && !wait ? -EINVAL : 0;
 }
 
+/*
+ * Room for the ids of more than a chunk.  Only now: who waits has no blocks yet,
+ * so all that is there at once is bounded by the blocks of the store.
+ */
+static int alloc_room(struct kvbm_taking *t, u32 **taken)
+{
+	/* Nothing is reserved for it. */
+	if (t->reset_only)
+		t->left = min(t->left, READ_ONCE(t->ses->store->free.len));
+	if (t->left <= KVBM_CHUNK)
+		return 0;
+	*taken = kvmalloc_array(t->left, sizeof(**taken),
+				GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
+				__GFP_RETRY_MAYFAIL);
+	if (*taken)
+		return 0;
+	kvbm_alloc_abort(t);
+	return -ENOMEM;
+}
+
 DATA_OP(alloc)
 {
 	struct telling out = { .ses = ses };
@@ -718,15 +738,10 @@ DATA_OP(alloc)
 	/* Nothing has happened yet: a structure that cannot be written is known. */
 	if (kvbm_tell_end2(&u->done, 0, 0, 0))
 		return -EFAULT;
-	if (args.count > KVBM_CHUNK) {
-		taken = kvmalloc_array(args.count, sizeof(*taken),
-				       GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
-				       __GFP_RETRY_MAYFAIL);
-		if (!taken)
-			return -ENOMEM;
-	}
 	ticket = args.ticket;
 	err = alloc_reserve(&t, ses, &args, may_wait, file, &ticket);
+	if (!err)
+		err = alloc_room(&t, &taken);
 	if (!err) {
 		out.ids = u64_to_user_ptr(args.ids);
 		out.evictions = u64_to_user_ptr(args.evictions);

@@ -15,6 +15,7 @@
  * is free again when the node is gone, because two devices of one name make the
  * driver core complain.
  */
+#include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/file.h>
 #include <linux/mm.h>
@@ -26,6 +27,7 @@
 #include <linux/user_namespace.h>
 #include <linux/xarray.h>
 #include "compat.h"
+#include "event.h"
 #include "file.h"
 
 #define CONTROL_NAME	"control"
@@ -204,6 +206,15 @@ static int pay(struct kvbm_dev *kd, struct kvbm_payer **new)
 	return 0;
 }
 
+static void store_gone(struct kvbm_payer *p)
+{
+	lockdep_assert_held(&directory_lock);
+	if (--p->stores)
+		return;
+	list_del(&p->link);
+	kfree(p);
+}
+
 static void unpay(struct kvbm_dev *kd)
 {
 	struct kvbm_payer *p = kd->payer;
@@ -211,10 +222,20 @@ static void unpay(struct kvbm_dev *kd)
 	lockdep_assert_held(&directory_lock);
 	p->blocks -= kd->store.cfg.total;
 	p->bytes -= kd->need;
-	if (--p->stores)
-		return;
-	list_del(&p->link);
-	kfree(p);
+	/* Who reads its events keeps the ring: a store of that size until then. */
+	if (kd->store.ring)
+		p->bytes += kvbm_ring_need(kd->store.cfg.event_records);
+	else
+		store_gone(p);
+}
+
+/* The events of a store are gone; the store went before. */
+static void unpay_ring(struct kvbm_payer *p, u64 bytes)
+{
+	mutex_lock(&directory_lock);
+	p->bytes -= bytes;
+	store_gone(p);
+	mutex_unlock(&directory_lock);
 }
 
 /*
@@ -237,7 +258,7 @@ static void dev_free(struct kref *ref)
 	struct kvbm_dev *kd = container_of(ref, struct kvbm_dev, ref);
 
 	kvbm_departed_exit(kd);
-	kvbm_events_exit(kd);
+	kvbm_ring_end(&kd->store);
 	kvbm_store_exit(&kd->store);
 	if (kd->payload)
 		fput(kd->payload);
@@ -247,6 +268,8 @@ static void dev_free(struct kref *ref)
 	nr_blocks -= kd->store.cfg.total;
 	unpay(kd);
 	mutex_unlock(&directory_lock);
+	/* No work of the store's is left that could append. */
+	kvbm_events_exit(kd);
 	kvfree(kd);
 }
 
@@ -596,7 +619,7 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 		payer = NULL;
 		goto free;
 	}
-	err = kvbm_events_init(kd) ?: publish(kd);
+	err = kvbm_events_init(kd, unpay_ring) ?: publish(kd);
 	if (err) {
 		kvbm_dev_put(kd);
 		return ERR_PTR(err);
@@ -856,12 +879,27 @@ free_class:
 void kvbm_dev_exit(void)
 {
 	struct kvbm_dev *kd;
+	bool named;
 
 	device_unregister(control_node);
-	/* Nobody else is here any more; each store goes with its last reference. */
-	while ((kd = list_first_entry_or_null(&directory, struct kvbm_dev,
-					      link))) {
-		kref_get(&kd->ref);
+	/*
+	 * No file is open.  Stores that have no name are somebody's who lets go
+	 * of the last of their files just now: a work item of theirs or ours.
+	 */
+	for (;;) {
+		mutex_lock(&directory_lock);
+		kd = list_first_entry_or_null(&directory, struct kvbm_dev,
+					      link);
+		named = kd && kd->state == KVBM_DEV_LIVE && kd->has_name;
+		if (named)
+			kref_get(&kd->ref);
+		mutex_unlock(&directory_lock);
+		if (!kd)
+			break;
+		if (!named) {
+			msleep(1);
+			continue;
+		}
 		kvbm_dev_unpublish(kd);
 		kvbm_dev_put(kd);
 	}

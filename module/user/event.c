@@ -2,9 +2,10 @@
 /*
  * event.c - descriptors from which a store's events are read
  *
- * All readers of a store sleep and poll in one wait queue.  Who appended events
- * queues a work item, which wakes them, KVBM_CHUNK watches for each hold of the
- * queue's lock.
+ * Each reader has a wait queue of its own, and a user may put as many watches
+ * into it as descriptors can be had.  Who appended events queues a work item: it
+ * wakes up to KVBM_CHUNK watches of each reader in turn, and queues itself again
+ * while there are more.  So no reader waits for another's watches.
  *
  * A reader keeps the ring and this module, but neither the store nor a session.
  */
@@ -23,22 +24,35 @@
 /**
  * struct kvbm_readers - who reads a store's events
  * @ring: the events
- * @poll: who sleeps and polls
- * @work: wakes them
- * @nr: open descriptors
+ * @work: wakes readers
+ * @wanted: all are to be woken
+ * @lock: one walk over the readers, and the list
+ * @list: of readers; at most KVBM_MAX_READERS
+ * @nr: how many
  * @store_id: identity of the store
+ * @payer: who is charged with the ring, until it is freed
+ * @bytes: how much
+ * @unpay: no more
  */
 struct kvbm_readers {
 	struct kvbm_ring ring;
-	struct kvbm_poll poll;
 	struct work_struct work;
-	atomic_t nr;
+	bool wanted;
+	struct mutex lock;
+	struct list_head list;
+	u32 nr;
 	u64 store_id;
+	struct kvbm_payer *payer;
+	u64 bytes;
+	void (*unpay)(struct kvbm_payer *payer, u64 bytes);
 };
 
 /**
  * struct reader - a descriptor
  * @readers: of the store
+ * @link: in their list
+ * @uid: who opened it
+ * @poll: who sleeps and polls
  * @lock: one read at a time: @cursor, @page and @lost
  * @cursor: how far it has got
  * @lost: events that it was too slow for
@@ -46,6 +60,9 @@ struct kvbm_readers {
  */
 struct reader {
 	struct kvbm_readers *readers;
+	struct list_head link;
+	kuid_t uid;
+	struct kvbm_poll poll;
 	struct mutex lock;
 	struct kvbm_cursor cursor;
 	u64 lost;
@@ -61,12 +78,29 @@ static struct kvbm_readers *readers_of(struct kvbm_ring *ring)
 
 static void wake_work(struct work_struct *work)
 {
-	kvbm_watch_all(&container_of(work, struct kvbm_readers, work)->poll);
+	struct kvbm_readers *rs = container_of(work, struct kvbm_readers, work);
+	bool all, more = false;
+	struct reader *r;
+
+	mutex_lock(&rs->lock);
+	/* Whoever says so later queues the work again. */
+	all = xchg(&rs->wanted, false);
+	list_for_each_entry(r, &rs->list, link) {
+		more |= kvbm_watch_turn(&r->poll, all);
+		cond_resched();
+	}
+	mutex_unlock(&rs->lock);
+	if (more)
+		queue_work(system_unbound_wq, work);
 }
 
 static void ring_wake(struct kvbm_ring *ring)
 {
-	queue_work(system_unbound_wq, &readers_of(ring)->work);
+	struct kvbm_readers *rs = readers_of(ring);
+
+	/* Queueing is a full barrier, also if it is queued already. */
+	WRITE_ONCE(rs->wanted, true);
+	queue_work(system_unbound_wq, &rs->work);
 }
 
 static void ring_free(struct kref *ref)
@@ -76,16 +110,19 @@ static void ring_free(struct kref *ref)
 
 	cancel_work_sync(&rs->work);
 	kvbm_ring_exit(&rs->ring);
+	rs->unpay(rs->payer, rs->bytes);
 	kvfree(rs);
 }
 
 /**
  * kvbm_events_init() - a store's events, from now on
  * @kd: the store, which nobody knows yet
+ * @unpay: called once the ring is freed, which may be later than the store is
  *
  * Return: 0 or -ENOMEM.
  */
-int kvbm_events_init(struct kvbm_dev *kd)
+int kvbm_events_init(struct kvbm_dev *kd,
+		     void (*unpay)(struct kvbm_payer *payer, u64 bytes))
 {
 	struct kvbm_store *st = &kd->store;
 	struct kvbm_readers *rs;
@@ -96,9 +133,13 @@ int kvbm_events_init(struct kvbm_dev *kd)
 	rs = kvzalloc(sizeof(*rs), GFP_KERNEL_ACCOUNT);
 	if (!rs)
 		return -ENOMEM;
-	kvbm_watch_init(&rs->poll);
+	mutex_init(&rs->lock);
+	INIT_LIST_HEAD(&rs->list);
 	INIT_WORK(&rs->work, wake_work);
 	rs->store_id = st->id;
+	rs->payer = kd->payer;
+	rs->unpay = unpay;
+	rs->bytes = kvbm_ring_need(st->cfg.event_records);
 	rs->ring.wake = ring_wake;
 	err = kvbm_ring_init(st, &rs->ring, st->cfg.event_records);
 	if (err)
@@ -178,7 +219,7 @@ static ssize_t reader_read(struct kiocb *iocb, struct iov_iter *to)
 		/* Arms the ring: who polls for edges gets one. */
 		if (!wait && !kvbm_ring_ready(ring, &r->cursor))
 			return -EAGAIN;
-		if (wait && wait_event_interruptible(r->readers->poll.wait,
+		if (wait && wait_event_interruptible(r->poll.wait,
 				kvbm_ring_ready(ring, &r->cursor)))
 			return -ERESTARTSYS;
 	}
@@ -190,7 +231,7 @@ static __poll_t reader_poll(struct file *file, poll_table *wait)
 	struct kvbm_ring *ring = &r->readers->ring;
 	__poll_t mask = 0;
 
-	poll_wait(file, &r->readers->poll.wait, wait);
+	poll_wait(file, &r->poll.wait, wait);
 	if (kvbm_ring_ready(ring, &r->cursor))
 		mask = EPOLLIN | EPOLLRDNORM;
 	if (READ_ONCE(ring->ended))
@@ -200,8 +241,14 @@ static __poll_t reader_poll(struct file *file, poll_table *wait)
 
 static void reader_free(struct reader *r)
 {
-	atomic_dec(&r->readers->nr);
-	kref_put(&r->readers->ring.ref, ring_free);
+	struct kvbm_readers *rs = r->readers;
+
+	mutex_lock(&rs->lock);
+	list_del(&r->link);
+	rs->nr--;
+	mutex_unlock(&rs->lock);
+	/* Nobody watches it any more, and no walk comes by. */
+	kref_put(&rs->ring.ref, ring_free);
 	kfree(r->page);
 	kfree(r);
 }
@@ -233,15 +280,29 @@ static const struct file_operations reader_fops = {
 	.llseek = noop_llseek,
 };
 
-/* At most KVBM_MAX_READERS; some places are for who looks after the store. */
-static bool one_more(struct kvbm_readers *rs, bool privileged)
+/*
+ * At most KVBM_MAX_READERS, of one user a quarter; an eighth is for who looks
+ * after the store.
+ */
+static int join(struct kvbm_readers *rs, struct reader *r, bool privileged)
 {
-	int max = privileged ? KVBM_MAX_READERS : KVBM_MAX_READERS / 8 * 7;
+	struct reader *other;
+	u32 same = 0;
+	int err = 0;
 
-	if (atomic_inc_return(&rs->nr) <= max)
-		return true;
-	atomic_dec(&rs->nr);
-	return false;
+	mutex_lock(&rs->lock);
+	list_for_each_entry(other, &rs->list, link)
+		same += uid_eq(other->uid, r->uid);
+	if (rs->nr >= (privileged ? KVBM_MAX_READERS :
+				    KVBM_MAX_READERS / 8 * 7) ||
+	    (!privileged && same >= KVBM_MAX_READERS / 4)) {
+		err = -EUSERS;
+	} else {
+		list_add_tail(&r->link, &rs->list);
+		rs->nr++;
+	}
+	mutex_unlock(&rs->lock);
+	return err;
 }
 
 static struct reader *reader_new(struct kvbm_dev *kd, bool privileged,
@@ -249,32 +310,37 @@ static struct reader *reader_new(struct kvbm_dev *kd, bool privileged,
 {
 	struct kvbm_readers *rs = readers_of(kd->store.ring);
 	struct reader *r;
+	int err = -ENOMEM;
 	u64 head;
 
 	r = kzalloc(sizeof(*r), GFP_KERNEL_ACCOUNT);
 	if (!r)
 		return ERR_PTR(-ENOMEM);
-	r->page = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
-	if (!r->page || !one_more(rs, privileged)) {
-		int err = r->page ? -EUSERS : -ENOMEM;
-
-		kfree(r->page);
-		kfree(r);
-		return ERR_PTR(err);
-	}
-	kref_get(&rs->ring.ref);
-	r->readers = rs;
+	kvbm_watch_init(&r->poll);
 	mutex_init(&r->lock);
+	r->readers = rs;
+	r->uid = current_uid();
 	r->cursor.types = args->types ?: BIT(KVBM_EVENT_STORED) |
 					 BIT(KVBM_EVENT_REMOVED);
 	r->cursor.types |= BIT(KVBM_EVENT_CLEARED) | BIT(KVBM_EVENT_LOST);
 	head = READ_ONCE(rs->ring.head);
 	r->cursor.next = args->next ?: head;
-	if (r->cursor.next > head) {
-		reader_free(r);
-		return ERR_PTR(-EINVAL);
-	}
+	r->page = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
+	if (!r->page)
+		goto free;
+	err = -EINVAL;
+	if (r->cursor.next > head)
+		goto free;
+	err = join(rs, r, privileged);
+	if (err)
+		goto free;
+	kref_get(&rs->ring.ref);
 	return r;
+
+free:
+	kfree(r->page);
+	kfree(r);
+	return ERR_PTR(err);
 }
 
 /**

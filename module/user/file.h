@@ -272,7 +272,8 @@ int kvbm_payload_open(const struct kvbm_dev *kd, bool read_only,
 		      struct file **file);
 
 /* event.c: descriptors to read events from */
-int kvbm_events_init(struct kvbm_dev *kd);
+int kvbm_events_init(struct kvbm_dev *kd,
+		     void (*unpay)(struct kvbm_payer *payer, u64 bytes));
 void kvbm_events_exit(struct kvbm_dev *kd);
 int kvbm_events_open(struct kvbm_dev *kd, bool privileged,
 		     struct kvbm_events *args, struct file **file);
@@ -300,7 +301,7 @@ static inline void kvbm_file_put(struct kvbm_file *f)
 void kvbm_watch_init(struct kvbm_poll *p);
 u32 kvbm_watch_some(struct kvbm_poll *p, u32 budget);
 void kvbm_watch_rest(struct kvbm_poll *p);
-void kvbm_watch_all(struct kvbm_poll *p);
+bool kvbm_watch_turn(struct kvbm_poll *p, bool all);
 
 /* poll.c: waking those who poll */
 extern const struct kvbm_poll_ops kvbm_poll_ops;

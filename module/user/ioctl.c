@@ -140,6 +140,7 @@ static void discard(struct kvbm_dev *kd)
 	mutex_unlock(&st->sessions_lock);
 	kvbm_dev_unpublish(kd);
 	kvbm_sessions_kill(kd, -ENODEV);
+	kvbm_ring_end(st);
 }
 
 static int op_store_create(struct request *r)

@@ -33,10 +33,10 @@ module_init(kvbm_init);
 
 static void __exit kvbm_exit(void)
 {
-	/* The last of files that are closed still holds stores. */
-	kvbm_poll_stop();
+	/* Waits for the last of files that are closed, which still hold stores. */
 	kvbm_dev_exit();
 	kvbm_departed_stop();
+	kvbm_poll_stop();
 }
 module_exit(kvbm_exit);
 

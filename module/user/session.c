@@ -255,8 +255,11 @@ static int end_sessions(struct kvbm_dev *kd, struct kvbm_selection *sel,
 			break;
 		if (IS_ERR(f))
 			continue;
-		*back += sel->now ? kvbm_session_kill(&f->ses, sel->err) :
-				    kvbm_departed_retire(f, sel->err, true);
+		/*
+		 * What its blocks were taken into by somebody else is listed
+		 * here at the latest, and comes back below if it is to.
+		 */
+		*back += kvbm_departed_retire(f, sel->err, true);
 		kvbm_poll_wake(f, KVBM_CHUNK);
 		kvbm_file_put(f);
 	}

@@ -74,18 +74,28 @@ void kvbm_watch_rest(struct kvbm_poll *p)
 }
 
 /**
- * kvbm_watch_all() - wake all who watch
+ * kvbm_watch_turn() - wake up to KVBM_CHUNK of those who watch
  * @p: they; nobody else wakes them
+ * @all: begin with all of them
  *
- * May sleep.
+ * Return: there are more.
  */
-void kvbm_watch_all(struct kvbm_poll *p)
+bool kvbm_watch_turn(struct kvbm_poll *p, bool all)
 {
+	bool more;
+
 	spin_lock_irq(&p->wait.lock);
-	p->walking = true;
-	list_add(&p->mark.entry, &p->wait.head);
+	if (all && p->walking) {
+		p->again = true;
+	} else if (all) {
+		p->walking = true;
+		list_add(&p->mark.entry, &p->wait.head);
+	}
+	if (p->walking)
+		kvbm_watch_some(p, KVBM_CHUNK);
+	more = p->walking;
 	spin_unlock_irq(&p->wait.lock);
-	kvbm_watch_rest(p);
+	return more;
 }
 
 /**

@@ -1058,8 +1058,9 @@ struct kvbm_payload {
  * descriptor must be open for reading.
  *
  * Errnos: EBADF (not open for reading), ENODATA (the store keeps no events),
- * EINVAL (@next is not yet to come, or unknown @types), EUSERS (limit on readers;
- * the owner and CAP_SYS_ADMIN have an eighth of the places to themselves), EMFILE,
+ * EINVAL (@next is not yet to come, or unknown @types), EUSERS (limit on readers:
+ * one user has a quarter of the places at most, and an eighth is for the owner and
+ * CAP_SYS_ADMIN), EMFILE,
  * ENFILE, ENOMEM; on control ENOENT, EPERM.
  */
 struct kvbm_events {
