@@ -305,7 +305,8 @@ static struct kvbm_claim_wait *next_told(struct kvbm_claim *c)
 		/* Once is enough until it is watched anew. */
 		if (w->ses->claim_ended)
 			return NULL;
-		w->ses->claim_ended = true;
+		/* kvbm_session_poll() looks without the lock. */
+		WRITE_ONCE(w->ses->claim_ended, true);
 		return w;
 	}
 	return w->left ? NULL : w;
@@ -611,9 +612,10 @@ void kvbm_claim_unwatch(struct kvbm_session *ses)
 
 	spin_lock(&st->lock);
 	w = ses->watch;
-	if (w)
+	if (w) {
 		unlink_wait(w);
-	ses->watch = NULL;
+		ses->watch = NULL;
+	}
 	spin_unlock(&st->lock);
 	kfree(w);
 }

@@ -25,7 +25,8 @@
 static int calls, seen_fd;
 static unsigned long seen_request;
 static union {
-	unsigned char bytes[512];
+	struct kvbm_stats stats;
+	struct kvbm_store_info info;
 	struct kvbm_store_create create;
 	struct kvbm_store_destroy destroy;
 	struct kvbm_store_list store_list;
