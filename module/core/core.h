@@ -605,7 +605,7 @@ void kvbm_takings_end(struct kvbm_session *ses);
 void kvbm_free_add(struct kvbm_store *st, u32 id);
 
 /* event.c: who appended to the ring of events gives up the store's lock */
-void kvbm_ring_unlock(struct kvbm_store *st);
+void kvbm_ring_unlock(struct kvbm_store *st) __releases(&st->lock);
 
 /* In the list that an allocation makes of what it took: it was evicted. */
 #define KVBM_TAKEN_EVICTED	0x80000000U

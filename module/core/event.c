@@ -101,6 +101,7 @@ void kvbm_ring_append(struct kvbm_store *st, u32 what, u32 id, u32 gen,
  * If there were events, and a reader waits for them, it is woken.
  */
 void kvbm_ring_unlock(struct kvbm_store *st)
+	__releases(&st->lock)
 {
 	struct kvbm_ring *ring = st->ring;
 	bool events = ring->now;
@@ -221,6 +222,8 @@ bool kvbm_ring_ready(struct kvbm_ring *ring, struct kvbm_cursor *c)
 	WRITE_ONCE(ring->armed, true);
 	/* Pairs with the one in kvbm_ring_unlock(). */
 	smp_mb();
-	return READ_ONCE(ring->head) > next ||
-	       smp_load_acquire(&ring->ended);
+	if (READ_ONCE(ring->head) > next)
+		return true;
+	/* Pairs with the release in kvbm_ring_end(). */
+	return smp_load_acquire(&ring->ended);
 }

@@ -66,11 +66,13 @@ void kvbm_ring_append(struct kvbm_store *st, u32 what, u32 id, u32 gen,
 #define KVBM_WHAT_REASON(what)		((what) >> 16)
 
 /* Something happened to a block, under the store's lock. */
-#define kvbm_event(st, type, reason, id, gen, key, session)		\
-do {									\
-	if (unlikely((st)->ring))					\
-		kvbm_ring_append(st, KVBM_EVENT_WHAT(type, reason), id,	\
-				 gen, key, session);			\
-} while (0)
+static inline void kvbm_event(struct kvbm_store *st, enum kvbm_event_type type,
+			      enum kvbm_reason reason, u32 id, u32 gen,
+			      const struct kvbm_hash *key, u64 session)
+{
+	if (unlikely(st->ring))
+		kvbm_ring_append(st, KVBM_EVENT_WHAT(type, reason), id, gen,
+				 key, session);
+}
 
 #endif /* KVBM_EVENT_H */

@@ -10,9 +10,10 @@
  *	    keep-alives of Duplicates, plus calls between taking a reference
  *	    and recording it (they hold the session's lock).
  *	I2  refs > 0 only in PRIMARY, DUPLICATE and FORGOTTEN, and always in
- *	    the last two.  PRIMARY with refs 0 is Inactive.  refs 0 -> 1 and 1 -> 0 only under the store's lock.
- *	I3  generation + 1 on leaving PRIMARY, DUPLICATE or FORGOTTEN for good.  The key is written
- *	    only while the slot is out of the index.
+ *	    the last two.  PRIMARY with refs 0 is Inactive.  refs 0 -> 1 and
+ *	    1 -> 0 only under the store's lock.
+ *	I3  generation + 1 on leaving PRIMARY, DUPLICATE or FORGOTTEN for good.
+ *	    The key is written only while the slot is out of the index.
  *	I4  in the index <=> PRIMARY, except inside one lock hold.
  *	I5  PRIMARY with refs 0 has no reset flag: the last reference would have
  *	    sent it to Reset.

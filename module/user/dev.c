@@ -897,7 +897,7 @@ void kvbm_dev_exit(void)
 		if (!kd)
 			break;
 		if (!named) {
-			msleep(1);
+			msleep(20);
 			continue;
 		}
 		kvbm_dev_unpublish(kd);

@@ -38,7 +38,7 @@ struct kvbm_readers {
 	struct kvbm_ring ring;
 	struct work_struct work;
 	bool wanted;
-	struct mutex lock;
+	struct mutex lock;		/* the list, and who walks over it */
 	struct list_head list;
 	u32 nr;
 	u64 store_id;
@@ -63,7 +63,7 @@ struct reader {
 	struct list_head link;
 	kuid_t uid;
 	struct kvbm_poll poll;
-	struct mutex lock;
+	struct mutex lock;		/* one read at a time */
 	struct kvbm_cursor cursor;
 	u64 lost;
 	struct kvbm_event *page;
@@ -219,8 +219,8 @@ static ssize_t reader_read(struct kiocb *iocb, struct iov_iter *to)
 		/* Arms the ring: who polls for edges gets one. */
 		if (!wait && !kvbm_ring_ready(ring, &r->cursor))
 			return -EAGAIN;
-		if (wait && wait_event_interruptible(r->poll.wait,
-				kvbm_ring_ready(ring, &r->cursor)))
+		if (wait_event_interruptible(r->poll.wait, !wait ||
+					     kvbm_ring_ready(ring, &r->cursor)))
 			return -ERESTARTSYS;
 	}
 }

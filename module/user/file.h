@@ -110,7 +110,7 @@ struct kvbm_dev {
 	bool has_name;
 	struct kvbm_access access;
 	struct kvbm_payer *payer;
-	struct mutex access_lock;
+	struct mutex access_lock;	/* one change of @access at a time */
 	struct device *node;
 	dev_t devt;
 	char name[KVBM_NAME_LEN];

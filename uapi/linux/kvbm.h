@@ -1311,7 +1311,8 @@ struct kvbm_alloc {
  *
  * Errnos: EPERM (not Mutable, or not this session's), EINVAL (an invalid
  * hash or token count; @states without KVBM_STAGE_CLAIM, or the other way
- * round), ESTALE (allocated before KVBM_INVALIDATE_ALL), with KVBM_STAGE_CLAIM EDQUOT (KVBM_MAX_CLAIMS), ENOMEM.
+ * round), ESTALE (allocated before KVBM_INVALIDATE_ALL), with KVBM_STAGE_CLAIM
+ * EDQUOT (KVBM_MAX_CLAIMS), ENOMEM.
  */
 struct kvbm_stage {
 	__u32 size;

@@ -10,9 +10,9 @@
  * an entry a block, lines are two thirds full.  What finds its line full hangs in
  * a chain through the slots, which SipHash chooses; the line counts those, and
  * keeps a filter of them, so that nearly all look-ups end in the line.  So
- * nothing is ever allocated or moved, nothing fails, and a look-up is a line, a count and a chain of
- * constant expected length, for whoever knows the lines' secret too: with two
- * entries for each block, all in chains, these have eight.
+ * nothing is ever allocated or moved, nothing fails, and a look-up is a line, a
+ * count and a chain of constant expected length, for whoever knows the lines'
+ * secret too: with two entries for each block, all in chains, these have eight.
  *
  * A slot knows the place of its entries: taking one out or putting another in
  * its place is a write to the line, without a search.
@@ -196,7 +196,7 @@ static inline u64 kvbm_family_tags(const struct kvbm_family_line *l, u32 tag)
 static inline u32 kvbm_family_last_tags(const struct kvbm_family_line *l,
 					u32 tag)
 {
-	const u32 ones = (u32)FAMILY_ONES;
+	const u32 ones = 0x01010101;
 
 	return ((ones << 7) - ((u32)l->word[1] ^ ones * tag)) & ones << 7;
 }

@@ -629,12 +629,15 @@ static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 		if (flags & LIN_IN)
 			warm_relatives(st, s, what != KVBM_WARM_INSERT);
 		if (what != KVBM_WARM_INSERT) {
-			/* A hint. */
+			/* Hints, as above. */
+			u32 own = data_race(s->own_entry);
+			/* A hint, too. */
+			u32 parent = data_race(s->parent_entry);
+
 			if (what == KVBM_WARM_POP)
-				warm_entry(ln, data_race(s->own_entry));
-			/* A hint. */
+				warm_entry(ln, own);
 			if (flags & LIN_ANCHOR)
-				warm_entry(ln, data_race(s->parent_entry));
+				warm_entry(ln, parent);
 		} else if (!(flags & LIN_IN)) {
 			struct kvbm_hash key = kvbm_slot_peek_key(s);
 			u64 own = kvbm_own_key(&key);
