@@ -173,7 +173,8 @@ class Index:
             self._forget()
         if self._told.pop(low, None) is not None:
             self._emit_removed(low, fact)
-        elif fact is not None and fact.parent is not None:
+        # What was told without tokens may wait as well.
+        if fact is not None and fact.parent is not None:
             siblings = self._waiting.get(fact.parent)
             if siblings is not None:
                 siblings.discard(low)

@@ -207,6 +207,20 @@ def test_not_described():
     }
 
 
+def test_not_described_and_gone():
+    """Told without tokens, then described, then gone: its parent is alone."""
+    index, consumer = Index(empty=True), Consumer()
+    keys = chain("g", 2)
+    index.record(Record(Change.STORED, pool_hash(keys[1])))
+    index.describe(low_of_key(keys[1]), fact(keys, 1))
+    index.record(Record(Change.REMOVED, pool_hash(keys[1])))
+    index.describe(low_of_key(keys[0]), fact(keys, 0))
+    index.record(Record(Change.STORED, pool_hash(keys[0])))
+    consumer.take(drain(index))
+    assert set(consumer.blocks) == {low_of_key(keys[0])}
+    assert index.counts()["told"] == index.counts()["present"] == 1
+
+
 def test_memory_is_bounded():
     """Engines describe for ever; what is not in the pool is forgotten."""
     index = Index(facts=100)
