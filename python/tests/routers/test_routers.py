@@ -1,26 +1,38 @@
 # SPDX-License-Identifier: MIT
 """What routers make of a publisher's messages: their own code says."""
 
+import contextlib
 import hashlib
+import json
 import os
 import random
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
 import libkvbm
 from libkvbm.events import Change, Record
-from libkvbm.publish import Fact, Index, encode_batch, low_of_key
+from libkvbm.publish import Fact, Index, Publisher, encode_batch, low_of_key
 
 BUILT = Path(os.environ["KVBM_ROUTERS"])
 SIZE = 16
+POD, MODEL = "node-1", "models/small"
+
+
+def built(name):
+    """A router's program, where there was a compiler for it."""
+    path = BUILT / name
+    if not path.exists():
+        pytest.skip(f"{name} was not built")
+    return path
 
 
 class Prompts:
     """A forest: prompts that share beginnings, blocks with tokens of theirs."""
 
-    def __init__(self, rng, chains=12, length=8):
+    def __init__(self, rng, chains=12, length=8, **more):
         self.blocks = []
         self.chains = []
         for c in range(chains):
@@ -30,7 +42,7 @@ class Prompts:
                 key = hashlib.sha256(f"{c} {i}".encode()).digest()
                 parent = low_of_key(chain[-1]) if chain else None
                 tokens = tuple(rng.randrange(1000) for _ in range(SIZE))
-                self.blocks.append((key, Fact(parent, tokens, SIZE)))
+                self.blocks.append((key, Fact(parent, tokens, SIZE, **more)))
                 chain.append(key)
             self.chains.append(chain)
         self.facts = dict(self.blocks)
@@ -40,15 +52,15 @@ def pool_hash(key):
     return libkvbm.to_ints(libkvbm.opaque(bytes(32), key))[0]
 
 
-def run(seed, steps=3000):
-    """Messages of a run with evictions, losses and restarts, and its end."""
+def run(seed, publish, steps=3000, **more):
+    """A run with evictions, losses and restarts, and what its end is."""
     rng = random.Random(seed)
-    prompts = Prompts(rng)
-    index, there, messages = Index(), set(), []
+    prompts = Prompts(rng, **more)
+    index, there = Index(), set()
 
     def send():
         while events := index.take():
-            messages.append(encode_batch(events))
+            publish(events)
 
     index.resync(())
     for _ in range(steps):
@@ -83,14 +95,25 @@ def run(seed, steps=3000):
         for i, k in enumerate(chain)
         if all(c in there for c in chain[: i + 1])
     }
-    return messages, index, {low_of_key(k) for k in there}, whole
+    return prompts, index, {low_of_key(k) for k in there}, whole
+
+
+def check(has, index, there, whole):
+    """All whose whole chain is there, and nothing that is not there."""
+    counts = index.counts()
+    assert len(whole) > 5
+    assert whole <= has <= there
+    assert len(has) == counts["told"]
+    assert counts["told"] + counts["no_parent"] == counts["present"]
+    assert counts["present"] == len(there)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_dynamo(seed):
     """The index of Dynamo's router has what the pool has."""
-    program = BUILT / "kvbm-router-dynamo"
-    messages, index, there, whole = run(seed)
+    program = built("kvbm-router-dynamo")
+    messages = []
+    _, *end = run(seed, lambda events: messages.append(encode_batch(events)))
     data = b"".join(len(m).to_bytes(4, "little") + m for m in messages)
     out = subprocess.run(
         [program, str(SIZE)], input=data, capture_output=True, check=True
@@ -99,10 +122,74 @@ def test_dynamo(seed):
     has = set(map(int, lines))
     _, taken, _, refused = last.split()
     assert int(taken) > 100 and refused == "0", (last, out.stderr[-2000:])
-    counts = index.counts()
-    assert len(whole) > 5
-    # All whose whole chain is there, and nothing that is not.
-    assert whole <= has <= there
-    assert len(has) == counts["told"]
-    assert counts["told"] + counts["no_parent"] == counts["present"]
-    assert counts["present"] == len(there)
+    check(has, *end)
+
+
+@contextlib.contextmanager
+def llmd(publisher):
+    """llm-d's router, subscribed to a publisher."""
+    program = built("kvbm-router-llmd")
+    router = subprocess.Popen(
+        [program, publisher.endpoint, str(SIZE), POD, MODEL],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    ready = []
+    reader = threading.Thread(
+        target=lambda: ready.append(router.stdout.readline())
+    )
+    reader.start()
+    try:
+        # What is sent before it has subscribed is lost.
+        while reader.is_alive() and router.poll() is None:
+            publisher.send([{"type": "AllBlocksCleared"}])
+            reader.join(0.1)
+        reader.join()
+        assert ready[0].startswith("ready"), ready
+        yield router
+    finally:
+        router.kill()
+        router.wait()
+        reader.join()
+        router.stdin.close()
+        router.stdout.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_llmd(seed):
+    """The index of llm-d's router has what the pool has, over the wire."""
+    # An engine with one group tells none or its number.
+    more = {"group": 0, "kind": "full_attention"} if seed % 2 else {}
+    publisher = Publisher("tcp://127.0.0.1:*", topic=f"kv@{POD}@{MODEL}")
+    sent = 0
+
+    def publish(events):
+        nonlocal sent
+        sent += len(events)
+        publisher.send(events)
+
+    with contextlib.closing(publisher), llmd(publisher) as router:
+        prompts, *end = run(seed, publish, **more)
+        question = {
+            "last": publisher._seq - 1,
+            "prompts": [
+                [
+                    {
+                        "hash": low_of_key(key),
+                        "tokens": prompts.facts[key].tokens,
+                    }
+                    for key in chain
+                ]
+                for chain in prompts.chains
+            ],
+        }
+        out, _ = router.communicate(json.dumps(question), timeout=300)
+    assert router.returncode == 0
+    *lines, last = out.splitlines()
+    has = set(map(int, lines))
+    words = last.split()
+    counts = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+    assert sent > 100 and counts.pop("taken") >= sent
+    assert counts == {"refused": 0, "missed": 0, "misplaced": 0}
+    check(has, *end)
