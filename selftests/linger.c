@@ -14,7 +14,7 @@
 
 #define TOTAL	16
 #define MS	1000000ULL
-#define LINGER	400		/* ms; emulated machines are slow */
+#define LINGER	1500		/* ms; emulated machines are slow */
 
 FIXTURE(linger) {
 	int fd;
@@ -84,12 +84,13 @@ TEST_F(linger, owned_only)
 	pid_t pid = victim(self->fd, self->h);
 	struct kvbm_counts c = kt_counts(self->fd);
 	uint32_t id, lingering = 0;
-	uint64_t end;
+	uint64_t begin;
 
 	EXPECT_EQ(5, c.held);
 	EXPECT_EQ(0, c.lingering);
+	/* The session ends after this, and may long before it is reaped. */
+	begin = kt_now();
 	EXPECT_EQ(256 + SIGKILL, kt_kill(pid));
-	end = kt_now();
 	c = kt_counts(self->fd);
 	EXPECT_EQ(3, c.lingering);
 	EXPECT_EQ(0, c.held);
@@ -121,9 +122,8 @@ TEST_F(linger, owned_only)
 	EXPECT_EQ(-ENOSPC, kvbm_alloc(self->fd, TOTAL - 2, self->ids, NULL,
 				      NULL));
 	ASSERT_EQ(TOTAL, kvbm_alloc_wait(self->fd, TOTAL, self->ids, NULL, NULL,
-					 end + 60000 * MS));
-	EXPECT_GE(kt_now() - end, (LINGER - 20) * MS);
-	EXPECT_LT(kt_now() - end, 5 * LINGER * MS);
+					 begin + 60000 * MS));
+	EXPECT_GE(kt_now() - begin, LINGER * MS);
 	EXPECT_EQ(3, kt_stats(self->fd).reclaimed_owned);
 	EXPECT_EQ(0, kt_counts(self->fd).lingering);
 	EXPECT_EQ(TOTAL, kt_counts(self->fd).held);

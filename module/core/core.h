@@ -620,7 +620,6 @@ void kvbm_waiters_end(struct kvbm_session *ses);
 struct kvbm_locked;
 void kvbm_room_told(struct kvbm_locked *l);
 void kvbm_room_work(struct work_struct *work);
-void kvbm_room_look(struct kvbm_store *st);
 void kvbm_session_look(struct kvbm_session *ses, struct kvbm_locked *l);
 void kvbm_session_grown(struct kvbm_session *ses);
 bool kvbm_poll_room(struct kvbm_session *ses);

@@ -65,11 +65,17 @@ static inline void kvbm_unlock_store(struct kvbm_locked *l)
 	l->held = false;
 }
 
+/* The chunk has the lock, and somebody waits or polls for room. */
+static inline bool kvbm_room_wanted(const struct kvbm_locked *l)
+{
+	return l->held && unlikely(l->st->nr_waiters ||
+				   rb_first_cached(&l->st->pollers));
+}
+
 /* The same, at the end of what may have made room: who waits or polls is told. */
 static inline void kvbm_unlock_room(struct kvbm_locked *l)
 {
-	if (l->held && unlikely(l->st->nr_waiters ||
-				rb_first_cached(&l->st->pollers)))
+	if (kvbm_room_wanted(l))
 		kvbm_room_told(l);
 	else
 		kvbm_unlock_store(l);

@@ -420,17 +420,15 @@ u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
 		}
 	}
 	if (st->sketch) {
-		kvbm_unlock_store(&l);
+		/* A block that was not needed is room: no unlocking untold. */
+		if (!kvbm_room_wanted(&l))
+			kvbm_unlock_store(&l);
 		touch_registered(ses, out, i);
 	}
 	if (unlikely(ses->watched))
 		kvbm_session_look(ses, &l);
 	spin_unlock(&ses->lock);
-	/* A block that was not needed has gone to Reset. */
-	if (l.held)
-		kvbm_unlock_room(&l);
-	else
-		kvbm_room_look(st);
+	kvbm_unlock_room(&l);
 	kvbm_claims_told(st);
 	kvbm_prune_end(st, l.prune);
 	return i;

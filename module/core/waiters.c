@@ -256,28 +256,15 @@ void kvbm_room_told(struct kvbm_locked *l)
 		budget -= min(budget, st->poll->wake(due[i], budget));
 }
 
-/**
- * kvbm_room_look() - kvbm_unlock_room(), some time after room was made
- * @st: the store, not locked
- *
- * Who queues or is armed after the lock hold that made the room saw the room;
- * who was before it is seen here.
- */
-void kvbm_room_look(struct kvbm_store *st)
-{
-	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
-
-	/* A racing change is by one of the former. */
-	if (!data_race(st->nr_waiters || rb_first_cached(&st->pollers)))
-		return;
-	lock_store(&l);
-	kvbm_unlock_room(&l);
-}
-
 /* The rest of many grants, or pollers. */
 void kvbm_room_work(struct work_struct *work)
 {
-	kvbm_room_look(container_of(work, struct kvbm_store, room_work));
+	struct kvbm_store *st = container_of(work, struct kvbm_store,
+					     room_work);
+	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
+
+	lock_store(&l);
+	kvbm_unlock_room(&l);
 }
 
 static struct kvbm_waiter *find_ticket(struct kvbm_session *ses, u32 ticket)
