@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What the workers write into blocks, and how they check it. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -32,8 +33,11 @@ void bytes_write(struct bytes *b, const struct kvbm_payload_map *map,
 
 	/* Who stops this process may want to know, as it is right now. */
 	atomic_store(&b->writing, id + UINT64_C(1));
-	for (i = 0; i < n; i++, word += STEP)
+	for (i = 0; i < n; i++, word += STEP) {
+		if (i == n / 2 && atomic_exchange(&b->stop, false))
+			raise(SIGSTOP);
 		block[i] = word;
+	}
 	atomic_store(&b->writing, 0);
 	b->written += map->block_bytes;
 	b->write_ns += now_ns() - start;

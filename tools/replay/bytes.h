@@ -8,6 +8,7 @@
 #define REPLAY_BYTES_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <kvbm.h>
@@ -16,7 +17,9 @@
 #define TELL_WRONG	3U
 
 /**
- * struct bytes - what one worker did with bytes; it alone writes it
+ * struct bytes - what one worker did with bytes; it alone writes all but @stop
+ * @stop: in the middle of the next block the worker is to stop itself; the parent
+ *	sets this
  * @writing: 1 + the block that it is writing, or 0
  * @written: bytes written
  * @read: bytes read and compared
@@ -26,6 +29,7 @@
  * @read_ns: time it took to read and compare
  */
 struct bytes {
+	_Atomic bool stop;
 	_Atomic uint64_t writing;
 	uint64_t written;
 	uint64_t read;

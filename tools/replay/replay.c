@@ -18,6 +18,8 @@
 
 #define PROGRESS_MS	250
 #define MAX_SESSIONS	4096U
+/* Until a worker writes a block: it may sleep in an allocation before. */
+#define STOP_WAIT_NS	(60 * UINT64_C(1000000000))
 
 /* The workers' processes; 0 once reaped. */
 struct crew {
@@ -278,11 +280,9 @@ static int find_session(const struct replay *r, pid_t pid,
 /*
  * Stops the victim somewhere in its work while it holds blocks, so that what
  * it has can be told to the last hold; the kernel does not care whether a
- * process is stopped when SIGKILL ends it.  Where blocks have bytes it is stopped
- * in the middle of writing one.
+ * process is stopped when SIGKILL ends it.
  */
 static int stop_holding(const struct replay *r, pid_t pid,
-			const struct bytes *bytes,
 			struct kvbm_session_entry *entry)
 {
 	int status, tries, ret;
@@ -294,9 +294,7 @@ static int stop_holding(const struct replay *r, pid_t pid,
 			return -ECHILD;
 		/* It may not have come as far as opening its session. */
 		ret = find_session(r, pid, entry);
-		if (ret ? ret != -ESRCH :
-		    entry->held && (!r->options->block_bytes ||
-				    atomic_load(&bytes->writing)))
+		if (ret ? ret != -ESRCH : entry->held)
 			return ret;
 		kill(pid, SIGCONT);
 		usleep(500 + 37 * tries);
@@ -304,11 +302,32 @@ static int stop_holding(const struct replay *r, pid_t pid,
 	return -ETIMEDOUT;
 }
 
+/*
+ * The same where blocks have bytes: the victim stops itself in the middle of
+ * writing one.
+ */
+static int stop_writing(const struct replay *r, pid_t pid, struct bytes *bytes,
+			struct kvbm_session_entry *entry)
+{
+	uint64_t end = now_ns() + STOP_WAIT_NS;
+	int status, ret;
+
+	atomic_store(&bytes->stop, true);
+	while (!(ret = waitpid(pid, &status, WUNTRACED | WNOHANG))) {
+		if (now_ns() > end)
+			return -ETIMEDOUT;
+		usleep(1000);
+	}
+	if (ret < 0)
+		return -errno;
+	return WIFSTOPPED(status) ? find_session(r, pid, entry) : -ECHILD;
+}
+
 static int kill_worker(struct replay *r, struct crew *crew, struct killed *k)
 {
 	struct kvbm_session_entry entry = { .pid = 0 };
 	struct kvbm_stats before, after;
-	const struct bytes *bytes;
+	struct bytes *bytes;
 	uint64_t start;
 	size_t i;
 	int ret;
@@ -319,7 +338,9 @@ static int kill_worker(struct replay *r, struct crew *crew, struct killed *k)
 	if (!k->pid)
 		return complain("the worker to be killed", -ESRCH);
 	bytes = &r->shared->bytes[k->worker];
-	ret = stop_holding(r, k->pid, bytes, &entry);
+	ret = r->options->block_bytes ?
+	      stop_writing(r, k->pid, bytes, &entry) :
+	      stop_holding(r, k->pid, &entry);
 	if (ret) {
 		kill(k->pid, SIGCONT);
 		return complain("cannot stop a worker that holds blocks", ret);
