@@ -278,19 +278,27 @@ static int collect(struct kvbm_store *st, u32 position, struct behind *b)
 	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
 			  __GFP_RETRY_MAYFAIL;
 	u32 from = 0, room = 0;
+	u64 bytes;
 	int err = 0;
 
 	while (from < st->cfg.total && !err) {
 		room += look(st, &from, position, NULL, U32_MAX);
 		err = next(from);
 	}
+	if (err)
+		return err;
 	/* Some more come meanwhile; those after that are not meant. */
 	room = min(st->cfg.total, room + room / 8 + KVBM_CHUNK);
 	b->mask = roundup_pow_of_two(2 * room) - 1;
+	bytes = 2 * (u64)room * sizeof(*b->order) +
+		((u64)b->mask + 1) * sizeof(*b->set);
+	/* At once, as a store that does not fit; not after swapping for long. */
+	if (bytes >> PAGE_SHIFT > (u64)max(si_mem_available(), 0L))
+		return -ENOMEM;
 	get_random_bytes(&b->key, sizeof(b->key));
 	b->order = kvmalloc_array(2 * room, sizeof(*b->order), gfp);
 	b->set = kvcalloc(b->mask + 1, sizeof(*b->set), gfp);
-	if (!err && (!b->order || !b->set))
+	if (!b->order || !b->set)
 		err = -ENOMEM;
 	for (from = 0; from < st->cfg.total && b->nr < room && !err;) {
 		b->nr += look(st, &from, position, b->order + b->nr,
