@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * dev.c - the directory of stores: names, owners, nodes, limits
+ * dev.c - the directory of stores: names, owners, limits
  *
  * Each named store has a device number that no other store ever had or will have
  * (number.c).  A node says no more than that number, and anybody who may make
  * nodes can make one: who may open a store is decided by the store's own record
  * of owner, group and mode, besides the node's.
  *
- * directory_lock guards the list, the records, the names, the numbers and what
- * users have been charged with.  It is held for a walk of the list, which has at
- * most MAX_STORES stores, and waits for nothing: neither for memory of any
- * size, nor for the driver core, nor for any lock of a store.  So a name and all
+ * directory_lock guards the list, the records, the names and the numbers.  It is
+ * held for a walk of the list, which has at most MAX_STORES stores, and waits for
+ * nothing but payers_lock: neither for memory of any size, nor for the driver
+ * core, nor for any lock of a store.  So a name and all
  * that a store will take is reserved first, then the store is made; and a name
  * is free again when the node is gone, because two devices of one name make the
  * driver core complain.
@@ -30,9 +30,6 @@
 #include "event.h"
 #include "file.h"
 
-#define CONTROL_NAME	"control"
-/* In sysfs; rules of others that match devices by name know none that begins so. */
-#define DEVICE_PREFIX	"kvbm-"
 /* Whatever the parameter says. */
 #define MAX_STORES	4096U
 /* What creation leaves to others: a sixteenth of the memory, up to 1 GiB. */
@@ -54,189 +51,19 @@ module_param(max_sessions, uint, 0644);
 MODULE_PARM_DESC(max_sessions,
 		 "Sessions that may be open in one store (default 4096)");
 
-static unsigned int user_stores = 16;
-module_param(user_stores, uint, 0644);
-MODULE_PARM_DESC(user_stores,
-		 "Stores that one user may have made (default 16, 0: no limit)");
-
-static unsigned int user_blocks = 1U << 24;
-module_param(user_blocks, uint, 0644);
-MODULE_PARM_DESC(user_blocks,
-		 "Blocks of the stores that one user made (default 16777216, 0: no limit)");
-
-static unsigned long user_bytes;
-module_param(user_bytes, ulong, 0644);
-MODULE_PARM_DESC(user_bytes,
-		 "Bytes of the stores that one user made (default 0: no limit)");
-
 static int named_gid = -1;
 module_param(named_gid, int, 0644);
 MODULE_PARM_DESC(named_gid,
 		 "Group that may make named stores (default -1: CAP_SYS_ADMIN only)");
 
-/**
- * struct kvbm_payer - a user who is charged with stores
- * @link: in payers
- * @uid: the user
- * @stores: stores charged; with the last one the payer goes
- * @blocks: their blocks
- * @bytes: their memory
- */
-struct kvbm_payer {
-	struct list_head link;
-	kuid_t uid;
-	u32 stores;
-	u64 blocks;
-	u64 bytes;
-};
-
 static DEFINE_MUTEX(directory_lock);
 static LIST_HEAD(directory);		/* by ->number, ascending */
-static LIST_HEAD(payers);
 static DEFINE_XARRAY(numbers);		/* device number -> store */
 static u32 nr_stores;
 static u64 nr_blocks;
 static u64 making;			/* bytes that are being allocated */
 static u64 last_number;
-static struct class *kvbm_class;
-static struct device *control_node;
 static const struct kvbm_poll_ops *poll_ops;
-
-/* A node's owner, for devtmpfs and udev; NULL for the control device. */
-static char *node_name(kvbm_devnode_device *dev, umode_t *mode, kuid_t *uid,
-		       kgid_t *gid)
-{
-	const struct kvbm_dev *kd = dev_get_drvdata(dev);
-
-	if (mode)
-		*mode = kd ? READ_ONCE(kd->access.mode) : 0600;
-	if (kd && uid)
-		*uid = KUIDT_INIT(READ_ONCE(kd->access.uid.val));
-	if (kd && gid)
-		*gid = KGIDT_INIT(READ_ONCE(kd->access.gid.val));
-	return kasprintf(GFP_KERNEL, "kvbm/%s",
-			 dev_name(dev) + strlen(DEVICE_PREFIX));
-}
-
-static const struct device_type store_type = {
-	.name = "kvbm_store",
-	.groups = kvbm_store_groups,
-	.devnode = node_name,
-};
-
-static const struct device_type control_type = {
-	.name = "kvbm_control",
-	.groups = kvbm_control_groups,
-	.devnode = node_name,
-};
-
-static void node_release(struct device *dev)
-{
-	kfree(dev);
-}
-
-static struct device *node_add(const char *name, dev_t devt,
-			       const struct device_type *type, void *data)
-{
-	struct device *dev;
-	int err;
-
-	dev = kzalloc(sizeof(*dev), GFP_KERNEL);
-	if (!dev)
-		return ERR_PTR(-ENOMEM);
-	device_initialize(dev);
-	dev->class = kvbm_class;
-	dev->type = type;
-	dev->devt = devt;
-	dev->release = node_release;
-	dev_set_drvdata(dev, data);
-	err = dev_set_name(dev, DEVICE_PREFIX "%s", name) ?: device_add(dev);
-	if (err) {
-		put_device(dev);
-		return ERR_PTR(err);
-	}
-	return dev;
-}
-
-/* Attributes are root's at first, and 0440: only now may others read them. */
-static int node_give(struct device *node, const struct kvbm_access *a)
-{
-	return sysfs_groups_change_owner(&node->kobj, kvbm_store_groups, a->uid,
-					 gid_valid(a->monitor) ? a->monitor :
-								 a->gid);
-}
-
-static struct kvbm_payer *find_payer(kuid_t uid)
-{
-	struct kvbm_payer *p;
-
-	lockdep_assert_held(&directory_lock);
-	list_for_each_entry(p, &payers, link)
-		if (uid_eq(p->uid, uid))
-			return p;
-	return NULL;
-}
-
-static bool over(u64 used, u64 more, u64 limit)
-{
-	return limit && used + more > limit;
-}
-
-/* Charge the user of @new, which becomes the payer if he has none yet. */
-static int pay(struct kvbm_dev *kd, struct kvbm_payer **new)
-{
-	u32 total = kd->store.cfg.total;
-	struct kvbm_payer *p;
-
-	lockdep_assert_held(&directory_lock);
-	p = find_payer((*new)->uid) ?: *new;
-	if (!uid_eq(p->uid, GLOBAL_ROOT_UID) &&
-	    (over(p->stores, 1, READ_ONCE(user_stores)) ||
-	     over(p->blocks, total, READ_ONCE(user_blocks)) ||
-	     over(p->bytes, kd->need, READ_ONCE(user_bytes))))
-		return -EDQUOT;
-	if (p == *new) {
-		list_add(&p->link, &payers);
-		*new = NULL;
-	}
-	p->stores++;
-	p->blocks += total;
-	p->bytes += kd->need;
-	kd->payer = p;
-	return 0;
-}
-
-static void store_gone(struct kvbm_payer *p)
-{
-	lockdep_assert_held(&directory_lock);
-	if (--p->stores)
-		return;
-	list_del(&p->link);
-	kfree(p);
-}
-
-static void unpay(struct kvbm_dev *kd)
-{
-	struct kvbm_payer *p = kd->payer;
-
-	lockdep_assert_held(&directory_lock);
-	p->blocks -= kd->store.cfg.total;
-	p->bytes -= kd->need;
-	/* Who reads its events keeps the ring: a store of that size until then. */
-	if (kd->store.ring)
-		p->bytes += kvbm_ring_need(kd->store.cfg.event_records);
-	else
-		store_gone(p);
-}
-
-/* The events of a store are gone; the store went before. */
-static void unpay_ring(struct kvbm_payer *p, u64 bytes)
-{
-	mutex_lock(&directory_lock);
-	p->bytes -= bytes;
-	store_gone(p);
-	mutex_unlock(&directory_lock);
-}
 
 /*
  * Does it fit beside what others are making just now?  The margin is for all who
@@ -266,8 +93,8 @@ static void dev_free(struct kref *ref)
 	list_del(&kd->link);
 	nr_stores--;
 	nr_blocks -= kd->store.cfg.total;
-	unpay(kd);
 	mutex_unlock(&directory_lock);
+	kvbm_unpay(kd);
 	/* No work of the store's is left that could append. */
 	kvbm_events_exit(kd);
 	kvfree(kd);
@@ -311,7 +138,7 @@ static bool name_valid(const char *name)
 		    !(name[i] >= '0' && name[i] <= '9') &&
 		    (!i || !strchr("_.-", name[i])))
 			return false;
-	return len < KVBM_NAME_LEN && strcmp(name, CONTROL_NAME);
+	return len < KVBM_NAME_LEN && strcmp(name, KVBM_CONTROL_NAME);
 }
 
 /* What chown(2) would let the caller do with a file of its own. */
@@ -457,7 +284,7 @@ static int reserve(struct kvbm_dev *kd, struct kvbm_payer **payer)
 	else if (!fits(kd->need))
 		err = -ENOMEM;
 	else
-		err = pay(kd, payer);
+		err = kvbm_pay(kd, payer);
 	if (!err) {
 		/* Random: says nothing of other stores, and never comes twice. */
 		do {
@@ -476,11 +303,18 @@ static int reserve(struct kvbm_dev *kd, struct kvbm_payer **payer)
 static void unreserve(struct kvbm_dev *kd)
 {
 	mutex_lock(&directory_lock);
-	making -= kd->need;
 	list_del(&kd->link);
 	nr_stores--;
 	nr_blocks -= kd->store.cfg.total;
-	unpay(kd);
+	mutex_unlock(&directory_lock);
+	kvbm_unpay(kd);
+}
+
+/* What it needs is allocated, or not needed any more. */
+static void made(struct kvbm_dev *kd)
+{
+	mutex_lock(&directory_lock);
+	making -= kd->need;
 	mutex_unlock(&directory_lock);
 }
 
@@ -490,7 +324,6 @@ static int publish(struct kvbm_dev *kd)
 	int err = 0;
 
 	mutex_lock(&directory_lock);
-	making -= kd->need;
 	if (kd->has_name) {
 		err = kvbm_number_new(&kd->devt);
 		if (!err)
@@ -533,13 +366,13 @@ int kvbm_dev_node(struct kvbm_dev *kd)
 	mutex_unlock(&directory_lock);
 	if (!live)
 		goto unlock;
-	node = node_add(kd->name, kd->devt, &store_type, kd);
+	node = kvbm_node_add(kd);
 	if (IS_ERR(node)) {
 		err = PTR_ERR(node);
 		goto unlock;
 	}
 	kd->node = node;
-	err = node_give(node, &kd->access);
+	err = kvbm_node_give(node, &kd->access);
 unlock:
 	mutex_unlock(&kd->access_lock);
 	return err;
@@ -585,14 +418,13 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 		return ERR_CAST(payload);
 
 	kd = kvzalloc(sizeof(*kd), GFP_KERNEL_ACCOUNT);
-	payer = kzalloc(sizeof(*payer), GFP_KERNEL_ACCOUNT);
+	payer = kvbm_payer_new();
 	err = -ENOMEM;
 	if (!kd || !payer)
 		goto free;
 	err = first_access(&kd->access, c);
 	if (err)
 		goto free;
-	payer->uid = kvbm_payer_uid();
 	kref_init(&kd->ref);
 	mutex_init(&kd->access_lock);
 	memcpy(kd->name, c->name, sizeof(kd->name));
@@ -615,11 +447,14 @@ struct kvbm_dev *kvbm_dev_create(struct kvbm_store_create *c)
 
 	err = kvbm_store_init(&kd->store, &cfg);
 	if (err) {
+		made(kd);
 		unreserve(kd);
 		payer = NULL;
 		goto free;
 	}
-	err = kvbm_events_init(kd, unpay_ring) ?: publish(kd);
+	err = kvbm_events_init(kd);
+	made(kd);
+	err = err ?: publish(kd);
 	if (err) {
 		kvbm_dev_put(kd);
 		return ERR_PTR(err);
@@ -710,7 +545,7 @@ int kvbm_dev_set_access(struct kvbm_dev *kd, const struct kvbm_store_access *c)
 	kd->access = a;
 	mutex_unlock(&directory_lock);
 	if (kd->node) {
-		err = node_give(kd->node, &a);
+		err = kvbm_node_give(kd->node, &a);
 		kobject_uevent(&kd->node->kobj, KOBJ_CHANGE);
 	}
 unlock:
@@ -849,28 +684,8 @@ struct kvbm_dev *kvbm_dev_open(dev_t devt, fmode_t f_mode)
 int __init kvbm_dev_init(const struct file_operations *fops,
 			 const struct kvbm_poll_ops *poll)
 {
-	dev_t devt;
-	int err;
-
 	poll_ops = poll;
-	kvbm_class = kvbm_class_create("kvbm");
-	if (IS_ERR(kvbm_class))
-		return PTR_ERR(kvbm_class);
-	err = kvbm_number_init(fops, &devt);
-	if (err)
-		goto free_class;
-	control_node = node_add(CONTROL_NAME, devt, &control_type, NULL);
-	if (IS_ERR(control_node)) {
-		err = PTR_ERR(control_node);
-		goto free_numbers;
-	}
-	return 0;
-
-free_numbers:
-	kvbm_number_exit();
-free_class:
-	class_destroy(kvbm_class);
-	return err;
+	return kvbm_nodes_init(fops);
 }
 
 /**
@@ -881,7 +696,7 @@ void kvbm_dev_exit(void)
 	struct kvbm_dev *kd;
 	bool named;
 
-	device_unregister(control_node);
+	kvbm_nodes_close();
 	/*
 	 * No file is open.  Stores that have no name are somebody's who lets go
 	 * of the last of their files just now: a work item of theirs or ours.
@@ -903,7 +718,6 @@ void kvbm_dev_exit(void)
 		kvbm_dev_unpublish(kd);
 		kvbm_dev_put(kd);
 	}
-	kvbm_number_exit();
 	xa_destroy(&numbers);
-	class_destroy(kvbm_class);
+	kvbm_nodes_exit();
 }

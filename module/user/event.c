@@ -32,7 +32,6 @@
  * @store_id: identity of the store
  * @payer: who is charged with the ring, until it is freed
  * @bytes: how much
- * @unpay: no more
  */
 struct kvbm_readers {
 	struct kvbm_ring ring;
@@ -44,7 +43,6 @@ struct kvbm_readers {
 	u64 store_id;
 	struct kvbm_payer *payer;
 	u64 bytes;
-	void (*unpay)(struct kvbm_payer *payer, u64 bytes);
 };
 
 /**
@@ -110,19 +108,17 @@ static void ring_free(struct kref *ref)
 
 	cancel_work_sync(&rs->work);
 	kvbm_ring_exit(&rs->ring);
-	rs->unpay(rs->payer, rs->bytes);
+	kvbm_unpay_ring(rs->payer, rs->bytes);
 	kvfree(rs);
 }
 
 /**
  * kvbm_events_init() - a store's events, from now on
  * @kd: the store, which nobody knows yet
- * @unpay: called once the ring is freed, which may be later than the store is
  *
  * Return: 0 or -ENOMEM.
  */
-int kvbm_events_init(struct kvbm_dev *kd,
-		     void (*unpay)(struct kvbm_payer *payer, u64 bytes))
+int kvbm_events_init(struct kvbm_dev *kd)
 {
 	struct kvbm_store *st = &kd->store;
 	struct kvbm_readers *rs;
@@ -138,7 +134,6 @@ int kvbm_events_init(struct kvbm_dev *kd,
 	INIT_WORK(&rs->work, wake_work);
 	rs->store_id = st->id;
 	rs->payer = kd->payer;
-	rs->unpay = unpay;
 	rs->bytes = kvbm_ring_need(st->cfg.event_records);
 	rs->ring.wake = ring_wake;
 	err = kvbm_ring_init(st, &rs->ring, st->cfg.event_records);

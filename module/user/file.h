@@ -51,7 +51,22 @@ enum kvbm_dev_state {
 };
 
 struct kvbm_events;
-struct kvbm_payer;
+
+/**
+ * struct kvbm_payer - a user who is charged with stores
+ * @link: in payers
+ * @uid: the user
+ * @stores: stores charged; with the last one the payer goes
+ * @blocks: their blocks
+ * @bytes: their memory
+ */
+struct kvbm_payer {
+	struct list_head link;
+	kuid_t uid;
+	u32 stores;
+	u64 blocks;
+	u64 bytes;
+};
 
 /**
  * struct kvbm_linger - sessions of a store that ended, and whose blocks linger
@@ -212,6 +227,20 @@ bool kvbm_access_read(const struct kvbm_access *a);
 bool kvbm_capable(int cap);
 kuid_t kvbm_payer_uid(void);
 
+/* payer.c: users who are charged */
+struct kvbm_payer *kvbm_payer_new(void);
+int kvbm_pay(struct kvbm_dev *kd, struct kvbm_payer **new);
+void kvbm_unpay(struct kvbm_dev *kd);
+void kvbm_unpay_ring(struct kvbm_payer *p, u64 bytes);
+
+/* node.c: /dev/kvbm */
+#define KVBM_CONTROL_NAME	"control"
+struct device *kvbm_node_add(struct kvbm_dev *kd);
+int kvbm_node_give(struct device *node, const struct kvbm_access *a);
+int kvbm_nodes_init(const struct file_operations *fops);
+void kvbm_nodes_close(void);
+void kvbm_nodes_exit(void);
+
 /* number.c: device numbers, under directory_lock */
 int kvbm_number_init(const struct file_operations *fops, dev_t *control);
 int kvbm_number_new(dev_t *devt);
@@ -272,8 +301,7 @@ int kvbm_payload_open(const struct kvbm_dev *kd, bool read_only,
 		      struct file **file);
 
 /* event.c: descriptors to read events from */
-int kvbm_events_init(struct kvbm_dev *kd,
-		     void (*unpay)(struct kvbm_payer *payer, u64 bytes));
+int kvbm_events_init(struct kvbm_dev *kd);
 void kvbm_events_exit(struct kvbm_dev *kd);
 int kvbm_events_open(struct kvbm_dev *kd, bool privileged,
 		     struct kvbm_events *args, struct file **file);

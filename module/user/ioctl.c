@@ -99,6 +99,23 @@ static int op_features(struct request *r)
 	return respond(r);
 }
 
+/*
+ * Answer with a descriptor in a field of the arguments: it is the caller's only
+ * once its number is told.
+ */
+static int give(struct request *r, int fd, struct file *file)
+{
+	int err = respond(r);
+
+	if (!err) {
+		fd_install(fd, file);
+		return 0;
+	}
+	put_unused_fd(fd);
+	fput(file);
+	return err;
+}
+
 /* A descriptor for a new session, not installed yet, and its file. */
 static int open_session(struct kvbm_dev *kd, fmode_t f_mode,
 			const struct file_operations *fops, struct file **file)
@@ -175,17 +192,10 @@ static int op_store_create(struct request *r)
 			goto discard;
 		}
 	}
-	/* The descriptor is the caller's only once its number is told. */
-	err = respond(r);
+	err = file ? give(r, args->fd, file) : respond(r);
 	if (!err) {
-		if (file)
-			fd_install(args->fd, file);
 		kvbm_dev_put(kd);
 		return 0;
-	}
-	if (file) {
-		put_unused_fd(args->fd);
-		fput(file);
 	}
 discard:
 	discard(kd);
@@ -386,7 +396,6 @@ static int op_session_open(struct request *r)
 {
 	struct kvbm_session_open *args = &r->args.session_open;
 	struct file *file;
-	int err;
 
 	if (args->reserved)
 		return -EOPNOTSUPP;
@@ -394,14 +403,7 @@ static int op_session_open(struct request *r)
 				&file);
 	if (args->fd < 0)
 		return args->fd;
-	err = respond(r);
-	if (err) {
-		put_unused_fd(args->fd);
-		fput(file);
-		return err;
-	}
-	fd_install(args->fd, file);
-	return 0;
+	return give(r, args->fd, file);
 }
 
 static int op_session_config(struct request *r)
@@ -631,7 +633,6 @@ static int op_payload(struct request *r)
 	struct kvbm_payload *args = &r->args.payload;
 	bool read_only = args->flags & KVBM_PAYLOAD_RDONLY;
 	struct file *file;
-	int err;
 
 	if (args->reserved)
 		return -EOPNOTSUPP;
@@ -646,14 +647,7 @@ static int op_payload(struct request *r)
 	args->fd = kvbm_payload_open(r->kd, read_only, &file);
 	if (args->fd < 0)
 		return args->fd;
-	err = respond(r);
-	if (err) {
-		put_unused_fd(args->fd);
-		fput(file);
-		return err;
-	}
-	fd_install(args->fd, file);
-	return 0;
+	return give(r, args->fd, file);
 }
 
 static int fill_export(struct request *r, u64 *cursor, void *page, u32 n)
@@ -697,7 +691,6 @@ static int op_events(struct request *r)
 	struct kvbm_access access;
 	bool privileged;
 	struct file *file;
-	int err;
 
 	if (args->fd || args->records || args->record_size ||
 	    args->reserved[0] || args->reserved[1])
@@ -710,14 +703,7 @@ static int op_events(struct request *r)
 	args->fd = kvbm_events_open(r->kd, privileged, args, &file);
 	if (args->fd < 0)
 		return args->fd;
-	err = respond(r);
-	if (err) {
-		put_unused_fd(args->fd);
-		fput(file);
-		return err;
-	}
-	fd_install(args->fd, file);
-	return 0;
+	return give(r, args->fd, file);
 }
 
 /* Who may, on each kind of descriptor: see ops.def. */

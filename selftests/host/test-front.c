@@ -498,6 +498,40 @@ TEST_F(front, allocations_fail_in_turn)
 	}
 }
 
+/* With events, whose ring is allocated after all else. */
+static long do_create_events(void)
+{
+	struct kvbm_store_create c;
+	long ret;
+
+	creation(&c, "");
+	c.event_records = 64;
+	ret = host_ioctl(control, KVBM_IOC_STORE_CREATE, &c);
+	return ret ?: host_close(c.fd);
+}
+
+/* What a failed creation would keep would add up until nothing fits. */
+TEST_F(front, creation_that_fails_reserves_nothing)
+{
+	unsigned long nth, round;
+	bool fired;
+
+	/* The margin, and some stores of this size. */
+	host_mem_available((1ULL << 30) + (1ULL << 20));
+	EXPECT_EQ(0, do_create_events());
+	for (round = 0; round < 100; round++)
+		for (nth = 1; nth < 1000; nth++) {
+			host_fail_nth(nth);
+			do_create_events();
+			fired = host_fail_fired();
+			host_drain();
+			if (!fired)
+				break;
+		}
+	EXPECT_EQ(0, do_create_events());
+	host_mem_available(0);
+}
+
 /* --- hostile structures ------------------------------------------------- */
 
 static u8 arena[16384] __aligned(8);
