@@ -110,6 +110,32 @@ TEST_F(stats, waits)
 	close(w.fd);
 }
 
+/* Blocks that have idled for 100 ms and more are told apart from others. */
+TEST_F(stats, evicted_idle)
+{
+	int i, other = kvbm_session_open(self->fd);
+	uint64_t begin = kt_now(), sum = 0;
+	struct kvbm_stats s;
+
+	ASSERT_EQ(12, kt_idle(self->fd, 12, self->h, self->ids));
+	kt_sleep_ms(100);
+	ASSERT_EQ(9, kt_idle(other, 9, self->h + 20, self->ids));
+	s = kt_stats(self->fd);
+	ASSERT_EQ(5, s.evictions);
+	/* A tick less at most. */
+	EXPECT_GE(s.evicted_idle_ns, 5 * (100 - 16) * MS);
+	EXPECT_LE(s.evicted_idle_ns, 5 * (kt_now() - begin + 16 * MS));
+	for (i = 0; i < KVBM_IDLE_BUCKETS; i++)
+		sum += s.evicted_idle_histogram[i];
+	EXPECT_EQ(5, sum);
+	for (i = 0; 1ULL << (i + KVBM_IDLE_BUCKET_SHIFT) <= 84 * MS; i++)
+		EXPECT_EQ(0, s.evicted_idle_histogram[i]);
+	/* What is reset has not been evicted. */
+	ASSERT_GT(kvbm_reset_inactive(self->fd, NULL, NULL), 0);
+	EXPECT_EQ(5, kt_stats(self->fd).evictions);
+	close(other);
+}
+
 /* Each session's own; together they are the store's. */
 TEST_F(stats, sessions)
 {

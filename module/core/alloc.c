@@ -90,6 +90,19 @@ void kvbm_alloc_failed(struct kvbm_session *ses, int err)
 	spin_unlock(&ses->lock);
 }
 
+static void count_eviction(struct kvbm_store *st, const struct kvbm_slot *s)
+{
+	const u64 first = BIT_ULL(KVBM_IDLE_BUCKET_SHIFT - 1);
+	u64 ns = kvbm_slot_idle_ns(s);
+
+	/* The clock comes round before there is no element for a time. */
+	BUILD_BUG_ON(ilog2(U32_MAX * KVBM_IDLE_TICK_NS) - ilog2(first) >=
+		     KVBM_IDLE_BUCKETS);
+	lockdep_assert_held(&st->lock);
+	st->evicted_idle_ns += ns;
+	st->evicted_idle_histogram[__fls(ns | first) - ilog2(first)]++;
+}
+
 /*
  * The next block of the free list, or an evicted one: element @at.  KVBM_NIL:
  * who is evicted next depends on prunes that take longer than one hold of the
@@ -120,7 +133,7 @@ static u32 take_one(struct kvbm_taking *t, struct kvbm_chunk *c, u32 at,
 		kvbm_event(st, KVBM_EVENT_REMOVED, KVBM_REASON_EVICTED, id,
 			   gen - 1, &st->slots[id].key, t->ses->number);
 		kvbm_index_remove(st, &st->slots[id]);
-		st->evictions++;
+		count_eviction(st, &st->slots[id]);
 	}
 	st->slots[id].at = st->epoch;
 	atomic64_set(&st->slots[id].word,

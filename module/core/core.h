@@ -317,7 +317,8 @@ struct kvbm_store {
 	struct rb_root_cached pollers;	/* sessions to be told, by mark */
 	u32 nr_waiters;			/* in the queue */
 	u64 next_place;
-	u64 evictions;
+	u64 evicted_idle_ns;
+	u64 evicted_idle_histogram[KVBM_IDLE_BUCKETS];
 	struct kvbm_overflow overflow;
 	struct kvbm_claims claims;
 	u64 waits;

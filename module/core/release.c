@@ -69,6 +69,8 @@ static __always_inline void put_primary(struct kvbm_session *ses, u32 id)
 			st->nr_inactive++;
 			kvbm_index_idle(st, s);
 			st->cfg.policy->insert(st, id);
+			/* It shares ->next, of which lineage has taken leave. */
+			s->idle_since = kvbm_idle_clock();
 			return;
 		}
 		if (slot_end(s, &w))

@@ -222,6 +222,7 @@ int kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out)
 {
 	const size_t first = offsetof(struct kvbm_stats, allocations);
 	struct kvbm_summing s = {};
+	u32 i;
 
 	BUILD_BUG_ON(offsetof(struct kvbm_stats, wait_histogram) !=
 		     first + NR_STATS * sizeof(u64));
@@ -240,7 +241,11 @@ int kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out)
 #include "stats.def"
 
 	spin_lock(&st->lock);
-	out->evictions = st->evictions;
+	for (i = 0; i < KVBM_IDLE_BUCKETS; i++)
+		out->evictions += st->evicted_idle_histogram[i];
+	out->evicted_idle_ns = st->evicted_idle_ns;
+	memcpy(out->evicted_idle_histogram, st->evicted_idle_histogram,
+	       sizeof(out->evicted_idle_histogram));
 	out->reset_pool_size = st->free.len;
 	out->inactive_pool_size = st->nr_inactive;
 	out->held = st->nr_held;

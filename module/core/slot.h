@@ -28,6 +28,8 @@
 #include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/bug.h>
+#include <linux/jiffies.h>
+#include <linux/log2.h>
 #include <linux/types.h>
 #include <linux/kvbm.h>
 
@@ -49,7 +51,8 @@
  * @key: sequence hash
  * @word: generation, state, reset-on-release flag and references
  * @place: in the order of eviction, while inactive
- * @next: free list, or an allocation's private chain
+ * @next: free list, or an allocation's private chain; lineage: while held
+ * @idle_since: while inactive: kvbm_idle_clock() when it became so
  * @own_entry: lineage: place in the family table, as the node of its own key;
  *	for a twin, the next twin
  * @parent_entry: lineage: place in the family table, as the first child of a
@@ -69,7 +72,10 @@ struct kvbm_slot {
 	struct kvbm_hash key;
 	atomic64_t word;
 	u32 place;
-	u32 next;
+	union {
+		u32 next;
+		u32 idle_since;
+	};
 	u32 own_entry;
 	union {
 		u32 parent_entry;
@@ -133,6 +139,25 @@ static inline bool kvbm_w_active(u64 w)
 static inline u64 kvbm_slot_word(const struct kvbm_slot *s)
 {
 	return atomic64_read(&s->word);
+}
+
+/*
+ * When blocks become idle, by a clock that costs one load: it ticks every 8 to
+ * 16 ms, whatever HZ is, and comes round after a year.
+ */
+#define KVBM_IDLE_JIFFIES	BIT(ilog2(HZ) - 6)
+#define KVBM_IDLE_TICK_NS	((u64)TICK_NSEC * KVBM_IDLE_JIFFIES)
+static_assert(HZ >= 64);
+
+static inline u32 kvbm_idle_clock(void)
+{
+	return jiffies / KVBM_IDLE_JIFFIES;
+}
+
+/* How long an inactive block has been so; under the store's lock. */
+static inline u64 kvbm_slot_idle_ns(const struct kvbm_slot *s)
+{
+	return (u32)(kvbm_idle_clock() - s->idle_since) * KVBM_IDLE_TICK_NS;
 }
 
 /*

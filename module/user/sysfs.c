@@ -93,27 +93,33 @@ static KVBM_ATTR(_name)
 #define KVBM_STAT(_name, _help)		STAT_ATTR(_name);
 #include "stats.def"
 
-static ssize_t wait_histogram_show(struct device *dev,
-				   struct device_attribute *attr, char *buf)
-{
-	struct kvbm_stats *stats = kzalloc(sizeof(*stats), GFP_KERNEL);
-	int i, n = 0, err;
+#define HISTOGRAM_ATTR(_name)						\
+static ssize_t _name##_show(struct device *dev,				\
+			    struct device_attribute *attr, char *buf)	\
+{									\
+	struct kvbm_stats *stats = kzalloc(sizeof(*stats), GFP_KERNEL);	\
+	const int last = ARRAY_SIZE(stats->_name) - 1;			\
+	int i, n = 0, err;						\
+									\
+	if (!stats)							\
+		return -ENOMEM;						\
+	err = kvbm_store_stats(&to_kd(dev)->store, stats);		\
+	for (i = 0; !err && i <= last; i++)				\
+		n += sysfs_emit_at(buf, n, "%llu%c", stats->_name[i],	\
+				   i < last ? ' ' : '\n');		\
+	kfree(stats);							\
+	return err ?: n;						\
+}									\
+static KVBM_ATTR(_name)
 
-	if (!stats)
-		return -ENOMEM;
-	err = kvbm_store_stats(&to_kd(dev)->store, stats);
-	for (i = 0; !err && i < KVBM_WAIT_BUCKETS; i++)
-		n += sysfs_emit_at(buf, n, "%llu%c", stats->wait_histogram[i],
-				   i < KVBM_WAIT_BUCKETS - 1 ? ' ' : '\n');
-	kfree(stats);
-	return err ?: n;
-}
-static KVBM_ATTR(wait_histogram);
+HISTOGRAM_ATTR(wait_histogram);
+HISTOGRAM_ATTR(evicted_idle_histogram);
 
 static struct attribute *stats_attrs[] = {
 #define KVBM_STAT(_name, _help)		&dev_attr_##_name.attr,
 #include "stats.def"
 	&dev_attr_wait_histogram.attr,
+	&dev_attr_evicted_idle_histogram.attr,
 	NULL
 };
 

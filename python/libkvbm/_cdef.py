@@ -343,7 +343,9 @@ struct kvbm_stats {
 	uint64_t alloc_quota;
 	uint64_t alloc_timeouts;
 	uint64_t wait_ns;
+	uint64_t evicted_idle_ns;
 	uint64_t wait_histogram[24];
+	uint64_t evicted_idle_histogram[33];
 };
 
 struct kvbm_block_info {

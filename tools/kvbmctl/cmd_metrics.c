@@ -123,8 +123,9 @@ static void put_field(const struct sink *s, const struct samples *samples,
 	bool time = in_seconds(field->name, name, sizeof(name));
 
 	/* The histogram has that. */
-	if (!strcmp(field->name, "wait_ns"))
-		return;
+	for (size_t i = 0; i < n_stat_histograms; i++)
+		if (!strcmp(field->name, stat_histograms[i].sum))
+			return;
 	family(s, time ? name : field->name, field->gauge ? "gauge" : "counter",
 	       help_of(field, time, help, sizeof(help)));
 	for (uint32_t i = 0; i < samples->n; i++) {
@@ -143,28 +144,29 @@ static void put_field(const struct sink *s, const struct samples *samples,
 	}
 }
 
-static void put_waits(const struct sink *s, const struct samples *samples)
+static void put_histogram(const struct sink *s, const struct samples *samples,
+			  const struct stat_histogram *h)
 {
-	family(s, "wait_seconds", "histogram",
-	       "Time that granted allocations had waited.");
+	family(s, h->metric, "histogram", h->help);
 	for (uint32_t i = 0; i < samples->n; i++) {
 		const struct sample *m = &samples->all[i];
+		const __u64 *counts = histogram_of(&m->stats, h);
 		unsigned long long sum = 0;
 
-		for (unsigned int b = 0; b < KVBM_WAIT_BUCKETS; b++) {
-			sum += m->stats.wait_histogram[b];
-			fprintf(s->f, "kvbm_wait_seconds_bucket{pool=\"%s\",le=\"",
-				m->name);
-			if (b < KVBM_WAIT_BUCKETS - 1)
-				seconds(s, UINT64_C(1) << (b + KVBM_WAIT_SHIFT));
+		for (unsigned int b = 0; b < h->buckets; b++) {
+			sum += counts[b];
+			fprintf(s->f, "kvbm_%s_bucket{pool=\"%s\",le=\"",
+				h->metric, m->name);
+			if (b < h->buckets - 1)
+				seconds(s, UINT64_C(1) << (b + h->shift));
 			else
 				fputs("+Inf", s->f);
 			fprintf(s->f, "\"} %llu\n", sum);
 		}
-		fprintf(s->f, "kvbm_wait_seconds_sum{pool=\"%s\"} ", m->name);
-		seconds(s, m->stats.wait_ns);
-		fprintf(s->f, "\nkvbm_wait_seconds_count{pool=\"%s\"} %llu\n",
-			m->name, sum);
+		fprintf(s->f, "kvbm_%s_sum{pool=\"%s\"} ", h->metric, m->name);
+		seconds(s, histogram_sum(&m->stats, h));
+		fprintf(s->f, "\nkvbm_%s_count{pool=\"%s\"} %llu\n",
+			h->metric, m->name, sum);
 	}
 }
 
@@ -242,7 +244,8 @@ static void put_all(const struct sink *s, const struct samples *samples)
 		  max_sessions);
 	for (size_t i = 0; i < n_stat_fields; i++)
 		put_field(s, samples, &stat_fields[i]);
-	put_waits(s, samples);
+	for (size_t i = 0; i < n_stat_histograms; i++)
+		put_histogram(s, samples, &stat_histograms[i]);
 	if (s->openmetrics)
 		fputs("# EOF\n", s->f);
 }

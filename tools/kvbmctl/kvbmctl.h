@@ -162,6 +162,24 @@ struct stat_field {
 extern const struct stat_field stat_fields[];
 extern const size_t n_stat_fields;
 
+struct stat_histogram {
+	const char *name;
+	size_t offset;		/* in struct kvbm_stats */
+	unsigned int buckets;
+	unsigned int shift;	/* [i] has what is below 2^(i + shift) ns */
+	const char *metric;	/* for Prometheus */
+	const char *sum;	/* the field with the sum */
+	const char *help;
+};
+
+extern const struct stat_histogram stat_histograms[];
+extern const size_t n_stat_histograms;
+
+const __u64 *histogram_of(const struct kvbm_stats *stats,
+			  const struct stat_histogram *histogram);
+/* The sum of its times, ns. */
+uint64_t histogram_sum(const struct kvbm_stats *stats,
+		       const struct stat_histogram *histogram);
 uint64_t stat_value(const struct kvbm_stats *stats,
 		    const struct stat_field *field);
 /* The store's statistics as others see them: without our own session. */

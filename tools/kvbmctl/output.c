@@ -84,9 +84,33 @@ struct json_object *counts_json(const struct kvbm_counts *c)
 	return object;
 }
 
+/* What is not empty: how many took less than that, and no less than half of it. */
+static void print_histogram(const struct kvbm_stats *stats,
+			    const struct stat_histogram *histogram)
+{
+	const __u64 *counts = histogram_of(stats, histogram);
+	bool any = false;
+
+	printf("%-23s", histogram->name);
+	for (unsigned int b = 0; b < histogram->buckets; b++) {
+		if (!counts[b])
+			continue;
+		if (b < histogram->buckets - 1)
+			printf(" <%gs:%llu",
+			       (UINT64_C(1) << (b + histogram->shift)) / 1e9,
+			       (unsigned long long)counts[b]);
+		else
+			printf(" more:%llu", (unsigned long long)counts[b]);
+		any = true;
+	}
+	puts(any ? "" : " -");
+}
+
 void print_stats(const struct kvbm_stats *stats)
 {
 	for (size_t i = 0; i < n_stat_fields; i++)
 		printf("%-23s %llu\n", stat_fields[i].name,
 		       (unsigned long long)stat_value(stats, &stat_fields[i]));
+	for (size_t i = 0; i < n_stat_histograms; i++)
+		print_histogram(stats, &stat_histograms[i]);
 }

@@ -67,6 +67,8 @@
 #define KVBM_MAX_LINGER_MS	600000U
 #define KVBM_WAIT_BUCKETS	24		/* of struct kvbm_stats */
 #define KVBM_WAIT_SHIFT		12		/* the first is below 4096 ns */
+#define KVBM_IDLE_BUCKETS	33		/* of struct kvbm_stats */
+#define KVBM_IDLE_BUCKET_SHIFT	24		/* the first is below 17 ms */
 #define KVBM_MIN_EVENT_RECORDS	64U
 #define KVBM_MAX_EVENT_RECORDS	(1U << 20)
 #define KVBM_MAX_READERS	64U		/* of the events of one store */
@@ -768,9 +770,13 @@ struct kvbm_counts {
  * @alloc_quota: allocations that failed with EDQUOT
  * @alloc_timeouts: allocations that waited, and failed with ETIMEDOUT
  * @wait_ns: time that granted allocations had waited, ns
+ * @evicted_idle_ns: time that blocks in @evictions had been idle, ns
  * @wait_histogram: granted allocations by the time that they had waited: [i] those
  *	of less than 2^(i + KVBM_WAIT_SHIFT) ns that are not in the one before, the
  *	last one all others
+ * @evicted_idle_histogram: blocks in @evictions by the time that they had been idle:
+ *	[i] those of less than 2^(i + KVBM_IDLE_BUCKET_SHIFT) ns that are not in the
+ *	one before, the last one all others; by a clock that ticks every 8 to 16 ms
  *
  * Permission on control as for KVBM_IOC_STORE_INFO.
  *
@@ -819,7 +825,9 @@ struct kvbm_stats {
 	__aligned_u64 alloc_quota;
 	__aligned_u64 alloc_timeouts;
 	__aligned_u64 wait_ns;
+	__aligned_u64 evicted_idle_ns;
 	__aligned_u64 wait_histogram[KVBM_WAIT_BUCKETS];
+	__aligned_u64 evicted_idle_histogram[KVBM_IDLE_BUCKETS];
 };
 
 /* Slot states, as KVBM_IOC_BLOCK_INFO tells them. */

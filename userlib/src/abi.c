@@ -17,7 +17,7 @@ KVBM_1_0(kvbm_features, 56);
 KVBM_1_0(kvbm_store_create, 280);
 KVBM_1_0(kvbm_store_info, 328);
 KVBM_1_0(kvbm_counts, 88);
-KVBM_1_0(kvbm_stats, 544);
+KVBM_1_0(kvbm_stats, 816);
 KVBM_1_0(kvbm_block_info, 56);
 KVBM_1_0(kvbm_store_access, 80);
 KVBM_1_0(kvbm_session_revoke, 88);
