@@ -20,18 +20,8 @@
  */
 #include <linux/bitops.h>
 #include <linux/sched.h>
-#include "event.h"
-#include "index.h"
+#include "leave.h"
 #include "locked.h"
-#include "trace.h"
-
-/* A slot that is Reset now enters the free list, at its tail. */
-void kvbm_free_add(struct kvbm_store *st, u32 id)
-{
-	lockdep_assert_held(&st->lock);
-	kvbm_slot_poison(&st->slots[id]);
-	kvbm_chain_add(st, &st->free, id);
-}
 
 /**
  * kvbm_alloc_begin() - reserve blocks
@@ -128,11 +118,8 @@ static u32 take_one(struct kvbm_taking *t, struct kvbm_chunk *c, u32 at,
 		c->keys[at] = st->slots[id].key;
 		c->generation[at] = gen++;
 		t->evicted |= BIT_ULL(at);
-		trace_kvbm_remove(st, t->ses->number, id, &st->slots[id].key,
-				  KVBM_REASON_EVICTED);
-		kvbm_event(st, KVBM_EVENT_REMOVED, KVBM_REASON_EVICTED, id,
-			   gen - 1, &st->slots[id].key, t->ses->number);
-		kvbm_index_remove(st, &st->slots[id]);
+		kvbm_hash_leaves(st, &st->slots[id], gen - 1,
+				 KVBM_REASON_EVICTED, t->ses->number);
 		count_eviction(st, &st->slots[id]);
 	}
 	st->slots[id].at = st->epoch;
@@ -179,13 +166,10 @@ static void chain_free(struct kvbm_store *st, struct kvbm_chain *c)
 	lockdep_assert_held(&st->lock);
 	while (c->len) {
 		u32 id = kvbm_chain_pop(st, c);
-		u64 w = kvbm_slot_word(&st->slots[id]);
 
-		atomic64_set(&st->slots[id].word,
-			     kvbm_w_make(kvbm_w_gen(w), KVBM_STATE_RESET, false,
-					 0));
 		st->nr_held--;
-		kvbm_free_add(st, id);
+		kvbm_to_reset(st, id,
+			      kvbm_w_gen(kvbm_slot_word(&st->slots[id])));
 	}
 }
 

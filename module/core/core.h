@@ -603,7 +603,6 @@ int kvbm_alloc_told(struct kvbm_session *ses, const u32 *taken, u32 n,
 		    struct kvbm_chunk *c, u64 *evicted);
 void kvbm_alloc_abort(struct kvbm_taking *t);
 void kvbm_takings_end(struct kvbm_session *ses);
-void kvbm_free_add(struct kvbm_store *st, u32 id);
 
 /* event.c: who appended to the ring of events gives up the store's lock */
 void kvbm_ring_unlock(struct kvbm_store *st) __releases(&st->lock);

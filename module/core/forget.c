@@ -27,10 +27,8 @@
 #include <linux/siphash.h>
 #include <linux/slab.h>
 #include "claim.h"
-#include "event.h"
 #include "forget.h"
-#include "index.h"
-#include "trace.h"
+#include "leave.h"
 
 /* A registered block; whoever holds it keeps it. */
 static void forget_slot(struct kvbm_store *st, struct kvbm_slot *s,
@@ -40,17 +38,14 @@ static void forget_slot(struct kvbm_store *st, struct kvbm_slot *s,
 	u64 w = kvbm_slot_word(s);
 
 	lockdep_assert_held(&st->lock);
-	trace_kvbm_remove(st, f->session, id, &s->key,
-			  KVBM_REASON_INVALIDATED);
-	kvbm_event(st, KVBM_EVENT_REMOVED, KVBM_REASON_INVALIDATED, id,
-		   kvbm_w_gen(w), &s->key, f->session);
 	if (!kvbm_w_refs(w)) {
 		st->cfg.policy->remove(st, id);
 		st->nr_inactive--;
 	}
 	if (st->cfg.policy->forget)
 		st->cfg.policy->forget(st, id);
-	kvbm_index_remove(st, s);
+	kvbm_hash_leaves(st, s, kvbm_w_gen(w), KVBM_REASON_INVALIDATED,
+			 f->session);
 	if (kvbm_w_refs(w)) {
 		/*
 		 * Others move refs meanwhile, from 1 to 0 only under the lock.
@@ -60,9 +55,7 @@ static void forget_slot(struct kvbm_store *st, struct kvbm_slot *s,
 		f->held++;
 		return;
 	}
-	atomic64_set(&s->word, kvbm_w_make(kvbm_w_gen(w) + 1, KVBM_STATE_RESET,
-					   false, 0));
-	kvbm_free_add(st, id);
+	kvbm_to_reset(st, id, kvbm_w_gen(w) + 1);
 	f->idle++;
 }
 

@@ -10,7 +10,7 @@
  *
  * A lingering block was Mutable or Staged, so no hash leads to it.
  */
-#include "core.h"
+#include "leave.h"
 #include "locked.h"
 
 /**
@@ -47,13 +47,10 @@ u32 kvbm_linger_return(struct kvbm_store *st, struct kvbm_chain *c)
 	kvbm_lock_store(&l);
 	for (; c->len && n < KVBM_CHUNK; n++) {
 		u32 id = kvbm_chain_pop(st, c);
-		struct kvbm_slot *s = &st->slots[id];
 
-		atomic64_set(&s->word,
-			     kvbm_w_make(kvbm_w_gen(kvbm_slot_word(s)),
-					 KVBM_STATE_RESET, false, 0));
 		st->nr_lingering--;
-		kvbm_free_add(st, id);
+		kvbm_to_reset(st, id,
+			      kvbm_w_gen(kvbm_slot_word(&st->slots[id])));
 	}
 	kvbm_unlock_room(&l);
 	return n;

@@ -8,10 +8,8 @@
  */
 #include <linux/err.h>
 #include "claim.h"
-#include "event.h"
-#include "index.h"
+#include "leave.h"
 #include "sketch.h"
-#include "trace.h"
 
 /* The slot of a block that the session owns in this state, or NULL. */
 static __always_inline struct kvbm_slot *
@@ -177,7 +175,7 @@ static void evict_idle(struct kvbm_session *ses, struct kvbm_slot *s,
 		       enum kvbm_reason reason)
 {
 	struct kvbm_store *st = ses->store;
-	u64 w = kvbm_slot_word(s);
+	u32 gen = kvbm_w_gen(kvbm_slot_word(s));
 	u32 id = kvbm_slot_id(st, s);
 
 	lockdep_assert_held(&st->lock);
@@ -185,13 +183,8 @@ static void evict_idle(struct kvbm_session *ses, struct kvbm_slot *s,
 	if (st->cfg.policy->forget)
 		st->cfg.policy->forget(st, id);
 	st->nr_inactive--;
-	trace_kvbm_remove(st, ses->number, id, &s->key, reason);
-	kvbm_event(st, KVBM_EVENT_REMOVED, reason, id, kvbm_w_gen(w), &s->key,
-		   ses->number);
-	kvbm_index_remove(st, s);
-	atomic64_set(&s->word, kvbm_w_make(kvbm_w_gen(w) + 1, KVBM_STATE_RESET,
-					   false, 0));
-	kvbm_free_add(st, id);
+	kvbm_hash_leaves(st, s, gen, reason, ses->number);
+	kvbm_to_reset(st, id, gen + 1);
 }
 
 /*
@@ -279,9 +272,8 @@ static int register_present(struct kvbm_session *ses, u32 id, u32 *cnt,
 		kvbm_count_first(ses, old_cnt, 0);
 	++*old_cnt;
 	kvbm_count_last(ses, cnt);
-	owned_move(s, KVBM_STATE_RESET, false, 0);
 	st->nr_held--;
-	kvbm_free_add(st, id);
+	kvbm_to_reset(st, id, kvbm_w_gen(kvbm_slot_word(s)));
 	out->block = old_id;
 	out->kind = KVBM_KIND_DEDUP;
 	ses->counters.registration_dedup++;

@@ -10,9 +10,7 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include "claim.h"
-#include "event.h"
-#include "index.h"
-#include "trace.h"
+#include "leave.h"
 
 /*
  * Leave PRIMARY or DUPLICATE for good; false when somebody moved the word.
@@ -36,13 +34,10 @@ static noinline void primary_gone(struct kvbm_session *ses, u32 id, u64 w)
 	lockdep_assert_held(&st->lock);
 	/* The hash of a FORGOTTEN one has left before. */
 	if (likely(kvbm_w_state(w) == KVBM_STATE_PRIMARY)) {
-		kvbm_index_remove(st, s);
 		if (st->cfg.policy->forget)
 			st->cfg.policy->forget(st, id);
 		why = ses->dead ? KVBM_REASON_RECLAIMED : KVBM_REASON_RELEASED;
-		trace_kvbm_remove(st, ses->number, id, &s->key, why);
-		kvbm_event(st, KVBM_EVENT_REMOVED, why, id, kvbm_w_gen(w),
-			   &s->key, ses->number);
+		kvbm_hash_leaves(st, s, kvbm_w_gen(w), why, ses->number);
 	}
 	st->nr_held--;
 	kvbm_free_add(st, id);
@@ -156,9 +151,7 @@ static void drop_owned(struct kvbm_session *ses, u32 id, u32 *cnt,
 		kvbm_linger_add(st, linger, id);
 		return;
 	}
-	atomic64_set(&s->word, kvbm_w_make(kvbm_w_gen(w), KVBM_STATE_RESET,
-					   false, 0));
-	kvbm_free_add(st, id);
+	kvbm_to_reset(st, id, kvbm_w_gen(w));
 }
 
 static u32 owned_kind(struct kvbm_session *ses, u32 id)

@@ -13,10 +13,8 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include "claim.h"
-#include "event.h"
-#include "index.h"
+#include "leave.h"
 #include "sketch.h"
-#include "trace.h"
 
 /**
  * kvbm_config_check() - check and complete what a user asks for
@@ -225,7 +223,7 @@ static u32 reset_some(struct kvbm_store *st, u32 max, bool *more)
 	*more = true;
 	while (n < max && kvbm_lock_store(&l)) {
 		struct kvbm_slot *s;
-		u32 id;
+		u32 gen, id;
 
 		*more = st->nr_inactive;
 		if (!*more)
@@ -235,14 +233,9 @@ static u32 reset_some(struct kvbm_store *st, u32 max, bool *more)
 			break;
 		s = &st->slots[id];
 		st->nr_inactive--;
-		kvbm_index_remove(st, s);
-		atomic64_set(&s->word,
-			     kvbm_w_make(kvbm_w_gen(kvbm_slot_word(s)) + 1,
-					 KVBM_STATE_RESET, false, 0));
-		trace_kvbm_remove(st, 0, id, &s->key, KVBM_REASON_RESET);
-		kvbm_event(st, KVBM_EVENT_REMOVED, KVBM_REASON_RESET, id,
-			   kvbm_w_gen(kvbm_slot_word(s)) - 1, &s->key, 0);
-		kvbm_free_add(st, id);
+		gen = kvbm_w_gen(kvbm_slot_word(s));
+		kvbm_hash_leaves(st, s, gen, KVBM_REASON_RESET, 0);
+		kvbm_to_reset(st, id, gen + 1);
 		n++;
 	}
 	kvbm_unlock_room(&l);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * leave.h - all ways out: a hash leaves the store, a block goes to Reset
+ */
+#ifndef KVBM_LEAVE_H
+#define KVBM_LEAVE_H
+
+#include "event.h"
+#include "index.h"
+#include "trace.h"
+
+/**
+ * kvbm_hash_leaves() - no look-up finds a registered block any more
+ * @st: the store, locked
+ * @s: the block, of which the eviction policy knows no more
+ * @gen: generation under which it had the hash
+ * @why: reason that readers of events are told
+ * @session: number of the session whose call it is, or 0
+ */
+static inline void kvbm_hash_leaves(struct kvbm_store *st, struct kvbm_slot *s,
+				    u32 gen, enum kvbm_reason why, u64 session)
+{
+	u32 id = kvbm_slot_id(st, s);
+
+	lockdep_assert_held(&st->lock);
+	trace_kvbm_remove(st, session, id, &s->key, why);
+	kvbm_event(st, KVBM_EVENT_REMOVED, why, id, gen, &s->key, session);
+	kvbm_index_remove(st, s);
+}
+
+/**
+ * kvbm_free_add() - a Reset slot enters the free list, at its tail
+ * @st: the store, locked
+ * @id: the block
+ */
+static inline void kvbm_free_add(struct kvbm_store *st, u32 id)
+{
+	lockdep_assert_held(&st->lock);
+	kvbm_slot_poison(&st->slots[id]);
+	kvbm_chain_add(st, &st->free, id);
+}
+
+/**
+ * kvbm_to_reset() - a block that nobody has goes to Reset
+ * @st: the store, locked
+ * @id: the block; no other one moves its word
+ * @gen: its generation from now on: one more than before if it was registered
+ */
+static inline void kvbm_to_reset(struct kvbm_store *st, u32 id, u32 gen)
+{
+	atomic64_set(&st->slots[id].word,
+		     kvbm_w_make(gen, KVBM_STATE_RESET, false, 0));
+	kvbm_free_add(st, id);
+}
+
+#endif /* KVBM_LEAVE_H */
