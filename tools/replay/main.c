@@ -8,6 +8,7 @@
 #include "replay.h"
 
 #define DEFAULT_BLOCKS	10000U
+#define MAX_GROUP	1024U
 
 enum key {
 	KEY_BLOCKS = 'b',
@@ -22,6 +23,9 @@ enum key {
 	KEY_DUPLICATES,
 	KEY_BYTES,
 	KEY_PLANT,
+	KEY_PREFILL,
+	KEY_GROUP,
+	KEY_FLIGHT,
 	KEY_FREQUENCY,
 	KEY_SPEED,
 	KEY_KILL,
@@ -52,7 +56,10 @@ static const struct argp_option option_list[] = {
 	{ "speed", KEY_SPEED, "X", 0, "1 keeps the trace's timestamps, 10 is ten times as fast; max (default) does not pause", 0 },
 	{ "limit", KEY_LIMIT, "N", 0, "stop after N requests", 0 },
 	{ "kill-worker-at", KEY_KILL, "WHEN", 0, "SIGKILL a worker at this request, or at this percentage of them (50%)", 0 },
-	{ "plant", KEY_PLANT, "MISTAKE", 0, "be wrong on purpose, to see that the check of the bytes finds it: early registers blocks before they are written", 0 },
+	{ "prefill-rate", KEY_PREFILL, "TOKENS", 0, "tokens a second that a worker computes: it sleeps as long as its missing blocks take (default: no time)", 0 },
+	{ "group", KEY_GROUP, "N", 0, "N samples of each request arrive together (default 1)", 0 },
+	{ "single-flight", KEY_FLIGHT, NULL, 0, "a worker claims what it is going to compute, and waits for what another has claimed", 0 },
+	{ "plant", KEY_PLANT, "MISTAKE", 0, "be wrong on purpose, to see that a check finds it: early registers blocks before they are written; impatient computes what another has claimed", 0 },
 	{ NULL, 0, NULL, 0, "Without TRACE a trace is made from published statistics", 3 },
 	{ "seed", KEY_SEED, "N", 0, "same seed, same trace (default 1)", 0 },
 	{ "requests", KEY_REQUESTS, "N", 0, "requests (default 12000)", 0 },
@@ -194,6 +201,14 @@ static void check(struct argp_state *state, const struct options *o)
 		argp_error(state, "--store and --private-pools exclude each other");
 	if (o->early && !o->block_bytes)
 		argp_error(state, "--plant early: blocks have no bytes without --block-bytes");
+	if (o->impatient && !o->single_flight)
+		argp_error(state, "--plant impatient: nobody waits without --single-flight");
+	if (o->show_wakeup && (o->single_flight || o->group > 1 ||
+			       o->prefill_rate > 0))
+		argp_error(state, "--show-wakeup replays nothing");
+	if (kills && o->single_flight &&
+	    (o->group < 2 || o->prefill_rate <= 0 || o->impatient))
+		argp_error(state, "--kill-worker-at with --single-flight wants somebody to wait: --prefill-rate, --group of 2 or more");
 	if (o->show_wakeup && o->block_bytes)
 		argp_error(state, "--show-wakeup writes no bytes");
 	if (o->private_pools && o->create.total_blocks < o->workers)
@@ -247,9 +262,21 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->asked |= ASKED_BYTES;
 		break;
 	case KEY_PLANT:
-		if (strcmp(arg, "early"))
-			argp_error(state, "--plant: early");
-		o->early = true;
+		if (strcmp(arg, "early") == 0)
+			o->early = true;
+		else if (strcmp(arg, "impatient") == 0)
+			o->impatient = true;
+		else
+			argp_error(state, "--plant: early or impatient");
+		break;
+	case KEY_PREFILL:
+		o->prefill_rate = real(state, arg, "--prefill-rate", 1);
+		break;
+	case KEY_GROUP:
+		o->group = whole(state, arg, "--group", 1, MAX_GROUP);
+		break;
+	case KEY_FLIGHT:
+		o->single_flight = true;
 		break;
 	case KEY_PRIVATE:
 		o->private_pools = true;
@@ -317,6 +344,7 @@ int main(int argc, char **argv)
 		.register_flags = KVBM_REGISTER_REJECT,
 		.workers = 1,
 		.inflight = 1,
+		.group = 1,
 		.kill_percent = -1,
 	};
 	struct trace trace;

@@ -200,6 +200,11 @@ bool kill_exact(const struct killed *k)
 	return k->reclaimed_holds == k->holds && k->reclaimed_owned == k->owned;
 }
 
+bool kill_survived(const struct killed *k)
+{
+	return k->woken == k->bereft && k->taken_over == k->claimed;
+}
+
 /* The id stands for the block and its prefix, so its hash is a sequence hash. */
 static uint64_t hash_id(uint64_t id)
 {
@@ -234,12 +239,19 @@ int get_trace(const struct options *o, struct trace *trace)
 	struct generator g = o->generator;
 	int ret;
 
-	if (o->trace)
-		return trace_load(trace, o->trace, o->limit);
-	if (o->limit && o->limit < g.requests)
-		g.requests = o->limit;
-	ret = trace_generate(trace, &g);
-	return ret ? complain("cannot make a trace", ret) : 0;
+	if (o->trace) {
+		ret = trace_load(trace, o->trace, o->limit);
+		if (ret)
+			return ret;
+	} else {
+		if (o->limit && o->limit < g.requests)
+			g.requests = o->limit;
+		ret = trace_generate(trace, &g);
+		if (ret)
+			return complain("cannot make a trace", ret);
+	}
+	ret = trace_repeat(trace, o->group);
+	return ret ? complain("the samples of a group", ret) : 0;
 }
 
 static pid_t start_worker(const struct replay *r, uint32_t number)
@@ -323,28 +335,70 @@ static int stop_writing(const struct replay *r, pid_t pid, struct bytes *bytes,
 	return WIFSTOPPED(status) ? find_session(r, pid, entry) : -ECHILD;
 }
 
+/* With claims: whoever computes something that others wait for stops itself. */
+static int stop_claimant(const struct replay *r, const struct crew *crew,
+			 struct killed *k, struct kvbm_session_entry *entry)
+{
+	uint64_t end = now_ns() + STOP_WAIT_NS;
+	int status, ret = 0;
+
+	atomic_store(&r->shared->stop_claimant, true);
+	while (!ret) {
+		uint32_t victim = atomic_load(&r->shared->victim);
+
+		if (victim) {
+			k->worker = victim - 1;
+			k->pid = crew->pid[k->worker];
+			ret = waitpid(k->pid, &status, WUNTRACED | WNOHANG);
+		}
+		if (!ret && (now_ns() > end ||
+			     atomic_load(&r->shared->failed)))
+			return -ETIMEDOUT;
+		if (!ret)
+			usleep(1000);
+	}
+	if (ret < 0)
+		return -errno;
+	if (!WIFSTOPPED(status))
+		return -ECHILD;
+	ret = find_session(r, k->pid, entry);
+	/* The others go on waiting for it, until it is dead. */
+	return ret ?: claims_bereave(r) ? 0 : -ESRCH;
+}
+
+static int stop_worker(const struct replay *r, const struct crew *crew,
+		       struct killed *k, struct kvbm_session_entry *entry)
+{
+	if (r->options->single_flight)
+		return stop_claimant(r, crew, k, entry);
+	/* Any worker will do; the last one is easy to remember. */
+	k->worker = r->options->workers - 1;
+	k->pid = crew->pid[k->worker];
+	if (!k->pid)
+		return -ESRCH;
+	if (r->options->block_bytes)
+		return stop_writing(r, k->pid, &r->shared->bytes[k->worker],
+				    entry);
+	return stop_holding(r, k->pid, entry);
+}
+
 static int kill_worker(struct replay *r, struct crew *crew, struct killed *k)
 {
 	struct kvbm_session_entry entry = { .pid = 0 };
 	struct kvbm_stats before, after;
 	struct bytes *bytes;
-	uint64_t start;
 	size_t i;
 	int ret;
 
-	/* Any worker will do; the last one is easy to remember. */
-	k->worker = r->options->workers - 1;
-	k->pid = crew->pid[k->worker];
-	if (!k->pid)
-		return complain("the worker to be killed", -ESRCH);
-	bytes = &r->shared->bytes[k->worker];
-	ret = r->options->block_bytes ?
-	      stop_writing(r, k->pid, bytes, &entry) :
-	      stop_holding(r, k->pid, &entry);
+	ret = stop_worker(r, crew, k, &entry);
 	if (ret) {
-		kill(k->pid, SIGCONT);
-		return complain("cannot stop a worker that holds blocks", ret);
+		if (k->pid)
+			kill(k->pid, SIGCONT);
+		return complain(r->options->single_flight ?
+				"no worker has claims that others wait for" :
+				"cannot stop a worker that holds blocks", ret);
 	}
+	bytes = &r->shared->bytes[k->worker];
 	k->writing = atomic_load(&bytes->writing);
 	k->held = entry.held;
 	k->holds = entry.holds;
@@ -352,10 +406,10 @@ static int kill_worker(struct replay *r, struct crew *crew, struct killed *k)
 
 	ret = kvbm_stats(r->pools[0], &before);
 	k->at = atomic_load(&r->shared->next);
-	start = now_ns();
+	k->killed_ns = now_ns();
 	kill(k->pid, SIGKILL);
 	waitpid(k->pid, NULL, 0);
-	k->reaped_ns = now_ns() - start;
+	k->reaped_ns = now_ns() - k->killed_ns;
 	if (ret >= 0)
 		ret = kvbm_stats(r->pools[0], &after);
 	if (ret < 0)
@@ -490,6 +544,9 @@ static void sum_up(const struct replay *r, struct result *result)
 		result->trimmed += o->trimmed;
 		result->trimmed_requests += o->trimmed != 0;
 		result->dedup += o->dedup;
+		result->computed += o->computed;
+		result->awaited += o->awaited;
+		result->timeouts += o->timeouts;
 		result->duplicates += o->duplicates;
 		result->retries += o->retries;
 		result->skipped += o->skipped;
@@ -509,6 +566,8 @@ static void sum_up(const struct replay *r, struct result *result)
 		for (c = 0; c < NR_CALLS; c++)
 			hist_merge(&result->calls[c], &r->shared->calls[w][c]);
 	}
+	if (result->killed.done)
+		claims_settle(r, &result->killed);
 	result->seconds = (end - r->shared->start_ns) / 1e9;
 }
 
@@ -527,6 +586,13 @@ static int settle(const struct replay *r, const struct result *result)
 		fprintf(stderr, "kvbm-replay: the killed worker had other holds than the kernel took back\n");
 		return 1;
 	}
+	if (result->killed.done && !kill_survived(&result->killed)) {
+		fprintf(stderr, "kvbm-replay: %u of %u that waited for the killed worker woke, and %llu of the %llu blocks that it had claimed were computed\n",
+			result->killed.woken, result->killed.bereft,
+			(unsigned long long)result->killed.taken_over,
+			(unsigned long long)result->killed.claimed);
+		return 1;
+	}
 	if (result->bytes.wrong) {
 		fprintf(stderr, "kvbm-replay: %llu wrong bytes in %llu readings of a block\n",
 			(unsigned long long)result->bytes.wrong,
@@ -543,16 +609,17 @@ static int settle(const struct replay *r, const struct result *result)
 
 /*
  * What the replay of a trace that is in memory needs besides.  No id is in
- * flight twice, so those are bounded by the trace.
+ * flight twice, but in the samples of a group, so those are bounded by the trace.
  */
 static uint64_t memory_needed(const struct options *o, const struct trace *t)
 {
 	uint64_t flying = (uint64_t)o->workers * o->inflight * t->max_blocks;
 
-	if (flying > t->nr_ids)
-		flying = t->nr_ids;
+	if (flying > t->nr_ids * o->group)
+		flying = t->nr_ids * o->group;
 	return t->nr_ids * sizeof(struct kvbm_hash) +
 	       t->nr_requests * sizeof(struct outcome) +
+	       t->max_blocks * sizeof(uint32_t) +
 	       flying * (sizeof(uint32_t) + sizeof(bool)) +
 	       o->workers * worker_memory(o, t->max_blocks);
 }
@@ -590,8 +657,9 @@ int replay_run(const struct options *options)
 	r.hashes = hash_trace(&trace);
 	r.outcomes = shared_memory((trace.nr_requests + 1) *
 				   sizeof(*r.outcomes));
+	r.orphans = shared_memory((trace.max_blocks + 1) * sizeof(*r.orphans));
 	r.shared = shared_memory(sizeof(*r.shared));
-	if (!r.hashes || !r.outcomes || !r.shared || !result) {
+	if (!r.hashes || !r.outcomes || !r.orphans || !r.shared || !result) {
 		complain("replay", -ENOMEM);
 		goto out;
 	}

@@ -7,6 +7,7 @@
  *   replay.c	the parent: stores, workers, the kill, the final accounts
  *   worker.c	one worker: what an engine does with each request
  *   bytes.c	what it writes into blocks, and how it checks that
+ *   claims.c	who waits for a claimant that is killed, and who comes after it
  *   report.c	the summary		hist.c			latencies
  *   wakeup.c	--show-wakeup		memory.c	is there enough of it
  */
@@ -44,6 +45,10 @@
  * @asked: ASKED_*: what of @create the user gave
  * @block_bytes: bytes of a block, which the workers write and check; 0: none
  * @early: workers register blocks before they write them, which is wrong
+ * @single_flight: workers claim what they compute, and wait for others' claims
+ * @impatient: they do not wait, which is wrong
+ * @prefill_rate: tokens a second that a worker computes, 0: no time passes
+ * @group: samples of each request, which arrive together
  * @limit: requests to replay, 0 for all
  * @workers: processes
  * @inflight: requests whose blocks a worker keeps held
@@ -67,6 +72,10 @@ struct options {
 	uint32_t asked;
 	uint64_t block_bytes;
 	bool early;
+	bool single_flight;
+	bool impatient;
+	double prefill_rate;
+	uint32_t group;
 	size_t limit;
 	uint32_t workers;
 	uint32_t inflight;
@@ -98,6 +107,9 @@ struct options {
  * @trimmed: blocks left out because the pool is smaller than the request
  * @dedup: registrations that were answered with somebody else's block
  * @duplicates: registrations that made a Duplicate
+ * @computed: blocks that were computed
+ * @awaited: blocks that others computed while this request waited for them
+ * @timeouts: waits that the deadline ended
  * @retries: allocations that found too few blocks
  * @skipped: given up: the blocks could not be had
  */
@@ -111,6 +123,9 @@ struct outcome {
 	uint32_t trimmed;
 	uint32_t dedup;
 	uint32_t duplicates;
+	uint32_t computed;
+	uint32_t awaited;
+	uint32_t timeouts;
 	uint32_t retries;
 	uint32_t skipped;
 };
@@ -121,7 +136,16 @@ enum call {
 	CALL_ALLOC,
 	CALL_REGISTER,
 	CALL_RELEASE,
+	CALL_CLAIM,
+	CALL_WAIT,
 	NR_CALLS,
+};
+
+/* What became of a place of the chain of a claimant's request that was killed. */
+enum orphan {
+	ORPHAN_NOT,		/* it had not claimed it */
+	ORPHAN_CLAIMED,
+	ORPHAN_COMPUTED,	/* by somebody else, after its end */
 };
 
 /**
@@ -131,6 +155,14 @@ enum call {
  * @redo: 1 + a request that a killed worker left unfinished, or 0
  * @kill_pending: a worker is yet to be killed: nobody goes home
  * @failed: a worker met an error: stop
+ * @stop_claimant: the first to have claims that others wait for is to stop itself
+ * @victim: 1 + the worker that did, or 0
+ * @victim_request: what it was computing
+ * @waits_for: the claim that each worker waits for, or 0
+ * @bereft: mask of the workers that waited for the victim's claims
+ * @woke_ns: when each of these woke
+ * @heir: 1 + the first worker that claimed one of the victim's hashes, or 0
+ * @heir_ns: when; @heir's own
  * @finished_ns: when each worker was done
  * @calls: latencies of each worker
  * @bytes: what each worker wrote and read
@@ -141,6 +173,14 @@ struct shared {
 	_Atomic size_t redo;
 	_Atomic bool kill_pending;
 	_Atomic bool failed;
+	_Atomic bool stop_claimant;
+	_Atomic uint32_t victim;
+	size_t victim_request;
+	_Atomic uint64_t waits_for[MAX_WORKERS];
+	_Atomic uint64_t bereft;
+	_Atomic uint64_t woke_ns[MAX_WORKERS];
+	_Atomic uint32_t heir;
+	uint64_t heir_ns;
 	uint64_t finished_ns[MAX_WORKERS];
 	struct hist calls[MAX_WORKERS][NR_CALLS];
 	struct bytes bytes[MAX_WORKERS];
@@ -152,6 +192,7 @@ struct shared {
  * @trace: the requests
  * @hashes: the sequence hash of each of the trace's ids
  * @outcomes: shared: one for each request
+ * @orphans: shared: enum orphan of each place of the victim's chain
  * @shared: shared: everything else
  * @nr_pools: 1, or one for each worker
  * @pools: a session of each pool, the parent's
@@ -164,6 +205,7 @@ struct replay {
 	const struct trace *trace;
 	const struct kvbm_hash *hashes;
 	struct outcome *outcomes;
+	_Atomic uint32_t *orphans;
 	struct shared *shared;
 	uint32_t nr_pools;
 	int pools[MAX_WORKERS];
@@ -185,7 +227,16 @@ struct replay {
  * @reclaimed_holds: holds that the kernel took back
  * @reclaimed_owned: Mutable and Staged blocks that the kernel took back
  * @reclaim_ns: how long that took in the kernel
+ * @killed_ns: when the signal was sent, CLOCK_MONOTONIC
  * @reaped_ns: from sending the signal to having reaped the process
+ * @claimed: with --single-flight: blocks that it had claimed
+ * @taken_over: of these, those that others computed later
+ * @bereft: workers that waited for its claims
+ * @woken: of these, those that its end woke
+ * @first_woke_ns: from the signal to the first that woke
+ * @last_woke_ns: to the last
+ * @heir: 1 + the first that claimed one of its hashes, or 0
+ * @heir_ns: from the signal to that
  */
 struct killed {
 	bool done;
@@ -199,7 +250,16 @@ struct killed {
 	uint64_t reclaimed_holds;
 	uint64_t reclaimed_owned;
 	uint64_t reclaim_ns;
+	uint64_t killed_ns;
 	uint64_t reaped_ns;
+	uint64_t claimed;
+	uint64_t taken_over;
+	uint32_t bereft;
+	uint32_t woken;
+	uint64_t first_woke_ns;
+	uint64_t last_woke_ns;
+	uint32_t heir;
+	uint64_t heir_ns;
 };
 
 /**
@@ -243,6 +303,9 @@ struct result {
 	uint64_t trimmed_requests;
 	uint64_t dedup;
 	uint64_t duplicates;
+	uint64_t computed;
+	uint64_t awaited;
+	uint64_t timeouts;
 	uint64_t retries;
 	uint64_t skipped;
 	uint64_t by_worker[MAX_WORKERS];
@@ -272,6 +335,30 @@ int get_trace(const struct options *options, struct trace *trace);
 /* Bytes that a worker allocates before it begins, for requests of up to @max. */
 uint64_t worker_memory(const struct options *options, uint32_t max);
 
+/* @worker is about to wait for a claim of this place of its chain, or did. */
+void claims_wait_begin(const struct replay *r, uint32_t worker, size_t request,
+		       uint32_t place);
+void claims_wait_end(const struct replay *r, uint32_t worker, int ret);
+
+/*
+ * Whether @worker, which has claimed the @n places @where, is the one to be
+ * killed: the first that is asked while others wait for what it has claimed.
+ */
+bool claims_victim(const struct replay *r, uint32_t worker, size_t request,
+		   const uint32_t *where, uint32_t n);
+
+/* Right before the victim's end: notes who waits for it, and returns the mask. */
+uint64_t claims_bereave(const struct replay *r);
+
+/* What was the victim's may be among what was claimed, or registered. */
+void claims_made(const struct replay *r, uint32_t worker, size_t request,
+		 const uint32_t *where, uint32_t n);
+void claims_registered(const struct replay *r, size_t request,
+		       const uint32_t *where, uint32_t n);
+
+/* At the end: what came of a kill. */
+void claims_settle(const struct replay *r, struct killed *k);
+
 /* Each returns an exit status. */
 int replay_run(const struct options *options);
 int worker_main(const struct replay *replay, uint32_t worker);
@@ -279,6 +366,9 @@ int show_wakeup(const struct options *options);
 
 /* Whether every block is accounted for and nobody holds anything. */
 bool accounts_balance(const struct accounts *accounts);
+
+/* Whether all who waited for the victim woke, and all that it had claimed is there. */
+bool kill_survived(const struct killed *killed);
 
 /* Whether the kernel took back what the killed worker had, no more, no less. */
 bool kill_exact(const struct killed *killed);

@@ -14,6 +14,8 @@ static const char *const call_names[NR_CALLS] = {
 	[CALL_ALLOC] = "alloc",
 	[CALL_REGISTER] = "register",
 	[CALL_RELEASE] = "release",
+	[CALL_CLAIM] = "claim",
+	[CALL_WAIT] = "wait",
 };
 
 /* 12345678 -> 12,345,678; a few at a time. */
@@ -119,6 +121,40 @@ static void report_kill(const struct killed *k)
 		       number(k->writing - 1));
 }
 
+static void report_survivors(const struct killed *k)
+{
+	if (!k->bereft)
+		return;
+	printf("            It had claimed %s blocks; %u workers waited for them. The end woke\n"
+	       "            %u: the first %s after SIGKILL, the last after %s. ",
+	       number(k->claimed), k->bereft, k->woken,
+	       duration(k->first_woke_ns), duration(k->last_woke_ns));
+	if (k->heir)
+		printf("Worker %u\n            claimed next, after %s. ", k->heir - 1,
+		       duration(k->heir_ns));
+	printf("Others computed %s of the blocks\n", number(k->taken_over));
+}
+
+static uint64_t in_vain(const struct result *result)
+{
+	return result->dedup + result->duplicates;
+}
+
+static void report_computed(const struct options *o, const struct result *result)
+{
+	const struct hist *waits = &result->calls[CALL_WAIT];
+
+	printf("computed    %s blocks, %s of them in vain: another had computed them\n",
+	       number(result->computed), number(in_vain(result)));
+	if (!o->single_flight)
+		return;
+	printf("waits       %s, for %.2f s in all and %s at most; %s ended by the deadline.\n"
+	       "            They saved %s blocks\n",
+	       number(waits->calls), waits->total_ns / 1e9,
+	       duration(waits->max_ns), number(result->timeouts),
+	       number(result->awaited));
+}
+
 static void report_bytes(const struct bytes *b, uint64_t block_bytes)
 {
 	printf("bytes       blocks of %s bytes; %s written before they were registered.\n"
@@ -152,8 +188,11 @@ void report_text(const struct replay *r, const struct result *result)
 		       number(result->retries), number(result->skipped),
 		       number(result->trimmed_requests),
 		       number(result->trimmed));
-	if (result->killed.done)
+	report_computed(options, result);
+	if (result->killed.done) {
 		report_kill(&result->killed);
+		report_survivors(&result->killed);
+	}
 	if (options->block_bytes)
 		report_bytes(&result->bytes, options->block_bytes);
 	printf("time        %.2f s: %.0f requests/s, %.0f blocks/s\n",
@@ -254,6 +293,18 @@ static struct json_object *json_kill(const struct killed *k)
 	add(o, "kill_to_reaped_ns", k->reaped_ns);
 	json_object_object_add(o, "exact",
 			       json_object_new_boolean(kill_exact(k)));
+	if (!k->bereft)
+		return o;
+	add(o, "claimed_blocks", k->claimed);
+	add(o, "taken_over", k->taken_over);
+	add(o, "bereft", k->bereft);
+	add(o, "woken", k->woken);
+	add(o, "first_woke_ns", k->first_woke_ns);
+	add(o, "last_woke_ns", k->last_woke_ns);
+	if (k->heir) {
+		add(o, "heir", k->heir - 1);
+		add(o, "kill_to_claimed_ns", k->heir_ns);
+	}
 	return o;
 }
 
@@ -299,6 +350,10 @@ void report_json(const struct replay *r, const struct result *result)
 	json_object_object_add(o, "store", json_store(r));
 	add(o, "workers", r->options->workers);
 	add(o, "inflight", r->options->inflight);
+	add(o, "group", r->options->group);
+	add_real(o, "prefill_rate", r->options->prefill_rate);
+	json_object_object_add(o, "single_flight",
+			       json_object_new_boolean(r->options->single_flight));
 	add(o, "requests", result->requests);
 	add(o, "block_accesses", result->accesses);
 	add(o, "prefix_hits", result->hits);
@@ -312,6 +367,12 @@ void report_json(const struct replay *r, const struct result *result)
 	    result->after.evictions - result->before.evictions);
 	add(o, "duplicates", result->duplicates);
 	add(o, "dedups", result->dedup);
+	add(o, "computed", result->computed);
+	add(o, "computed_in_vain", in_vain(result));
+	add(o, "waits", result->calls[CALL_WAIT].calls);
+	add(o, "waited_ns", result->calls[CALL_WAIT].total_ns);
+	add(o, "waits_timed_out", result->timeouts);
+	add(o, "awaited_blocks", result->awaited);
 	add(o, "trimmed_blocks", result->trimmed);
 	add(o, "trimmed_requests", result->trimmed_requests);
 	add(o, "skipped_requests", result->skipped);

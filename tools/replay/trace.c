@@ -49,6 +49,24 @@ int trace_add_request(struct trace *trace, const struct request *request)
 	return 0;
 }
 
+int trace_repeat(struct trace *trace, uint32_t times)
+{
+	size_t i, nr = trace->nr_requests;
+	struct request *requests;
+
+	if (times <= 1)
+		return 0;
+	requests = calloc(nr * times, sizeof(*requests));
+	if (!requests)
+		return -ENOMEM;
+	for (i = 0; i < nr * times; i++)
+		requests[i] = trace->requests[i / times];
+	free(trace->requests);
+	trace->requests = requests;
+	trace->nr_requests = nr * times;
+	return 0;
+}
+
 void trace_free(struct trace *trace)
 {
 	free(trace->requests);

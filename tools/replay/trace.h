@@ -34,7 +34,7 @@ struct request {
  * @requests: the requests
  * @ids: the block ids of all requests, one after the other
  * @nr_requests: how many requests
- * @nr_ids: how many ids, which is the number of block accesses
+ * @nr_ids: how many ids; without groups the number of block accesses
  * @max_blocks: ids of the longest request
  */
 struct trace {
@@ -74,6 +74,9 @@ int trace_generate(struct trace *trace, const struct generator *gen);
 /* Both return 0 or -ENOMEM. */
 int trace_add_request(struct trace *trace, const struct request *request);
 int trace_add_id(struct trace *trace, uint64_t id);
+
+/* Each request @times times, one after the other, with the same ids: 0 or -ENOMEM. */
+int trace_repeat(struct trace *trace, uint32_t times);
 
 int trace_write(const struct trace *trace, FILE *f);
 void trace_free(struct trace *trace);

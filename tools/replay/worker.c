@@ -2,10 +2,11 @@
 /*
  * One worker: a process with a session of its own that does with each request
  * what an inference engine does: hold the longest prefix that is there,
- * allocate the rest, register it, and release everything some requests later,
- * tail first.
+ * allocate the rest, compute and register it, and release everything some
+ * requests later, tail first.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,11 @@ struct flight {
  * @calls: latencies
  * @map: the blocks' bytes; its base is NULL when they have none
  * @bytes: what this worker did with them
+ * @request: the current request
+ * @scanned: what of the missing blocks another has computed
+ * @later_where: missing blocks that are not to be computed now: their places
+ * @later_fresh: and the ids allocated for them
+ * @states: what claiming came to, for each missing block
  */
 struct worker {
 	const struct replay *replay;
@@ -72,6 +78,11 @@ struct worker {
 	struct hist *calls;
 	struct kvbm_payload_map map;
 	struct bytes *bytes;
+	size_t request;
+	uint32_t *scanned;
+	uint32_t *later_where;
+	uint32_t *later_fresh;
+	uint8_t *states;
 };
 
 #define TIMED(w, call, n, expression) ({				\
@@ -89,7 +100,9 @@ uint64_t worker_memory(const struct options *options, uint32_t max)
 	return (uint64_t)options->inflight * sizeof(*w->flights) +
 	       (uint64_t)max * (sizeof(*w->where) + sizeof(*w->missing) +
 				sizeof(*w->fresh) + sizeof(*w->registered) +
-				sizeof(*w->reversed) + sizeof(*w->evicted));
+				sizeof(*w->reversed) + sizeof(*w->evicted) +
+				sizeof(*w->scanned) + sizeof(*w->later_where) +
+				sizeof(*w->later_fresh) + sizeof(*w->states));
 }
 
 static int worker_init(struct worker *w, const struct replay *r, uint32_t number)
@@ -115,8 +128,13 @@ static int worker_init(struct worker *w, const struct replay *r, uint32_t number
 	w->registered = calloc(max, sizeof(*w->registered));
 	w->reversed = calloc(max, sizeof(*w->reversed));
 	w->evicted = calloc(max, sizeof(*w->evicted));
+	w->scanned = calloc(max, sizeof(*w->scanned));
+	w->later_where = calloc(max, sizeof(*w->later_where));
+	w->later_fresh = calloc(max, sizeof(*w->later_fresh));
+	w->states = calloc(max, sizeof(*w->states));
 	if (!w->flights || !w->where || !w->missing || !w->fresh ||
-	    !w->registered || !w->reversed || !w->evicted)
+	    !w->registered || !w->reversed || !w->evicted || !w->scanned ||
+	    !w->later_where || !w->later_fresh || !w->states)
 		return complain("worker", -ENOMEM);
 
 	w->session = kvbm_session_open(r->pools[pool]);
@@ -310,18 +328,45 @@ wait:
 	return missing;
 }
 
+/* A worker that computes sleeps: the processor is not what prefill takes. */
+static void prefill(const struct worker *w, uint32_t blocks)
+{
+	double rate = w->replay->options->prefill_rate;
+	struct timespec ts;
+	uint64_t when;
+
+	if (rate <= 0)
+		return;
+	when = now_ns() + (uint64_t)(1e9 * TRACE_BLOCK_TOKENS * blocks / rate);
+	ts.tv_sec = when / 1000000000;
+	ts.tv_nsec = when % 1000000000;
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) ==
+	       EINTR)
+		;
+}
+
 /*
  * What an engine computes: all of a block is there before it is registered.
  * With --plant early that comes last, when others may have matched it.
  */
-static int compute(struct worker *w, uint32_t n, struct flight *f)
+static int compute(struct worker *w, uint32_t n, struct flight *f, bool claimed)
 {
 	uint32_t i;
 
+	prefill(w, n);
+	if (claimed && claims_victim(w->replay, w->number, w->request, w->where,
+				     n)) {
+		/* With bytes, in the middle of the first of these blocks. */
+		if (w->map.base)
+			atomic_store(&w->bytes->stop, true);
+		else
+			raise(SIGSTOP);
+	}
 	if (!w->map.base)
 		return 0;
 	if (w->replay->options->early) {
-		f->late = calloc(f->n + !f->n, sizeof(*f->late));
+		if (!f->late)
+			f->late = calloc(f->n + !f->n, sizeof(*f->late));
 		return f->late ? 0 : complain("worker", -ENOMEM);
 	}
 	for (i = 0; i < n; i++)
@@ -329,20 +374,31 @@ static int compute(struct worker *w, uint32_t n, struct flight *f)
 	return 0;
 }
 
-static int publish(struct worker *w, const struct kvbm_hash *chain, uint32_t n,
-		   struct flight *f, struct outcome *o)
+/* The hashes of the first @n missing blocks. */
+static void name_missing(struct worker *w, uint32_t n, const struct flight *f)
 {
-	uint32_t i, error = 0;
+	uint32_t i;
 
 	for (i = 0; i < n; i++)
-		w->missing[i] = chain[w->where[i]];
-	if (compute(w, n, f))
+		w->missing[i] = f->chain[w->where[i]];
+}
+
+/* Computes and registers the first @n missing blocks, which may be claimed. */
+static int publish(struct worker *w, uint32_t n, struct flight *f, bool claimed,
+		   struct outcome *o)
+{
+	uint32_t flags = w->replay->options->register_flags;
+	uint32_t i, error = 0;
+
+	name_missing(w, n, f);
+	if (compute(w, n, f, claimed))
 		return -EIO;
+	o->computed += n;
 	TIMED(w, CALL_REGISTER, n,
-	      kvbm_stage_register(w->session, n, w->fresh, w->missing,
-					w->registered,
-					w->replay->options->register_flags,
-					&error));
+	      claimed ? kvbm_register(w->session, n, w->fresh, w->registered,
+				      flags, &error) :
+			kvbm_stage_register(w->session, n, w->fresh, w->missing,
+					    w->registered, flags, &error));
 	if (error)
 		return complain("register", -(int)error);
 	for (i = 0; i < n; i++) {
@@ -353,7 +409,148 @@ static int publish(struct worker *w, const struct kvbm_hash *chain, uint32_t n,
 		o->dedup += w->registered[i].kind == KVBM_KIND_DEDUP;
 		o->duplicates += w->registered[i].kind == KVBM_KIND_DUPLICATE;
 	}
+	claims_registered(w->replay, w->request, w->where, n);
 	return 0;
+}
+
+/* Of @n missing blocks the first @gone are missing no more. */
+static uint32_t advance(struct worker *w, uint32_t n, uint32_t gone)
+{
+	n -= gone;
+	memmove(w->where, w->where + gone, n * sizeof(*w->where));
+	memmove(w->fresh, w->fresh + gone, n * sizeof(*w->fresh));
+	return n;
+}
+
+/*
+ * Claims the missing blocks from left to right.  What stands to the right of one
+ * that another computes is given up again: nobody waits while he has a claim, so
+ * no two wait for each other.  The claimed ones come first then; returns how
+ * many, or -errno.  The places that are to be waited for go to @pending.
+ */
+static int claim(struct worker *w, uint32_t n, struct flight *f,
+		 uint32_t *pending, uint32_t *nr_pending)
+{
+	uint32_t i, mine = 0, rest = 0, unclaim = 0, error = 0;
+	uint32_t some = n < KVBM_MAX_CLAIMS ? n : KVBM_MAX_CLAIMS;
+
+	*nr_pending = 0;
+	name_missing(w, some, f);
+	TIMED(w, CALL_CLAIM, some,
+	      kvbm_claim(w->session, some, w->fresh, w->missing, w->states,
+			 &error));
+	if (error)
+		return complain("claim", -(int)error);
+	for (i = 0; i < some; i++) {
+		uint32_t place = w->where[i], id = w->fresh[i];
+
+		if (w->states[i] == KVBM_CLAIM_PENDING &&
+		    *nr_pending < KVBM_MAX_WATCHED)
+			pending[(*nr_pending)++] = place;
+		if (w->states[i] == KVBM_CLAIMED && !*nr_pending) {
+			w->where[mine] = place;
+			w->fresh[mine++] = id;
+			continue;
+		}
+		if (w->states[i] == KVBM_CLAIMED)
+			w->reversed[unclaim++] = id;
+		w->later_fresh[rest] = id;
+		w->later_where[rest++] = place;
+	}
+	memcpy(w->fresh + mine, w->later_fresh, rest * sizeof(*w->fresh));
+	memcpy(w->where + mine, w->later_where, rest * sizeof(*w->where));
+	if (unclaim)
+		kvbm_unstage(w->session, unclaim, w->reversed, &error);
+	if (error)
+		return complain("unstage", -(int)error);
+	claims_made(w->replay, w->number, w->request, w->where, mine);
+	return mine;
+}
+
+static int wait_for(struct worker *w, const uint32_t *pending, uint32_t n,
+		    const struct flight *f, uint64_t deadline)
+{
+	struct kvbm_hash hashes[KVBM_MAX_WATCHED];
+	uint32_t i;
+	int ret;
+
+	for (i = 0; i < n; i++)
+		hashes[i] = f->chain[pending[i]];
+	claims_wait_begin(w->replay, w->number, w->request, pending[0]);
+	do {
+		ret = TIMED(w, CALL_WAIT, n,
+			    kvbm_wait(w->session, n, hashes, deadline, NULL));
+	} while (ret == -EINTR);
+	claims_wait_end(w->replay, w->number, ret);
+	return ret;
+}
+
+/* Holds what others have computed; returns how many are missing, or -errno. */
+static int look_again(struct worker *w, uint32_t n, struct flight *f,
+		      struct outcome *o)
+{
+	uint32_t i, missing = 0, got = 0, hits = 0, error = 0;
+
+	name_missing(w, n, f);
+	TIMED(w, CALL_SCAN, n,
+	      kvbm_scan(w->session, n, w->missing, w->scanned, 0, &hits,
+			&error));
+	if (error)
+		return complain("scan after a wait", -(int)error);
+	for (i = 0; i < n; i++) {
+		if (w->scanned[i] == KVBM_NO_BLOCK) {
+			w->where[missing] = w->where[i];
+			w->fresh[missing++] = w->fresh[i];
+			continue;
+		}
+		f->ids[w->where[i]] = w->scanned[i];
+		if (w->map.base)
+			bytes_check(w->bytes, &w->map, w->scanned[i],
+				    &w->missing[i], "computed by another");
+		w->reversed[got++] = w->fresh[i];
+	}
+	o->awaited += got;
+	if (got)
+		kvbm_release(w->session, got, w->reversed, KVBM_RELEASE_MUTABLE,
+			     &error);
+	return error ? complain("release what another has computed",
+				-(int)error) : (int)missing;
+}
+
+/*
+ * What is missing is computed by who claims it first; the others wait for that
+ * until the request's deadline, then compute it themselves.  They hold blocks
+ * meanwhile, but who has a claim has all the blocks that it needs.
+ */
+static int fly_singly(struct worker *w, uint32_t missing, struct flight *f,
+		      struct outcome *o)
+{
+	uint64_t deadline = kvbm_deadline(GIVE_UP_NS);
+	uint32_t pending[KVBM_MAX_WATCHED], nr_pending;
+	int mine, ret, n = missing;
+
+	while (n > 0) {
+		mine = claim(w, n, f, pending, &nr_pending);
+		if (mine < 0)
+			return mine;
+		if (mine && publish(w, mine, f, true, o))
+			return -EIO;
+		n = advance(w, n, mine);
+		if (!n)
+			break;
+		if (nr_pending && w->replay->options->impatient)
+			return publish(w, n, f, false, o);
+		ret = nr_pending ? wait_for(w, pending, nr_pending, f, deadline) :
+				   0;
+		if (ret && ret != -ETIMEDOUT)
+			return complain("wait for a claim", ret);
+		n = look_again(w, n, f, o);
+		if (ret && n > 0) {
+			o->timeouts++;
+			return publish(w, n, f, false, o);
+		}
+	}
+	return n;
 }
 
 static int serve(struct worker *w, size_t request)
@@ -383,9 +580,11 @@ static int serve(struct worker *w, size_t request)
 	if (!f->ids)
 		return complain("worker", -ENOMEM);
 	f->chain = chain;
+	w->request = request;
 	ret = acquire(w, chain, n, f, &o);
 	if (ret > 0)
-		ret = publish(w, chain, ret, f, &o);
+		ret = r->options->single_flight ?
+		      fly_singly(w, ret, f, &o) : publish(w, ret, f, false, &o);
 	if (ret >= 0) {
 		w->flying++;
 	} else if (ret == -ETIMEDOUT || shortage(ret)) {
