@@ -30,9 +30,15 @@
 #include "file.h"
 #include "trace.h"
 
-/* Records of one user, and of one store: beyond them, nobody can open. */
+/*
+ * Records of one user: beyond them, he cannot open.  Nor once a store has
+ * STORE_MAX, but for who has less than USER_SHARE: users who together fill the
+ * store's keep out themselves, and no other.  A store's thus are at most STORE_MAX,
+ * USER_SHARE for each user, and what sessions leave that were open by then.
+ */
 #define USER_MAX	4096U
 #define STORE_MAX	65536U
+#define USER_SHARE	64U
 
 static struct workqueue_struct *departed_wq;
 
@@ -169,12 +175,18 @@ static u32 limit(const struct kvbm_file *f)
 	return max ? max - min_t(u64, max, debt(f)) : U32_MAX;
 }
 
+/* May the user have one more session whose blocks may linger? */
+static bool may_open(const struct kvbm_linger *l, const struct kvbm_debtor *d)
+{
+	return d->records < (l->records < STORE_MAX ? USER_MAX : USER_SHARE);
+}
+
 /**
  * kvbm_departed_prepare() - a session is opened: make ready for its end
  * @f: the open file; its session is in the store's list, and has nothing yet
  *
- * Return: 0, -ENOMEM, or -EDQUOT (the user has, or the store, too many sessions
- * that linger). kvbm_departed_forget() is due in every case.
+ * Return: 0, -ENOMEM, or -EDQUOT (the user has too many sessions that linger).
+ * kvbm_departed_forget() is due in every case.
  */
 int kvbm_departed_prepare(struct kvbm_file *f)
 {
@@ -204,7 +216,7 @@ int kvbm_departed_prepare(struct kvbm_file *f)
 	}
 	d->refs++;
 	f->debtor = d;
-	if (d->records >= USER_MAX || l->records >= STORE_MAX) {
+	if (!may_open(l, d)) {
 		err = -EDQUOT;
 	} else {
 		f->debt_mark = d->ended;

@@ -29,6 +29,7 @@ static int create(u32 blocks, u32 max_held)
 		.size = sizeof(c), .total_blocks = blocks, .block_size = 16,
 		.policy = "lru", .name = "a", .uid = -1, .gid = -1,
 		.monitor_gid = -1, .max_held = max_held, .linger_ms = LONG_MS,
+		.mode = 0660,
 	};
 
 	return host_ioctl(control, KVBM_IOC_STORE_CREATE, &c);
@@ -180,6 +181,73 @@ TEST_F_TIMEOUT(linger, who_closes_is_told_of_nothing, 120)
 			host_close(holders[i]);
 		}
 	}
+}
+
+#define CROWD		16
+#define USER_MAX	4096	/* sessions of a user that linger */
+#define USER_SHARE	64	/* where 65,536 linger */
+#define TENANTS		1000
+#define GROUP		5
+#define OWNER		999
+
+/* Opens, takes a block and leaves it behind. Returns 0 or -errno of open. */
+static int leave_one(u32 uid)
+{
+	u32 id;
+	int fd;
+
+	host_set_user(uid, GROUP);
+	fd = host_open("a");
+	if (fd < 0)
+		return fd;
+	BUG_ON(alloc(fd, 1, &id, 0) != 1);
+	BUG_ON(host_close(fd));
+	return 0;
+}
+
+/*
+ * As many users as it takes to fill a store's records keep out nobody else:
+ * neither root, nor the owner, nor who comes for the first time.
+ */
+TEST_F_TIMEOUT(linger, crowd_keeps_nobody_out, 600)
+{
+	static const u32 others[] = { 0, OWNER, TENANTS + CROWD };
+	struct kvbm_session_revoke all = {
+		.size = sizeof(all), .name = "a", .uid = TENANTS + CROWD,
+		.flags = KVBM_REVOKE_UID | KVBM_REVOKE_NOW,
+	};
+	u32 uid, i, n;
+	int fd;
+
+	host_set_user(OWNER, GROUP);
+	ASSERT_EQ(0, create(CROWD * USER_MAX + 4 * USER_SHARE, 0));
+	for (uid = TENANTS; uid < TENANTS + CROWD; uid++)
+		for (i = 0; i < USER_MAX; i++)
+			ASSERT_EQ(0, leave_one(uid));
+	for (uid = TENANTS; uid < TENANTS + CROWD; uid++)
+		EXPECT_EQ(-EDQUOT, leave_one(uid));
+
+	for (i = 0; i < ARRAY_SIZE(others); i++) {
+		for (n = 0; n < USER_SHARE; n++)
+			ASSERT_EQ(0, leave_one(others[i]));
+		EXPECT_EQ(-EDQUOT, leave_one(others[i]));
+	}
+
+	/* Who has room again may open again. */
+	host_set_user(OWNER, GROUP);
+	EXPECT_EQ(0, host_ioctl(control, KVBM_IOC_SESSION_REVOKE, &all));
+	fd = host_open("a");
+	EXPECT_EQ(-EDQUOT, fd);
+	EXPECT_EQ(0, leave_one(TENANTS + CROWD));
+	host_set_user(TENANTS + CROWD + 1, GROUP);
+	fd = host_open("a");
+	ASSERT_GE(fd, 0);
+	EXPECT_EQ(CROWD * USER_MAX + 2 * USER_SHARE + 1, counts(fd).lingering);
+	ASSERT_EQ(0, host_close(fd));
+
+	host_set_user(OWNER, GROUP);
+	ASSERT_EQ(0, destroy());
+	host_set_user(-1, -1);
 }
 
 TEST_HARNESS_MAIN
