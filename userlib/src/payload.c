@@ -112,8 +112,11 @@ static int set_nodes(void *base, uint64_t bytes,
 	if (!(o->flags & (KVBM_MEMORY_BIND | KVBM_MEMORY_INTERLEAVE)))
 		return 0;
 	/* Nodes that there are not are left out by the kernel. */
-	return syscall(SYS_mbind, base, bytes, mode, &nodes,
-		       8 * sizeof(nodes) + 1, 0) ? -errno : 0;
+	if (!syscall(SYS_mbind, base, bytes, mode, &nodes,
+		     8 * sizeof(nodes) + 1, 0))
+		return 0;
+	/* A kernel without NUMA has node 0, and nothing to choose. */
+	return errno == ENOSYS && nodes & 1 ? 0 : -errno;
 }
 
 struct populating {
