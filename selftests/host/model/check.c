@@ -37,6 +37,7 @@ struct epoch {
 /* What the children saw; tells whether the checks had anything to check. */
 struct tally {
 	uint64_t ops, evictions, failed, dups, dedups, twins, placeholders;
+	uint64_t quota;		/* refused as max_held allows no more */
 };
 
 static int tests, failures;
@@ -75,6 +76,10 @@ static void epoch_init(struct epoch *e, uint64_t seed, enum m_policy policy,
 		e->cfg.thresholds[1] = b;
 		e->cfg.thresholds[2] = b + 1 + g_below(&r, 15 - b);
 	}
+	/* Some that hardly let a session work, some that it meets at times. */
+	if (g_once_in(&r, 2))
+		e->cfg.max_held = 1 + g_below(&r, g_once_in(&r, 4) ? 3 :
+							    e->cfg.total);
 	e->gen.seed = g_random(&r);
 	e->gen.sessions = 1 + (int)g_below(&r, 6);
 	e->gen.twins = twins;
@@ -107,6 +112,7 @@ static void count(const struct pair *p, const struct g_op *op)
 {
 	tally->ops++;
 	tally->failed += !!p->rm.err;
+	tally->quota += p->rm.err == -EDQUOT;
 	tally->evictions += p->rm.n_evicted;
 	if (op->kind != G_REGISTER && op->kind != G_STAGE_REGISTER)
 		return;
@@ -344,10 +350,10 @@ static void report(const struct epoch *e)
 	printf("# differs: --epoch %" PRIu64 " --policy %s --twins %s\n",
 	       e->seed, m_policy_name[e->policy], twins_name[e->twins]);
 	printf("# store: %" PRIu32 " blocks of %" PRIu32 ", %s, reset %d, frequency %"
-	       PRIu64 ", thresholds %u %u %u\n", c->total, c->block_size,
-	       c->dup == M_DUP_REJECT ? "reject" : "allow", c->reset,
-	       c->frequency, c->thresholds[0], c->thresholds[1],
-	       c->thresholds[2]);
+	       PRIu64 ", thresholds %u %u %u, max_held %" PRIu32 "\n", c->total,
+	       c->block_size, c->dup == M_DUP_REJECT ? "reject" : "allow",
+	       c->reset, c->frequency, c->thresholds[0], c->thresholds[1],
+	       c->thresholds[2], c->max_held);
 	if (!fails(c, ops, n)) {
 		printf("# no list of operations does it alone: a leak? Try --epoch\n");
 		return;
@@ -450,14 +456,14 @@ static bool random_test(enum m_policy policy, enum g_twins twins, uint64_t seed,
 		}
 	}
 	printf("# %" PRIu64 " operations, %" PRIu64 " refused, %" PRIu64
-	       " evictions, %" PRIu64 " duplicates, %" PRIu64 " dedups, %"
+	       " by max_held, %" PRIu64 " evictions, %" PRIu64 " duplicates, %" PRIu64 " dedups, %"
 	       PRIu64 " twins and %" PRIu64 " placeholders seen\n",
-	       tally->ops, tally->failed, tally->evictions, tally->dups,
-	       tally->dedups, tally->twins, tally->placeholders);
+	       tally->ops, tally->failed, tally->quota, tally->evictions,
+	       tally->dups, tally->dedups, tally->twins, tally->placeholders);
 	/* A run that met nothing has shown nothing; a short one may not. */
 	if (want < COVERED_OPS)
 		return true;
-	return tally->failed && tally->evictions && tally->dups &&
+	return tally->failed && tally->quota && tally->evictions && tally->dups &&
 	       tally->dedups && (!lineage || tally->placeholders) &&
 	       (!lineage || !tally->twins == (twins == G_TWINS_NONE));
 }

@@ -50,6 +50,7 @@ struct core *core_new(const struct m_config *cfg, int *err)
 		.reset = cfg->reset,
 		.freq_capacity = cfg->frequency,
 		.max_sessions = M_MAX_SESSIONS,
+		.max_held = cfg->max_held,
 	};
 	struct core *core;
 	u32 i;

@@ -125,6 +125,34 @@ uint64_t m_holds(const struct model *m, uint32_t id)
 	return sum;
 }
 
+/* Owned, held, or kept alive by a Duplicate that the session holds. */
+static bool keeps(const struct model *m, int s, uint32_t id)
+{
+	if (m_owns(m, s, id, M_MUTABLE) || m_owns(m, s, id, M_STAGED) ||
+	    holding(m, s, id))
+		return true;
+	for (uint32_t i = 0; i < m->cfg.total; i++)
+		if (m->slot[i].state == M_DUPLICATE &&
+		    m->slot[i].primary == id && holding(m, s, i))
+			return true;
+	return false;
+}
+
+uint32_t m_kept(const struct model *m, int s)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < m->cfg.total; i++)
+		n += keeps(m, s, i);
+	return n;
+}
+
+/* How many blocks more it may keep. */
+static uint32_t quota(const struct model *m, int s)
+{
+	return m->cfg.max_held ? m->cfg.max_held - m_kept(m, s) : UINT32_MAX;
+}
+
 /* The registered block of a hash: Primary or Inactive. */
 static uint32_t lookup(const struct model *m, struct m_hash h)
 {
@@ -219,11 +247,23 @@ static void activate(struct model *m, uint32_t id)
 	m->slot[id].state = M_PRIMARY;
 }
 
-/* Another hold on a registered block. */
+/*
+ * Another hold on a registered block. What the session does not keep yet
+ * counts: the block, and the Primary of a Duplicate.
+ */
 static int hold(struct model *m, int s, uint32_t id)
 {
+	uint32_t more = 0;
+
 	if (m->slot[id].holds[s] == m->cfg.hold_limit)
 		return -EOVERFLOW;
+	if (m->cfg.max_held && !holding(m, s, id)) {
+		more = !keeps(m, s, id);
+		if (m->slot[id].state == M_DUPLICATE)
+			more += !keeps(m, s, m->slot[id].primary);
+		if (more > quota(m, s))
+			return -EDQUOT;
+	}
 	activate(m, id);
 	m->slot[id].holds[s]++;
 	return 0;
@@ -269,6 +309,8 @@ int m_allocate(struct model *m, int s, uint32_t n, uint32_t *ids,
 	*n_evicted = 0;
 	if (n > m->cfg.total)
 		return -EINVAL;
+	if (n > quota(m, s))
+		return -EDQUOT;
 	if (n > m->n_free + m->index.len)
 		return -ENOSPC;
 	for (uint32_t i = 0; i < n; i++) {
@@ -289,9 +331,9 @@ int m_allocate(struct model *m, int s, uint32_t n, uint32_t *ids,
 
 uint32_t m_allocate_reset(struct model *m, int s, uint32_t n, uint32_t *ids)
 {
-	uint32_t i;
+	uint32_t i, most = quota(m, s);
 
-	for (i = 0; i < n && m->n_free; i++) {
+	for (i = 0; i < n && i < most && m->n_free; i++) {
 		ids[i] = take_free(m);
 		become_mutable(m, s, ids[i]);
 		m->count.allocations_from_reset++;
@@ -375,6 +417,8 @@ int m_register(struct model *m, int s, uint32_t id, enum m_dup dup,
 		*kind = M_KIND_PRIMARY;
 		*held = id;
 	} else if (dup == M_DUP_ALLOW) {
+		if (m->cfg.max_held && !keeps(m, s, primary) && !quota(m, s))
+			return -EDQUOT;
 		activate(m, primary);
 		m->slot[primary].keepalives++;
 		b->state = M_DUPLICATE;
@@ -385,8 +429,12 @@ int m_register(struct model *m, int s, uint32_t id, enum m_dup dup,
 		*kind = M_KIND_DUP;
 		*held = id;
 	} else {
-		int err = hold(m, s, primary);
+		int err;
 
+		/* A block for a block: the own one is given back. */
+		m->slot[id].owner = -1;
+		err = hold(m, s, primary);
+		m->slot[id].owner = s;
 		if (err)
 			return err;
 		put_free(m, id);
@@ -716,6 +764,8 @@ void model_check(const struct model *m)
 		if (b->state == M_INACTIVE)
 			M_ASSERT(m_index_has(&m->index, i));
 	}
+	for (int s = 0; s < M_MAX_SESSIONS && m->cfg.max_held; s++)
+		M_ASSERT(m_kept(m, s) <= m->cfg.max_held);
 	M_ASSERT(keepalives == n[M_DUPLICATE]);
 	M_ASSERT(n[M_RESET] == m->n_free);
 	M_ASSERT(n[M_INACTIVE] == m->index.len);

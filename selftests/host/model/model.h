@@ -164,6 +164,7 @@ struct m_config {
 	uint64_t frequency;		/* capacity, 0: no tracking */
 	uint8_t thresholds[3];		/* all 0: 3/8/15 */
 	uint32_t hold_limit;		/* 0: M_HOLD_LIMIT */
+	uint32_t max_held;		/* blocks a session may keep, 0: any */
 };
 
 struct m_slot {
@@ -259,6 +260,8 @@ uint32_t m_registered(const struct model *m);
 
 uint64_t m_holds(const struct model *m, uint32_t id);
 bool m_owns(const struct model *m, int s, uint32_t id, enum m_state state);
+/* Blocks that a session keeps from others, each once. */
+uint32_t m_kept(const struct model *m, int s);
 /* Aborts when an invariant of the contract does not hold. */
 void model_check(const struct model *m);
 
