@@ -6,39 +6,14 @@
  * not open that has a session of each for the length of a look, so that a
  * watched store can be destroyed.
  */
-#include <curses.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-/* curses.h has a timeout() and an ERR; the rest keeps out of its way. */
-#include "kvbmctl.h"
 #include "table.h"
-
-struct store {
-	char name[KVBM_NAME_LEN + 1];
-	bool dying;
-	struct kvbm_counts counts;
-	struct kvbm_stats now, before;
-	double seconds;		/* between the two; 0: no rates yet */
-	double taken;
-	struct kvbm_session_entry *sessions;
-	uint32_t n_sessions;
-	int sessions_err;
-	bool seen;
-};
-
-struct top {
-	char **names;		/* to watch; none: all */
-	int n_names;
-	double delay;
-	uint64_t samples;	/* of a batch; 0: interactive */
-	struct store *stores;
-	size_t n;
-	size_t selected;
-};
+#include "top.h"
 
 static double now(void)
 {
@@ -126,7 +101,7 @@ static void look_at_entry(struct top *top, const struct kvbm_store_entry *e,
 		look_at(top, name, &t, dying);
 }
 
-static int look(struct top *top, int control)
+int top_look(struct top *top, int control)
 {
 	struct kvbm_store_entry *entries = NULL;
 	uint32_t n = 0;
@@ -150,8 +125,6 @@ static int look(struct top *top, int control)
 			free(top->stores[i].sessions);
 	}
 	top->n = kept;
-	if (top->selected >= kept)
-		top->selected = kept ? kept - 1 : 0;
 	return err;
 }
 
@@ -160,22 +133,87 @@ static double percent(uint64_t part, uint64_t whole)
 	return whole ? 100.0 * part / whole : 0;
 }
 
+double top_rate(const struct store *s, uint64_t now, uint64_t before)
+{
+	return s->seconds > 0 ? (now - before) / s->seconds : -1;
+}
+
+double top_hit_rate(const struct store *s)
+{
+	uint64_t asked = s->now.match_hashes_requested -
+			 s->before.match_hashes_requested;
+
+	if (s->seconds <= 0 || !asked)
+		return -1;
+	return percent(s->now.match_blocks_returned -
+		       s->before.match_blocks_returned, asked);
+}
+
+/* The median, as if what is in an element had come evenly. */
+static double median(const uint64_t *counts, uint64_t all)
+{
+	double left = all / 2.0;
+	unsigned int i = 0;
+	double from, upto;
+
+	while (left > counts[i])
+		left -= counts[i++];
+	upto = (double)(UINT64_C(1) << (i + KVBM_IDLE_BUCKET_SHIFT)) / 1e9;
+	from = i ? upto / 2 : 0;
+	return from + (upto - from) * left / counts[i];
+}
+
+double top_age(const struct store *s)
+{
+	uint64_t counts[KVBM_IDLE_BUCKETS], all = 0;
+	const __u64 *now = s->now.evicted_idle_histogram;
+	const __u64 *before = s->before.evicted_idle_histogram;
+
+	for (unsigned int i = 0; i < KVBM_IDLE_BUCKETS; i++) {
+		counts[i] = now[i] - before[i];
+		all += counts[i];
+	}
+	for (unsigned int i = 0; !all && i < KVBM_IDLE_BUCKETS; i++)
+		counts[i] = now[i];
+	for (unsigned int i = 0; !all && i < KVBM_IDLE_BUCKETS; i++)
+		all += counts[i];
+	return all ? median(counts, all) : -1;
+}
+
+void top_format_age(double seconds, char text[16])
+{
+	if (seconds < 0)
+		snprintf(text, 16, "-");
+	else if (seconds < 1)
+		snprintf(text, 16, "%.0fms", seconds * 1000);
+	else if (seconds < 100)
+		snprintf(text, 16, "%.1fs", seconds);
+	else if (seconds < 6000)
+		snprintf(text, 16, "%.1fm", seconds / 60);
+	else if (seconds < 360000)
+		snprintf(text, 16, "%.1fh", seconds / 3600);
+	else
+		snprintf(text, 16, "%.0fd", seconds / 86400);
+}
+
+static void put_real(struct table *t, double value, int digits)
+{
+	if (value < 0)
+		table_none(t);
+	else
+		table_put(t, "%.*f", digits, value);
+}
+
 static void put_rate(struct table *t, const struct store *s, uint64_t now,
 		     uint64_t before)
 {
-	if (s->seconds > 0)
-		table_put(t, "%.0f", (now - before) / s->seconds);
-	else
-		table_none(t);
+	put_real(t, top_rate(s, now, before), 0);
 }
 
 static void put_store(struct table *t, const struct store *s)
 {
 	const struct kvbm_counts *c = &s->counts;
-	uint64_t asked = s->now.match_hashes_requested -
-			 s->before.match_hashes_requested;
-	uint64_t hits = s->now.match_blocks_returned -
-			s->before.match_blocks_returned;
+	char age[16];
 
 	table_row(t);
 	table_put(t, "%s", s->name);
@@ -188,11 +226,10 @@ static void put_store(struct table *t, const struct store *s)
 	put_rate(t, s, s->now.evictions, s->before.evictions);
 	put_rate(t, s, s->now.match_hashes_requested,
 		 s->before.match_hashes_requested);
-	if (s->seconds > 0 && asked)
-		table_put(t, "%.1f", percent(hits, asked));
-	else
-		table_none(t);
+	put_real(t, top_hit_rate(s), 1);
 	table_number(t, c->waiters);
+	top_format_age(top_age(s), age);
+	table_put(t, "%s", age);
 	table_bool(t, s->dying);
 }
 
@@ -210,6 +247,7 @@ static void print_stores(FILE *out, const struct top *top)
 		{ "MATCH/S", TABLE_NUMBER },
 		{ "HIT%", TABLE_NUMBER },
 		{ "WAITERS", TABLE_NUMBER },
+		{ "AGE", TABLE_RIGHT },
 		{ "DYING", TABLE_BOOL },
 	};
 	static const struct common text;
@@ -247,7 +285,7 @@ static int batch(struct top *top, int control)
 			nanosleep(&pause, NULL);
 			putchar('\n');
 		}
-		err = look(top, control);
+		err = top_look(top, control);
 		if (err)
 			return fail_request(NULL, err, "cannot list stores");
 		print_stores(stdout, top);
@@ -258,62 +296,12 @@ static int batch(struct top *top, int control)
 	return STATUS_OK;
 }
 
-/* The selected store is on line 2 + selected. */
-static void draw(const struct top *top)
-{
-	char *text = NULL, *rest, *line;
-	FILE *out;
-	size_t len;
-	int row = 0;
-
-	out = open_memstream(&text, &len);
-	if (!out)
-		return;
-	print_stores(out, top);
-	if (top->n)
-		print_store_sessions(out, &top->stores[top->selected]);
-	fclose(out);
-
-	erase();
-	for (rest = text; (line = strsep(&rest, "\n")) && row < LINES; row++) {
-		bool chosen = top->n && row == (int)top->selected + 2;
-
-		if (row == 1 || chosen)
-			attron(row == 1 ? A_BOLD : A_REVERSE);
-		mvaddnstr(row, 0, line, COLS);
-		attrset(A_NORMAL);
-	}
-	if (LINES > 1)
-		mvaddnstr(LINES - 1, 0, "up/down: store   q: quit", COLS);
-	refresh();
-	free(text);
-}
-
 static int interactive(struct top *top, int control)
 {
-	SCREEN *screen = newterm(NULL, stdout, stdin);
-	int key = 0, err = 0;
+	int err = top_screen(top, control);
 
-	if (!screen)
+	if (err == -ENOTTY)
 		return fail("this terminal cannot be used: try --batch=1");
-	noecho();
-	cbreak();
-	keypad(stdscr, TRUE);
-	curs_set(0);
-	timeout(top->delay * 1000);
-	while (key != 'q' && !err) {
-		/* A key redraws; the passing of time looks again. */
-		if (key == KEY_UP || key == 'k')
-			top->selected -= !!top->selected;
-		else if (key == KEY_DOWN || key == 'j')
-			top->selected += top->selected + 1 < top->n;
-		else
-			err = look(top, control);
-		draw(top);
-		key = getch();
-	}
-	endwin();
-	delscreen(screen);
 	return err ? fail_request(NULL, err, "cannot list stores") : STATUS_OK;
 }
 
@@ -352,7 +340,7 @@ int cmd_top(int argc, char **argv)
 		.options = options,
 		.parser = parse,
 		.args_doc = "[NAME...]",
-		.doc = "Watch stores: where their blocks are, allocations, evictions and matched hashes a second, hit rate, and what each session holds.",
+		.doc = "Watch stores: where their blocks are, allocations, evictions and matched hashes a second, hit rate, how long evicted blocks had been idle, and what each session holds.\vAGE is the median of the time that blocks had been idle when they were evicted. On a terminal h tells the keys.",
 	};
 	struct top top = { .delay = 2 };
 	int control = -1, status;
