@@ -111,6 +111,24 @@ static void sleep_in_atomic(void)
 	spin_unlock(&lock_a);
 }
 
+static DEFINE_RAW_SPINLOCK(raw_lock);
+
+static void sleep_in_raw(void)
+{
+	raw_spin_lock(&raw_lock);
+	msleep(1);
+	raw_spin_unlock(&raw_lock);
+}
+
+/* A spinlock sleeps on PREEMPT_RT; elsewhere this is right. */
+static void sleeping_lock_in_raw(void)
+{
+	raw_spin_lock(&raw_lock);
+	spin_lock(&lock_a);
+	spin_unlock(&lock_a);
+	raw_spin_unlock(&raw_lock);
+}
+
 /* Only says that it may sleep, and does not: the plain kernel is silent. */
 static void might_sleep_in_rcu(void)
 {
@@ -259,6 +277,8 @@ static const struct {
 	MISTAKE(lock_leaked),
 	MISTAKE(rcu_unprotected),
 	MISTAKE(sleep_in_atomic),
+	MISTAKE(sleep_in_raw),
+	MISTAKE(sleeping_lock_in_raw),
 	MISTAKE(might_sleep_in_rcu),
 	MISTAKE(bad_shift),
 	MISTAKE(bad_index),
