@@ -249,7 +249,7 @@ struct kvbm_index {
 	struct rhashtable *tables;
 	struct kvbm_over_node *over;
 	u32 over_room;
-	siphash_key_t sip_key;
+	hsiphash_key_t sip_key;
 };
 
 /**
@@ -771,7 +771,7 @@ static inline u32 kvbm_slot_id(const struct kvbm_store *st,
 static inline bool kvbm_hash_fits(const struct kvbm_store *st,
 				  const struct kvbm_hash *h)
 {
-	return st->cfg.opaque ? !kvbm_hash_mode(h) : kvbm_hash_valid(h);
+	return !kvbm_hash_mode(h) || (!st->cfg.opaque && kvbm_hash_valid(h));
 }
 
 /* Free and idle blocks that no allocation has been promised. */

@@ -17,7 +17,7 @@
  * own, that are never anything else: a reader who stands on one that moved to
  * another chain notices it at that chain's end, as rhashtable's own look-up does.
  * A chain that would make rhashtable rehash takes no further node: that is a
- * matter of 64-bit SipHashes under a secret key, and does not happen.
+ * matter of SipHashes under a secret key, and does not happen.
  */
 #include <linux/err.h>
 #include <linux/log2.h>
@@ -49,7 +49,7 @@
 /**
  * struct kvbm_over_node - a registered block that its line has no room for
  * @head: in one of the overflow tables
- * @sip: SipHash of the key
+ * @sip: kvbm_index_sip() of the key
  * @slot: the block
  * @prev: among idle ones, by time of becoming idle
  * @next: likewise; of a free one, the next free one
@@ -59,7 +59,7 @@
  */
 struct kvbm_over_node {
 	struct rhash_head head;
-	u64 sip;
+	u32 sip;
 	u32 slot;
 	u32 prev;
 	u32 next;
@@ -68,7 +68,7 @@ struct kvbm_over_node {
 
 /* What a look-up compares with; begins with the hashed part. */
 struct over_key {
-	u64 sip;
+	u32 sip;
 	const struct kvbm_hash *key;
 	const struct kvbm_slot *slots;
 };
@@ -76,7 +76,7 @@ struct over_key {
 static __always_inline u32 over_hashfn(const void *data, u32 len, u32 seed)
 {
 	/* A SipHash: as good as any seed could make it. */
-	return READ_ONCE(*(const u64 *)data);
+	return READ_ONCE(*(const u32 *)data);
 }
 
 static inline int over_cmpfn(struct rhashtable_compare_arg *arg,
@@ -90,22 +90,18 @@ static inline int over_cmpfn(struct rhashtable_compare_arg *arg,
 }
 
 static const struct rhashtable_params over_params = {
-	.key_len = sizeof(u64),
+	.key_len = sizeof(u32),
 	.key_offset = offsetof(struct kvbm_over_node, sip),
 	.head_offset = offsetof(struct kvbm_over_node, head),
 	.hashfn = over_hashfn,
 	.obj_cmpfn = over_cmpfn,
 };
 
-static u64 over_sip(const struct kvbm_store *st, const struct kvbm_hash *key)
-{
-	return siphash_2u64(key->hi, key->lo, &st->index.sip_key);
-}
-
 /* By other bits than its buckets. */
-static struct rhashtable *over_table(const struct kvbm_store *st, u64 sip)
+static struct rhashtable *over_table(const struct kvbm_store *st, u32 sip)
 {
-	return &st->index.tables[sip >> 32 & (st->index.nr_tables - 1)];
+	return &st->index.tables[sip / TABLE_BUCKETS &
+				 (st->index.nr_tables - 1)];
 }
 
 static u32 nr_lines_of(const struct kvbm_config *cfg)
@@ -239,18 +235,22 @@ void kvbm_index_exit(struct kvbm_store *st)
 	kvbm_array_free(ix->lines);
 }
 
+/* In the overflow table; @sip: out, or NULL. */
 static noinline struct kvbm_slot *over_find(const struct kvbm_store *st,
-					    const struct kvbm_hash *key, u64 sip)
+					    const struct kvbm_hash *key,
+					    u32 *sip)
 {
 	struct over_key k = {
-		.sip = sip,
+		.sip = kvbm_index_sip(st, key),
 		.key = key,
 		.slots = st->slots,
 	};
 	struct kvbm_over_node *n;
 
+	if (sip)
+		*sip = k.sip;
 	/* A node is never freed, only used again. */
-	n = rhashtable_lookup_fast(over_table(st, sip), &k, over_params);
+	n = rhashtable_lookup_fast(over_table(st, k.sip), &k, over_params);
 	return n ? &st->slots[READ_ONCE(n->slot)] : NULL;
 }
 
@@ -280,21 +280,60 @@ line_find(const struct kvbm_store *st, const struct kvbm_line *l, u64 rest,
 	return NULL;
 }
 
+static noinline struct kvbm_slot *line_find_all(const struct kvbm_store *st,
+						const struct kvbm_line *l,
+						const struct kvbm_hash *key,
+						u32 h)
+{
+	return line_find(st, l, READ_ONCE(l->rest), key, h);
+}
+
 /* In its second line, or in the overflow table. */
-static noinline struct kvbm_slot *find_further(const struct kvbm_store *st,
-					       const struct kvbm_hash *key,
-					       u32 h)
+static __always_inline struct kvbm_slot *
+find_further(const struct kvbm_store *st, const struct kvbm_hash *key, u32 h)
 {
 	const struct kvbm_line *l = kvbm_index_second(st, h);
-	struct kvbm_slot *s = line_find(st, l, READ_ONCE(l->rest), key, h);
+	u32 id = kvbm_index_candidate(l, h);
+	struct kvbm_slot *s;
 
+	if (id < KVBM_FIND_MORE) {
+		/* Alike are not in one line: no other one can be it. */
+		s = &st->slots[id];
+		if (kvbm_slot_is(s, key))
+			return s;
+	} else if (id == KVBM_FIND_LINE) {
+		s = line_find_all(st, l, key, h);
+		if (s)
+			return s;
+	}
 	/*
 	 * Without the lock, too, nobody is there while there are none: a block
 	 * is counted before its word says that it is registered.
 	 */
-	if (s || likely(!READ_ONCE(st->overflow.used)))
-		return s;
-	return over_find(st, key, over_sip(st, key));
+	if (likely(!READ_ONCE(st->overflow.used)))
+		return NULL;
+	return over_find(st, key, NULL);
+}
+
+/**
+ * kvbm_index_find_further() - the slot that carries a key, not in its first line
+ * @st: the store
+ * @key: sequence hash
+ * @h: its kvbm_index_key()
+ *
+ * As kvbm_index_find().
+ *
+ * Return: the slot, or NULL: it was not there, or is in its first line.
+ */
+struct kvbm_slot *kvbm_index_find_further(const struct kvbm_store *st,
+					  const struct kvbm_hash *key, u32 h)
+{
+	const struct kvbm_line *l;
+
+	l = kvbm_index_line(st->index.lines, st->index.nr_lines, h);
+	if (likely(!(READ_ONCE(l->rest) & kvbm_index_filter(h))))
+		return NULL;
+	return find_further(st, key, h);
 }
 
 /**
@@ -320,7 +359,7 @@ struct kvbm_slot *kvbm_index_find(const struct kvbm_store *st,
 	s = line_find(st, l, rest, key, h);
 	if (s || likely(!(rest & kvbm_index_filter(h))))
 		return s;
-	return find_further(st, key, h);
+	return kvbm_index_find_further(st, key, h);
 }
 
 /* A block's line says that it went further, or no longer. */
@@ -343,7 +382,7 @@ static void further_count(struct kvbm_store *st, u32 h, bool add)
 }
 
 /* Would one more make rhashtable think of attacks, and rehash? */
-static bool chain_full(struct rhashtable *ht, u64 sip)
+static bool chain_full(struct rhashtable *ht, u32 sip)
 {
 	struct bucket_table *tbl;
 	struct rhash_head *he;
@@ -359,7 +398,7 @@ static bool chain_full(struct rhashtable *ht, u64 sip)
 }
 
 static noinline struct kvbm_slot *over_insert(struct kvbm_store *st,
-					      struct kvbm_slot *s, u64 sip)
+					      struct kvbm_slot *s, u32 sip)
 {
 	struct kvbm_overflow *ov = &st->overflow;
 	struct rhashtable *ht = over_table(st, sip);
@@ -513,16 +552,15 @@ static noinline struct kvbm_slot *insert_slow(struct kvbm_store *st,
 	bool hashed = false;
 	u32 h = s->hash;
 	struct kvbm_slot *old;
-	u64 sip = 0;
+	u32 sip = 0;
 
 	lockdep_assert_held(&st->lock);
 	old = line_find(st, l, l->rest, &s->key, h);
 	if (!old && l->rest & kvbm_index_filter(h)) {
 		old = line_find(st, second, second->rest, &s->key, h);
 		if (!old && st->overflow.used) {
-			sip = over_sip(st, &s->key);
 			hashed = true;
-			old = over_find(st, &s->key, sip);
+			old = over_find(st, &s->key, &sip);
 		}
 	}
 	if (old)
@@ -537,7 +575,7 @@ static noinline struct kvbm_slot *insert_slow(struct kvbm_store *st,
 		st->nr_registered++;
 		return NULL;
 	}
-	return over_insert(st, s, hashed ? sip : over_sip(st, &s->key));
+	return over_insert(st, s, hashed ? sip : kvbm_index_sip(st, &s->key));
 }
 
 /**

@@ -5,7 +5,7 @@
  * A line is one cache line with twelve entries of {tag, slot number}; a hash of
  * the key chooses the line and the tag.  What a full line has no room for goes
  * to a second line, which the hash chooses too; and what that one has no room
- * for, to the overflow table, an rhashtable whose keys are 64-bit SipHashes.  The
+ * for, to the overflow table, an rhashtable whose keys are SipHashes.  The
  * first line counts what went further, and keeps a filter of it.  So a look-up is
  * one line, now and then two, and hardly ever a SipHash and one look-up more,
  * whatever keys callers choose: also when they know the secrets by which lines
@@ -34,8 +34,10 @@
 
 /* While a chunk's ids are candidates: not in its line, and nothing went further. */
 #define KVBM_FIND_NONE		KVBM_NO_BLOCK
-/* Maybe behind the first candidate. */
-#define KVBM_FIND_MORE		(KVBM_NO_BLOCK - 1)
+/* Maybe behind the first candidate, or further. */
+#define KVBM_FIND_LINE		(KVBM_NO_BLOCK - 1)
+/* Not in its line, maybe further; below it are slots. */
+#define KVBM_FIND_MORE		(KVBM_NO_BLOCK - 2)
 
 /*
  * Callers choose the keys, and some count up: a secret multiplication of 64 by
@@ -62,7 +64,9 @@ static __always_inline u32 kvbm_index_hash(const struct kvbm_hash *k,
 /* 1 to 127: 0 is a free entry's. */
 static __always_inline u64 kvbm_index_tag(u32 h)
 {
-	return max(h >> 7 & 127, 1U);
+	u32 tag = h >> 7 & 127;
+
+	return tag + !tag;
 }
 
 /* The top bit of each byte of @tags that equals the byte of which @all is made. */
@@ -115,6 +119,8 @@ int kvbm_index_init(struct kvbm_store *st);
 void kvbm_index_exit(struct kvbm_store *st);
 struct kvbm_slot *kvbm_index_find(const struct kvbm_store *st,
 				  const struct kvbm_hash *key, u32 h);
+struct kvbm_slot *kvbm_index_find_further(const struct kvbm_store *st,
+					  const struct kvbm_hash *key, u32 h);
 struct kvbm_slot *kvbm_index_insert(struct kvbm_store *st,
 				    struct kvbm_slot *s);
 void kvbm_index_remove(struct kvbm_store *st, struct kvbm_slot *s);
@@ -141,6 +147,17 @@ static inline u32 kvbm_index_key(const struct kvbm_store *st,
 	return kvbm_index_hash(key, st->index.secret);
 }
 
+/*
+ * A key's SipHash, for the overflow table.  The kernel's short one is made for hash
+ * tables: nobody is told it.  Keys are compared in full besides.
+ */
+static inline u32 kvbm_index_sip(const struct kvbm_store *st,
+				 const struct kvbm_hash *key)
+{
+	return hsiphash_4u32(key->hi, key->hi >> 32, key->lo, key->lo >> 32,
+			     &st->index.sip_key);
+}
+
 /* Bring in the line of a hash, to change it. */
 static __always_inline void kvbm_index_prefetchw(const struct kvbm_store *st,
 						 u32 h)
@@ -148,7 +165,7 @@ static __always_inline void kvbm_index_prefetchw(const struct kvbm_store *st,
 	prefetchw(kvbm_index_line(st->index.lines, st->index.nr_lines, h));
 }
 
-/* The first candidate in a line, KVBM_FIND_NONE or KVBM_FIND_MORE. */
+/* The first candidate in a line, or KVBM_FIND_*. */
 static __always_inline u32 kvbm_index_candidate(const struct kvbm_line *l,
 						u32 h)
 {
@@ -168,7 +185,7 @@ static __always_inline u32 kvbm_index_candidate(const struct kvbm_line *l,
 		at = 8 + (u32)__ffs64(m) / 8;
 	}
 	at = READ_ONCE(l->entry[at]) ^ kvbm_index_entry_tag(h);
-	return likely(at <= KVBM_ENTRY_ID) ? at : KVBM_FIND_MORE;
+	return likely(at <= KVBM_ENTRY_ID) ? at : KVBM_FIND_LINE;
 }
 
 /**
@@ -227,7 +244,7 @@ static __always_inline void kvbm_find_slot(const struct kvbm_finding *f,
 	id = kvbm_index_candidate(kvbm_index_line(f->lines, f->nr_lines, h), h);
 	c->ids[i] = id;
 	if (unlikely(id >= KVBM_FIND_MORE)) {
-		if (id == KVBM_FIND_MORE)
+		if (id != KVBM_FIND_NONE)
 			prefetch(kvbm_index_line(f->lines, f->nr_lines,
 						 h * f->second));
 		return;
@@ -253,14 +270,27 @@ kvbm_index_is_at(struct kvbm_slot *slots, const struct kvbm_hash *key, u32 id,
 	return likely(kvbm_slot_is(&slots[id], key));
 }
 
-/* The same for element @i, where the candidate is not believed, or another's. */
+/*
+ * The same for element @i, where the candidate is not believed, or another's.
+ * Alike are not in one line: what is another's hides none.
+ *
+ * False: at some moment since the chunk's lines were looked at, it was not there;
+ * with @now, at one since this was called.
+ */
 static __always_inline bool
 kvbm_index_find_again(const struct kvbm_store *st, const struct kvbm_chunk *c,
-		      u32 i, u32 *id, u64 *w)
+		      u32 i, const bool now, u32 *id, u64 *w)
 {
 	const struct kvbm_hash *key = &c->keys[i];
-	struct kvbm_slot *s = kvbm_index_find(st, key, c->hash[i]);
+	struct kvbm_slot *s;
 
+	if (c->ids[i] != KVBM_FIND_LINE) {
+		s = kvbm_index_find_further(st, key, c->hash[i]);
+		if (now && !s)
+			s = kvbm_index_find(st, key, c->hash[i]);
+	} else {
+		s = kvbm_index_find(st, key, c->hash[i]);
+	}
 	if (!s)
 		return false;
 	*id = kvbm_slot_id(st, s);

@@ -55,10 +55,12 @@ bool kvbm_get_locked(struct kvbm_store *st, struct kvbm_slot *s)
  */
 static __always_inline bool get_unlocked(struct kvbm_slot *s, u64 w)
 {
-	u32 tag = kvbm_w_tag(w);
+	const u64 was = w;
 
 	do {
-		if (unlikely(!kvbm_w_active(w) || kvbm_w_tag(w) != tag))
+		/* Where it did not move, a comparison less. */
+		if (unlikely(!kvbm_w_active(w) ||
+			     (w != was && kvbm_w_tag(w) != kvbm_w_tag(was))))
 			return false;
 	} while (unlikely(!atomic64_try_cmpxchg_acquire(&s->word, &w, w + 1)));
 	return true;
@@ -231,7 +233,8 @@ hold_unlocked(struct kvbm_store *st, const struct kvbm_finding *f,
 
 		if (unlikely(!kvbm_index_is_at(slots, key, id, &w))) {
 			if ((id == KVBM_FIND_NONE && (scan || !i)) ||
-			    !kvbm_index_find_again(st, c, i, &id, &w)) {
+			    !kvbm_index_find_again(st, c, i, !scan && i, &id,
+						   &w)) {
 				if (!scan) {
 					how = HELD_MISS;
 					break;
@@ -671,7 +674,7 @@ void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out)
 		out[i] = KVBM_ABSENT;
 		if (!kvbm_index_is_at(st->slots, &c->keys[i], id, &w) &&
 		    (id == KVBM_FIND_NONE ||
-		     !kvbm_index_find_again(st, c, i, &id, &w)))
+		     !kvbm_index_find_again(st, c, i, false, &id, &w)))
 			continue;
 		/*
 		 * In one life before and after the key was compared, it was that

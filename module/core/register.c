@@ -36,6 +36,17 @@ static void owned_move(struct kvbm_slot *s, enum kvbm_state to, bool reset,
 			     kvbm_w_make(kvbm_w_gen(w), to, reset, refs));
 }
 
+/* The same; the reset flag stays as it is.  Returns the new word. */
+static u64 owned_keep(struct kvbm_slot *s, enum kvbm_state to, u32 refs)
+{
+	u64 w = kvbm_slot_word(s) & ~(KVBM_W_STATE | KVBM_W_REFS);
+
+	w |= (u64)to << KVBM_W_STATE_SHIFT | refs;
+	/* As above. */
+	atomic64_set_release(&s->word, w);
+	return w;
+}
+
 /* Staging, with @claiming as far as the hashes can be claimed. */
 static __always_inline u32
 stage_chunk(struct kvbm_session *ses, const u32 *ids,
@@ -77,8 +88,7 @@ stage_chunk(struct kvbm_session *ses, const u32 *ids,
 				continue;
 		}
 		kvbm_slot_set_key(s, &keys[i], hash);
-		owned_move(s, KVBM_STATE_STAGED,
-			   kvbm_slot_word(s) & KVBM_W_RESET, 0);
+		owned_keep(s, KVBM_STATE_STAGED, 0);
 		staged++;
 	}
 	spin_unlock(&st->lock);
@@ -253,8 +263,7 @@ static int register_present(struct kvbm_session *ses, u32 id, u32 *cnt,
 		kvbm_get_locked(st, old);
 		kvbm_count_keep(ses, old_cnt);
 		s->child = old_id;
-		owned_move(s, KVBM_STATE_DUPLICATE,
-			   kvbm_slot_word(s) & KVBM_W_RESET, 1);
+		owned_keep(s, KVBM_STATE_DUPLICATE, 1);
 		*cnt = KVBM_COUNT_COPY | 1;
 		kvbm_event(st, KVBM_EVENT_DUPLICATE, KVBM_REASON_NONE, id,
 			   kvbm_w_gen(kvbm_slot_word(s)), &s->key, ses->number);
@@ -288,7 +297,7 @@ static int register_one(struct kvbm_session *ses, u32 id,
 	enum kvbm_state from = key ? KVBM_STATE_MUTABLE : KVBM_STATE_STAGED;
 	struct kvbm_store *st = ses->store;
 	struct kvbm_slot *s, *old;
-	u32 *cnt;
+	u32 *cnt, gen;
 	int err;
 
 	lockdep_assert_held(&st->lock);
@@ -311,24 +320,17 @@ static int register_one(struct kvbm_session *ses, u32 id,
 		err = register_present(ses, id, cnt, old, reject, out, step);
 		if (err)
 			return err;
+		s = &st->slots[out->block];
+		gen = kvbm_w_gen(kvbm_slot_word(s));
 	} else {
-		owned_move(s, KVBM_STATE_PRIMARY,
-			   kvbm_slot_word(s) & KVBM_W_RESET, 1);
+		gen = kvbm_w_gen(owned_keep(s, KVBM_STATE_PRIMARY, 1));
 		*cnt = 1;
-		kvbm_event(st, KVBM_EVENT_STORED, KVBM_REASON_NONE, id,
-			   kvbm_w_gen(kvbm_slot_word(s)), &s->key, ses->number);
+		kvbm_event(st, KVBM_EVENT_STORED, KVBM_REASON_NONE, id, gen,
+			   &s->key, ses->number);
 		out->block = id;
 		out->kind = KVBM_KIND_PRIMARY;
 	}
-	if (key)
-		ses->counters.stagings++;
-	else
-		ses->staged--;
-	ses->owned--;
-	ses->holds++;
-	ses->counters.registrations++;
-	s = &st->slots[out->block];
-	out->generation = kvbm_w_gen(kvbm_slot_word(s));
+	out->generation = gen;
 	out->reserved = 0;
 	kvbm_claim_after_register(st, s);
 	trace_kvbm_register(st, ses->number, out->block, &s->key, out->kind);
@@ -411,6 +413,13 @@ u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
 			break;
 		}
 	}
+	if (keys)
+		ses->counters.stagings += i;
+	else
+		ses->staged -= i;
+	ses->owned -= i;
+	ses->holds += i;
+	ses->counters.registrations += i;
 	if (st->sketch) {
 		/* A block that was not needed is room: no unlocking untold. */
 		if (!kvbm_room_wanted(&l))

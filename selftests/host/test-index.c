@@ -345,7 +345,7 @@ TEST(chains_stay_below_a_rehash)
 		struct kvbm_hash key = low_zero(i);
 		int err;
 
-		if (siphash_2u64(key.hi, key.lo, &st->index.sip_key) % tbl->size)
+		if (kvbm_index_sip(st, &key) % tbl->size)
 			continue;
 		n++;
 		err = put_in(other, id, key);

@@ -325,7 +325,7 @@ static void replace_first(struct kvbm_store *st, u32 id, u32 next)
 }
 
 /* Undo link_up(). */
-static void unlink_up(struct kvbm_store *st, u32 id)
+static __always_inline void unlink_up(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
 	u32 next = s->sib_next;
@@ -340,7 +340,7 @@ static void unlink_up(struct kvbm_store *st, u32 id)
 }
 
 /* A slot leaves the forest: what hangs under it goes to a twin, or stands. */
-static void leave(struct kvbm_store *st, u32 id)
+static __always_inline void leave(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
 	u32 twin;
@@ -448,13 +448,19 @@ static void no_longer_idle(struct kvbm_store *st, u32 id)
 	s->flags &= ~LIN_IDLE;
 }
 
+/* Out of line: what does so has nothing else to save registers for. */
+static noinline void leave_held(struct kvbm_store *st, u32 id)
+{
+	leave(st, id);
+}
+
 /* A held slot without children is not there. */
 static void vanish(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
 
 	if (s->flags & LIN_TWIN || s->twin != KVBM_NIL)
-		leave(st, id);
+		leave_held(st, id);
 	else
 		unlink_up(st, id);
 }
@@ -523,7 +529,7 @@ static void lineage_forget(struct kvbm_store *st, u32 id)
 	if (is_fading(&st->slots[id]))
 		fading_del(st, id);
 	if (st->slots[id].flags & LIN_IN)
-		leave(st, id);
+		leave_held(st, id);
 }
 
 static void lineage_exit(struct kvbm_store *st)

@@ -60,12 +60,27 @@ static void lru_exit(struct kvbm_store *st)
 	kfree(st->evict);
 }
 
-static void insert_rank(struct kvbm_store *st, u32 id, u32 rank)
+static __always_inline void insert_tidy(struct kvbm_store *st, u32 id, u32 rank)
 {
 	struct kvbm_order *o = st->evict;
 
-	kvbm_order_mark_last(o, rank, kvbm_order_add(st, o, id));
 	st->slots[id].rank = rank;
+	kvbm_order_mark_last(o, rank, kvbm_order_add_tidy(st, o, id));
+}
+
+/* Now and then: apart, so that the others need save no registers. */
+static noinline void insert_untidy(struct kvbm_store *st, u32 id, u32 rank)
+{
+	kvbm_order_tidy(st, st->evict);
+	insert_tidy(st, id, rank);
+}
+
+static __always_inline void insert_rank(struct kvbm_store *st, u32 id, u32 rank)
+{
+	if (kvbm_order_untidy(st->evict))
+		insert_untidy(st, id, rank);
+	else
+		insert_tidy(st, id, rank);
 }
 
 static void lru_insert(struct kvbm_store *st, u32 id)

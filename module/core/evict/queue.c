@@ -269,25 +269,34 @@ u32 kvbm_order_first_word(struct kvbm_order *o, u32 rank)
 	return word;
 }
 
+/* Of kvbm_order_pop(), what is rare: apart, so that it need save no registers. */
+static noinline u32 pop_last(struct kvbm_order *o, u32 rank, u32 word, u32 id)
+{
+	kvbm_order_unmark_up(o, rank, word);
+	return id;
+}
+
+static noinline u32 pop_next(struct kvbm_order *o, u32 rank)
+{
+	kvbm_order_first_word(o, rank);
+	return kvbm_order_pop(o, rank);
+}
+
 /* Take out the first slot marked with the rank; there is one. */
 u32 kvbm_order_pop(struct kvbm_order *o, u32 rank)
 {
-	u64 *marks = o->marks[rank][0];
 	u32 word = o->first[rank], id, place;
-	u64 old = marks[word];
+	u64 *marks = &o->marks[rank][0][word];
+	u64 old = *marks;
 
-	if (unlikely(!old)) {
-		word = kvbm_order_first_word(o, rank);
-		old = marks[word];
-	}
+	if (unlikely(!old))
+		return pop_next(o, rank);
 	place = word * 64 + __ffs64(old);
 	id = o->line[place];
 	o->line[place] = KVBM_NIL;
 	old &= old - 1;
-	marks[word] = old;
-	if (unlikely(!old))
-		kvbm_order_unmark_up(o, rank, word);
-	return id;
+	*marks = old;
+	return likely(old) ? id : pop_last(o, rank, word, id);
 }
 
 /**

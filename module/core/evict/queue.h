@@ -166,21 +166,34 @@ static inline u32 kvbm_order_of(const struct kvbm_store *st,
 	return place - o->head + (place < o->head ? o->places : 0) + 1;
 }
 
-/* A slot arrives, unmarked; returns its place. */
-static inline u32 kvbm_order_add(struct kvbm_store *st, struct kvbm_order *o,
-				 u32 id)
+/* Before an arrival: is there something to tidy? */
+static inline bool kvbm_order_untidy(const struct kvbm_order *o)
+{
+	return unlikely(o->span >= o->tidy_at);
+}
+
+/* A slot arrives, unmarked, where all is tidy; returns its place. */
+static inline u32 kvbm_order_add_tidy(struct kvbm_store *st,
+				      struct kvbm_order *o, u32 id)
 {
 	u32 place;
 
 	lockdep_assert_held(&st->lock);
-	if (unlikely(o->span >= o->tidy_at))
-		kvbm_order_tidy(st, o);
 	place = o->tail;
 	o->tail = kvbm_order_next(o, place);
 	o->span++;
 	WRITE_ONCE(st->slots[id].place, place);
 	o->line[place] = id;
 	return place;
+}
+
+/* The same, wherever. */
+static inline u32 kvbm_order_add(struct kvbm_store *st, struct kvbm_order *o,
+				 u32 id)
+{
+	if (kvbm_order_untidy(o))
+		kvbm_order_tidy(st, o);
+	return kvbm_order_add_tidy(st, o, id);
 }
 
 #endif /* KVBM_ORDER_H */
