@@ -138,6 +138,16 @@ static const struct request requests[] = {
 	{ REQ(WATCH, kvbm_watch), SESSION, .out = true,
 	  .reserved64 = { OFF(kvbm_watch, reserved[0]),
 			  OFF(kvbm_watch, reserved[1]) } },
+	{ REQ(OFFER, kvbm_offer), SESSION, .flags = KVBM_OFFER_DIRECT,
+	  .reserved64 = { OFF(kvbm_offer, reserved[0]),
+			  OFF(kvbm_offer, reserved[1]) }, .result = -EINVAL },
+	{ REQ(ACCEPT, kvbm_accept), SESSION, .flags = KVBM_ACCEPT_DIRECT,
+	  .reserved64 = { OFF(kvbm_accept, reserved[0]),
+			  OFF(kvbm_accept, reserved[1]) }, .result = -ENOENT },
+	{ REQ(WITHDRAW, kvbm_withdraw), SESSION, .out = true,
+	  .reserved = { OFF(kvbm_withdraw, reserved32) },
+	  .reserved64 = { OFF(kvbm_withdraw, reserved[0]),
+			  OFF(kvbm_withdraw, reserved[1]) }, .result = -ENOENT },
 };
 
 #define NR_REQUESTS	ARRAY_SIZE(requests)
@@ -685,6 +695,11 @@ TEST_F(abi, counts_too_large)
 		if (kt_ops[i].op == KVBM_OP_WAIT ||
 		    kt_ops[i].op == KVBM_OP_WATCH)
 			max = KVBM_MAX_WATCHED;
+		if (kt_ops[i].op == KVBM_OP_OFFER)
+			max = KVBM_MAX_OFFERED;
+		/* It has none. */
+		if (kt_ops[i].op == KVBM_OP_WITHDRAW)
+			continue;
 		/* An allocation cannot be larger than the store. */
 		if (!kt_ops[i].data || kt_ops[i].op == KVBM_OP_ALLOC)
 			continue;
@@ -698,6 +713,9 @@ TEST_F(abi, counts_too_large)
 		EXPECT_EQ(-EINVAL, call(self->session, r, self->a)) {
 			TH_LOG("%s", r->name);
 		}
+		/* There is no offer. */
+		if (kt_ops[i].op == KVBM_OP_ACCEPT)
+			continue;
 		/* The limit itself is no more than a bad pointer here. */
 		plain_session(r, self->a);
 		self->a->words[2] = max;
@@ -729,7 +747,8 @@ TEST_F(abi, features)
 			  KVBM_FEATURE_URING | KVBM_FEATURE_REVOKE |
 			  KVBM_FEATURE_PAYLOAD | KVBM_FEATURE_LINGER |
 			  KVBM_FEATURE_EXPORT | KVBM_FEATURE_EVENTS |
-			  KVBM_FEATURE_CLAIMS | KVBM_FEATURE_INVALIDATE,
+			  KVBM_FEATURE_CLAIMS | KVBM_FEATURE_INVALIDATE |
+			  KVBM_FEATURE_OFFERS,
 			  f.features);
 		EXPECT_EQ(KVBM_MAX_BLOCKS, f.max_blocks);
 		EXPECT_EQ(KVBM_MAX_BATCH, f.max_batch);

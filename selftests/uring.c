@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <kvbm_uring.h>
+#include "kvbm_ops.h"
 #include "kvbm_test.h"
 
 #define TOTAL	64
@@ -254,7 +255,7 @@ TEST_F(uring, hostile_commands)
 	kvbm_args_match(&m, 0, 1, self->h, &out);
 	/* Operations outside the data path. */
 	for (op = 0; op < 256; op++)
-		if (op < KVBM_OP_ALLOC || op > KVBM_OP_WATCH)
+		if (!kt_op(op) || !kt_op(op)->data)
 			EXPECT_EQ(-ENOTTY, raw(&self->ring, self->ses, op,
 					       (uintptr_t)&m, m.size, 0)) {
 				TH_LOG("op %#x", op);
@@ -267,7 +268,9 @@ TEST_F(uring, hostile_commands)
 		EXPECT_EQ(-EOPNOTSUPP, raw(&self->ring, self->ses,
 					   KVBM_OP_MATCH, (uintptr_t)&m,
 					   m.size, 1U << bit));
-	for (op = KVBM_OP_ALLOC; op <= KVBM_OP_WATCH; op++) {
+	for (op = KVBM_OP_ALLOC; op <= KVBM_OP_WITHDRAW; op++) {
+		if (!kt_op(op))
+			continue;
 		for (i = 0; i < ARRAY_SIZE(nowhere); i++)
 			EXPECT_EQ(-EFAULT, raw(&self->ring, self->ses, op,
 					       nowhere[i], 80, 0)) {

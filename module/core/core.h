@@ -10,13 +10,14 @@
  *	store->stats_lock (mutex)	one sum over the sessions at a time
  *	store->sessions_lock (mutex)	list of sessions; at most KVBM_CHUNK of
  *					them are looked at in one hold
+ *	store->offers_lock (spinlock)	offers; KVBM_CHUNK holds move
  *	session->lock (spinlock)	the session's hold table, counters, waiters
  *	store->lock (spinlock)		slot states, keys, lists, reservations,
  *					the queue, claims, who polls
  *	overflow bucket, sketch->lock	leaves
  *
- * Two sessions' locks are never held together.  No lock is held for more than
- * KVBM_CHUNK elements.  Lock-free is only: looking up a block, and
+ * Two sessions' locks are held together under offers_lock only.  No lock is held
+ * for more than KVBM_CHUNK elements.  Lock-free is only: looking up a block, and
  * moving a slot's references between non-zero values (slot.h).
  */
 #ifndef KVBM_CORE_H
@@ -342,6 +343,10 @@ struct kvbm_store {
 	struct kvbm_summing *summing;	/* under way */
 	struct kvbm_reclaimed reclaimed;
 
+	spinlock_t offers_lock;		/* offers, and to lock two sessions */
+	struct rb_root offers;		/* those that are open, by ticket */
+	u64 handed_over;		/* holds that moved */
+
 	struct mutex stats_lock;	/* outside of sessions_lock */
 };
 
@@ -357,8 +362,11 @@ struct kvbm_store {
  * has, below KVBM_COUNT_KEPT; and in a Primary's, how many Duplicates of it the
  * session holds, which keep it alive too.  So each block that the session alone
  * can keep from others has a count above 0, and ->held is how many those are.
+ *
+ * Some of the holds may be offered; how many is in the session's ->offered.
  */
 #define KVBM_COUNT_OWNED	0x80000000U	/* its Mutable or Staged block */
+#define KVBM_COUNT_OFFERED	0x80000000U	/* beside holds: some are offered */
 #define KVBM_COUNT_COPY		0x40000000U	/* the block is a Duplicate */
 #define KVBM_COUNT_KEPT		0x00100000U	/* one Duplicate that keeps it */
 #define KVBM_COUNT_KEPT_MASK	(KVBM_COUNT_COPY - KVBM_COUNT_KEPT)
@@ -403,6 +411,15 @@ static_assert((KVBM_COUNT_KEPT_MASK / KVBM_COUNT_KEPT) ==
  * @claim_waits: they
  * @watch: of whose ends poll tells, or NULL
  * @claim_ended: one of them has ended
+ * @offered: of the counts, how many holds are offered: pages as in @table; NULL
+ *	while nothing was offered
+ * @nr_offered: their sum; at most KVBM_MAX_OFFERED
+ * @offers: its offers that are not DONE, oldest first; under the store's
+ *	offers_lock, as are the following
+ * @nr_offers: how many; at most KVBM_MAX_OFFERS
+ * @nr_offers_to: open ones that are to it alone
+ * @offers_to: they, oldest first
+ * @accepting: offers whose holds move to it
  * @link: in store->sessions, under its sessions_lock
  * @node: in store->by_number, likewise
  * @reserve: KVBM_RESERVE_* that it may use; then the one that it does use
@@ -441,6 +458,13 @@ struct kvbm_session {
 	struct list_head claim_waits;
 	struct kvbm_claim_wait *watch;
 	bool claim_ended;
+	u32 **offered;
+	u32 nr_offered;
+	u32 nr_offers;
+	u32 nr_offers_to;
+	struct list_head offers;
+	struct list_head offers_to;
+	struct list_head accepting;
 	struct list_head link;
 	struct rb_node node;
 	u8 reserve;
@@ -634,6 +658,7 @@ void kvbm_holds_free(struct kvbm_session *ses);
 u32 kvbm_holds_collect(struct kvbm_session *ses, u32 *from, bool owned,
 		       u32 *ids, u32 max);
 u64 kvbm_holds_memory(const struct kvbm_session *ses);
+int kvbm_offered_prepare(struct kvbm_session *ses, u32 id);
 
 /* Make room for a block's count, unlocked: 0, or -ENOMEM. */
 static inline int kvbm_holds_prepare(struct kvbm_session *ses, u32 id)
@@ -651,6 +676,12 @@ static inline u32 *kvbm_count(const struct kvbm_session *ses, u32 id)
 	if (unlikely(!counts))
 		return NULL;
 	return &counts[id % KVBM_PAGE_COUNTS];
+}
+
+/* How many of the holds on a block are offered; after kvbm_offered_prepare(). */
+static inline u32 *kvbm_offered_count(const struct kvbm_session *ses, u32 id)
+{
+	return &ses->offered[id / KVBM_PAGE_COUNTS][id % KVBM_PAGE_COUNTS];
 }
 
 /* Bring in the count of a block; where it has no page, a hint to nowhere. */

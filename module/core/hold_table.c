@@ -5,6 +5,9 @@
  * A row of pages, 512 counts each.  Pages are added before a count is needed and
  * freed when the session ends, so giving back never allocates.
  *
+ * A session that offers holds has a second such table, of how many of each are
+ * offered.
+ *
  * What a count says is told with KVBM_COUNT_OWNED.  All under the session's lock, but for
  * pointers, which are set once.
  */
@@ -32,16 +35,8 @@ int kvbm_holds_init(struct kvbm_session *ses)
 	return ses->table ? 0 : -ENOMEM;
 }
 
-/**
- * kvbm_holds_add_page() - make room for a block's count, where there is none
- * @ses: the session; its lock is not held
- * @id: block id, in range
- *
- * Return: 0, or -ENOMEM.
- */
-int kvbm_holds_add_page(struct kvbm_session *ses, u32 id)
+static int add_page(struct kvbm_session *ses, u32 **page)
 {
-	u32 **page = &ses->table[id / KVBM_PAGE_COUNTS];
 	u32 *counts;
 
 	counts = kcalloc(KVBM_PAGE_COUNTS, sizeof(*counts), GFP_KERNEL_ACCOUNT);
@@ -62,19 +57,77 @@ int kvbm_holds_add_page(struct kvbm_session *ses, u32 id)
 	return 0;
 }
 
-/* The session has ended: nobody else looks. */
-void kvbm_holds_free(struct kvbm_session *ses)
+/**
+ * kvbm_holds_add_page() - make room for a block's count, where there is none
+ * @ses: the session; its lock is not held
+ * @id: block id, in range
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int kvbm_holds_add_page(struct kvbm_session *ses, u32 id)
+{
+	return add_page(ses, &ses->table[id / KVBM_PAGE_COUNTS]);
+}
+
+/* The row of pages of what is offered. */
+static int add_offered(struct kvbm_session *ses)
+{
+	u32 **row = kvcalloc(nr_pages(ses), sizeof(*row), GFP_KERNEL_ACCOUNT);
+
+	if (!row)
+		return -ENOMEM;
+	spin_lock(&ses->lock);
+	if (!ses->offered) {
+		/* As a page of counts. */
+		smp_store_release(&ses->offered, row);
+		row = NULL;
+	}
+	spin_unlock(&ses->lock);
+	kvfree(row);
+	return 0;
+}
+
+/**
+ * kvbm_offered_prepare() - make room to say that holds on a block are offered
+ * @ses: the session; its lock is not held
+ * @id: block id, in range
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int kvbm_offered_prepare(struct kvbm_session *ses, u32 id)
+{
+	u32 **page;
+	int err;
+
+	if (!READ_ONCE(ses->offered)) {
+		err = add_offered(ses);
+		if (err)
+			return err;
+	}
+	page = &READ_ONCE(ses->offered)[id / KVBM_PAGE_COUNTS];
+	return READ_ONCE(*page) ? 0 : add_page(ses, page);
+}
+
+static void free_table(const struct kvbm_session *ses, u32 **table)
 {
 	u32 p;
 
-	if (!ses->table)
+	if (!table)
 		return;
 	for (p = 0; p < nr_pages(ses); p++) {
-		kfree(ses->table[p]);
+		kfree(table[p]);
 		cond_resched();
 	}
-	kvfree(ses->table);
+	kvfree(table);
+}
+
+/* The session has ended: nobody else looks. */
+void kvbm_holds_free(struct kvbm_session *ses)
+{
+	free_table(ses, ses->table);
 	ses->table = NULL;
+	free_table(ses, ses->offered);
+	ses->offered = NULL;
 }
 
 /**
@@ -118,6 +171,8 @@ u32 kvbm_holds_collect(struct kvbm_session *ses, u32 *from, bool owned,
 /* Bytes that the table takes. */
 u64 kvbm_holds_memory(const struct kvbm_session *ses)
 {
+	u32 rows = READ_ONCE(ses->offered) ? 2 : 1;
+
 	return (u64)READ_ONCE(ses->pages) * KVBM_PAGE_COUNTS * sizeof(u32) +
-	       (u64)nr_pages(ses) * sizeof(*ses->table);
+	       (u64)rows * nr_pages(ses) * sizeof(*ses->table);
 }

@@ -11,6 +11,7 @@
 #include <linux/sched/signal.h>
 #include "claim.h"
 #include "leave.h"
+#include "offer.h"
 
 /*
  * Leave PRIMARY or DUPLICATE for good; false when somebody moved the word.
@@ -191,9 +192,16 @@ static void put_copy(struct kvbm_session *ses, u32 id, u32 *cnt)
 	kvbm_count_unkeep(ses, kvbm_count(ses, primary));
 }
 
+/* Are all holds that a count tells of offered? */
+static bool all_offered(const struct kvbm_session *ses, u32 id, u32 count)
+{
+	return kvbm_count_holds(count) && count & KVBM_COUNT_OFFERED &&
+	       *kvbm_offered_count(ses, id) == kvbm_count_holds(count);
+}
+
 /*
  * One hold of a block whose count says more than how many there are: 0; 1 for a
- * Mutable or Staged one; -EPERM; or -EAGAIN: the chunk ends here.
+ * Mutable or Staged one; -EPERM; -EBUSY; or -EAGAIN: the chunk ends here.
  */
 static noinline_for_stack int release_marked(struct kvbm_session *ses, u32 id,
 					     u32 *cnt, u32 kinds,
@@ -207,6 +215,8 @@ static noinline_for_stack int release_marked(struct kvbm_session *ses, u32 id,
 	if (kinds && !(kinds & (holds ? KVBM_RELEASE_REGISTERED :
 					owned_kind(ses, id))))
 		return -EPERM;
+	if (all_offered(ses, id, count))
+		return -EBUSY;
 	if (holds > 1) {
 		*cnt = count - 1;
 		return 0;
@@ -416,7 +426,7 @@ static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 				put_locked(ses, ids[i]);
 			}
 			/* What Duplicates of it say stays until they go. */
-			*cnt -= holds;
+			*cnt &= KVBM_COUNT_KEPT_MASK;
 			if (!*cnt)
 				ses->held--;
 		}
@@ -459,6 +469,7 @@ u64 kvbm_session_retire(struct kvbm_session *ses, int err,
 	kvbm_waiters_end(ses);
 	kvbm_claim_waits_end(ses);
 	kvbm_takings_end(ses);
+	kvbm_offers_end(ses);
 
 	for (from = 0; reclaim_chunk(ses, &from, true, linger, &owned);)
 		cond_resched();

@@ -113,6 +113,9 @@ int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st)
 	INIT_LIST_HEAD(&ses->waiters);
 	INIT_LIST_HEAD(&ses->takings);
 	INIT_LIST_HEAD(&ses->claim_waits);
+	INIT_LIST_HEAD(&ses->offers);
+	INIT_LIST_HEAD(&ses->offers_to);
+	INIT_LIST_HEAD(&ses->accepting);
 	RB_CLEAR_NODE(&ses->poll_node);
 
 	mutex_lock(&st->sessions_lock);
@@ -148,7 +151,8 @@ void kvbm_session_exit(struct kvbm_session *ses)
 	kvbm_poll_end(ses);
 	WARN_ON_ONCE(ses->held || ses->holds || ses->owned || ses->taking ||
 		     ses->reserved || ses->nr_waiters || ses->nr_claims ||
-		     ses->watch);
+		     ses->watch || ses->nr_offered || ses->nr_offers ||
+		     ses->nr_offers_to || !list_empty(&ses->accepting));
 	mutex_lock(&st->sessions_lock);
 	add_counters(&st->ended, &ses->counters);
 	/* A sum under way does not come to it any more. */
@@ -180,6 +184,7 @@ static bool sum_some(struct kvbm_store *st, struct kvbm_summing *s,
 		out->inflight_mutable += ses->owned - ses->staged;
 		out->staged += ses->staged;
 		out->inflight_immutable += ses->holds;
+		out->offered += ses->nr_offered;
 		spin_unlock(&ses->lock);
 		s->upto = ses->number;
 		if (list_is_last(&ses->link, &st->sessions))
@@ -254,6 +259,7 @@ int kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out)
 	out->wait_grants = st->wait_grants;
 	out->wait_wakeups = st->wait_wakeups;
 	out->wait_ns = st->wait_ns;
+	out->handed_over = READ_ONCE(st->handed_over);
 	memcpy(out->wait_histogram, st->wait_histogram,
 	       sizeof(out->wait_histogram));
 	out->index_evictions = st->overflow.evictions;
@@ -320,8 +326,8 @@ static int sum_holds(struct kvbm_store *st, u32 id, u64 *holds, u32 *sessions)
  * @own: do not ask the other sessions
  * @out: filled in
  *
- * The sum over sessions is exact when nobody moved the block's references
- * meanwhile; after a few tries it is what was seen.
+ * The sum over sessions is exact when nobody moved the block's references, or
+ * holds from one session to another, meanwhile; after a few tries it is what was seen.
  *
  * Return: 0, -EINVAL, or -EINTR after a fatal signal.
  */
@@ -331,7 +337,7 @@ int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
 	u32 tries = own ? 1 : 8, sessions = 0, owner;
 	struct kvbm_store *st = ses->store;
 	struct kvbm_slot *s;
-	u64 before, w;
+	u64 before, w, handed;
 	int err;
 
 	if (id >= st->cfg.total)
@@ -341,6 +347,8 @@ int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
 	out->holds = 0;
 	do {
 		before = kvbm_slot_word(s);
+		/* A hold that passes from one to another may leave the word. */
+		handed = READ_ONCE(st->handed_over);
 		if (!own) {
 			err = sum_holds(st, id, &out->holds, &sessions);
 			if (err)
@@ -351,7 +359,8 @@ int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
 		w = kvbm_slot_word(s);
 		out->hash = s->key;
 		spin_unlock(&st->lock);
-	} while (w != before && --tries);
+	} while ((w != before || READ_ONCE(st->handed_over) != handed) &&
+		 --tries);
 
 	out->state = kvbm_w_state(w);
 	out->generation = kvbm_w_gen(w);

@@ -119,6 +119,8 @@ int kvbm_store_init(struct kvbm_store *st, const struct kvbm_config *cfg)
 	INIT_WORK(&st->prune_work, kvbm_prune_work);
 	st->pruning = KVBM_NIL;
 	mutex_init(&st->sessions_lock);
+	spin_lock_init(&st->offers_lock);
+	st->offers = RB_ROOT;
 	mutex_init(&st->stats_lock);
 	INIT_LIST_HEAD(&st->sessions);
 	st->by_number = RB_ROOT;
@@ -164,7 +166,8 @@ void kvbm_store_exit(struct kvbm_store *st)
 {
 	cancel_work_sync(&st->room_work);
 	cancel_work_sync(&st->prune_work);
-	WARN_ON_ONCE(!list_empty(&st->sessions));
+	WARN_ON_ONCE(!list_empty(&st->sessions) ||
+		     !RB_EMPTY_ROOT(&st->offers));
 	WARN_ON_ONCE(st->reserved || st->nr_waiters ||
 		     rb_first_cached(&st->pollers));
 	WARN_ON_ONCE(st->nr_held || st->nr_lingering);

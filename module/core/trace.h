@@ -108,6 +108,43 @@ DEFINE_EVENT(kvbm_chunk, kvbm_release,
 	TP_ARGS(st, session, asked, had)
 );
 
+DECLARE_EVENT_CLASS(kvbm_handover,
+	TP_PROTO(const struct kvbm_store *st, u64 session, u64 other, u32 holds),
+	TP_ARGS(st, session, other, holds),
+	TP_STRUCT__entry(
+		__field(u64, store)
+		__field(u64, session)
+		__field(u64, other)
+		__field(u32, holds)
+	),
+	TP_fast_assign(
+		__entry->store = st->id;
+		__entry->session = session;
+		__entry->other = other;
+		__entry->holds = holds;
+	),
+	TP_printk("store=%llx session=%llu other=%llu holds=%u", __entry->store,
+		  __entry->session, __entry->other, __entry->holds)
+);
+
+/* A session offers holds; other: to this one alone, 0: to who has the ticket. */
+DEFINE_EVENT(kvbm_handover, kvbm_offer,
+	TP_PROTO(const struct kvbm_store *st, u64 session, u64 other, u32 holds),
+	TP_ARGS(st, session, other, holds)
+);
+
+/* They are another session's; other: whose they were. */
+DEFINE_EVENT(kvbm_handover, kvbm_accept,
+	TP_PROTO(const struct kvbm_store *st, u64 session, u64 other, u32 holds),
+	TP_ARGS(st, session, other, holds)
+);
+
+/* A session's holds are not offered any more; other is 0. */
+DEFINE_EVENT(kvbm_handover, kvbm_withdraw,
+	TP_PROTO(const struct kvbm_store *st, u64 session, u64 other, u32 holds),
+	TP_ARGS(st, session, other, holds)
+);
+
 /*
  * An allocation has its blocks promised, or fails: error is 0 or the errno.
  * waited_ns: since it began to wait; 0: it did not.

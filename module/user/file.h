@@ -255,6 +255,7 @@ struct seq_file;
 struct kvbm_file *kvbm_file_new(struct kvbm_dev *kd, fmode_t f_mode);
 void kvbm_file_end(struct kvbm_file *f);
 int kvbm_file_refused(const struct kvbm_file *f, unsigned int op);
+struct kvbm_file *kvbm_file_of(struct file *file);
 __poll_t kvbm_session_poll(struct file *file, poll_table *wait);
 void kvbm_session_fdinfo(struct seq_file *m, struct file *file);
 int kvbm_sessions_kill(struct kvbm_dev *kd, int err);

@@ -87,7 +87,7 @@ static int op_features(struct request *r)
 			    KVBM_FEATURE_REVOKE | KVBM_FEATURE_PAYLOAD |
 			    KVBM_FEATURE_LINGER | KVBM_FEATURE_EXPORT |
 			    KVBM_FEATURE_EVENTS | KVBM_FEATURE_CLAIMS |
-			    KVBM_FEATURE_INVALIDATE |
+			    KVBM_FEATURE_INVALIDATE | KVBM_FEATURE_OFFERS |
 			    (IS_ENABLED(CONFIG_IO_URING) ?
 			     KVBM_FEATURE_URING : 0),
 		.max_blocks = KVBM_MAX_BLOCKS,
@@ -488,7 +488,9 @@ static int fill_holds(struct request *r, u64 *cursor, void *page, u32 n)
 	struct kvbm_session *ses = &r->f->ses;
 	u32 got, from, total = r->kd->store.cfg.total;
 
-	r->args.holds.total = READ_ONCE(ses->held);
+	spin_lock(&ses->lock);
+	r->args.holds.total = ses->held;
+	spin_unlock(&ses->lock);
 	if (*cursor >= total || !n)
 		return 0;
 	from = *cursor;

@@ -129,7 +129,20 @@ __poll_t kvbm_session_poll(struct file *file, poll_table *wait)
 	if (READ_ONCE(f->ses.dead))
 		return EPOLLERR | EPOLLHUP;
 	return (kvbm_poll_room(&f->ses) ? EPOLLOUT | EPOLLWRNORM : 0) |
-	       (READ_ONCE(f->ses.claim_ended) ? EPOLLPRI : 0);
+	       (READ_ONCE(f->ses.claim_ended) ? EPOLLPRI : 0) |
+	       (READ_ONCE(f->ses.nr_offers_to) ? EPOLLIN | EPOLLRDNORM : 0);
+}
+
+/**
+ * kvbm_file_of() - is a file a session's?
+ * @file: any file
+ *
+ * Return: the session, or NULL.
+ */
+struct kvbm_file *kvbm_file_of(struct file *file)
+{
+	/* Files of sessions have it, and no others. */
+	return file->f_op->poll == kvbm_session_poll ? file->private_data : NULL;
 }
 
 /**
@@ -141,7 +154,7 @@ void kvbm_session_fdinfo(struct seq_file *m, struct file *file)
 {
 	struct kvbm_file *f = file->private_data;
 	struct kvbm_session *ses = &f->ses;
-	u32 held, owned, staged, taking;
+	u32 held, owned, staged, taking, offered;
 	u64 holds;
 	int dead;
 
@@ -152,6 +165,7 @@ void kvbm_session_fdinfo(struct seq_file *m, struct file *file)
 	owned = ses->owned;
 	staged = ses->staged;
 	taking = ses->taking;
+	offered = ses->nr_offered;
 	spin_unlock(&ses->lock);
 	seq_printf(m, "kvbm-store:\t%016llx\n", f->kd->store.id);
 	seq_printf(m, "kvbm-name:\t%s\n", f->kd->name);
@@ -162,6 +176,7 @@ void kvbm_session_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "kvbm-mutable:\t%u\n", owned - staged);
 	seq_printf(m, "kvbm-staged:\t%u\n", staged);
 	seq_printf(m, "kvbm-taking:\t%u\n", taking);
+	seq_printf(m, "kvbm-offered:\t%u\n", offered);
 	seq_printf(m, "kvbm-memory:\t%llu\n", kvbm_holds_memory(ses));
 }
 
@@ -355,6 +370,9 @@ static void fill_entry(struct kvbm_session_entry *e, struct kvbm_file *f)
 	e->mutable_blocks = ses->owned - ses->staged;
 	e->staged_blocks = ses->staged;
 	e->taking = ses->taking;
+	e->offered = ses->nr_offered;
+	e->offers = READ_ONCE(ses->nr_offers);
+	e->offers_to = READ_ONCE(ses->nr_offers_to);
 	e->match_hashes_requested = ses->counters.match_hashes_requested;
 	e->match_blocks_returned = ses->counters.match_blocks_returned;
 	e->registrations = ses->counters.registrations;

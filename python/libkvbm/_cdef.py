@@ -281,6 +281,15 @@ struct kvbm_session_entry {
 	uint64_t allocations;
 	uint64_t evictions;
 	uint64_t alloc_failures;
+	uint32_t offered;
+	uint32_t offers;
+	uint32_t offers_to;
+	uint32_t reserved;
+};
+
+struct kvbm_ticket {
+	uint64_t hi;
+	uint64_t lo;
 };
 
 struct kvbm_counts {
@@ -342,6 +351,10 @@ struct kvbm_stats {
 	uint64_t alloc_nospace;
 	uint64_t alloc_quota;
 	uint64_t alloc_timeouts;
+	uint64_t offers;
+	uint64_t offers_accepted;
+	uint64_t handed_over;
+	uint64_t offered;
 	uint64_t wait_ns;
 	uint64_t evicted_idle_ns;
 	uint64_t wait_histogram[24];
@@ -555,6 +568,15 @@ int kvbm_wait(int session, uint32_t n, const struct kvbm_hash *hashes, uint64_t
 	deadline_ns, uint32_t *pending);
 int kvbm_watch(int session, uint32_t n, const struct kvbm_hash *hashes, uint8_t
 	*states);
+int kvbm_offer(int session, uint32_t n, const uint32_t *ids, struct kvbm_ticket
+	*ticket);
+int kvbm_offer_to(int session, int to, uint32_t n, const uint32_t *ids, struct
+	kvbm_ticket *ticket);
+int kvbm_accept(int session, const struct kvbm_ticket *ticket, uint32_t room,
+	uint32_t *ids, uint32_t *total);
+int kvbm_accept_direct(int session, uint32_t room, uint32_t *ids, struct
+	kvbm_ticket *ticket, uint32_t *total);
+int kvbm_withdraw(int session, const struct kvbm_ticket *ticket);
 int kvbm_match_pending(int session, uint32_t n, const struct kvbm_hash *hashes,
 	uint32_t *ids, uint32_t *pending, uint32_t *error);
 int kvbm_presence_pending(int session, uint32_t n, const struct kvbm_hash

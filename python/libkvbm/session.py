@@ -980,6 +980,74 @@ class Session:
             raise self._error(ret, "watch")
         return out
 
+    def offer(self, ids: Any, *, to: Session | int | None = None) -> bytes:
+        """Offer a hold on each block to another session: the ticket, 16 bytes.
+
+        to: the only session that may accept, or a descriptor of it (poll(2)
+            says POLLIN there); None: whoever has the ticket
+
+        All or nothing. The holds stay this session's until they are accepted,
+        and cannot be released meanwhile (EBUSY). NotHeld, EINVAL (not
+        registered), EBUSY (offered already), OverQuota, EBADF, EXDEV, ENOENT
+        (to: no session, of another store, has ended), ENOMEM.
+        """
+        i = _from_buffer(_IDS, ids)
+        ticket = _new("struct kvbm_ticket *")
+        if to is None:
+            ret = lib.kvbm_offer(self._fd, len(i), i, ticket)
+        else:
+            fd = to if isinstance(to, int) else to.fileno()
+            ret = lib.kvbm_offer_to(self._fd, fd, len(i), i, ticket)
+        if ret < 0:
+            raise self._error(ret, "offer")
+        return bytes(ffi.buffer(ticket))
+
+    def accept(
+        self, ticket: bytes | None = None, *, room: int = 1024
+    ) -> npt.NDArray[np.uint32]:
+        """Take over what is offered: ids in the order of the offer.
+
+        ticket: from offer(); None: the oldest offer to this session alone
+        room: ids to make room for at first
+
+        All or nothing. ENOENT (no such offer, any more), OverQuota, EOVERFLOW,
+        EINVAL (its own offer), ENOMEM.
+        """
+        named = NULL
+        if ticket is not None:
+            if len(ticket) != ffi.sizeof("struct kvbm_ticket"):
+                raise ValueError("a ticket has 16 bytes")
+            named = _new("struct kvbm_ticket *")
+            ffi.memmove(named, ticket, len(ticket))
+        total = _new(_ID)
+        while True:
+            out = np.empty(room, np.uint32)
+            ids = _from_buffer(_IDS, out, True)
+            if named:
+                ret = lib.kvbm_accept(self._fd, named, room, ids, total)
+            else:
+                ret = lib.kvbm_accept_direct(self._fd, room, ids, NULL, total)
+            if ret != -errno.EMSGSIZE:
+                break
+            room = total[0]
+        if ret < 0:
+            raise self._error(ret, "accept")
+        return out[:ret]
+
+    def withdraw(self, ticket: bytes) -> int:
+        """Take an offer back: how many holds are as before.
+
+        ENOENT: there is none, or all of it has been accepted.
+        """
+        if len(ticket) != ffi.sizeof("struct kvbm_ticket"):
+            raise ValueError("a ticket has 16 bytes")
+        named = _new("struct kvbm_ticket *")
+        ffi.memmove(named, ticket, len(ticket))
+        ret = lib.kvbm_withdraw(self._fd, named)
+        if ret < 0:
+            raise self._error(ret, "withdraw")
+        return ret
+
     def unstage(self, ids: Any) -> None:
         """Staged blocks become Mutable again: NotHeld, with done."""
         i = _from_buffer(_IDS, ids)

@@ -74,12 +74,15 @@ static const int own_errnos[MAX_OP][8] = {
 	[KVBM_OP_REGISTER] = { EPERM, ESTALE, ENOMEM, EDQUOT, EOVERFLOW },
 	[KVBM_OP_MATCH] = { ENOMEM, EDQUOT, EOVERFLOW },
 	[KVBM_OP_SCAN] = { ENOMEM, EDQUOT, EOVERFLOW },
-	[KVBM_OP_RELEASE] = { EPERM },
+	[KVBM_OP_RELEASE] = { EPERM, EBUSY },
 	[KVBM_OP_RETAIN] = { EPERM, EOVERFLOW },
 	[KVBM_OP_SET_RESET] = { EPERM },
 	[KVBM_OP_UPGRADE] = { ENOMEM, EDQUOT, EOVERFLOW },
 	[KVBM_OP_WAIT] = { ETIMEDOUT, EDEADLK, EMLINK, ENOMEM },
 	[KVBM_OP_WATCH] = { ENOMEM },
+	[KVBM_OP_OFFER] = { EPERM, EBUSY, EDQUOT, ENOMEM, EXDEV, ENOENT },
+	[KVBM_OP_ACCEPT] = { ENOENT, EMSGSIZE, EDQUOT, EOVERFLOW, ENOMEM },
+	[KVBM_OP_WITHDRAW] = { ENOENT },
 };
 
 /* Refusals that need no look at the store. */
@@ -265,12 +268,31 @@ static int any_fd(unsigned int op)
 	return o && !o->session ? CONTROL : rnd(&r, CONTROL);
 }
 
+/* One that makes sense, so that others have a ticket to try. */
+static void an_offer(void)
+{
+	int fd = fds[rnd(&r, CONTROL)];
+	struct kvbm_hold_entry held[64];
+	uint32_t ids[64], n = 0;
+	uint64_t cursor = 0;
+	int i, got;
+
+	got = kvbm_holds(fd, &cursor, 64, held, NULL);
+	for (i = 0; i < got; i++)
+		if (held[i].holds && held[i].state >= KVBM_STATE_PRIMARY)
+			ids[n++] = held[i].block;
+	if (n)
+		kvbm_offer(fd, 1 + rnd(&r, n), ids, &tickets[rnd(&r, 8)]);
+}
+
 static void a_call(void)
 {
 	unsigned int op = any_op(4);
 	unsigned long request = KVBM_IO(op);
 	int i = any_fd(op), ret;
 
+	if (chance(&r, 50))
+		an_offer();
 	if (chance(&r, 40))
 		request = rnd64(&r);
 	else if (chance(&r, 40))

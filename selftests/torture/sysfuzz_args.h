@@ -14,7 +14,7 @@
 #define REGION		(64 << 10)
 #define GAP		(1ULL << 30)	/* more than any batch reaches */
 #define TOTAL		256
-#define MAX_OP		0x30
+#define MAX_OP		0x33
 #define FIRST_FD	200		/* ours are below */
 #define HOT_PAGES	4		/* of R_PLAIN, with sense in them */
 #define WEAKS		(7 * 4096)	/* in R_PLAIN */
@@ -26,6 +26,9 @@ static unsigned char *alias[N_REGIONS];		/* where we can write */
 static bool stop_disturbing;
 static struct rng r;
 static uint64_t session_ids[8];			/* who could be revoked */
+static struct kvbm_ticket tickets[8];		/* what offers left */
+static bool ticket_half;
+static unsigned int ticket_nth;
 static const char *const store_names[] = { "a", "b", "sysfuzz" };
 
 /* Each with a second mapping, amid a desert. */
@@ -168,7 +171,8 @@ static uint32_t number(void)
 /*
  * A structure: where its 64-bit words begin, and what each of these is: h
  * hashes, i block ids, o output, T output or nothing, t token counts, w weak
- * references, d deadline, s session, 0 reserved or output.  An operation of a structure that is not here
+ * references, d deadline, s session, K half a ticket that an offer left, 0 reserved
+ * or output.  An operation of a structure that is not here
  * does not compile.
  */
 struct shape {
@@ -207,6 +211,9 @@ SHAPE(upgrade, 24, "wit0");
 SHAPE(query, 24, "ho0");
 SHAPE(wait, 16, "hd000");
 SHAPE(watch, 16, "ho00");
+SHAPE(offer, 16, "iKK00");
+SHAPE(accept, 24, "iKK000");
+SHAPE(withdraw, 8, "KK000");
 
 static const struct shape *const shapes[MAX_OP] = {
 #define KVBM_OP(_name, _structure, ...)					\
@@ -245,6 +252,13 @@ static uint64_t word(char kind)
 		       kt_now() + rnd(&r, 2000000);
 	case 's':
 		return session_ids[rnd(&r, 8)];
+	case 'K':
+		/* Both halves of one, mostly. */
+		ticket_half = !ticket_half;
+		if (ticket_half)
+			ticket_nth = rnd(&r, 8);
+		return ticket_half ? tickets[ticket_nth].hi :
+				     tickets[ticket_nth].lo;
 	default:
 		return 0;
 	}
@@ -303,6 +317,12 @@ static void fill_sane(unsigned char *p, unsigned int op)
 	} else if (op == KVBM_OP_ALLOC) {
 		memset(p + 40, 0, 8);
 	}
+	/* To a descriptor of ours; the ticket comes out. */
+	if (op == KVBM_OP_OFFER)
+		put32(p + 12, p[4] & KVBM_OFFER_DIRECT ?
+			      FIRST_FD - 3 - rnd(&r, 8) : 0);
+	if (op == KVBM_OP_ACCEPT && p[4] & KVBM_ACCEPT_DIRECT)
+		memset(p + 32, 0, 16);
 	/* Its output must be nowhere. */
 	if (op == KVBM_OP_TOUCH)
 		memset(p + offsetof(struct kvbm_query, out), 0, 8);

@@ -123,6 +123,10 @@ static const struct {
 	{ KVBM_FEATURE_PAYLOAD, "payload" },
 	{ KVBM_FEATURE_LINGER, "linger" },
 	{ KVBM_FEATURE_EXPORT, "export" },
+	{ KVBM_FEATURE_EVENTS, "events" },
+	{ KVBM_FEATURE_CLAIMS, "claims" },
+	{ KVBM_FEATURE_INVALIDATE, "invalidate" },
+	{ KVBM_FEATURE_OFFERS, "offers" },
 };
 
 #define N_FEATURES	(sizeof(feature_names) / sizeof(*feature_names))

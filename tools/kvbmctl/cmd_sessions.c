@@ -56,6 +56,9 @@ int print_sessions(FILE *out, const struct kvbm_session_entry *entries,
 		{ "ALLOCATIONS", TABLE_NUMBER | TABLE_JSON },
 		{ "EVICTIONS", TABLE_NUMBER | TABLE_JSON },
 		{ "ALLOC_FAILURES", TABLE_NUMBER | TABLE_JSON },
+		{ "OFFERED", TABLE_NUMBER | TABLE_JSON },
+		{ "OFFERS", TABLE_NUMBER | TABLE_JSON },
+		{ "OFFERS_TO", TABLE_NUMBER | TABLE_JSON },
 	};
 	struct table *t = table_new("sessions", columns,
 				    sizeof(columns) / sizeof(*columns), args);
@@ -103,6 +106,9 @@ int print_sessions(FILE *out, const struct kvbm_session_entry *entries,
 		table_number(t, e->allocations);
 		table_number(t, e->evictions);
 		table_number(t, e->alloc_failures);
+		table_number(t, e->offered);
+		table_number(t, e->offers);
+		table_number(t, e->offers_to);
 	}
 	return table_print(t, out);
 }

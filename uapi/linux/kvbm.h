@@ -58,6 +58,8 @@
 #define KVBM_MAX_TICKETS	64U		/* waiting calls and places kept, a session */
 #define KVBM_MAX_CLAIMS		65536U		/* of one session */
 #define KVBM_MAX_WATCHED	64U		/* hashes that a call waits for, or poll watches */
+#define KVBM_MAX_OFFERS		64U		/* of one session, at once */
+#define KVBM_MAX_OFFERED	(1U << 18)	/* holds in all of them together */
 #define KVBM_NAME_LEN		32		/* with the final NUL */
 #define KVBM_POLICY_LEN		16		/* with the final NUL */
 #define KVBM_LABEL_LEN		64		/* with the final NUL */
@@ -121,6 +123,9 @@ enum kvbm_op {
 	KVBM_OP_TOUCH = 0x2c,
 	KVBM_OP_WAIT = 0x2d,
 	KVBM_OP_WATCH = 0x2e,
+	KVBM_OP_OFFER = 0x30,
+	KVBM_OP_ACCEPT = 0x31,
+	KVBM_OP_WITHDRAW = 0x32,
 };
 
 /**
@@ -175,6 +180,7 @@ struct kvbm_features {
 #define KVBM_FEATURE_EVENTS	(1ULL << 7)	/* event_records */
 #define KVBM_FEATURE_INVALIDATE	(1ULL << 9)	/* KVBM_IOC_INVALIDATE */
 #define KVBM_FEATURE_CLAIMS	(1ULL << 8)	/* KVBM_STAGE_CLAIM and what goes with it */
+#define KVBM_FEATURE_OFFERS	(1ULL << 11)	/* KVBM_IOC_OFFER and what goes with it */
 
 /*
  * Requests about a store carry @store_id and @name.  On a session both are 0 and
@@ -557,7 +563,8 @@ struct kvbm_session_config {
  *	that a Duplicate of the session's keeps alive)
  * @mutable_blocks: Mutable blocks owned
  * @staged_blocks: Staged blocks owned
- * @taking: blocks of allocations under way, waiting ones too
+ * @taking: blocks of allocations under way, waiting ones too, and of offers that
+ *	it is accepting
  * @waiting: blocks that its waiting allocations want
  * @pid: process that opened it, in the caller's pid namespace; 0 when it has
  *	no number there
@@ -571,6 +578,10 @@ struct kvbm_session_config {
  * @allocations: likewise
  * @evictions: of these, those that evicted somebody's idle block
  * @alloc_failures: allocations that failed with ENOSPC, EDQUOT or ETIMEDOUT
+ * @offered: of @holds, those that are offered
+ * @offers: its offers that nobody has accepted yet
+ * @offers_to: open offers to it, see KVBM_OFFER_DIRECT
+ * @reserved: 0
  */
 struct kvbm_session_entry {
 	__aligned_u64 session_id;
@@ -594,6 +605,10 @@ struct kvbm_session_entry {
 	__aligned_u64 allocations;
 	__aligned_u64 evictions;
 	__aligned_u64 alloc_failures;
+	__u32 offered;
+	__u32 offers;
+	__u32 offers_to;
+	__u32 reserved;
 };
 
 #define KVBM_SESSION_REVOKED	(1U << 0)
@@ -769,6 +784,10 @@ struct kvbm_counts {
  * @alloc_nospace: allocations that failed with ENOSPC
  * @alloc_quota: allocations that failed with EDQUOT
  * @alloc_timeouts: allocations that waited, and failed with ETIMEDOUT
+ * @offers: offers made
+ * @offers_accepted: of these, those that were accepted
+ * @handed_over: holds that passed from one session to another by that
+ * @offered: gauge: holds that are offered
  * @wait_ns: time that granted allocations had waited, ns
  * @evicted_idle_ns: time that blocks in @evictions had been idle, ns
  * @wait_histogram: granted allocations by the time that they had waited: [i] those
@@ -824,6 +843,10 @@ struct kvbm_stats {
 	__aligned_u64 alloc_nospace;
 	__aligned_u64 alloc_quota;
 	__aligned_u64 alloc_timeouts;
+	__aligned_u64 offers;
+	__aligned_u64 offers_accepted;
+	__aligned_u64 handed_over;
+	__aligned_u64 offered;
 	__aligned_u64 wait_ns;
 	__aligned_u64 evicted_idle_ns;
 	__aligned_u64 wait_histogram[KVBM_WAIT_BUCKETS];
@@ -1361,7 +1384,8 @@ enum kvbm_claim_state {
  *
  * release: gives one hold back per element, in order.  A Mutable or Staged
  * block goes to Reset.  With KVBM_RELEASE_* bits only holds of those kinds are
- * released.  Errnos: EPERM (not held, or not of the kind asked for).
+ * released.  Errnos: EPERM (not held, or not of the kind asked for), EBUSY (all
+ * holds on it are offered, see KVBM_IOC_OFFER).
  *
  * retain: one more hold on a registered block that this session holds.
  * Errnos: EPERM (not held), EINVAL (Mutable or Staged), EOVERFLOW (more than
@@ -1647,6 +1671,134 @@ struct kvbm_watch {
 };
 
 /**
+ * struct kvbm_ticket - names an offer: 128 random bits, never all 0
+ * @hi: the upper 64 bits
+ * @lo: the lower 64 bits
+ */
+struct kvbm_ticket {
+	__aligned_u64 hi;
+	__aligned_u64 lo;
+};
+
+/**
+ * struct kvbm_offer - KVBM_IOC_OFFER: offer holds to another session of the store
+ * @size: sizeof(struct kvbm_offer)
+ * @flags: KVBM_OFFER_DIRECT or 0
+ * @count: holds, 1 to KVBM_MAX_OFFERED
+ * @fd: with KVBM_OFFER_DIRECT: a descriptor of the session that alone may
+ *	accept; otherwise 0
+ * @ids: pointer to __u32[@count]: block ids, one for each hold
+ * @ticket: out: names the offer, to be passed on to who is to accept
+ * @reserved: must be 0
+ *
+ * All or nothing: either all holds are offered, or none is.  They are holds on
+ * registered blocks, Primary, Duplicate or forgotten; what is Mutable or Staged
+ * cannot be offered.
+ *
+ * The holds stay the session's until they are accepted: they go with it when it
+ * ends, and its offers end then.  Meanwhile they can neither be released nor
+ * offered again (EBUSY); other holds on the same blocks can, as can what is
+ * retained or matched after.
+ *
+ * Whoever has the ticket can accept: any session of the store that can be
+ * written; with KVBM_OFFER_DIRECT only the one that @fd is of.  poll(2) then says
+ * POLLIN there while such an offer is open.  If that session ends, nobody can
+ * accept, and the offer waits to be withdrawn.
+ *
+ * Errnos: EPERM (not held), EINVAL (Mutable or Staged; @count; @fd is this session
+ * itself), EBUSY (more often than it is held and not offered yet), EDQUOT
+ * (KVBM_MAX_OFFERS or KVBM_MAX_OFFERED of the session), ENOMEM, EBADF (@fd is no
+ * session, or cannot be written), EXDEV (@fd is of another store), ENOENT (the
+ * session of @fd has ended).
+ */
+struct kvbm_offer {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__s32 fd;
+	__aligned_u64 ids;
+	struct kvbm_ticket ticket;
+	__aligned_u64 reserved[2];
+};
+
+#define KVBM_OFFER_DIRECT	(1U << 0)	/* @fd says to whom */
+
+/**
+ * struct kvbm_accept - KVBM_IOC_ACCEPT: take over what is offered
+ * @size: sizeof(struct kvbm_accept)
+ * @flags: KVBM_ACCEPT_DIRECT or 0
+ * @count: room at @ids, up to KVBM_MAX_BATCH
+ * @done: out: holds that are this session's now
+ * @total: out: holds of the offer, also when the call fails with EMSGSIZE
+ * @error: out: errno that ended the call, or 0
+ * @ids: pointer to __u32[@count], out: block ids in the order in which they were
+ *	offered
+ * @ticket: in: the offer; with KVBM_ACCEPT_DIRECT in: 0, out: the ticket of the
+ *	oldest open offer to this session, also when the call fails after that
+ * @session: out: who offered, as KVBM_IOC_SESSION_LIST names it
+ * @reserved: must be 0
+ *
+ * All or nothing: @ids are written and the session's limits are looked at first;
+ * from then on the call cannot fail, and nobody's death ends it half-way: what is
+ * left is moved by who ends a session.  Holds move up to KVBM_CHUNK at a time; at
+ * each moment each of them is one session's.  Returns how many.
+ *
+ * For max_held each block of the offer counts as one that the session has not
+ * yet; a Duplicate as two.
+ *
+ * Of several calls with one ticket one succeeds.  Until the holds are its own,
+ * a call has made use of nothing: one that is stuck in user memory holds up
+ * nobody, and @ids are not to be believed before it has returned.
+ *
+ * Errnos: ENOENT (no such offer: accepted, withdrawn, its session ended, to
+ * somebody else, of another store), EMSGSIZE (@count is less than @total),
+ * EDQUOT (limit on held blocks), EOVERFLOW (more than KVBM_MAX_HOLDS of one
+ * block, or KVBM_MAX_DUPLICATES), EINVAL (the session's own offer), ENOMEM,
+ * EINTR (killed; nothing has moved).
+ *
+ * EOVERFLOW after some have moved is possible only if other threads of this
+ * session make as many holds on one of the blocks meanwhile: then @done are this
+ * session's, and the rest is the giver's and not offered any more.
+ */
+struct kvbm_accept {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 done;
+	__u32 total;
+	__u32 error;
+	__aligned_u64 ids;
+	struct kvbm_ticket ticket;
+	__aligned_u64 session;
+	__aligned_u64 reserved[2];
+};
+
+#define KVBM_ACCEPT_DIRECT	(1U << 0)	/* the oldest offer to this session */
+
+/**
+ * struct kvbm_withdraw - KVBM_IOC_WITHDRAW: take an offer back
+ * @size: sizeof(struct kvbm_withdraw)
+ * @flags: must be 0
+ * @ticket: the offer
+ * @done: out: holds that are not offered any more
+ * @reserved32: must be 0
+ * @reserved: must be 0
+ *
+ * The holds are the session's as before.  If somebody has begun to accept, it
+ * returns when all have moved.
+ *
+ * Errnos: ENOENT (this session has no such offer: it was accepted, or withdrawn).
+ */
+struct kvbm_withdraw {
+	__u32 size;
+	__u32 flags;
+	struct kvbm_ticket ticket;
+	__u32 done;
+	__u32 reserved32;
+	__aligned_u64 reserved[2];
+};
+
+/**
  * struct kvbm_uring_cmd - payload of IORING_OP_URING_CMD on a session's
  *	descriptor: the 16 bytes of sqe->cmd; sqe->cmd_op is an enum kvbm_op of
  *	the data path
@@ -1698,5 +1850,8 @@ struct kvbm_uring_cmd {
 #define KVBM_IOC_TOUCH			KVBM_IO(KVBM_OP_TOUCH)
 #define KVBM_IOC_WAIT			KVBM_IO(KVBM_OP_WAIT)
 #define KVBM_IOC_WATCH			KVBM_IO(KVBM_OP_WATCH)
+#define KVBM_IOC_OFFER			KVBM_IO(KVBM_OP_OFFER)
+#define KVBM_IOC_ACCEPT			KVBM_IO(KVBM_OP_ACCEPT)
+#define KVBM_IOC_WITHDRAW		KVBM_IO(KVBM_OP_WITHDRAW)
 
 #endif /* _UAPI_LINUX_KVBM_H */

@@ -719,6 +719,83 @@ int kvbm_watch(int session, uint32_t n, const struct kvbm_hash *hashes,
 	       uint8_t *states);
 
 /**
+ * kvbm_offer() - offer holds to whoever has the ticket
+ * @session: the session that has them
+ * @n: holds, 1 to KVBM_MAX_OFFERED
+ * @ids: block ids, one for each hold; the blocks are registered
+ * @ticket: out: to be passed on to who is to accept, and to nobody else
+ *
+ * All are offered, or none.  They stay the session's until another session of
+ * the store has accepted them: meanwhile they cannot be released (-EBUSY), and
+ * they go with the session if it ends.
+ *
+ * Return: 0 or -errno: -EPERM (not held), -EINVAL (Mutable or Staged; @n), -EBUSY
+ * (more often than it is held and not offered yet), -EDQUOT (KVBM_MAX_OFFERS or
+ * KVBM_MAX_OFFERED of the session), -ENOMEM.
+ */
+int kvbm_offer(int session, uint32_t n, const uint32_t *ids,
+	       struct kvbm_ticket *ticket);
+
+/**
+ * kvbm_offer_to() - offer holds to one session alone
+ * @session: the session that has them
+ * @to: a descriptor of the session that may accept
+ * @n: holds
+ * @ids: block ids
+ * @ticket: out, or NULL: for kvbm_withdraw()
+ *
+ * poll(2) says POLLIN on @to until the offer is accepted or withdrawn.
+ *
+ * Return: as kvbm_offer(), and -EBADF (@to is no session, or cannot be written),
+ * -EXDEV (it is of another store), -ENOENT (it has ended), -EINVAL (it is
+ * @session).
+ */
+int kvbm_offer_to(int session, int to, uint32_t n, const uint32_t *ids,
+		  struct kvbm_ticket *ticket);
+
+/**
+ * kvbm_accept() - take over what is offered
+ * @session: the session that gets the holds
+ * @ticket: names the offer
+ * @room: room at @ids
+ * @ids: out: block ids, in the order in which they were offered; only to be
+ *	believed when the call succeeds
+ * @total: out, or NULL: holds of the offer, also with -EMSGSIZE
+ *
+ * All or nothing.  At each moment each hold is one session's, whoever dies.
+ *
+ * Return: how many, or -errno: -ENOENT (no such offer: accepted, withdrawn, its
+ * session ended, to somebody else, of another store), -EMSGSIZE (@room is less
+ * than the offer has), -EDQUOT (the session's limit on held blocks), -EOVERFLOW
+ * (more than KVBM_MAX_HOLDS of one block), -EINVAL (its own offer), -ENOMEM.
+ */
+int kvbm_accept(int session, const struct kvbm_ticket *ticket, uint32_t room,
+		uint32_t *ids, uint32_t *total);
+
+/**
+ * kvbm_accept_direct() - take over the oldest offer that is to this session alone
+ * @session: the session that gets the holds
+ * @room: room at @ids
+ * @ids: out: block ids, as for kvbm_accept()
+ * @ticket: out, or NULL: of the offer
+ * @total: out, or NULL: holds of the offer, also with -EMSGSIZE
+ *
+ * Return: as kvbm_accept(); -ENOENT: there is none.
+ */
+int kvbm_accept_direct(int session, uint32_t room, uint32_t *ids,
+		       struct kvbm_ticket *ticket, uint32_t *total);
+
+/**
+ * kvbm_withdraw() - take an offer back
+ * @session: the session that made it
+ * @ticket: names it
+ *
+ * Return: how many holds are as before, or -errno: -ENOENT (there is no such
+ * offer, or all of it has been accepted).
+ */
+int kvbm_withdraw(int session, const struct kvbm_ticket *ticket);
+
+/**
  * kvbm_unstage() - Staged blocks become Mutable again
  * @session: the session that owns the blocks
  * @n: blocks

@@ -217,6 +217,57 @@ static inline void kvbm_args_watch(struct kvbm_watch *a, uint32_t n,
 	a->states = kvbm_args_ptr(states);
 }
 
+/**
+ * kvbm_args_offer() - arguments of KVBM_OP_OFFER
+ * @a: out
+ * @n: holds
+ * @ids: block ids
+ *
+ * @a->flags may be KVBM_OFFER_DIRECT, with @a->fd.  The ticket comes back in
+ * @a->ticket.
+ */
+static inline void kvbm_args_offer(struct kvbm_offer *a, uint32_t n,
+				   const uint32_t *ids)
+{
+	memset(a, 0, sizeof(*a));
+	a->size = sizeof(*a);
+	a->count = n;
+	a->ids = kvbm_args_ptr(ids);
+}
+
+/**
+ * kvbm_args_accept() - arguments of KVBM_OP_ACCEPT
+ * @a: out
+ * @ticket: the offer; NULL: the oldest one that is to the session alone
+ * @room: room at @ids
+ * @ids: room for block ids
+ */
+static inline void kvbm_args_accept(struct kvbm_accept *a,
+				    const struct kvbm_ticket *ticket,
+				    uint32_t room, uint32_t *ids)
+{
+	memset(a, 0, sizeof(*a));
+	a->size = sizeof(*a);
+	a->flags = ticket ? 0 : KVBM_ACCEPT_DIRECT;
+	a->count = room;
+	a->ids = kvbm_args_ptr(ids);
+	if (ticket)
+		a->ticket = *ticket;
+}
+
+/**
+ * kvbm_args_withdraw() - arguments of KVBM_OP_WITHDRAW
+ * @a: out
+ * @ticket: the offer
+ */
+static inline void kvbm_args_withdraw(struct kvbm_withdraw *a,
+				      const struct kvbm_ticket *ticket)
+{
+	memset(a, 0, sizeof(*a));
+	a->size = sizeof(*a);
+	a->ticket = *ticket;
+}
+
 #ifdef __cplusplus
 }
 #endif

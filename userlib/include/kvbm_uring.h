@@ -161,6 +161,24 @@ static inline void kvbm_prep_watch(struct io_uring_sqe *sqe, int fd,
 	kvbm_prep_op(sqe, fd, KVBM_OP_WATCH, args, args->size);
 }
 
+static inline void kvbm_prep_offer(struct io_uring_sqe *sqe, int fd,
+				   struct kvbm_offer *args)
+{
+	kvbm_prep_op(sqe, fd, KVBM_OP_OFFER, args, args->size);
+}
+
+static inline void kvbm_prep_accept(struct io_uring_sqe *sqe, int fd,
+				    struct kvbm_accept *args)
+{
+	kvbm_prep_op(sqe, fd, KVBM_OP_ACCEPT, args, args->size);
+}
+
+static inline void kvbm_prep_withdraw(struct io_uring_sqe *sqe, int fd,
+				      struct kvbm_withdraw *args)
+{
+	kvbm_prep_op(sqe, fd, KVBM_OP_WITHDRAW, args, args->size);
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -17,7 +17,7 @@ KVBM_1_0(kvbm_features, 56);
 KVBM_1_0(kvbm_store_create, 280);
 KVBM_1_0(kvbm_store_info, 328);
 KVBM_1_0(kvbm_counts, 88);
-KVBM_1_0(kvbm_stats, 816);
+KVBM_1_0(kvbm_stats, 848);
 KVBM_1_0(kvbm_block_info, 56);
 KVBM_1_0(kvbm_store_access, 80);
 KVBM_1_0(kvbm_session_revoke, 88);
@@ -27,7 +27,7 @@ KVBM_1_0(kvbm_store_ref, 2 * sizeof(void *) < 16 ? 12 : 16);
 /* Elements of arrays; those of listings travel with their sizes. */
 KVBM_1_0(kvbm_hash, 16);
 KVBM_1_0(kvbm_store_entry, 88);
-KVBM_1_0(kvbm_session_entry, 144);
+KVBM_1_0(kvbm_session_entry, 160);
 KVBM_1_0(kvbm_hold_entry, 32);
 KVBM_1_0(kvbm_registered, 16);
 KVBM_1_0(kvbm_evicted, 24);

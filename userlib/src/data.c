@@ -140,6 +140,72 @@ int kvbm_watch(int session, uint32_t n, const struct kvbm_hash *hashes,
 	return ret < 0 ? ret : (int)args.pending;
 }
 
+static int offer(int session, struct kvbm_offer *args,
+		 struct kvbm_ticket *ticket)
+{
+	int ret = kvbm_ioctl(session, KVBM_IOC_OFFER, args);
+
+	if (!ret && ticket)
+		*ticket = args->ticket;
+	return ret;
+}
+
+int kvbm_offer(int session, uint32_t n, const uint32_t *ids,
+	       struct kvbm_ticket *ticket)
+{
+	struct kvbm_offer args;
+
+	kvbm_args_offer(&args, n, ids);
+	return offer(session, &args, ticket);
+}
+
+int kvbm_offer_to(int session, int to, uint32_t n, const uint32_t *ids,
+		  struct kvbm_ticket *ticket)
+{
+	struct kvbm_offer args;
+
+	kvbm_args_offer(&args, n, ids);
+	args.flags = KVBM_OFFER_DIRECT;
+	args.fd = to;
+	return offer(session, &args, ticket);
+}
+
+int kvbm_accept(int session, const struct kvbm_ticket *ticket, uint32_t room,
+		uint32_t *ids, uint32_t *total)
+{
+	struct kvbm_accept args;
+	int ret;
+
+	kvbm_args_accept(&args, ticket, room, ids);
+	ret = kvbm_ioctl(session, KVBM_IOC_ACCEPT, &args);
+	kvbm_put(total, args.total);
+	return ret;
+}
+
+int kvbm_accept_direct(int session, uint32_t room, uint32_t *ids,
+		       struct kvbm_ticket *ticket, uint32_t *total)
+{
+	struct kvbm_accept args;
+	int ret;
+
+	kvbm_args_accept(&args, NULL, room, ids);
+	ret = kvbm_ioctl(session, KVBM_IOC_ACCEPT, &args);
+	if (ret >= 0 && ticket)
+		*ticket = args.ticket;
+	kvbm_put(total, args.total);
+	return ret;
+}
+
+int kvbm_withdraw(int session, const struct kvbm_ticket *ticket)
+{
+	struct kvbm_withdraw args;
+	int ret;
+
+	kvbm_args_withdraw(&args, ticket);
+	ret = kvbm_ioctl(session, KVBM_IOC_WITHDRAW, &args);
+	return ret < 0 ? ret : (int)args.done;
+}
+
 static int ids_request(int session, unsigned long request, uint32_t flags,
 		       uint32_t n, const uint32_t *ids, uint32_t *error)
 {

@@ -781,6 +781,56 @@ static void test_invalidate(void)
 	   "invalidate_of: no name of a store");
 }
 
+static void test_offer(void)
+{
+	struct kvbm_ticket ticket = { 5, 6 }, got = { 0 };
+	struct kvbm_offer offer = {
+		.size = sizeof(offer), .count = 4, .ids = PTR(ids),
+	}, offer_out = offer;
+	struct kvbm_accept accept = {
+		.size = sizeof(accept), .count = 4, .ids = PTR(ids),
+		.ticket = ticket,
+	}, accept_out = accept;
+	struct kvbm_withdraw withdraw = {
+		.size = sizeof(withdraw), .ticket = ticket,
+	}, withdraw_out = withdraw;
+	uint32_t total = 99;
+
+	offer_out.ticket = ticket;
+	will(0, &offer_out);
+	ok(!kvbm_offer(FD, 4, ids, &got) && got.hi == 5 && got.lo == 6 &&
+	   SAW(KVBM_IOC_OFFER, offer), "offer");
+	got.hi = 1;
+	will(-EBUSY, &offer_out);
+	ok(kvbm_offer(FD, 4, ids, &got) == -EBUSY && got.hi == 1,
+	   "offer: no ticket when it fails");
+	offer.flags = KVBM_OFFER_DIRECT;
+	offer.fd = 9;
+	will(0, &offer_out);
+	ok(!kvbm_offer_to(FD, 9, 4, ids, NULL) && SAW(KVBM_IOC_OFFER, offer),
+	   "offer_to");
+	accept_out.total = 3;
+	will(3, &accept_out);
+	ok(kvbm_accept(FD, &ticket, 4, ids, &total) == 3 && total == 3 &&
+	   SAW(KVBM_IOC_ACCEPT, accept), "accept");
+	accept_out.total = 7;
+	will(-EMSGSIZE, &accept_out);
+	ok(kvbm_accept(FD, &ticket, 4, ids, &total) == -EMSGSIZE && total == 7,
+	   "accept: how many there are");
+	accept.flags = KVBM_ACCEPT_DIRECT;
+	memset(&accept.ticket, 0, sizeof(accept.ticket));
+	will(4, &accept_out);
+	got.hi = 0;
+	ok(kvbm_accept_direct(FD, 4, ids, &got, NULL) == 4 && got.hi == 5 &&
+	   SAW(KVBM_IOC_ACCEPT, accept), "accept_direct");
+	withdraw_out.done = 4;
+	will(0, &withdraw_out);
+	ok(kvbm_withdraw(FD, &ticket) == 4 &&
+	   SAW(KVBM_IOC_WITHDRAW, withdraw), "withdraw");
+	will(-ENOENT, NULL);
+	ok(kvbm_withdraw(FD, &ticket) == -ENOENT, "withdraw: too late");
+}
+
 static void test_lookups(void)
 {
 	struct kvbm_match match = {
@@ -842,6 +892,7 @@ static void test_lookups(void)
 	will(-ENOMEM, NULL);
 	ok(kvbm_watch(FD, 4, hashes, bytes) == -ENOMEM, "watch: fails");
 
+	test_offer();
 	test_invalidate();
 	will(0, NULL);
 	ok(kvbm_stage_register(FD, 1, ids, NULL, results, 0, &none) ==

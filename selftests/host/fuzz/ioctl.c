@@ -32,6 +32,7 @@
 #endif
 
 #define FDS		8
+#define TICKETS		4
 #define ARENA		32768
 #define ARGS		256
 #define IDS		2048
@@ -42,6 +43,7 @@ struct world {
 	const u8 *in;
 	size_t left;
 	int fd[FDS];
+	struct kvbm_ticket ticket[TICKETS];	/* of the last offers */
 };
 
 static u8 arena[ARENA] __aligned(4096);
@@ -147,6 +149,9 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		struct kvbm_query query;
 		struct kvbm_wait wait;
 		struct kvbm_watch watch;
+		struct kvbm_offer offer;
+		struct kvbm_accept accept;
+		struct kvbm_withdraw withdraw;
 		struct kvbm_invalidate invalidate;
 		struct kvbm_ids ids;
 		u32 size;
@@ -295,6 +300,23 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		u.watch.hashes = hashes;
 		u.watch.states = at & 1 ? user(OUT + 8192) : 0;
 		break;
+	case KVBM_OP_OFFER:
+		u.offer.count = count % 100;
+		u.offer.ids = ids;
+		u.offer.flags = at & 1;
+		u.offer.fd = at & 1 ? w->fd[1 + at / 2 % (FDS - 1)] : 0;
+		break;
+	case KVBM_OP_ACCEPT:
+		u.accept.count = count;
+		u.accept.ids = user(OUT);
+		if (at & 1)
+			u.accept.flags = KVBM_ACCEPT_DIRECT;
+		else
+			u.accept.ticket = w->ticket[at / 2 % TICKETS];
+		break;
+	case KVBM_OP_WITHDRAW:
+		u.withdraw.ticket = w->ticket[at % TICKETS];
+		break;
 	case KVBM_OP_UNSTAGE:
 	case KVBM_OP_RELEASE:
 	case KVBM_OP_RETAIN:
@@ -334,7 +356,7 @@ static void check_errno(u32 op, long ret)
 		ESHUTDOWN, EPERM, ENOENT, EEXIST, ENOMEM, ENFILE, EMFILE,
 		EDQUOT, EBUSY, EUSERS, ENXIO, EACCES, ENOSPC, EOVERFLOW, ETIMEDOUT,
 		ERESTARTSYS, EBADF, EAGAIN, EDEADLK, EMLINK, ENODATA, EFBIG,
-		ENOBUFS, ESTALE,
+		ENOBUFS, ESTALE, EMSGSIZE, EXDEV,
 	};
 	u32 i;
 
@@ -368,6 +390,12 @@ static void take_fd(struct world *w, u32 op, const u8 *args, long ret)
 
 	if (ret)
 		return;
+	if (op == KVBM_OP_OFFER) {
+		memmove(&w->ticket[1], &w->ticket[0],
+			sizeof(w->ticket) - sizeof(w->ticket[0]));
+		w->ticket[0] = ((const struct kvbm_offer *)args)->ticket;
+		return;
+	}
 	if (op == KVBM_OP_EVENTS) {
 		/* It takes no requests: read what there is. */
 		fd = ((const struct kvbm_events *)args)->fd;

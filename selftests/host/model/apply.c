@@ -22,6 +22,9 @@ const char *const g_kind_name[G_KINDS] = {
 	[G_RELEASE] = "release",
 	[G_RETAIN] = "retain",
 	[G_SET_RESET] = "set_reset",
+	[G_OFFER] = "offer",
+	[G_ACCEPT] = "accept",
+	[G_WITHDRAW] = "withdraw",
 	[G_UPGRADE] = "upgrade",
 	[G_INVALIDATE] = "invalidate",
 	[G_RESET_INACTIVE] = "reset_inactive",
@@ -136,6 +139,17 @@ void g_apply(struct model *m, const struct g_op *op, struct g_res *res)
 				  op->kind == G_SCAN_TOUCH, res->ids,
 				  &res->done);
 		return;
+	case G_OFFER:
+		res->err = m_offer(m, s, op->ids, op->n);
+		res->done = res->err ? 0 : op->n;
+		return;
+	case G_ACCEPT:
+		res->err = m_accept(m, s, (int)op->generation[0], res->ids,
+				    &res->done);
+		return;
+	case G_WITHDRAW:
+		res->err = m_withdraw(m, s, &res->done);
+		return;
 	case G_RESET_INACTIVE:
 		res->done = m_reset_inactive(m, &res->flag);
 		return;
@@ -165,6 +179,7 @@ static bool has_result_ids(enum g_kind kind)
 	case G_MATCH:
 	case G_SCAN:
 	case G_SCAN_TOUCH:
+	case G_ACCEPT:
 	case G_UPGRADE:
 		return true;
 	default:
@@ -283,8 +298,12 @@ void g_print_op(const struct g_op *op, FILE *out)
 	case G_RELEASE:
 	case G_RETAIN:
 	case G_SET_RESET:
+	case G_OFFER:
 	case G_INFO:
 		print_ids("ids", op->ids, op->n, out);
+		break;
+	case G_ACCEPT:
+		fprintf(out, " of s%" PRIu32, op->generation[0]);
 		break;
 	default:
 		break;

@@ -11,6 +11,7 @@
 #include "index.h"
 #include "sketch.h"
 #include "claim.h"
+#include "offer.h"
 #include "forget.h"
 #include "host.h"
 
@@ -31,6 +32,7 @@ static_assert(M_NONE == KVBM_NO_BLOCK && M_HOLD_LIMIT == KVBM_MAX_HOLDS);
 struct core {
 	struct kvbm_store *st;
 	struct kvbm_session *ses[M_MAX_SESSIONS];
+	struct kvbm_ticket ticket[M_MAX_SESSIONS];	/* of its last offer */
 };
 
 void core_setup(void)
@@ -310,6 +312,52 @@ static void info(struct core *c, const struct g_op *op, struct g_res *res)
 	};
 }
 
+/* One for each session: the model remembers no more. */
+static void offer(struct core *c, const struct g_op *op, struct g_res *res)
+{
+	struct kvbm_session *ses = c->ses[op->session];
+	struct kvbm_handover *o;
+	u32 i;
+
+	if (ses->nr_offers) {
+		res->err = -EALREADY;
+		return;
+	}
+	/* What is the caller's to check. */
+	if (!op->n) {
+		res->err = -EINVAL;
+		return;
+	}
+	o = kvbm_offer_new(ses, op->n);
+	M_ASSERT(o);
+	for (i = 0; i < op->n; i++)
+		o->holds[i].id = op->ids[i];
+	res->err = kvbm_offer_begin(o, NULL);
+	if (!res->err) {
+		c->ticket[op->session] = o->ticket;
+		res->done = op->n;
+	}
+	kvbm_offer_put(o);
+}
+
+static void accept_offer(struct core *c, const struct g_op *op,
+			 struct g_res *res)
+{
+	struct kvbm_session *ses = c->ses[op->session];
+	struct kvbm_handover *o;
+	u32 i;
+
+	o = kvbm_offer_find(ses, &c->ticket[op->generation[0]]);
+	if (IS_ERR(o)) {
+		res->err = PTR_ERR(o);
+		return;
+	}
+	for (i = 0; i < o->n; i++)
+		res->ids[i] = o->holds[i].id;
+	res->err = kvbm_offer_accept(o, ses, &res->done);
+	kvbm_offer_put(o);
+}
+
 void core_apply(struct core *c, const struct g_op *op, struct g_res *res)
 {
 	memset(res, 0, sizeof(*res));
@@ -329,6 +377,17 @@ void core_apply(struct core *c, const struct g_op *op, struct g_res *res)
 	case G_ALLOC:
 	case G_ALLOC_RESET:
 		allocate(c, op, res);
+		break;
+	case G_OFFER:
+		offer(c, op, res);
+		break;
+	case G_ACCEPT:
+		accept_offer(c, op, res);
+		break;
+	case G_WITHDRAW:
+		res->err = kvbm_offer_withdraw(c->ses[op->session],
+					       &c->ticket[op->session],
+					       &res->done);
 		break;
 	case G_RESET_INACTIVE:
 		reset_inactive(c, res);

@@ -281,6 +281,9 @@ static const struct {
 	{ G_RELEASE, 260 },
 	{ G_RETAIN, 30 },
 	{ G_SET_RESET, 25 },
+	{ G_OFFER, 30 },
+	{ G_ACCEPT, 30 },
+	{ G_WITHDRAW, 12 },
 	{ G_UPGRADE, 40 },
 	{ G_INVALIDATE, 8 },
 	{ G_RESET_INACTIVE, 1 },
@@ -373,6 +376,17 @@ static void try_next(struct gen *g, const struct model *m, struct g_op *op)
 	case G_SET_RESET:
 		some_of(g, m, op, odd(g, 20) ? M_STAGED : M_PRIMARY);
 		op->flag = g_once_in(r, 2);
+		break;
+	case G_OFFER:
+		/* Refused at one of them it says little. */
+		some_of(g, m, op, odd(g, 30) ? M_MUTABLE : M_PRIMARY);
+		break;
+	case G_ACCEPT:
+		op->n = 1;
+		op->generation[0] = g_below(r, g->cfg.sessions);
+		break;
+	case G_WITHDRAW:
+		op->n = 1;
 		break;
 	case G_UPGRADE:
 		upgrading(g, m, op);

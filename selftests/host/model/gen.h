@@ -29,6 +29,9 @@ enum g_kind {
 	G_RELEASE,		/* ids: done */
 	G_RETAIN,		/* ids: done */
 	G_SET_RESET,		/* ids, flag: done */
+	G_OFFER,		/* ids: done, all or none */
+	G_ACCEPT,		/* generation[0] = whose offer: done, ids */
+	G_WITHDRAW,		/* done */
 	G_UPGRADE,		/* ids, generations, hashes: done, ids */
 	G_INVALIDATE,		/* hashes; flag: prefixes */
 	G_RESET_INACTIVE,	/* done = slots, flag = all of the store */

@@ -285,6 +285,9 @@ uint64_t m_session_close(struct model *m, int s)
 	uint64_t n = 0;
 
 	M_ASSERT(m->open[s]);
+	for (uint32_t i = m->offer[s].n; i; i--)
+		m->slot[m->offer[s].ids[i - 1]].offered[s]--;
+	m->offer[s].n = 0;
 	for (uint32_t i = 0; i < m->cfg.total; i++) {
 		if (m_owns(m, s, i, M_MUTABLE) || m_owns(m, s, i, M_STAGED)) {
 			put_free(m, i);
@@ -515,7 +518,90 @@ int m_release(struct model *m, int s, uint32_t id)
 	}
 	if (!holding(m, s, id))
 		return -EPERM;
+	if (m->slot[id].holds[s] == m->slot[id].offered[s])
+		return -EBUSY;
 	release_registered(m, s, id);
+	return 0;
+}
+
+static void unoffer(struct model *m, int s, uint32_t n)
+{
+	while (n)
+		m->slot[m->offer[s].ids[--n]].offered[s]--;
+}
+
+int m_offer(struct model *m, int s, const uint32_t *ids, uint32_t n)
+{
+	uint32_t i;
+	int err = 0;
+
+	if (m->offer[s].n)
+		return -EALREADY;
+	if (!n)
+		return -EINVAL;
+	M_ASSERT(n <= M_OFFER_MAX);
+	/* What is no block is told before any of them is looked at. */
+	for (i = 0; i < n; i++)
+		if (ids[i] >= m->cfg.total)
+			return -EPERM;
+	for (i = 0; i < n; i++) {
+		if (m_owns(m, s, ids[i], M_MUTABLE) ||
+		    m_owns(m, s, ids[i], M_STAGED))
+			err = -EINVAL;
+		else if (!holding(m, s, ids[i]))
+			err = -EPERM;
+		else if (m->slot[ids[i]].holds[s] ==
+			 m->slot[ids[i]].offered[s])
+			err = -EBUSY;
+		if (err) {
+			unoffer(m, s, i);
+			return err;
+		}
+		m->slot[ids[i]].offered[s]++;
+		m->offer[s].ids[i] = ids[i];
+	}
+	m->offer[s].n = n;
+	return 0;
+}
+
+int m_accept(struct model *m, int s, int giver, uint32_t *ids, uint32_t *done)
+{
+	struct m_offer *o = &m->offer[giver];
+	uint32_t i, k, need = 0;
+
+	if (!o->n)
+		return -ENOENT;
+	if (giver == s)
+		return -EINVAL;
+	/* Each block once, whoever has it already; a copy with its Primary. */
+	for (i = 0; i < o->n; i++) {
+		for (k = 0; k < i && o->ids[k] != o->ids[i]; k++)
+			;
+		if (k == i)
+			need += 1 + (m->slot[o->ids[i]].state == M_DUPLICATE);
+	}
+	if (m->cfg.max_held && need > quota(m, s))
+		return -EDQUOT;
+	unoffer(m, giver, o->n);
+	for (i = 0; i < o->n; i++) {
+		m->slot[o->ids[i]].holds[giver]--;
+		m->slot[o->ids[i]].holds[s]++;
+		ids[i] = o->ids[i];
+	}
+	*done = o->n;
+	o->n = 0;
+	return 0;
+}
+
+int m_withdraw(struct model *m, int s, uint32_t *done)
+{
+	struct m_offer *o = &m->offer[s];
+
+	if (!o->n)
+		return -ENOENT;
+	unoffer(m, s, o->n);
+	*done = o->n;
+	o->n = 0;
 	return 0;
 }
 

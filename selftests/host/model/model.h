@@ -177,6 +177,15 @@ struct m_slot {
 	uint32_t primary;		/* Duplicate: whom it keeps alive */
 	uint32_t keepalives;		/* Primary: its Duplicates */
 	uint32_t holds[M_MAX_SESSIONS];
+	uint32_t offered[M_MAX_SESSIONS];	/* of these, in the session's offer */
+};
+
+#define M_OFFER_MAX	96	/* holds in an offer */
+
+/* At most one for each session. */
+struct m_offer {
+	uint32_t n;			/* 0: none is open */
+	uint32_t ids[M_OFFER_MAX];
 };
 
 struct m_stats {
@@ -209,6 +218,7 @@ struct model {
 	struct m_sketch sketch;
 	struct m_stats count;	/* the gauges in here stay 0 */
 	bool open[M_MAX_SESSIONS];
+	struct m_offer offer[M_MAX_SESSIONS];
 };
 
 #define M_TOKENS_NONE	UINT32_MAX	/* stage: no token count carried */
@@ -242,6 +252,11 @@ int m_scan(struct model *m, int s, const struct m_hash *h, uint32_t n,
 	   bool touch, uint32_t *ids, uint32_t *done);
 int m_release(struct model *m, int s, uint32_t id);
 int m_retain(struct model *m, int s, uint32_t id);
+/* All or nothing; -EALREADY: the session has an open offer. */
+int m_offer(struct model *m, int s, const uint32_t *ids, uint32_t n);
+/* All or nothing of session giver's offer; ids has room for M_OFFER_MAX. */
+int m_accept(struct model *m, int s, int giver, uint32_t *ids, uint32_t *done);
+int m_withdraw(struct model *m, int s, uint32_t *done);
 int m_set_reset(struct model *m, int s, uint32_t id, bool on);
 int m_weak(const struct model *m, int s, uint32_t id, struct m_weak *w);
 /* *id = M_NONE when nothing is left to hold. */

@@ -643,6 +643,7 @@ static void t_random(void)
 	}
 	CHECK(failed[G_RELEASE] && failed[G_STAGE] && failed[G_ALLOC]);
 	CHECK(failed[G_REGISTER] && failed[G_INFO] && failed[G_RETAIN]);
+	CHECK(failed[G_OFFER] && failed[G_ACCEPT] && failed[G_WITHDRAW]);
 	CHECK(evictions && twins_seen && ph_seen);
 }
 

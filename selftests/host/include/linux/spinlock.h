@@ -201,6 +201,21 @@ static inline int spin_is_locked(spinlock_t *lock)
 #define spin_is_contended(l) ((void)(l), 0)
 #define spin_needbreak(l) ((void)(l), 0)
 #define spin_lock_nested(l, subclass) spin_lock(l)
+/* ThreadSanitizer expects no order from who tries: @nest is what orders these. */
+#define spin_lock_nest_lock(l, nest) do {             \
+	spinlock_t *__l = (l);                        \
+	lockdep_assert_held(nest);                    \
+	host_delay();                                 \
+	host_point(HOST_BEFORE_LOCK, __l);            \
+	host_spin_check_lock(__l);                    \
+	host_tsan_pre_lock(__l, HOST_TSAN_TRY);       \
+	host_spin_take(__l);                          \
+	host_tsan_post_lock(__l, HOST_TSAN_TRY);      \
+	host_spin_check_took(__l);                    \
+	host_times_took(__l);                         \
+	host_acquired();                              \
+	host_delay();                                 \
+} while (0)
 #define spin_lock_bh(l) spin_lock(l)
 #define spin_unlock_bh(l) spin_unlock(l)
 #define spin_trylock_bh(l) spin_trylock(l)
