@@ -14,8 +14,6 @@ UNUSED = {
     "kvbm_event_name": "Change is an IntEnum",
     "kvbm_reason_name": "Reason is an IntEnum",
     "kvbm_events_open_of": "a session is at hand",
-    "kvbm_invalidate": "administrators forget hashes, with kvbmctl",
-    "kvbm_invalidate_of": "likewise",
     "kvbm_kind_name": "Kind is an IntEnum",
     "kvbm_state_name": "State is an IntEnum",
     "kvbm_hash_valid": "kvbm_hash_unpack tells the same",
@@ -57,6 +55,8 @@ CDEF = r"""
 #define KVBM_REGISTER_ALLOW	1
 #define KVBM_REGISTER_REJECT	2
 #define KVBM_SCAN_TOUCH		1
+#define KVBM_INVALIDATE_PREFIX	1
+#define KVBM_INVALIDATE_ALL	2
 
 enum kvbm_state {
 	KVBM_STATE_RESET = 0,
@@ -496,6 +496,11 @@ int kvbm_stats_of(int control, const struct kvbm_store_ref *ref, struct
 	kvbm_stats *stats);
 int kvbm_reset_inactive_of(int control, const struct kvbm_store_ref *ref, bool
 	*whole, uint32_t *done);
+int kvbm_invalidate(int session, uint32_t n, const struct kvbm_hash *hashes,
+	uint32_t flags, uint32_t *idle, uint32_t *held);
+int kvbm_invalidate_of(int control, const struct kvbm_store_ref *ref, uint32_t
+	n, const struct kvbm_hash *hashes, uint32_t flags, uint32_t *idle, uint32_t
+	*held);
 int kvbm_session_list_of(int fd, const struct kvbm_store_ref *ref, uint64_t
 	*cursor, uint32_t count, struct kvbm_session_entry *entries, uint32_t
 	*total);
@@ -579,6 +584,8 @@ int kvbm_accept_direct(int session, uint32_t room, uint32_t *ids, struct
 int kvbm_withdraw(int session, const struct kvbm_ticket *ticket);
 int kvbm_match_pending(int session, uint32_t n, const struct kvbm_hash *hashes,
 	uint32_t *ids, uint32_t *pending, uint32_t *error);
+int kvbm_match_opaque(int session, const void *digest, const void *key, size_t
+	key_len, uint32_t group, uint32_t *id, bool *pending);
 int kvbm_presence_pending(int session, uint32_t n, const struct kvbm_hash
 	*hashes, uint8_t *out, uint32_t *error);
 int kvbm_events_open(int session, struct kvbm_events *events);

@@ -145,6 +145,10 @@ class Index:
             self._stored(h)
         self._forget()
 
+    def again(self) -> None:
+        """Consumers forget all, and are told what there is."""
+        self.resync(list(self._present))
+
     def _stored(self, h: int) -> None:
         if h in self._present:
             return
@@ -354,7 +358,9 @@ class Publisher:
         self._rank = rank
         self._seq = 0
         self._kept: deque[tuple[int, bytes]] = deque(maxlen=keep)
-        self._pub = context.socket(zmq.PUB)
+        # Tells of each that subscribes; to these it is a PUB.
+        self._pub = context.socket(zmq.XPUB)
+        self._pub.setsockopt(zmq.XPUB_VERBOSE, 1)
         self._pub.set_hwm(100_000)
         self._pub.setsockopt(zmq.LINGER, 1000)
         self.replay_socket: Any = None
@@ -369,6 +375,7 @@ class Publisher:
             self.close()
             raise
         self.endpoint = self._pub.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.socket = self._pub
 
     def close(self) -> None:
         """Close the sockets."""
@@ -384,18 +391,34 @@ class Publisher:
         self._kept.append((self._seq, payload))
         self._seq += 1
 
-    def serve_replay(self) -> None:
-        """Answer one request, if there is one."""
+    def joined(self) -> bool:
+        """Whether consumers have subscribed since the last call."""
+        zmq, new = self._zmq, False
+        while True:
+            try:
+                frame = self._pub.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return new
+            if frame[:1] == b"\x01" and self._topic.startswith(frame[1:]):
+                new = True
+
+    def serve_replay(self) -> bool:
+        """Answer one request, if there is one; whether more was asked for.
+
+        That is what is no longer kept.
+        """
         zmq, sock = self._zmq, self.replay_socket
         try:
             frames = sock.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
-            return
+            return False
         if len(frames) != 3 or len(frames[2]) != 8:
             logger.warning("not a request for replay: %d frames", len(frames))
-            return
+            return False
         client, _, start = frames
         first = int.from_bytes(start, "big")
+        # As it is now: what comes meanwhile has later numbers.
+        gone = first < (self._kept[0][0] if self._kept else self._seq)
         try:
             for seq, payload in self._kept:
                 if seq >= first:
@@ -412,6 +435,7 @@ class Publisher:
             sock.send_multipart((client, b"", b"", self.END, b""), zmq.NOBLOCK)
         except zmq.Again:
             logger.warning("a consumer does not read what it asked for")
+        return gone
 
 
 class Follower:
@@ -423,6 +447,9 @@ class Follower:
 
     # Records that are read before others get their turn.
     ROUNDS = 64
+    # Telling all again, since somebody came: not before so many seconds have
+    # passed, and for at most a tenth of the time.
+    AGAIN_S = 1.0
 
     def __init__(
         self,
@@ -441,8 +468,11 @@ class Follower:
         self.source: Source | None = None
         self.publisher, self.index = publisher, index
         self.bad_messages = 0
+        self._again = False
+        self._again_at = 0.0
         context = context or zmq.Context.instance()
         self._poller = zmq.Poller()
+        self._poller.register(publisher.socket, zmq.POLLIN)
         if publisher.replay_socket is not None:
             self._poller.register(publisher.replay_socket, zmq.POLLIN)
         self._subs: list[Any] = []
@@ -463,6 +493,9 @@ class Follower:
         self.source = source
         if source is not None:
             self._poller.register(source.fileno(), self._zmq.POLLIN)
+        # Those that are there by now are told all in any case.
+        self.publisher.joined()
+        self._again = False
         self.index.resync(source.snapshot() if source is not None else ())
         self._flush()
 
@@ -487,7 +520,9 @@ class Follower:
     def step(self, timeout: float) -> None:
         """Wait for something for so many seconds, and pass it on."""
         zmq = self._zmq
-        ready = dict(self._poller.poll(int(timeout * 1000)))
+        if self._again:
+            timeout = min(timeout, max(0.0, self._again_at - time.monotonic()))
+        ready = dict(self._poller.poll(int(timeout * 1000) + 1))
         # Engines first: what they tell of a block comes before the block.
         for sub in self._subs:
             if sub not in ready:
@@ -507,8 +542,24 @@ class Follower:
                 if lost:
                     self.index.resync(source.snapshot())
         self._flush()
-        if self.publisher.replay_socket in ready:
-            self.publisher.serve_replay()
+        if self.publisher.socket in ready and self.publisher.joined():
+            self._again = True
+        if (
+            self.publisher.replay_socket in ready
+            and self.publisher.serve_replay()
+        ):
+            self._again = True
+        if self._again and time.monotonic() >= self._again_at:
+            self._tell_again()
+
+    def _tell_again(self) -> None:
+        """All of it, for who came late: there is no other way to reach it."""
+        start = time.monotonic()
+        self._again = False
+        self.index.again()
+        self._flush()
+        end = time.monotonic()
+        self._again_at = end + max(self.AGAIN_S, 10 * (end - start))
 
 
 class _Pool:

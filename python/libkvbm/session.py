@@ -41,6 +41,7 @@ _RESULTS = ffi.typeof("struct kvbm_registered[]")
 _WEAKS = ffi.typeof("struct kvbm_weak[]")
 _from_buffer = ffi.from_buffer
 _new = ffi.new
+_match_opaque = lib.kvbm_match_opaque
 
 # No block: what a scan answers for a miss.
 NO_BLOCK: int = lib.KVBM_NO_BLOCK
@@ -122,6 +123,17 @@ class Counts(NamedTuple):
     available: int
     registered: int
     waiters: int
+
+
+class Forgotten(NamedTuple):
+    """Blocks whose hashes were forgotten.
+
+    idle: that are free now
+    held: that their holders keep until their last release
+    """
+
+    idle: int
+    held: int
 
 
 class BlockInfo(NamedTuple):
@@ -618,6 +630,34 @@ class Session:
             raise self._error(ret, "reset_inactive")
         return ret, bool(whole[0])
 
+    def invalidate(
+        self,
+        hashes: Any = None,
+        *,
+        descendants: bool = False,
+        everything: bool = False,
+    ) -> Forgotten:
+        """Forget hashes, held ones too: from now on nobody finds them.
+
+        hashes: in any order; those that are not there do no harm
+        descendants: and all that goes on from them, parent by parent
+        everything: all there is, instead of hashes; blocks that were allocated
+            before cannot be registered afterwards (ESTALE)
+
+        Who holds such a block keeps it, and its bytes, until the last release;
+        its hash may be registered anew, in another block.
+
+        NotHeld (EPERM: neither the store's owner nor an administrator), EINVAL
+        (descendants of what is not a hash), EOPNOTSUPP (descendants of opaque
+        hashes), ENOMEM, ValueError (hashes and everything, or neither).
+        """
+        n, h, flags = _what_to_forget(hashes, descendants, everything)
+        idle, held = _new(_ID), _new(_ID)
+        ret = lib.kvbm_invalidate(self._fd, n, h, flags, idle, held)
+        if ret < 0:
+            raise self._error(ret, "invalidate")
+        return Forgotten(idle[0], held[0])
+
     def set_low_watermark(self, blocks: int) -> None:
         """poll(2) says writable when so many could be allocated: EINVAL."""
         ret = lib.kvbm_session_config(self._fd, blocks)
@@ -1065,7 +1105,8 @@ class Session:
             now, and Kind
         duplicates: as for Blocks.register()
 
-        NotHeld, OverQuota, EOVERFLOW, ENOMEM, with done.
+        NotHeld, OverQuota, EOVERFLOW, ENOMEM, ESTALE (allocated before all was
+        forgotten), with done.
         """
         i = _from_buffer(_IDS, ids)
         r = _from_buffer(_RESULTS, results, True)
@@ -1128,6 +1169,95 @@ class Session:
             self._undo(i, ret)
             raise self._error(-why[0], "upgrade", 0)
         return Holds(self, ids)
+
+
+class Probe:
+    """Looks opaque keys up that come one by one, in memory of its own.
+
+    digest: as for libkvbm.opaque(), at least DIGEST_LEN bytes
+    group_bytes: as many at a key's end are not its own but the number of its
+        group, big-endian; at most 4
+
+    One thread at a time. It does not keep the session open.
+    """
+
+    __slots__ = (
+        "_digest",
+        "_group_bytes",
+        "_groups",
+        "_id",
+        "_pending",
+        "_session",
+    )
+
+    # What find() answers for keys that are not there, the second for those
+    # that somebody has claimed.
+    ABSENT = -1
+    PENDING = -2
+
+    # Numbers of groups that are remembered as integers.
+    MAX_GROUPS = 1024
+
+    def __init__(
+        self, session: Session, digest: bytes, group_bytes: int = 0
+    ) -> None:
+        if len(digest) < lib.KVBM_DIGEST_LEN:
+            raise ValueError(f"a digest has {lib.KVBM_DIGEST_LEN} bytes")
+        if not 0 <= group_bytes <= 4:
+            raise ValueError("a group has at most 4 bytes")
+        self._session = session
+        self._digest = _new("uint8_t[]", digest)
+        self._group_bytes = group_bytes
+        self._groups: dict[bytes, int] = {}
+        self._id = _new(_ID)
+        self._pending = _new("bool *")
+
+    def find(self, key: bytes) -> int:
+        """The block, of which the caller has a hold now; ABSENT or PENDING.
+
+        Raises as Session.match(), and KvbmError EINVAL if nothing of the key is
+        its own.
+        """
+        n = len(key) - self._group_bytes
+        if n < 0:
+            raise error(-errno.EINVAL, "a key without a group")
+        end = key[n:]
+        group = self._groups.get(end)
+        if group is None:
+            group = self._new_group(end)
+        found: int = _match_opaque(
+            self._session._fd,
+            self._digest,
+            key,
+            n,
+            group,
+            self._id,
+            self._pending,
+        )
+        if found > 0:
+            return self._id[0]  # type: ignore[no-any-return]
+        if found < 0:
+            raise self._session._error(found, "match", 0)
+        return self.PENDING if self._pending[0] else self.ABSENT
+
+    def _new_group(self, end: bytes) -> int:
+        if len(self._groups) >= self.MAX_GROUPS:
+            self._groups.clear()
+        group = self._groups[end] = int.from_bytes(end, "big")
+        return group
+
+
+def _what_to_forget(
+    hashes: Any, descendants: bool, everything: bool
+) -> tuple[int, Any, int]:
+    if everything == (hashes is not None):
+        raise ValueError("either hashes or everything=True")
+    if everything:
+        if descendants:
+            raise ValueError("everything has no descendants")
+        return 0, NULL, lib.KVBM_INVALIDATE_ALL
+    h = _from_buffer(_HASHES, hashes)
+    return len(h), h, lib.KVBM_INVALIDATE_PREFIX if descendants else 0
 
 
 def _duplicates(duplicates: bool | None) -> int:

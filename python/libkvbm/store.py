@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ._native import ffi, lib
 from .errors import error
 from .payload import create_memory
-from .session import Session
+from .session import Forgotten, Session, _what_to_forget
 
 
 class StoreEntry(NamedTuple):
@@ -292,6 +292,24 @@ class Store:
             )
         if ret < 0:
             raise error(ret, f"destroy {self.name}")
+
+    def invalidate(
+        self,
+        hashes: Any = None,
+        *,
+        descendants: bool = False,
+        everything: bool = False,
+    ) -> Forgotten:
+        """Session.invalidate() without a session; NoModule (no such store)."""
+        n, h, flags = _what_to_forget(hashes, descendants, everything)
+        name = ffi.new("char[]", self.name.encode())
+        ref = ffi.new("struct kvbm_store_ref *", {"name": name})
+        idle, held = ffi.new("uint32_t *"), ffi.new("uint32_t *")
+        with _control() as fd:
+            ret = lib.kvbm_invalidate_of(fd, ref, n, h, flags, idle, held)
+        if ret < 0:
+            raise error(ret, f"invalidate {self.name}")
+        return Forgotten(idle[0], held[0])
 
 
 def features() -> Features:

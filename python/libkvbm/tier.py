@@ -42,7 +42,15 @@ from ._native import lib
 from .errors import KvbmError, NoSpace, OverQuota
 from .hashes import Hashes, empty, opaque
 from .payload import Payload, Window
-from .session import NO_BLOCK, Blocks, Claim, Holds, Presence, Session
+from .session import (
+    NO_BLOCK,
+    Blocks,
+    Claim,
+    Holds,
+    Presence,
+    Probe,
+    Session,
+)
 
 logger = logging.getLogger("libkvbm.tier")
 
@@ -53,6 +61,10 @@ class Answer(enum.Enum):
     MISS = 0
     HIT = 1
     RETRY = 2
+
+
+# A member by its class is a call, in Python 3.11.
+_MISS, _HIT, _RETRY = Answer.MISS, Answer.HIT, Answer.RETRY
 
 
 @dataclass
@@ -206,7 +218,7 @@ class Tier:
         4096
     identity: called once, at the first look-up or store: what the digest is
         made of, or raises Mismatch, which turns the tier off
-    split: a key's own bytes and its group
+    group_bytes: as many at a key's end are the number of its group, big-endian
     """
 
     # Keys whose load failed are remembered for as long as the request; this
@@ -223,7 +235,7 @@ class Tier:
         view: Any,
         row_bytes: int,
         identity: Callable[[], bytes],
-        split: Callable[[bytes], tuple[bytes, int]] = lambda key: (key, 0),
+        group_bytes: int = 0,
         log: Any = logger,
     ) -> None:
         """Open the pool. Raises only with required: KvbmError or Mismatch."""
@@ -232,7 +244,7 @@ class Tier:
         unit: int = lib.KVBM_MIN_BLOCK_BYTES
         self.block_bytes = -(-row_bytes // unit) * unit
         self._identity = identity
-        self._split = split
+        self._group_bytes = group_bytes
         self._log = log
         self._view: Window | None = Window(view, writable=True)
         self._digest: bytes | None = None
@@ -244,13 +256,16 @@ class Tier:
         self._failed: dict[str, set[bytes]] = {}
         # When a request first had to ask again.
         self._asking: dict[str, float] = {}
-        self._one = np.zeros(1, np.uint32)
-        self._name = empty(1)
+        # There while the pool is open and the digest known.
+        self._probe: Probe | None = None
+        self._load_limit = options.load_queue_mb << 20
         self._retry_at = 0.0
         self._retry_s = options.retry_min_s
         self._ever = False
         self._q = _Queue()
         self._counts = dict.fromkeys(COUNTERS, 0)
+        # The caller's own, without the lock.
+        self._lookups = self._hits = 0
         self._logged: set[str] = set()
         self._threads: list[threading.Thread] = []
         try:
@@ -326,6 +341,7 @@ class Tier:
 
     def _drop_link(self) -> None:
         link, self._link = self._link, None
+        self._probe = None
         self._held.clear()
         if link is not None:
             with self._q.lock:
@@ -387,8 +403,9 @@ class Tier:
         self._digest = h.digest()
 
     def _hash(self, key: bytes, digest: bytes, out: Hashes) -> Hashes:
-        own, group = self._split(key)
-        return opaque(digest, own, group, out)
+        n = len(key) - self._group_bytes
+        group = int.from_bytes(key[n:], "big")
+        return opaque(digest, key[:n], group, out)
 
     # Counting
 
@@ -400,37 +417,45 @@ class Tier:
         """What has been counted since the last call: see COUNTERS."""
         with self._q.lock:
             counts, self._counts = self._counts, dict.fromkeys(COUNTERS, 0)
+        counts["lookups"] += self._lookups
+        counts["hits"] += self._hits
+        self._lookups = self._hits = 0
         return counts
 
     # What the engine calls
 
     def lookup(self, key: bytes, request: str) -> Answer:
         """Is the key in the pool? A hit is held until the step's end."""
-        link = self._ready()
-        if link is None:
-            return Answer.MISS
-        with self._q.lock:
-            self._counts["lookups"] += 1
-            full = self._q.load_bytes >= self.options.load_queue_mb << 20
-            if full:
-                self._counts["lookups_held_back"] += 1
-        failed = self._failed.get(request)
-        if full or (failed is not None and key in failed):
-            return Answer.MISS
+        link, probe = self._link, self._probe
+        if probe is None or link is None or link.broken:
+            link = self._ready()
+            if link is None:
+                return _MISS
+            assert self._digest is not None
+            probe = self._probe = Probe(
+                link.session, self._digest, self._group_bytes
+            )
+        self._lookups += 1
+        # Without the lock: whether it is full is a guess a moment later anyway.
+        if self._q.load_bytes >= self._load_limit:
+            self._count("lookups_held_back")
+            return _MISS
+        if self._failed:
+            failed = self._failed.get(request)
+            if failed is not None and key in failed:
+                return _MISS
         if key in self._held:
-            return Answer.HIT
-        assert self._digest is not None
-        self._hash(key, self._digest, self._name)
+            return _HIT
         try:
-            n, pending = link.session.match_pending_into(self._name, self._one)
-        except (OverQuota, KvbmError) as e:
+            block = probe.find(key)
+        except KvbmError as e:
             self._trouble(link, e)
-            return Answer.MISS
-        if n == 0:
-            return self._pending(request) if pending == 0 else Answer.MISS
-        self._held[key] = int(self._one[0])
-        self._count("hits")
-        return Answer.HIT
+            return _MISS
+        if block >= 0:
+            self._held[key] = block
+            self._hits += 1
+            return _HIT
+        return self._pending(request) if block == probe.PENDING else _MISS
 
     def _pending(self, request: str) -> Answer:
         """Another engine is storing the key: ask again, for a bounded time.
@@ -611,6 +636,7 @@ class Tier:
         ):
             self._epoch = os.urandom(16)
             self._digest = None
+            self._probe = None
             self._count("epochs")
 
     def _give_up(self, jobs: deque[_Job]) -> None:

@@ -155,6 +155,142 @@ def test_claims(store, session):
     store.release(ids[:2])
 
 
+def test_invalidate(store, session):
+    """By hash, with what goes on from it, everything; held or idle."""
+    h = some_hashes(6)
+    other = some_hashes(2, "other")
+    fill(session, h)
+    fill(session, other)
+    with store.open_session() as holder, holder.match(h[:2]) as held:
+        assert session.invalidate(h[1:2]) == (0, 1)
+        # A hash that is gone, and one that never was.
+        assert session.invalidate(h[1:2]) == libkvbm.Forgotten(0, 0)
+        assert len(session.match(h)) == 1
+        info = session.block_info(int(held.ids[1]))
+        assert info.state is State.FORGOTTEN and info.holds == 1
+        # The others of the chain are there, and no longer found by it.
+        assert session.presence(h[2:]).tolist() == [Presence.INACTIVE] * 4
+        # Another block under the hash; the chain is whole again.
+        fill(session, h[1:2])
+        assert session.invalidate(h[1:2], descendants=True) == (5, 0)
+        assert session.presence(h).tolist() == [
+            Presence.ACTIVE,
+            *[Presence.ABSENT] * 5,
+        ]
+        assert session.presence(other).tolist() == [Presence.INACTIVE] * 2
+    blocks = session.alloc(1)
+    # h[0], and both of the other prompt.
+    assert session.invalidate(everything=True) == (3, 0)
+    with pytest.raises(libkvbm.KvbmError) as e:
+        blocks.register(h[:1])
+    assert e.value.errno == errno.ESTALE and len(blocks) == 1
+    blocks.release()
+    assert store.counts().reset == store.counts().total
+    for bad in (
+        {},
+        {"hashes": h, "everything": True},
+        {"everything": True, "descendants": True},
+    ):
+        with pytest.raises(ValueError):
+            session.invalidate(**bad)
+    with pytest.raises(libkvbm.KvbmError) as e:
+        session.invalidate(bytes(b"\xff" * 16), descendants=True)
+    assert e.value.errno == errno.EINVAL
+
+
+@pytest.fixture
+def named():
+    with libkvbm.Store.create("forget", 16) as store:
+        yield store
+        with store.open() as s:
+            assert s.counts().available == 16
+
+
+def test_invalidate_by_name(named):
+    """The same of a named store; opaque hashes; who may not."""
+    with named.open() as s:
+        h = some_hashes(3)
+        fill(s, h)
+        assert named.invalidate(h[2:]) == (1, 0)
+        assert named.invalidate(h[:1], descendants=True) == (
+            2,
+            0,
+        )
+        fill(s, h)
+        assert named.invalidate(everything=True) == (3, 0)
+    with pytest.raises(libkvbm.NoModule):
+        libkvbm.Store("not-there").invalidate(everything=True)
+    with libkvbm.Store.anonymous(4, opaque=True) as s:
+        h = libkvbm.opaque(None, b"key")
+        fill(s, h)
+        with pytest.raises(libkvbm.KvbmError) as e:
+            s.invalidate(h, descendants=True)
+        assert e.value.errno == errno.EOPNOTSUPP
+        assert s.invalidate(h) == (1, 0)
+
+
+def test_invalidate_denied(named):
+    """Somebody who may use the store, and does not own it."""
+    os.chmod(f"/dev/kvbm/{named.name}", 0o666)
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.setgid(65534)
+            os.setuid(65534)
+            with named.open() as s:
+                try:
+                    s.invalidate(everything=True)
+                except libkvbm.NotHeld:
+                    status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_probe():
+    """Keys one by one: held, absent, claimed; as match() finds them."""
+    digest = bytes(range(32))
+
+    def keyed(name, group=7):
+        return name + group.to_bytes(4, "big")
+
+    with libkvbm.Store.anonymous(4, opaque=True) as s:
+        probe = libkvbm.Probe(s, digest, 4)
+        h = np.concatenate([libkvbm.opaque(digest, k, 7) for k in (b"a", b"b")])
+        assert probe.find(keyed(b"a")) == probe.ABSENT
+        fill(s, h[:1])
+        block = probe.find(keyed(b"a"))
+        assert s.block_info(block).own_holds == 1
+        with s.match(h[:1]) as held:
+            assert list(held) == [block]
+        s.release(np.array([block], np.uint32))
+        for group in range(2000):
+            found = probe.find(keyed(b"a", group))
+            assert found == (block if group == 7 else probe.ABSENT)
+        s.release(np.array([block], np.uint32))
+        assert len(probe._groups) <= probe.MAX_GROUPS
+        with s.alloc(1) as blocks:
+            assert blocks.claim(h[1:]).tolist() == [libkvbm.Claim.CLAIMED]
+            assert probe.find(keyed(b"b")) == probe.PENDING
+        assert probe.find(keyed(b"b")) == probe.ABSENT
+        for key in (b"", b"abc", keyed(b"")):
+            with pytest.raises(libkvbm.KvbmError) as e:
+                probe.find(key)
+            assert e.value.errno == errno.EINVAL
+        # No bytes of a group: group 0.
+        fill(s, libkvbm.opaque(digest, b"c"))
+        block = libkvbm.Probe(s, digest).find(b"c")
+        assert block >= 0
+        s.release(np.array([block], np.uint32))
+        for bad in ((digest[:31], 4), (digest, 5), (digest, -1)):
+            with pytest.raises(ValueError):
+                libkvbm.Probe(s, *bad)
+        assert s.counts().available == 4
+    with pytest.raises(libkvbm.ClosedSession):
+        probe.find(keyed(b"a"))
+
+
 def test_evicted(store):
     with store.open_session() as s:
         h = some_hashes(16)

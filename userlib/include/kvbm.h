@@ -878,6 +878,25 @@ int kvbm_match_pending(int session, uint32_t n, const struct kvbm_hash *hashes,
 		       uint32_t *ids, uint32_t *pending, uint32_t *error);
 
 /**
+ * kvbm_match_opaque() - hold the block of an engine's own key
+ * @session: the session that gets the hold
+ * @digest: as for kvbm_hash_opaque()
+ * @key: likewise
+ * @key_len: bytes of @key
+ * @group: likewise
+ * @id: out: the block, if there is one; otherwise left alone
+ * @pending: out, or NULL: whether there is none, and somebody has claimed it
+ *
+ * kvbm_hash_opaque() and kvbm_match_pending() in one, for those whose keys come
+ * one by one and to whom a call costs.
+ *
+ * Return: 1, 0 (not there) or -errno: as these two.
+ */
+int kvbm_match_opaque(int session, const void *digest, const void *key,
+		      size_t key_len, uint32_t group, uint32_t *id,
+		      bool *pending);
+
+/**
  * kvbm_scan() - hold every block that is there
  * @session: the session that gets the holds
  * @n: hashes

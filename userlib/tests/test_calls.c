@@ -754,6 +754,35 @@ static void test_batches(void)
 	      kvbm_touch(FD, 4, hashes, &error));
 }
 
+static void test_match_opaque(void)
+{
+	static const char key[] = "an engine's own";
+	struct kvbm_match out = { .size = sizeof(out), .pending = 1 };
+	uint32_t id = 99;
+	bool pending = true;
+
+	will(1, &out);
+	ok(kvbm_match_opaque(FD, NULL, key, 15, 3, &id, &pending) == 1 &&
+	   !pending && calls == 1, "match_opaque: there");
+	will(0, &out);
+	ok(!kvbm_match_opaque(FD, NULL, key, 15, 3, &id, &pending) && !pending,
+	   "match_opaque: not there");
+	out.pending = 0;
+	will(0, &out);
+	ok(!kvbm_match_opaque(FD, NULL, key, 15, 3, &id, &pending) && pending,
+	   "match_opaque: claimed");
+	out.error = EDQUOT;
+	will(0, &out);
+	ok(kvbm_match_opaque(FD, NULL, key, 15, 3, &id, &pending) == -EDQUOT &&
+	   !pending, "match_opaque: stopped");
+	will(-ESHUTDOWN, NULL);
+	ok(kvbm_match_opaque(FD, NULL, key, 15, 3, &id, NULL) == -ESHUTDOWN,
+	   "match_opaque: fails");
+	will(1, &out);
+	ok(kvbm_match_opaque(FD, NULL, key, 0, 3, &id, &pending) == -EINVAL &&
+	   !calls, "match_opaque: no key");
+}
+
 static void test_invalidate(void)
 {
 	struct kvbm_store_ref ref = { .id = 77 };
@@ -879,6 +908,7 @@ static void test_lookups(void)
 	will(2, &match_out);
 	ok(kvbm_match_pending(FD, 4, hashes, ids, &pending, NULL) == 2 &&
 	   pending == 3, "match_pending: where");
+	test_match_opaque();
 	wait_out.pending = 2;
 	will(-ETIMEDOUT, &wait_out);
 	ok(kvbm_wait(FD, 4, hashes, 5, &pending) == -ETIMEDOUT &&

@@ -37,8 +37,6 @@ from vllm.v1.kv_offload.base import (
     ReqContext,
     RequestOffloadingContext,
     ScheduleEndContext,
-    get_offload_block_hash,
-    get_offload_group_idx,
 )
 from vllm.v1.kv_offload.tiering.base import (
     JobResult,
@@ -61,11 +59,13 @@ _METRIC = "vllm:kv_offload_kvbm_"
 _ON = _METRIC + "on"
 
 
-def _split(key: bytes) -> tuple[bytes, int]:
-    return (
-        get_offload_block_hash(OffloadKey(key)),
-        get_offload_group_idx(OffloadKey(key)),
-    )
+# What a member costs by its class, a call in Python 3.11, is paid once.
+_MISS, _HIT, _RETRY = LookupResult.MISS, LookupResult.HIT, LookupResult.RETRY
+_POOL_HIT, _POOL_RETRY = tier.Answer.HIT, tier.Answer.RETRY
+
+
+# Of an OffloadKey: get_offload_group_idx() takes them, big-endian.
+_GROUP_BYTES = 4
 
 
 class Kvbm(SecondaryTierManager):  # type: ignore[misc]
@@ -118,7 +118,7 @@ class Kvbm(SecondaryTierManager):  # type: ignore[misc]
                 primary_kv_view,
                 self._block_size_bytes,
                 self._identity,
-                _split,
+                _GROUP_BYTES,
                 logger,
             )
         except tier.Mismatch as e:
@@ -171,13 +171,13 @@ class Kvbm(SecondaryTierManager):  # type: ignore[misc]
             request = req_context.req_id
             if core is not None and request not in self._lost_requests:
                 answer = core.lookup(key, request)
-                if answer is tier.Answer.HIT:
-                    return LookupResult.HIT
-                if answer is tier.Answer.RETRY:
-                    return LookupResult.RETRY
+                if answer is _POOL_HIT:
+                    return _HIT
+                if answer is _POOL_RETRY:
+                    return _RETRY
         except Exception as e:
             self._failed("lookup", e)
-        return LookupResult.MISS
+        return _MISS
 
     def submit_store(self, job_metadata: TransferJob) -> None:
         """Queue copies into the pool."""

@@ -401,6 +401,68 @@ def test_wire(wires):
     ask.close()
 
 
+def test_late_consumer(wires):
+    """Who subscribes late, or missed more than is kept, is told all."""
+    source, _, follower, sub, context, path = wires
+    keys = chain("late", 5)
+    for i, k in enumerate(keys):
+        follower.index.describe(low_of_key(k), fact(keys, i))
+    source.put(*(Record(Change.STORED, pool_hash(k)) for k in keys))
+    until(follower, lambda: follower.index.counts()["told"] == 5)
+    source.put(Record(Change.REMOVED, pool_hash(keys[4])))
+    until(follower, lambda: follower.index.counts()["told"] == 4)
+
+    def join(topic):
+        late = context.socket(zmq.SUB)
+        late.connect(follower.publisher.endpoint)
+        late.setsockopt(zmq.SUBSCRIBE, topic)
+        return late
+
+    def catch_up(socket):
+        consumer = Consumer()
+        end = time.monotonic() + 20
+        while not consumer.blocks:
+            assert time.monotonic() < end
+            follower.step(0.05)
+            while socket.poll(10):
+                _, _, payload = socket.recv_multipart()
+                consumer.take(msgspec.msgpack.decode(payload)[1])
+        assert set(consumer.blocks) == {low_of_key(k) for k in keys[:4]}
+        assert not consumer.orphans and consumer.clears
+
+    for topic in (b"kv@", b"kv@", b""):
+        late = join(topic)
+        catch_up(late)
+        late.close(0)
+    # Not for those who listen to something else, and no second time.
+    seq = follower.publisher._seq
+    other = join(b"other@")
+    for _ in range(20):
+        follower.step(0.05)
+    assert follower.publisher._seq == seq
+    other.close(0)
+    # Many at once cause few dumps.
+    crowd = [join(b"kv@") for _ in range(20)]
+    for _ in range(10):
+        follower.step(0.02)
+    assert follower.publisher._seq <= seq + 2
+    for late in crowd:
+        late.close(0)
+
+    # The first messages are not kept any more.
+    follower._again_at = 0.0
+    for _ in range(200):
+        follower.publisher.send([])
+    while sub.poll(200):
+        sub.recv_multipart()
+    ask = context.socket(zmq.DEALER)
+    ask.setsockopt(zmq.LINGER, 0)
+    ask.connect(f"ipc://{path}/replay")
+    ask.send_multipart((b"", (0).to_bytes(8, "big")))
+    catch_up(sub)
+    ask.close()
+
+
 def test_bad_engines(wires):
     """Whatever an engine sends, the publisher goes on."""
     source, _, follower, sub, context, path = wires

@@ -151,6 +151,23 @@ def test_stored_once(pool):
         e.close()
 
 
+def test_groups():
+    """The tier takes keys apart as vLLM does."""
+    from vllm.v1.kv_offload.base import (
+        get_offload_block_hash,
+        get_offload_group_idx,
+        make_offload_key,
+    )
+
+    from libkvbm.vllm import _GROUP_BYTES
+
+    for group in (0, 1, 258, (1 << 32) - 1):
+        key = make_offload_key(b"x" * 32, group)
+        assert get_offload_block_hash(key) == key[:-_GROUP_BYTES]
+        assert get_offload_group_idx(key) == group
+        assert int.from_bytes(key[-_GROUP_BYTES:], "big") == group
+
+
 def test_warm_restart(pool):
     """New engines find what the old ones stored."""
     where = pool()
@@ -630,7 +647,8 @@ def test_stopped_engine(pool):
         def stop(self, at, source, start, n):
             copy(self, at, source, start, n // 2)
             payload_module.Window.copy_from = copy
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # This thread: else it may copy on while another takes it.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
             copy(self, at, source, start, n)
 
         payload_module.Window.copy_from = stop
@@ -667,9 +685,10 @@ def test_stopped_engine(pool):
         for took, found, counts in said:
             assert took < 20 and found == 4, said
             # Asked again for a while, then computed; not stored twice.
-            assert counts["lookups_pending"] and counts["pending_given_up"]
-            assert counts["stores_pending"] == 4
-            assert counts["stored_bytes"] == 0
+            assert counts["lookups_pending"], said
+            assert counts["pending_given_up"], said
+            assert counts["stores_pending"] == 4, said
+            assert counts["stored_bytes"] == 0, said
     finally:
         os.kill(pid, signal.SIGCONT)
         _, status = os.waitpid(pid, 0)

@@ -14,7 +14,14 @@ import pytest
 
 import libkvbm
 from libkvbm.events import Change, Record
-from libkvbm.publish import Fact, Index, Publisher, encode_batch, low_of_key
+from libkvbm.publish import (
+    Fact,
+    Follower,
+    Index,
+    Publisher,
+    encode_batch,
+    low_of_key,
+)
 
 BUILT = Path(os.environ["KVBM_ROUTERS"])
 SIZE = 16
@@ -126,8 +133,11 @@ def test_dynamo(seed):
 
 
 @contextlib.contextmanager
-def llmd(publisher):
-    """llm-d's router, subscribed to a publisher."""
+def llmd(publisher, wake=None):
+    """llm-d's router, subscribed to a publisher.
+
+    wake: called until something has reached it
+    """
     program = built("kvbm-router-llmd")
     router = subprocess.Popen(
         [program, publisher.endpoint, str(SIZE), POD, MODEL],
@@ -143,7 +153,10 @@ def llmd(publisher):
     try:
         # What is sent before it has subscribed is lost.
         while reader.is_alive() and router.poll() is None:
-            publisher.send([{"type": "AllBlocksCleared"}])
+            if wake is None:
+                publisher.send([{"type": "AllBlocksCleared"}])
+            else:
+                wake()
             reader.join(0.1)
         reader.join()
         assert ready[0].startswith("ready"), ready
@@ -154,6 +167,33 @@ def llmd(publisher):
         reader.join()
         router.stdin.close()
         router.stdout.close()
+
+
+def question(publisher, prompts):
+    """What the program is asked, when it has all that was sent."""
+    return json.dumps(
+        {
+            "last": publisher._seq - 1,
+            "prompts": [
+                [
+                    {
+                        "hash": low_of_key(key),
+                        "tokens": prompts.facts[key].tokens,
+                    }
+                    for key in chain
+                ]
+                for chain in prompts.chains
+            ],
+        }
+    )
+
+
+def answer(out):
+    """What it has, and what it counted."""
+    *lines, last = out.splitlines()
+    words = last.split()
+    counts = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+    return set(map(int, lines)), counts
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -171,25 +211,48 @@ def test_llmd(seed):
 
     with contextlib.closing(publisher), llmd(publisher) as router:
         prompts, *end = run(seed, publish, **more)
-        question = {
-            "last": publisher._seq - 1,
-            "prompts": [
-                [
-                    {
-                        "hash": low_of_key(key),
-                        "tokens": prompts.facts[key].tokens,
-                    }
-                    for key in chain
-                ]
-                for chain in prompts.chains
-            ],
-        }
-        out, _ = router.communicate(json.dumps(question), timeout=300)
+        out, _ = router.communicate(question(publisher, prompts), timeout=300)
     assert router.returncode == 0
-    *lines, last = out.splitlines()
-    has = set(map(int, lines))
-    words = last.split()
-    counts = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+    has, counts = answer(out)
     assert sent > 100 and counts.pop("taken") >= sent
     assert counts == {"refused": 0, "missed": 0, "misplaced": 0}
     check(has, *end)
+
+
+class Still:
+    """A pool in which nothing happens."""
+
+    def __init__(self, hashes):
+        self.hashes = hashes
+        self.r, self.w = os.pipe()
+
+    def fileno(self):
+        return self.r
+
+    def read(self):
+        return []
+
+    def snapshot(self):
+        return self.hashes
+
+    def close(self):
+        os.close(self.r)
+        os.close(self.w)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_llmd_late(seed):
+    """It comes after all was told, cannot ask for it, and has it."""
+    publisher = Publisher("tcp://127.0.0.1:*", topic=f"kv@{POD}@{MODEL}")
+    prompts, index, there, whole = run(seed, publisher.send)
+    with (
+        contextlib.closing(publisher),
+        contextlib.closing(Still(list(index._present))) as pool,
+        contextlib.closing(Follower(pool, publisher, index)) as follower,
+        llmd(publisher, lambda: follower.step(0.05)) as router,
+    ):
+        out, _ = router.communicate(question(publisher, prompts), timeout=300)
+    assert router.returncode == 0
+    has, counts = answer(out)
+    assert counts["refused"] == counts["misplaced"] == 0
+    check(has, index, there, whole)
