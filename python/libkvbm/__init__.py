@@ -49,26 +49,25 @@ from .hashes import (
     to_ints,
     unpack,
 )
+from .holds import Blocks, Holds
 from .payload import Payload, Window
-from .session import (
+from .probe import Probe
+from .records import (
     EVICTED,
     NO_BLOCK,
     REGISTERED,
     WEAK,
     BlockInfo,
-    Blocks,
     Claim,
     Counts,
     Forgotten,
-    Holds,
     Kind,
     Presence,
-    Probe,
-    Session,
     SessionEntry,
     State,
     StoreInfo,
 )
+from .session import Session
 from .store import (
     Features,
     Store,

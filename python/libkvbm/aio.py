@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from .errors import NoSpace, OverQuota, TimedOut
-from .session import Blocks, Session
+from .holds import Blocks
+from .session import Session
 
 if TYPE_CHECKING:
     from .events import Event

@@ -22,7 +22,8 @@ from types import TracebackType
 import numpy as np
 
 from .hashes import NO_SALT, Hashes, chain, empty
-from .session import Ids, Session
+from .records import Ids
+from .session import Session
 
 
 class Request:
@@ -132,7 +133,7 @@ class PrefixCache:
         salt_hash: int = NO_SALT,
         timeout: float | None = 0,
     ) -> None:
-        from .session import REGISTERED
+        from .records import REGISTERED
 
         self._own = not isinstance(store, Session)
         self.session = store if isinstance(store, Session) else Session(store)

@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-import enum
 import errno
 import os
 import warnings
-from collections.abc import Iterator
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +17,25 @@ from .errors import (
     ClosedSession,
     ForkedSession,
     KvbmError,
-    Revoked,
-    StoreGone,
     error,
 )
-from .hashes import HASH, Hashes, empty
+from .hashes import empty
+from .holds import Blocks, Holds
+from .records import (
+    EVICTED,
+    NO_BLOCK,
+    WEAK,
+    BlockInfo,
+    Counts,
+    Forgotten,
+    SessionEntry,
+    State,
+    StoreInfo,
+)
 
 if TYPE_CHECKING:
     from .events import EventReader
     from .payload import Payload
-
-Ids = npt.NDArray[np.uint32]
 
 _IDS = ffi.typeof("uint32_t[]")
 _ID = ffi.typeof("uint32_t *")
@@ -41,376 +46,6 @@ _RESULTS = ffi.typeof("struct kvbm_registered[]")
 _WEAKS = ffi.typeof("struct kvbm_weak[]")
 _from_buffer = ffi.from_buffer
 _new = ffi.new
-_match_opaque = lib.kvbm_match_opaque
-
-# No block: what a scan answers for a miss.
-NO_BLOCK: int = lib.KVBM_NO_BLOCK
-
-# The result of a registration, an evicted hash with the block that it left, and
-# a weak reference, as arrays have them.
-REGISTERED = np.dtype(
-    {
-        "names": ["block", "kind", "generation"],
-        "formats": [np.uint32, np.uint32, np.uint32],
-        "offsets": [
-            ffi.offsetof("struct kvbm_registered", "block"),
-            ffi.offsetof("struct kvbm_registered", "kind"),
-            ffi.offsetof("struct kvbm_registered", "generation"),
-        ],
-        "itemsize": ffi.sizeof("struct kvbm_registered"),
-    }
-)
-EVICTED = np.dtype(
-    [("hash", HASH), ("block", np.uint32), ("generation", np.uint32)]
-)
-WEAK = np.dtype(
-    [("block", np.uint32), ("generation", np.uint32), ("hash", HASH)]
-)
-
-
-class State(enum.IntEnum):
-    """The state of a block."""
-
-    RESET = lib.KVBM_STATE_RESET
-    MUTABLE = lib.KVBM_STATE_MUTABLE
-    STAGED = lib.KVBM_STATE_STAGED
-    PRIMARY = lib.KVBM_STATE_PRIMARY
-    DUPLICATE = lib.KVBM_STATE_DUPLICATE
-    INACTIVE = lib.KVBM_STATE_INACTIVE
-    LINGERING = lib.KVBM_STATE_LINGERING
-    FORGOTTEN = lib.KVBM_STATE_FORGOTTEN
-
-
-class Kind(enum.IntEnum):
-    """What became of a block that was registered."""
-
-    PRIMARY = lib.KVBM_KIND_PRIMARY
-    DUPLICATE = lib.KVBM_KIND_DUPLICATE
-    DEDUP = lib.KVBM_KIND_DEDUP
-
-
-class Presence(enum.IntEnum):
-    """Whether a hash is there; PENDING: not, but somebody has claimed it."""
-
-    ABSENT = lib.KVBM_ABSENT
-    INACTIVE = lib.KVBM_INACTIVE
-    ACTIVE = lib.KVBM_ACTIVE
-    PENDING = lib.KVBM_PENDING
-
-
-class Claim(enum.IntEnum):
-    """What came of a claim: the hash is this session's to compute, or not."""
-
-    CLAIMED = lib.KVBM_CLAIMED
-    PENDING = lib.KVBM_CLAIM_PENDING
-    PRESENT = lib.KVBM_CLAIM_PRESENT
-
-
-class Counts(NamedTuple):
-    """A snapshot of a store, in blocks.
-
-    total: all
-    reset: free
-    inactive: registered and idle
-    available: reset + inactive
-    registered: registered, held or idle
-    waiters: allocations that wait
-    """
-
-    total: int
-    reset: int
-    inactive: int
-    available: int
-    registered: int
-    waiters: int
-
-
-class Forgotten(NamedTuple):
-    """Blocks whose hashes were forgotten.
-
-    idle: that are free now
-    held: that their holders keep until their last release
-    """
-
-    idle: int
-    held: int
-
-
-class BlockInfo(NamedTuple):
-    """All about a block.
-
-    holds: of all sessions; own_holds: of the one that asked
-    hash: an array of one hash; meaningful for registered and staged blocks
-    """
-
-    block: int
-    state: State
-    generation: int
-    reset_on_release: bool
-    holds: int
-    own_holds: int
-    hash: Hashes
-
-
-class StoreInfo(NamedTuple):
-    """What a store is made of.
-
-    block_size: tokens in a block
-    max_held: blocks that one session may hold, 0: no limit
-    memory: bytes of kernel memory, hold tables not counted
-    session_id: the session that asked
-    block_bytes: of a block's payload, 0: the store has none
-    """
-
-    store_id: int
-    name: str
-    policy: str
-    total_blocks: int
-    block_size: int
-    freq_capacity: int
-    thresholds: tuple[int, int, int]
-    flags: int
-    max_sessions: int
-    max_held: int
-    sessions: int
-    memory: int
-    session_memory: int
-    session_id: int
-    block_bytes: int
-
-
-class SessionEntry(NamedTuple):
-    """A session in a listing.
-
-    opened_ns: CLOCK_BOOTTIME
-    holds: on registered blocks; held: blocks held in any state
-    pid: of the opener, 0 if it has no number here
-    """
-
-    session_id: int
-    opened_ns: int
-    holds: int
-    held: int
-    mutable_blocks: int
-    staged_blocks: int
-    pid: int
-    uid: int
-    revoked: bool
-    comm: str
-
-
-_H = TypeVar("_H", bound="_Held")
-
-
-class _Held:
-    """Blocks of a session, given back at the end of a with statement."""
-
-    __slots__ = ("__weakref__", "_session", "ids")
-
-    _session: Session | None
-    ids: Ids
-
-    def __init__(self, session: Session, ids: Ids) -> None:
-        self._session = session
-        self.ids = ids
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.ids.tolist())
-
-    def __enter__(self: _H) -> _H:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            self.release()
-        except (Revoked, StoreGone, ClosedSession):
-            # Nothing is held any more: that is what was asked for. Whoever
-            # wants to know calls release().
-            pass
-
-    def __del__(self) -> None:
-        session = getattr(self, "_session", None)
-        if session is None or session.closed or not len(self.ids):
-            return
-        warnings.warn(
-            f"{len(self.ids)} blocks were not released", ResourceWarning, 2
-        )
-        try:
-            self.release()
-        except KvbmError:
-            pass
-
-    @property
-    def session(self) -> Session:
-        """The session that holds the blocks."""
-        if self._session is None:
-            raise ValueError("released")
-        return self._session
-
-    @property
-    def released(self) -> bool:
-        """Whether this object holds nothing any more."""
-        return self._session is None
-
-    def take(self) -> Ids:
-        """The ids, which from now on the caller releases by Session.release."""
-        self._session = None
-        return self.ids
-
-    def release(self) -> None:
-        """Give all back; does nothing the second time.
-
-        Raises NotHeld if somebody released one of them by its id, Revoked or
-        StoreGone if the holds had ended before, in which case what was read
-        from the payload meanwhile may have been another block's.
-        """
-        session, self._session = self._session, None
-        if session is not None and len(self.ids):
-            session.release(self._to_release())
-
-    def _to_release(self) -> Ids:
-        return self.ids
-
-
-class Holds(_Held):
-    """Registered blocks that are held.
-
-    ``ids`` has their ids in the order of the hashes; after a scan, NO_BLOCK
-    for those that were not there.
-    """
-
-    __slots__ = ()
-
-    def _to_release(self) -> Ids:
-        held: Ids = self.ids[self.ids != NO_BLOCK]
-        return held
-
-    def view(self, i: int) -> memoryview:
-        """The payload of the i-th block, read-only."""
-        return self.session.payload.block(int(self.ids[i]))
-
-    def array(
-        self, i: int, dtype: npt.DTypeLike = np.uint8
-    ) -> npt.NDArray[Any]:
-        """The payload of the i-th block as a read-only numpy array."""
-        return np.frombuffer(self.view(i), dtype)
-
-    def tensor(self, i: int, dtype: Any = None) -> Any:
-        """The payload of the i-th block as a torch tensor: do not write."""
-        return self.session.payload.tensor(int(self.ids[i]), dtype)
-
-    def retain(self) -> Holds:
-        """Another hold on each; EOVERFLOW above KVBM_MAX_HOLDS of a block."""
-        ids = self._to_release().copy()
-        self.session.retain(ids)
-        return Holds(self.session, ids)
-
-
-class Blocks(_Held):
-    """Mutable blocks, the session's own to write and then register.
-
-    evicted: an array of EVICTED: hashes that were evicted for them
-    """
-
-    __slots__ = ("evicted",)
-
-    evicted: npt.NDArray[Any]
-
-    def __init__(
-        self, session: Session, ids: Ids, evicted: npt.NDArray[Any]
-    ) -> None:
-        super().__init__(session, ids)
-        self.evicted = evicted
-
-    def view(self, i: int) -> memoryview:
-        """The payload of the i-th block, writable."""
-        return self.session.payload.block(int(self.ids[i]), writable=True)
-
-    def array(
-        self, i: int, dtype: npt.DTypeLike = np.uint8
-    ) -> npt.NDArray[Any]:
-        """The payload of the i-th block as a writable numpy array."""
-        return np.frombuffer(self.view(i), dtype)
-
-    def tensor(self, i: int, dtype: Any = None) -> Any:
-        """The payload of the i-th block as a writable torch tensor."""
-        return self.session.payload.tensor(
-            int(self.ids[i]), dtype, writable=True
-        )
-
-    def claim(self, hashes: Any) -> npt.NDArray[np.uint8]:
-        """Announce that this session computes hashes: a Claim for each.
-
-        hashes: as many as there are blocks, or fewer. Blocks whose hash was
-            claimed are Staged now, the others are still Mutable
-
-        See Session.claim().
-        """
-        n = len(_from_buffer(_HASHES, hashes))
-        if n > len(self.ids):
-            raise ValueError("more hashes than blocks")
-        return self.session.claim(self.ids[:n], hashes)
-
-    def publish(self, which: Any, *, duplicates: bool | None = None) -> Holds:
-        """Make blocks visible whose hash was claimed; the others stay here.
-
-        which: an array of bool, for each block
-
-        When it fails half-way, what was registered is released, and what was
-        not stays in this object.
-        """
-        session = self.session
-        mask = np.asarray(which, bool)
-        ids = self.ids[mask]
-        results = np.empty(len(ids), REGISTERED)
-        try:
-            session.register(ids, results, duplicates=duplicates)
-        except KvbmError as e:
-            done = e.done or 0
-            self.ids = np.concatenate([self.ids[~mask], ids[done:]])
-            if done:
-                session.release(results["block"][:done].copy())
-            raise
-        self.ids = self.ids[~mask]
-        return Holds(session, results["block"].copy())
-
-    def register(self, hashes: Any, *, duplicates: bool | None = None) -> Holds:
-        """Make the blocks visible under their hashes: all, or none is left.
-
-        hashes: as many as there are blocks, or fewer: then the first blocks
-            are registered and the others stay here
-        duplicates: of a hash that is there already: True keeps this block as
-            a second copy, False gives it back and holds the existing one;
-            None: as the store was created
-
-        When it fails half-way, what was registered is released, and what was
-        not stays in this object.
-        """
-        session = self.session
-        n = len(_from_buffer(_HASHES, hashes))
-        if n > len(self.ids):
-            raise ValueError("more hashes than blocks")
-        results = np.empty(n, REGISTERED)
-        try:
-            session.stage_register(
-                self.ids[:n], hashes, results, duplicates=duplicates
-            )
-        except KvbmError as e:
-            done = e.done or 0
-            self.ids = self.ids[done:]
-            if done:
-                session.release(results["block"][:done].copy())
-            raise
-        self.ids = self.ids[n:]
-        return Holds(session, results["block"].copy())
 
 
 class Session:
@@ -1086,7 +721,7 @@ class Session:
         ret = lib.kvbm_withdraw(self._fd, named)
         if ret < 0:
             raise self._error(ret, "withdraw")
-        return ret
+        return int(ret)
 
     def unstage(self, ids: Any) -> None:
         """Staged blocks become Mutable again: NotHeld, with done."""
@@ -1169,82 +804,6 @@ class Session:
             self._undo(i, ret)
             raise self._error(-why[0], "upgrade", 0)
         return Holds(self, ids)
-
-
-class Probe:
-    """Looks opaque keys up that come one by one, in memory of its own.
-
-    digest: as for libkvbm.opaque(), at least DIGEST_LEN bytes
-    group_bytes: as many at a key's end are not its own but the number of its
-        group, big-endian; at most 4
-
-    One thread at a time. It does not keep the session open.
-    """
-
-    __slots__ = (
-        "_digest",
-        "_group_bytes",
-        "_groups",
-        "_id",
-        "_pending",
-        "_session",
-    )
-
-    # What find() answers for keys that are not there, the second for those
-    # that somebody has claimed.
-    ABSENT = -1
-    PENDING = -2
-
-    # Numbers of groups that are remembered as integers.
-    MAX_GROUPS = 1024
-
-    def __init__(
-        self, session: Session, digest: bytes, group_bytes: int = 0
-    ) -> None:
-        if len(digest) < lib.KVBM_DIGEST_LEN:
-            raise ValueError(f"a digest has {lib.KVBM_DIGEST_LEN} bytes")
-        if not 0 <= group_bytes <= 4:
-            raise ValueError("a group has at most 4 bytes")
-        self._session = session
-        self._digest = _new("uint8_t[]", digest)
-        self._group_bytes = group_bytes
-        self._groups: dict[bytes, int] = {}
-        self._id = _new(_ID)
-        self._pending = _new("bool *")
-
-    def find(self, key: bytes) -> int:
-        """The block, of which the caller has a hold now; ABSENT or PENDING.
-
-        Raises as Session.match(), and KvbmError EINVAL if nothing of the key is
-        its own.
-        """
-        n = len(key) - self._group_bytes
-        if n < 0:
-            raise error(-errno.EINVAL, "a key without a group")
-        end = key[n:]
-        group = self._groups.get(end)
-        if group is None:
-            group = self._new_group(end)
-        found: int = _match_opaque(
-            self._session._fd,
-            self._digest,
-            key,
-            n,
-            group,
-            self._id,
-            self._pending,
-        )
-        if found > 0:
-            return self._id[0]  # type: ignore[no-any-return]
-        if found < 0:
-            raise self._session._error(found, "match", 0)
-        return self.PENDING if self._pending[0] else self.ABSENT
-
-    def _new_group(self, end: bytes) -> int:
-        if len(self._groups) >= self.MAX_GROUPS:
-            self._groups.clear()
-        group = self._groups[end] = int.from_bytes(end, "big")
-        return group
 
 
 def _what_to_forget(

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from ._native import ffi, lib
 from .errors import error
 from .payload import create_memory
-from .session import Forgotten, Session, _what_to_forget
+from .records import Forgotten
+from .session import Session, _what_to_forget
 
 
 class StoreEntry(NamedTuple):

@@ -41,16 +41,11 @@ import numpy as np
 from ._native import lib
 from .errors import KvbmError, NoSpace, OverQuota
 from .hashes import Hashes, empty, opaque
+from .holds import Blocks, Holds
 from .payload import Payload, Window
-from .session import (
-    NO_BLOCK,
-    Blocks,
-    Claim,
-    Holds,
-    Presence,
-    Probe,
-    Session,
-)
+from .probe import Probe
+from .records import NO_BLOCK, Claim, Presence
+from .session import Session
 
 logger = logging.getLogger("libkvbm.tier")
 

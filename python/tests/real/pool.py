@@ -11,13 +11,12 @@ import threading
 import numpy as np
 
 import libkvbm
-from libkvbm.session import (
+from libkvbm.holds import Blocks, Holds
+from libkvbm.records import (
     EVICTED,
     NO_BLOCK,
-    Blocks,
     Claim,
     Counts,
-    Holds,
     Presence,
     StoreInfo,
 )
