@@ -268,21 +268,82 @@ static int any_fd(unsigned int op)
 	return o && !o->session ? CONTROL : rnd(&r, CONTROL);
 }
 
-/* One that makes sense, so that others have a ticket to try. */
-static void an_offer(void)
+/* Who made the offer of each ticket: 1 + the place of its descriptor. */
+static int givers[ARRAY_SIZE(tickets)];
+static uint32_t spare;			/* a block that a session holds */
+
+/* Registered blocks that the session at a place holds, one of them from now on. */
+static uint32_t holds_of(int place, uint32_t ids[64])
 {
-	int fd = fds[rnd(&r, CONTROL)];
+	struct kvbm_export_entry there[16];
 	struct kvbm_hold_entry held[64];
-	uint32_t ids[64], n = 0;
 	uint64_t cursor = 0;
+	uint32_t n = 0;
 	int i, got;
 
-	got = kvbm_holds(fd, &cursor, 64, held, NULL);
+	got = kvbm_export(fds[place], NULL, &cursor, ARRAY_SIZE(there), there,
+			  NULL);
+	if (got > 0)
+		kvbm_scan(fds[place], 1, &there[rnd(&r, got)].hash, ids, 0,
+			  NULL, NULL);
+	cursor = 0;
+	got = kvbm_holds(fds[place], &cursor, 64, held, NULL);
 	for (i = 0; i < got; i++)
 		if (held[i].holds && held[i].state >= KVBM_STATE_PRIMARY)
 			ids[n++] = held[i].block;
+	return n;
+}
+
+/* One that makes sense: its ticket is in the slot. */
+static void an_offer(uint32_t slot)
+{
+	uint32_t ids[64], n;
+	int place = rnd(&r, CONTROL);
+
+	/* Nobody else would, and no session may have many. */
+	if (givers[slot])
+		kvbm_withdraw(fds[givers[slot] - 1], &tickets[slot]);
+	givers[slot] = 1 + place;
+	n = holds_of(place, ids);
 	if (n)
-		kvbm_offer(fd, 1 + rnd(&r, n), ids, &tickets[rnd(&r, 8)]);
+		kvbm_offer(fds[place], 1 + rnd(&r, n), ids, &tickets[slot]);
+}
+
+/* Arguments of a hand-over that may succeed at *@place, or the same as others'. */
+static uint64_t handing_over(unsigned int op, int *place)
+{
+	uint32_t slot = rnd(&r, ARRAY_SIZE(tickets)), ids[64], n;
+	uint64_t where;
+
+	if (chance(&r, 4) ||
+	    (op != KVBM_OP_OFFER && op != KVBM_OP_ACCEPT &&
+	     op != KVBM_OP_WITHDRAW))
+		return arguments(op);
+	if (op != KVBM_OP_OFFER && chance(&r, 2))
+		an_offer(slot);
+	if (op == KVBM_OP_OFFER) {
+		struct kvbm_offer *o;
+
+		*place = rnd(&r, CONTROL);
+		n = holds_of(*place, ids);
+		spare = n ? ids[rnd(&r, n)] : 0;
+		o = a_structure(sizeof(*o), &where);
+		o->count = 1;
+		o->ids = (uintptr_t)&spare;
+	} else if (op == KVBM_OP_ACCEPT) {
+		struct kvbm_accept *a = a_structure(sizeof(*a), &where);
+
+		a->count = ARRAY_SIZE(taken_over);
+		a->ids = (uintptr_t)taken_over;
+		a->ticket = tickets[slot];
+	} else {
+		struct kvbm_withdraw *w = a_structure(sizeof(*w), &where);
+
+		w->ticket = tickets[slot];
+		if (givers[slot])
+			*place = givers[slot] - 1;
+	}
+	return where;
 }
 
 static void a_call(void)
@@ -290,14 +351,14 @@ static void a_call(void)
 	unsigned int op = any_op(4);
 	unsigned long request = KVBM_IO(op);
 	int i = any_fd(op), ret;
+	uint64_t args;
 
-	if (chance(&r, 50))
-		an_offer();
 	if (chance(&r, 40))
 		request = rnd64(&r);
 	else if (chance(&r, 40))
 		request ^= 1UL << rnd(&r, 32);
-	ret = syscall(SYS_ioctl, fds[i], request, arguments(op));
+	args = handing_over(op, &i);
+	ret = syscall(SYS_ioctl, fds[i], request, args);
 	ret = ret < 0 ? -errno : ret;
 	/* The kernel sees 32 bits of a request. */
 	op = (uint32_t)request == KVBM_IO(request & 0xff) &&
@@ -320,13 +381,13 @@ static void some_entries(struct io_uring *ring)
 	for (i = 0; i < n; i++) {
 		unsigned int op = chance(&r, 20) ? rnd64(&r) : any_op(16);
 		int fd = any_fd(op);
-		uint64_t data = op, k;
+		uint64_t data = op, k, args;
 
 		sqe = io_uring_get_sqe(ring);
 		if (!sqe)
 			break;
-		kvbm_prep_op(sqe, fds[fd], op,
-			     (void *)(uintptr_t)arguments(op),
+		args = handing_over(op, &fd);
+		kvbm_prep_op(sqe, fds[fd], op, (void *)(uintptr_t)args,
 			     known_op(op) && !chance(&r, 16) ?
 			     kt_op(op)->size : number());
 		if (chance(&r, 16))

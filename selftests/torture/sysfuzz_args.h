@@ -27,6 +27,7 @@ static bool stop_disturbing;
 static struct rng r;
 static uint64_t session_ids[8];			/* who could be revoked */
 static struct kvbm_ticket tickets[8];		/* what offers left */
+static uint32_t taken_over[64];			/* what was accepted */
 static bool ticket_half;
 static unsigned int ticket_nth;
 static const char *const store_names[] = { "a", "b", "sysfuzz" };
@@ -211,7 +212,7 @@ SHAPE(upgrade, 24, "wit0");
 SHAPE(query, 24, "ho0");
 SHAPE(wait, 16, "hd000");
 SHAPE(watch, 16, "ho00");
-SHAPE(offer, 16, "iKK00");
+SHAPE(offer, 16, "i0000");
 SHAPE(accept, 24, "iKK000");
 SHAPE(withdraw, 8, "KK000");
 
@@ -400,6 +401,19 @@ static uint64_t arguments(unsigned int op)
 	else
 		fill_wild(p, op, size);
 	return where;
+}
+
+/* A structure whose fields are 0 but for its size, where arguments go. */
+static inline void *a_structure(uint32_t size, uint64_t *where)
+{
+	static unsigned char room[8][256] __attribute__((aligned(8)));
+	static unsigned int next;
+	unsigned char *p = room[next++ % 8];
+
+	memset(p, 0, sizeof(room[0]));
+	put32(p, size);
+	*where = (uintptr_t)p;
+	return p;
 }
 
 #endif /* KVBM_SYSFUZZ_ARGS_H */
