@@ -294,22 +294,6 @@ int kvbm_match_pending(int session, uint32_t n, const struct kvbm_hash *hashes,
 	return ended(ret, error, args.error);
 }
 
-int kvbm_match_opaque(int session, const void *digest, const void *key,
-		      size_t key_len, uint32_t group, uint32_t *id,
-		      bool *pending)
-{
-	struct kvbm_hash hash;
-	uint32_t claimed, error;
-	int ret;
-
-	ret = kvbm_hash_opaque(digest, key, key_len, group, &hash);
-	if (ret < 0)
-		return ret;
-	ret = kvbm_match_pending(session, 1, &hash, id, &claimed, &error);
-	kvbm_put(pending, !ret && !error && !claimed);
-	return ret || !error ? ret : -(int)error;
-}
-
 int kvbm_scan(int session, uint32_t n, const struct kvbm_hash *hashes,
 	      uint32_t *ids, uint32_t flags, uint32_t *hits, uint32_t *error)
 {
