@@ -90,14 +90,13 @@ static int write_to(const char *path, const char *text)
 	return ret;
 }
 
-/* Pages of a size for hugetlb; false: this kernel or machine has none. */
-static bool huge_pages(unsigned int kib, int n)
+static bool huge_number(unsigned int kib, const char *which, int n)
 {
 	char path[128], text[16];
 	int fd, got = 0;
 
 	snprintf(path, sizeof(path),
-		 "/sys/kernel/mm/hugepages/hugepages-%ukB/nr_hugepages", kib);
+		 "/sys/kernel/mm/hugepages/hugepages-%ukB/%s", kib, which);
 	snprintf(text, sizeof(text), "%d", n);
 	if (write_to(path, text))
 		return false;
@@ -106,6 +105,12 @@ static bool huge_pages(unsigned int kib, int n)
 		got = atoi(text);
 	close(fd);
 	return got >= n;
+}
+
+/* Pages of a size for hugetlb; false: this kernel or machine has none. */
+static bool huge_pages(unsigned int kib, int n)
+{
+	return huge_number(kib, "nr_hugepages", n);
 }
 
 /* Creation: each row of the table, and that nothing is left behind */
@@ -652,6 +657,17 @@ TEST(library_huge_pages)
 	EXPECT_EQ(0, o.available);
 	close(fd);
 	huge_pages(2048, 0);
+
+	/* None set apart, but the system may make some. */
+	EXPECT_EQ(-ENOMEM, kvbm_payload_create(&o));
+	ASSERT_TRUE(huge_number(2048, "nr_overcommit_hugepages", 4));
+	fd = kvbm_payload_create(&o);
+	EXPECT_GE(fd, 0);
+	EXPECT_EQ(4 * MIB2, o.available);
+	EXPECT_EQ(-ENOMEM, kvbm_payload_create(&o));
+	EXPECT_EQ(0, o.available);
+	close(fd);
+	huge_number(2048, "nr_overcommit_hugepages", 0);
 }
 
 /* Bytes between processes */

@@ -1233,7 +1233,8 @@ int kvbm_chain_blocks(const struct kvbm_hash *parent,
  * @arg: first argument of @progress
  * @need: out: bytes that it takes
  * @available: out: bytes that there were: MemAvailable, or huge pages of the
- *	size that are free and promised to nobody
+ *	size that are free and promised to nobody, with those that
+ *	vm.nr_overcommit_hugepages lets the system make of MemAvailable
  * @reserved: 0
  */
 struct kvbm_payload_options {

@@ -69,20 +69,34 @@ static uint64_t memory_available(void)
 	return (uint64_t)kib << 10;
 }
 
-/* Huge pages of a size that are free and promised to nobody, in bytes. */
-static uint64_t huge_available(uint64_t page)
+static uint64_t huge_pages(uint64_t page, const char *which)
 {
-	const char *dir = "/sys/kernel/mm/hugepages/hugepages";
-	uint64_t unused, reserved;
 	char path[128];
 
-	snprintf(path, sizeof(path), "%s-%llukB/free_hugepages", dir,
-		 (unsigned long long)page >> 10);
-	unused = number_in(path);
-	snprintf(path, sizeof(path), "%s-%llukB/resv_hugepages", dir,
-		 (unsigned long long)page >> 10);
-	reserved = number_in(path);
-	return reserved < unused ? (unused - reserved) * page : 0;
+	snprintf(path, sizeof(path),
+		 "/sys/kernel/mm/hugepages/hugepages-%llukB/%s_hugepages",
+		 (unsigned long long)page >> 10, which);
+	return number_in(path);
+}
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+/*
+ * Huge pages of a size that are free and promised to nobody, in bytes, with those
+ * that the system may still make of its memory (vm.nr_overcommit_hugepages).
+ */
+static uint64_t huge_available(uint64_t page)
+{
+	uint64_t unused = less(huge_pages(page, "free"),
+			       huge_pages(page, "resv"));
+	uint64_t surplus = less(huge_pages(page, "nr_overcommit"),
+				huge_pages(page, "surplus"));
+	uint64_t fit = memory_available() / page;
+
+	return (unused + (surplus < fit ? surplus : fit)) * page;
 }
 
 static int make_file(const struct kvbm_payload_options *o)
@@ -195,6 +209,7 @@ int kvbm_payload_create(struct kvbm_payload_options *o)
 	uint64_t bytes;
 	void *base;
 	int fd, err;
+	bool lazy;
 
 	if (!o->page_bytes)
 		o->page_bytes = SMALL_PAGE;
@@ -222,8 +237,13 @@ int kvbm_payload_create(struct kvbm_payload_options *o)
 		err = -errno;
 		goto close;
 	}
+	/*
+	 * Huge pages are reserved here, so that too few of them fail before any is
+	 * touched, and nobody takes them in the meantime.
+	 */
+	lazy = o->page_bytes == SMALL_PAGE || o->flags & KVBM_MEMORY_LAZY;
 	base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_NORESERVE, fd, 0);
+		    MAP_SHARED | (lazy ? MAP_NORESERVE : 0), fd, 0);
 	if (base == MAP_FAILED) {
 		err = -errno;
 		goto close;
