@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* A full pool turns over: allocate by evicting, stage and register, release. */
 #include "bench.h"
+#include "event.h"
 
 struct cycle {
 	struct pool *p;
@@ -129,11 +130,55 @@ static void pool(const char *policy, u32 total)
 	pool_free(c.p);
 }
 
+static void nobody(struct kvbm_ring *ring)
+{
+}
+
+static void arm(void *arg)
+{
+	struct cycle *c = arg;
+
+	new_keys(arg);
+	WRITE_ONCE(c->p->st->ring->armed, true);
+}
+
+/*
+ * What a ring of events costs who makes them: a cycle of a block is two, stored and
+ * removed.  With a reader that waits, each operation also finds the ring armed once,
+ * and calls ->wake.
+ */
+static void events(void)
+{
+	struct cycle c = { .p = pool_new(1U << 16, "lru", false, FILL_IDLE) };
+	struct kvbm_ring ring = { .wake = nobody };
+	struct figure f = {
+		.name = "event-cycle", .policy = "lru", .pool = 1U << 16,
+		.n = 128, .mode = "none", .calls = 3,
+	};
+	struct work w = { .prepare = new_keys, .op = op_cycle, .arg = &c,
+			  .n = 128 };
+
+	c.n = f.n;
+	session_pages(c.p->own);
+	run(&f, &w);
+	CHECK(!kvbm_ring_init(c.p->st, &ring, 1U << 16));
+	f.mode = "kept";
+	run(&f, &w);
+	f.mode = "kept, a reader waits";
+	w.prepare = arm;
+	run(&f, &w);
+	c.p->st->ring = NULL;
+	kvbm_ring_exit(&ring);
+	pool_free(c.p);
+}
+
 void bench_evict(void)
 {
 	static const u32 totals[] = { 1U << 20, 1U << 12, 1U << 16, 1U << 24 };
 	u32 i, t;
 
+	if (wanted("event-cycle") && !opt.step)
+		events();
 	if (!wanted("evict-cycle") && !wanted("evict-alloc") &&
 	    !wanted("register") && !wanted("release-last"))
 		return;

@@ -58,40 +58,12 @@ void kvbm_ring_exit(struct kvbm_ring *ring)
 	kvbm_array_free(ring->records);
 }
 
-/**
- * kvbm_ring_append() - the next event
- * @st: the store, locked, which has a ring
- * @what: KVBM_EVENT_WHAT(enum kvbm_event_type, enum kvbm_reason)
- * @id: block
- * @gen: its generation
- * @key: its hash
- * @session: who did it, or 0
- */
-void kvbm_ring_append(struct kvbm_store *st, u32 what, u32 id, u32 gen,
-		      const struct kvbm_hash *key, u64 session)
+/* The first event of a lock hold: the time for all of it, or 0: none any more. */
+u64 kvbm_ring_begin(struct kvbm_ring *ring)
 {
-	struct kvbm_ring *ring = st->ring;
-	struct kvbm_record *e;
-	u64 n = ring->head;
-
-	lockdep_assert_held(&st->lock);
-	if (unlikely(ring->ended))
-		return;
-	if (!ring->now)
+	if (!ring->ended)
 		ring->now = ktime_get_boottime_ns();
-	e = &ring->records[n & ring->mask];
-	/* Pairs with smp_rmb() in kvbm_ring_read(): @head comes before this. */
-	smp_wmb();
-	WRITE_ONCE(e->seq, n);
-	WRITE_ONCE(e->time_ns, ring->now);
-	WRITE_ONCE(e->session, session);
-	WRITE_ONCE(e->hash.hi, key->hi);
-	WRITE_ONCE(e->hash.lo, key->lo);
-	WRITE_ONCE(e->block, id);
-	WRITE_ONCE(e->generation, gen);
-	WRITE_ONCE(e->what, what);
-	/* Pairs with the acquire in kvbm_ring_read(). */
-	smp_store_release(&ring->head, n + 1);
+	return ring->now;
 }
 
 /**
@@ -129,19 +101,19 @@ void kvbm_ring_end(struct kvbm_store *st)
 	if (!st->ring)
 		return;
 	spin_lock(&st->lock);
-	kvbm_ring_append(st, KVBM_EVENT_WHAT(KVBM_EVENT_CLEARED,
-					     KVBM_REASON_DESTROYED),
-			 KVBM_NO_BLOCK, 0, &none, 0);
+	kvbm_event(st, KVBM_EVENT_CLEARED, KVBM_REASON_DESTROYED, KVBM_NO_BLOCK,
+		   0, &none, 0);
 	/* After the event: who sees this sees that. */
 	smp_store_release(&st->ring->ended, true);
 	kvbm_ring_unlock(st);
 }
 
-static void copy_record(struct kvbm_event *to, const struct kvbm_record *from)
+static void copy_record(struct kvbm_event *to, const struct kvbm_record *from,
+			u64 seq)
 {
 	u32 what = READ_ONCE(from->what);
 
-	to->seq = READ_ONCE(from->seq);
+	to->seq = seq;
 	to->time_ns = READ_ONCE(from->time_ns);
 	to->session = READ_ONCE(from->session);
 	to->hash.hi = READ_ONCE(from->hash.hi);
@@ -193,7 +165,7 @@ u32 kvbm_ring_read(struct kvbm_ring *ring, struct kvbm_cursor *c,
 	if (from + ring->mask < head)
 		return lost(ring, c, head, out);
 	for (; from < upto; from++) {
-		copy_record(&out[n], &ring->records[from & ring->mask]);
+		copy_record(&out[n], &ring->records[from & ring->mask], from);
 		if (c->types & BIT(out[n].type))
 			n++;
 	}

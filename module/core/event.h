@@ -8,9 +8,8 @@
 #include <linux/kref.h>
 #include "core.h"
 
-/* An event as the ring has it: a cache line. */
+/* An event as the ring has it: a cache line.  Its place says its number. */
 struct kvbm_record {
-	u64 seq;
 	u64 time_ns;
 	u64 session;
 	struct kvbm_hash hash;
@@ -58,21 +57,66 @@ void kvbm_ring_end(struct kvbm_store *st);
 u32 kvbm_ring_read(struct kvbm_ring *ring, struct kvbm_cursor *c,
 		   struct kvbm_event *out, u32 max);
 bool kvbm_ring_ready(struct kvbm_ring *ring, struct kvbm_cursor *c);
-void kvbm_ring_append(struct kvbm_store *st, u32 what, u32 id, u32 gen,
-		      const struct kvbm_hash *key, u64 session);
+u64 kvbm_ring_begin(struct kvbm_ring *ring);
 
 #define KVBM_EVENT_WHAT(type, reason)	((type) | (u32)(reason) << 16)
 #define KVBM_WHAT_TYPE(what)		((what) & 0xffff)
 #define KVBM_WHAT_REASON(what)		((what) >> 16)
+
+/**
+ * kvbm_ring_append() - the next event
+ * @st: the store, locked
+ * @ring: its ring
+ * @what: KVBM_EVENT_WHAT(enum kvbm_event_type, enum kvbm_reason)
+ * @id: block
+ * @gen: its generation
+ * @key: its hash
+ * @session: who did it, or 0
+ *
+ * Inline: a call would double what an event costs.
+ */
+static inline void kvbm_ring_append(struct kvbm_store *st,
+				    struct kvbm_ring *ring, u32 what, u32 id,
+				    u32 gen, const struct kvbm_hash *key,
+				    u64 session)
+{
+	struct kvbm_record *e;
+	u64 n, now = ring->now;
+
+	lockdep_assert_held(&st->lock);
+	if (unlikely(!now)) {
+		now = kvbm_ring_begin(ring);
+		if (!now)
+			return;
+	}
+	n = ring->head;
+	e = &ring->records[n & ring->mask];
+	/* Pairs with smp_rmb() in kvbm_ring_read(): @head comes before this. */
+	smp_wmb();
+	WRITE_ONCE(e->time_ns, now);
+	WRITE_ONCE(e->session, session);
+	WRITE_ONCE(e->hash.hi, key->hi);
+	WRITE_ONCE(e->hash.lo, key->lo);
+	WRITE_ONCE(e->block, id);
+	WRITE_ONCE(e->generation, gen);
+	WRITE_ONCE(e->what, what);
+	/* Pairs with the acquire in kvbm_ring_read(). */
+	smp_store_release(&ring->head, n + 1);
+}
 
 /* Something happened to a block, under the store's lock. */
 static inline void kvbm_event(struct kvbm_store *st, enum kvbm_event_type type,
 			      enum kvbm_reason reason, u32 id, u32 gen,
 			      const struct kvbm_hash *key, u64 session)
 {
-	if (unlikely(st->ring))
-		kvbm_ring_append(st, KVBM_EVENT_WHAT(type, reason), id, gen,
-				 key, session);
+	struct kvbm_ring *ring = st->ring;
+
+	if (likely(!ring))
+		return;
+	kvbm_ring_append(st, ring, KVBM_EVENT_WHAT(type, reason), id,
+			 gen, key, session);
+	/* Else gcc has who keeps no events pay for registers that this needs. */
+	barrier();
 }
 
 #endif /* KVBM_EVENT_H */
