@@ -103,9 +103,12 @@ static int testdev_release(struct inode *inode, struct file *file)
 {
 	struct engine *e = file->private_data;
 
-	/* The device writes until it has been shut down. */
+	/*
+	 * The device writes until it has been shut down.  Not msleep(): jiffies
+	 * that catch up end it early.
+	 */
 	if (e->teardown_ms)
-		msleep(e->teardown_ms);
+		usleep_range(e->teardown_ms * 1000, e->teardown_ms * 1100);
 	if (e->task)
 		kthread_stop(e->task);
 	engine_unpin(e);
