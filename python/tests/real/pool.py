@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A pool for a machine without the module: the calls that a tier makes.
 
-Stands in for libkvbm.Session and libkvbm.Payload.of_session. What the module
+Stands in for libkvbm's Session, Probe and Payload.of_session. What the module
 does is tested with the module; here the engine is the real one.
 """
 
@@ -143,6 +143,26 @@ class Session:
                 else:
                     self.pool.claims.pop(block, None)
                     self.pool.free.append(block)
+
+
+class Probe:
+    """libkvbm.Probe: what it does in one call of the library."""
+
+    ABSENT, PENDING = libkvbm.Probe.ABSENT, libkvbm.Probe.PENDING
+
+    def __init__(self, session, digest, group_bytes=0):
+        self.session, self.digest = session, digest
+        self.group_bytes = group_bytes
+
+    def find(self, key):
+        n = len(key) - self.group_bytes
+        group = int.from_bytes(key[n:], "big")
+        h = libkvbm.opaque(self.digest, key[:n], group)
+        ids = np.empty(1, np.uint32)
+        found, asked = self.session.match_pending_into(h, ids)
+        if found:
+            return int(ids[0])
+        return self.ABSENT if asked else self.PENDING
 
 
 class Payload(libkvbm.Payload):

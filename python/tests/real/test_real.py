@@ -18,6 +18,7 @@ ROW = 4096
 def store(monkeypatch):
     """A pool by the name that the guide uses."""
     monkeypatch.setattr(libkvbm.tier, "Session", standin.Session)
+    monkeypatch.setattr(libkvbm.tier, "Probe", standin.Probe)
     monkeypatch.setattr(libkvbm.tier, "Payload", standin.Payload)
     standin.pools["pool"] = p = standin.Pool(128, ROW)
     yield p
