@@ -20,6 +20,7 @@ from libkvbm.publish import (
     Follower,
     Index,
     Publisher,
+    encode_batch,
     low_bits,
     low_of_key,
 )
@@ -461,6 +462,82 @@ def test_late_consumer(wires):
     ask.send_multipart((b"", (0).to_bytes(8, "big")))
     catch_up(sub)
     ask.close()
+
+
+class Clock:
+    """Instead of the module time: goes on as a test says."""
+
+    time = staticmethod(time.time)
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.mark.parametrize("cost", [0.001, 0.25, 7.0])
+def test_dumps_are_seldom(wires, monkeypatch, cost):
+    """Telling all again takes a tenth of the time, whoever comes how often."""
+    _, _, follower, sub, _, _ = wires
+    for k in chain("seldom", 3):
+        follower.index.record(Record(Change.STORED, pool_hash(k)))
+    clock = Clock()
+    monkeypatch.setattr(libkvbm.publish, "time", clock)
+    send, sent = follower.publisher.send, []
+
+    def slow(events):
+        clock.now += cost
+        sent.append(clock.now)
+        send(events)
+
+    monkeypatch.setattr(follower.publisher, "send", slow)
+    # What came before.
+    while follower.publisher.socket.poll(200):
+        follower.publisher.joined()
+    rounds = 300
+    for _ in range(rounds):
+        sub.setsockopt(zmq.UNSUBSCRIBE, b"kv@")
+        sub.setsockopt(zmq.SUBSCRIBE, b"kv@")
+        assert follower.publisher.socket.poll(5000)
+        follower.step(0.0)
+        clock.now += max(cost / 4, 0.05)
+    assert len(sent) * cost <= clock.now / 10 + cost
+    assert len(sent) <= clock.now + 1
+    # But all are told in the end, as soon as that allows.
+    pause = max(1.0, 10 * cost) + cost
+    assert len(sent) >= clock.now / (pause + max(cost / 4, 0.05)) - 1
+
+
+def test_size_of_a_dump(capsys):
+    """What it costs each consumer that all is told again: bytes a block."""
+    index = Index()
+    size, blocks = 16, 1 << 15
+    for c in range(blocks // 64):
+        keys = chain(f"size{c}", 64)
+        for i, k in enumerate(keys):
+            parent = low_of_key(keys[i - 1]) if i else None
+            # Numbers of tokens as large vocabularies have them.
+            tokens = tuple(
+                70000 + (c * 64 + i + t) % 60000 for t in range(size)
+            )
+            index.describe(low_of_key(k), Fact(parent, tokens, size))
+            index.record(Record(Change.STORED, pool_hash(k)))
+    drain(index)
+    start = time.process_time()
+    index.again()
+    messages = []
+    while events := index.take():
+        messages.append(len(encode_batch(events)))
+    took = time.process_time() - start
+    with capsys.disabled():
+        print(
+            f"# {blocks} blocks told again: {len(messages)} messages, "
+            f"{sum(messages) / blocks:.0f} bytes and "
+            f"{took / blocks * 1e6:.1f} us of a processor a block"
+        )
+    # The hash and the tokens, and little else.
+    assert sum(messages) <= blocks * (9 + 5 * size + 10)
+    # Many blocks of a chain share an event, and many events a message.
+    assert len(messages) <= blocks / 1000
 
 
 def test_bad_engines(wires):
