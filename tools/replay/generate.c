@@ -20,12 +20,17 @@
  *     the median (10 % below 42 s, 90 % below 483 s); the user's next text has
  *     a median of 26 tokens, a quarter exceeds 384, a tenth 4,369; about 6 %
  *     of first turns share more than the system prompt with another.
+ * [T] The same release's README and paper tell of its trace of tools and agents:
+ *     23,608 requests of one hour; 8,596 tokens of input in the mean, 182 of
+ *     output; of all block accesses 59 % are hits if nothing is ever evicted.
+ *     Long system prompts are shared: the README's example has 12 blocks of one.
  * [W] Wang et al., "KVCache Cache in the Wild", USENIX ATC '25
  *     (arXiv:2506.02634): reuse is skewed, 10 % of the blocks have 77 % of the
  *     reuses, and in chat 80 % of the reuses come within ten minutes.
  *
  * Chosen by us, since nobody publishes it: the number of system prompts, their
- * lengths, the exponent of the Zipf laws, the number of shared documents.
+ * lengths, the exponent of the Zipf laws, the number of shared documents; for
+ * tools and agents the sigmas, and how often one goes on.
  */
 #include <errno.h>
 #include <math.h>
@@ -39,9 +44,46 @@
 #define MAX_INPUT	126000U		/* tokens of one prompt [M] */
 #define MAX_OUTPUT	2000U		/* tokens of one answer [M] */
 #define DOCUMENTS	100U
-#define DOCUMENT_SHARE	0.06		/* of conversations [M] */
-#define MEAN_TURNS	1.49		/* of a conversation [M] */
 #define MEAN_BLOCKS	26U		/* of a request that comes of all this */
+
+/* Tokens: a lognormal distribution. */
+struct length {
+	double median, sigma;
+};
+
+/**
+ * struct shape - what requests are like
+ * @name: of --like
+ * @rate: requests a second, unless they are asked for
+ * @prompt: tokens of a system prompt
+ * @text: of a conversation's first text
+ * @answer: of an answer
+ * @documents: share of conversations that begin with a document
+ * @ends: a conversation ends after turn t with probability @ends / t^@decay
+ * @decay: see @ends
+ * @turns: of a conversation, in the mean: it follows from these
+ */
+struct shape {
+	const char *name;
+	double rate;
+	struct length prompt, text, answer;
+	double documents, ends, decay, turns;
+};
+
+static const struct shape shapes[] = {
+	{
+		.name = "conversation", .rate = 3.4,			/* [M] */
+		.prompt = { 1500, 0.8 }, .text = { 4500, 1.4 },
+		.answer = { 300, 0.8 }, .documents = 0.06,		/* [M] */
+		.ends = 0.75, .decay = 0.4, .turns = 1.49,		/* [M] */
+	},
+	{
+		.name = "toolagent", .rate = 6.56,			/* [T] */
+		.prompt = { 5600, 0.5 }, .text = { 1550, 1.2 },
+		.answer = { 132, 0.8 }, .documents = 0,			/* [T] */
+		.ends = 0.9, .decay = 0, .turns = 1.11,
+	},
+};
 
 /* xoshiro256** by Blackman and Vigna, seeded by splitmix64. */
 struct random {
@@ -65,6 +107,7 @@ struct conversation {
 
 struct maker {
 	const struct generator *gen;
+	const struct shape *shape;
 	struct trace *trace;
 	struct random random;
 	struct text *prompts;
@@ -125,10 +168,9 @@ static double lognormal(struct random *r, double median, double sigma)
 	return median * exp(sigma * normal);
 }
 
-static uint32_t tokens(struct random *r, double median, double sigma,
-		       double max)
+static uint32_t tokens(struct random *r, struct length length, double max)
 {
-	double n = lognormal(r, median, sigma);
+	double n = lognormal(r, length.median, length.sigma);
 
 	return n < 1 ? 1 : n > max ? max : n;
 }
@@ -152,7 +194,7 @@ static const struct text *pick(struct random *r, const struct text *texts,
 
 /* Shared texts, at the beginning of prompts, so that their full blocks can be. */
 static int make_texts(struct maker *m, struct text *texts, uint32_t n,
-		      double median, double sigma)
+		      struct length length)
 {
 	double weight = 0;
 	uint32_t i, k;
@@ -162,8 +204,7 @@ static int make_texts(struct maker *m, struct text *texts, uint32_t n,
 
 		weight += pow(i + 1, -m->gen->zipf);
 		texts[i].weight = weight;
-		texts[i].tokens = tokens(&m->random, median, sigma,
-					 MAX_INPUT / 4);
+		texts[i].tokens = tokens(&m->random, length, MAX_INPUT / 4);
 		full = texts[i].tokens / TRACE_BLOCK_TOKENS;
 		texts[i].ids = calloc(full + 1, sizeof(*texts[i].ids));
 		if (!texts[i].ids)
@@ -232,12 +273,12 @@ static struct conversation *begin_conversation(struct maker *m, double time)
 		free(c);
 		return NULL;
 	}
-	text = uniform(r) <= DOCUMENT_SHARE ?
+	text = uniform(r) <= m->shape->documents ?
 	       pick(r, m->documents, DOCUMENTS) :
 	       pick(r, m->prompts, m->gen->prompts);
 	c->full = text->tokens / TRACE_BLOCK_TOKENS;
 	memcpy(c->ids, text->ids, c->full * sizeof(*c->ids));
-	c->tokens = text->tokens + tokens(r, 4500, 1.4, MAX_INPUT / 2);
+	c->tokens = text->tokens + tokens(r, m->shape->text, MAX_INPUT / 2);
 	c->time = time;
 	c->turn = 1;
 	return c;
@@ -251,7 +292,7 @@ static int take_turn(struct maker *m, struct conversation *c)
 		.timestamp = c->time * 1000,
 		.first = m->trace->nr_ids,
 		.input_length = c->tokens,
-		.output_length = tokens(r, 300, 0.8, MAX_OUTPUT),
+		.output_length = tokens(r, m->shape->answer, MAX_OUTPUT),
 	};
 	uint32_t i, full = c->tokens / TRACE_BLOCK_TOKENS;
 
@@ -267,14 +308,14 @@ static int take_turn(struct maker *m, struct conversation *c)
 	if (trace_add_request(m->trace, &request))
 		return -ENOMEM;
 
-	if (uniform(r) <= 0.75 * pow(c->turn, -0.4))
+	if (uniform(r) <= m->shape->ends * pow(c->turn, -m->shape->decay))
 		return 0;
 	c->turn++;
 	c->time += lognormal(r, 123, 1.07);
 	c->tokens += request.output_length;
 	/* Mostly a sentence, now and then a text pasted in. */
-	c->tokens += uniform(r) <= 0.7 ? tokens(r, 20, 1, MAX_INPUT) :
-					 tokens(r, 1700, 1.4, MAX_INPUT);
+	c->tokens += tokens(r, uniform(r) <= 0.7 ? (struct length){ 20, 1 } :
+			       (struct length){ 1700, 1.4 }, MAX_INPUT);
 	return c->tokens <= MAX_INPUT;
 }
 
@@ -301,6 +342,7 @@ static int renumber(struct trace *trace, uint64_t nr_ids)
 static int make(struct maker *m)
 {
 	const struct generator *gen = m->gen;
+	double rate = gen->rate ?: m->shape->rate;
 	double arrival = 0;
 	int ret;
 
@@ -313,7 +355,7 @@ static int make(struct maker *m)
 			if (!c)
 				return -ENOMEM;
 			arrival += exponential(&m->random,
-					       MEAN_TURNS / gen->rate);
+					       m->shape->turns / rate);
 		} else {
 			c = pop(m);
 		}
@@ -328,14 +370,30 @@ static int make(struct maker *m)
 	return renumber(m->trace, m->next_id);
 }
 
+static const struct shape *shape_of(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
+		if (!name || !strcmp(name, shapes[i].name))
+			return &shapes[i];
+	return NULL;
+}
+
+bool trace_is_shape(const char *name)
+{
+	return shape_of(name);
+}
+
 int trace_generate(struct trace *trace, const struct generator *gen)
 {
-	struct maker m = { .gen = gen, .trace = trace };
+	struct maker m = { .gen = gen, .trace = trace,
+			   .shape = shape_of(gen->like) };
 	uint32_t i;
 	int ret;
 
 	memset(trace, 0, sizeof(*trace));
-	if (!gen->requests || !gen->prompts || !(gen->rate > 0) ||
+	if (!m.shape || !gen->requests || !gen->prompts || !(gen->rate >= 0) ||
 	    !(gen->zipf >= 0))
 		return -EINVAL;
 
@@ -349,9 +407,11 @@ int trace_generate(struct trace *trace, const struct generator *gen)
 	m.heap = calloc(gen->requests + 1, sizeof(*m.heap));
 	ret = -ENOMEM;
 	if (m.prompts && m.heap)
-		ret = make_texts(&m, m.prompts, gen->prompts, 1500, 0.8);
+		ret = make_texts(&m, m.prompts, gen->prompts,
+				 m.shape->prompt);
 	if (!ret)
-		ret = make_texts(&m, m.documents, DOCUMENTS, 6900, 1.0);
+		ret = make_texts(&m, m.documents, DOCUMENTS,
+				 (struct length){ 6900, 1.0 });
 	if (!ret)
 		ret = make(&m);
 

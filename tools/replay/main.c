@@ -32,6 +32,7 @@ enum key {
 	KEY_PRIVATE,
 	KEY_SEED,
 	KEY_REQUESTS,
+	KEY_LIKE,
 	KEY_RATE,
 	KEY_PROMPTS,
 	KEY_ZIPF,
@@ -63,7 +64,8 @@ static const struct argp_option option_list[] = {
 	{ NULL, 0, NULL, 0, "Without TRACE a trace is made from published statistics", 3 },
 	{ "seed", KEY_SEED, "N", 0, "same seed, same trace (default 1)", 0 },
 	{ "requests", KEY_REQUESTS, "N", 0, "requests (default 12000)", 0 },
-	{ "rate", KEY_RATE, "X", 0, "requests a second (default 3.4)", 0 },
+	{ "like", KEY_LIKE, "WHAT", 0, "conversation (default), or toolagent: long system prompts, short texts, hardly a second turn", 0 },
+	{ "rate", KEY_RATE, "X", 0, "requests a second (default 3.4; 6.56 of toolagent)", 0 },
 	{ "prompts", KEY_PROMPTS, "N", 0, "shared system prompts (default 32)", 0 },
 	{ "zipf", KEY_ZIPF, "X", 0, "exponent of their popularity (default 1.0)", 0 },
 	{ "emit-trace", KEY_EMIT, NULL, 0, "print the trace and stop", 0 },
@@ -154,6 +156,7 @@ static error_t parse_generator(int key, char *arg, struct argp_state *state,
 	switch (key) {
 	case KEY_SEED:
 	case KEY_REQUESTS:
+	case KEY_LIKE:
 	case KEY_RATE:
 	case KEY_PROMPTS:
 	case KEY_ZIPF:
@@ -165,6 +168,11 @@ static error_t parse_generator(int key, char *arg, struct argp_state *state,
 		return 0;
 	case KEY_REQUESTS:
 		g->requests = whole(state, arg, "--requests", 1, 100000000);
+		return 0;
+	case KEY_LIKE:
+		if (!trace_is_shape(arg))
+			argp_error(state, "--like %s: conversation or toolagent", arg);
+		g->like = arg;
 		return 0;
 	case KEY_RATE:
 		g->rate = real(state, arg, "--rate", 1e-6);
@@ -189,7 +197,7 @@ static void check(struct argp_state *state, const struct options *o)
 			       o->private_pools || o->emit_trace || kills))
 		argp_error(state, "--show-wakeup makes a store of its own and replays nothing");
 	if (o->trace && o->making)
-		argp_error(state, "--seed, --requests, --rate, --prompts and --zipf are of a trace that is made, and exclude TRACE");
+		argp_error(state, "--seed, --requests, --like, --rate, --prompts and --zipf are of a trace that is made, and exclude TRACE");
 	if (o->json && o->brief)
 		argp_error(state, "--json and --brief exclude each other");
 	if (o->asked & ASKED_THRESHOLDS && !multi_lru &&

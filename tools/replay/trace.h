@@ -7,6 +7,7 @@
 #ifndef REPLAY_TRACE_H
 #define REPLAY_TRACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -49,7 +50,8 @@ struct trace {
  * struct generator - what a made trace looks like; generate.c has the sources
  * @seed: same seed, same trace
  * @requests: how many
- * @rate: requests a second, in the long run
+ * @rate: requests a second, in the long run; 0: as @like has them
+ * @like: "conversation" or "toolagent"; NULL is the first
  * @prompts: number of system prompts that requests share
  * @zipf: exponent of the popularity of prompts and documents
  */
@@ -59,10 +61,11 @@ struct generator {
 	double rate;
 	uint32_t prompts;
 	double zipf;
+	const char *like;
 };
 
 #define GENERATOR_DEFAULTS \
-	{ .seed = 1, .requests = 12000, .rate = 3.4, .prompts = 32, .zipf = 1.0 }
+	{ .seed = 1, .requests = 12000, .prompts = 32, .zipf = 1.0 }
 
 /*
  * Both return 0, or -errno; trace_load() tells on stderr what is wrong with
@@ -70,6 +73,9 @@ struct generator {
  */
 int trace_load(struct trace *trace, const char *path, size_t limit);
 int trace_generate(struct trace *trace, const struct generator *gen);
+
+/* Is it one of those that @like of a generator may be? */
+bool trace_is_shape(const char *name);
 
 /* Both return 0 or -ENOMEM. */
 int trace_add_request(struct trace *trace, const struct request *request);
