@@ -35,14 +35,14 @@ struct request {
 static const struct request requests[] = {
 	{ REQ(FEATURES, kvbm_features), BOTH, .out = true },
 	{ REQ(STORE_CREATE, kvbm_store_create), CONTROL, .out = true,
-	  .flags = KVBM_CREATE_REJECT | KVBM_CREATE_RESET | KVBM_CREATE_OPAQUE,
+	  .flags = KVBM_CREATE_REJECT | KVBM_CREATE_RESET | KVBM_CREATE_OPAQUE |
+		   KVBM_CREATE_RETENTION,
 	  .needy = KVBM_CREATE_PAYLOAD | KVBM_CREATE_UNSEALED,
 	  .reserved = { OFF(kvbm_store_create, note_bytes) },
 	  .reserved64 = {
 			  OFF(kvbm_store_create, reserved[0]),
 			  OFF(kvbm_store_create, reserved[1]),
-			  OFF(kvbm_store_create, reserved[2]),
-			  OFF(kvbm_store_create, reserved[3]) } },
+			  OFF(kvbm_store_create, reserved[2]) } },
 	{ REQ(STORE_DESTROY, kvbm_store_destroy), CONTROL,
 	  .flags = KVBM_DESTROY_FORCE, .result = -ENOENT },
 	{ REQ(STORE_LIST, kvbm_store_list), CONTROL, .out = true },
@@ -129,6 +129,7 @@ static const struct request requests[] = {
 	  .reserved = { OFF(kvbm_query, reserved32) },
 	  .reserved64 = { OFF(kvbm_query, reserved) } },
 	{ REQ(TOUCH, kvbm_query), SESSION, .out = true,
+	  .flags = KVBM_TOUCH_NEWEST,
 	  .reserved = { OFF(kvbm_query, reserved32) },
 	  .reserved64 = { OFF(kvbm_query, reserved), OFF(kvbm_query, out) } },
 	{ REQ(WAIT, kvbm_wait), SESSION, .out = true,
@@ -138,6 +139,10 @@ static const struct request requests[] = {
 	{ REQ(WATCH, kvbm_watch), SESSION, .out = true,
 	  .reserved64 = { OFF(kvbm_watch, reserved[0]),
 			  OFF(kvbm_watch, reserved[1]) } },
+	{ REQ(KEEP, kvbm_keep), SESSION, .out = true,
+	  .needy = KVBM_KEEP_RELATIVE,
+	  .reserved64 = { OFF(kvbm_keep, reserved[0]),
+			  OFF(kvbm_keep, reserved[1]) } },
 	{ REQ(OFFER, kvbm_offer), SESSION, .flags = KVBM_OFFER_DIRECT,
 	  .reserved64 = { OFF(kvbm_offer, reserved[0]),
 			  OFF(kvbm_offer, reserved[1]) }, .result = -EINVAL },
@@ -185,6 +190,7 @@ union args {
 	struct kvbm_counts counts;
 	struct kvbm_block_info info;
 	struct kvbm_alloc alloc;
+	struct kvbm_keep keep;
 	unsigned char bytes[8192];
 	uint32_t words[2048];
 };
@@ -227,6 +233,9 @@ static void plain_session(const struct request *r, union args *a)
 	case KVBM_OP_SESSION_REVOKE:
 		a->revoke.session_id = ~0ULL;
 		break;
+	case KVBM_OP_KEEP:
+		a->keep.hashes = 8;	/* of which none is read */
+		break;
 	}
 }
 
@@ -262,7 +271,7 @@ FIXTURE_SETUP(abi)
 {
 	self->control = kvbm_control_open();
 	ASSERT_GE(self->control, 0);
-	self->session = kt_store(4);
+	self->session = kt_store(4, .flags = KVBM_CREATE_RETENTION);
 	ASSERT_GE(self->session, 0);
 	control_fd = self->control;
 	store_id = kt_store_id(self->session);
@@ -748,7 +757,7 @@ TEST_F(abi, features)
 			  KVBM_FEATURE_PAYLOAD | KVBM_FEATURE_LINGER |
 			  KVBM_FEATURE_EXPORT | KVBM_FEATURE_EVENTS |
 			  KVBM_FEATURE_CLAIMS | KVBM_FEATURE_INVALIDATE |
-			  KVBM_FEATURE_OFFERS,
+			  KVBM_FEATURE_OFFERS | KVBM_FEATURE_RETENTION,
 			  f.features);
 		EXPECT_EQ(KVBM_MAX_BLOCKS, f.max_blocks);
 		EXPECT_EQ(KVBM_MAX_BATCH, f.max_batch);

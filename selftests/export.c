@@ -93,7 +93,8 @@ TEST_F(export, states)
 		EXPECT_EQ(info.generation, e[i].generation);
 		EXPECT_EQ(idle, e[i].order != 0);
 		EXPECT_EQ(0, e[i].rank);
-		EXPECT_EQ(0, e[i].reserved);
+		EXPECT_EQ(KVBM_RANK_NORMAL, e[i].keep_rank);
+		EXPECT_EQ(0, e[i].keep_until_ns);
 		EXPECT_EQ(0, e[i].sequence);
 	}
 	for (i = 51; i < 60; i++)

@@ -123,6 +123,7 @@ TEST_F(uring, every_operation)
 	struct kvbm_alloc al;
 	struct kvbm_stage st;
 	struct kvbm_query q;
+	struct kvbm_keep k;
 	struct kvbm_ids i;
 	uint32_t out[4];
 	uint8_t f[4];
@@ -174,6 +175,9 @@ TEST_F(uring, every_operation)
 	EXPECT_EQ(KVBM_ABSENT, f[1]);
 	kvbm_args_query(&q, 1, self->h + 9, NULL);
 	EXPECT_EQ(1, RUN(touch, &q));
+	/* The store has no ranks. */
+	kvbm_args_keep(&k, 1, self->ids, NULL, KVBM_RANK_KEEP, 0);
+	EXPECT_EQ(-EOPNOTSUPP, RUN(keep, &k));
 	kvbm_args_query(&q, 2, self->h + 9, f);
 	EXPECT_EQ(2, RUN(frequency, &q));
 	EXPECT_EQ(1, f[0]);

@@ -22,6 +22,7 @@
 #include <linux/sched.h>
 #include "leave.h"
 #include "locked.h"
+#include "retain.h"
 
 /**
  * kvbm_alloc_begin() - reserve blocks
@@ -142,6 +143,9 @@ static void warm_evictions(struct kvbm_store *st, u32 n)
 	spin_lock(&st->lock);
 	n = min(n, KVBM_CHUNK);
 	n -= min(n, st->free.len);
+	/* What has no rank any more goes with the normal ones. */
+	if (unlikely(st->retention))
+		kvbm_ranks_due(st);
 	if (n)
 		n = st->cfg.policy->ahead(st, ids, n);
 	spin_unlock(&st->lock);

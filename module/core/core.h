@@ -41,6 +41,8 @@ struct kvbm_sketch;
 struct kvbm_over_node;
 struct kvbm_ring;
 struct rhashtable;
+struct kvbm_retention;
+struct kvbm_keeper;
 
 /* What an eviction index is asked to make ready for. */
 enum kvbm_warm { KVBM_WARM_INSERT, KVBM_WARM_REMOVE, KVBM_WARM_POP };
@@ -65,6 +67,7 @@ enum kvbm_warm { KVBM_WARM_INSERT, KVBM_WARM_REMOVE, KVBM_WARM_POP };
  * @order: where an idle block stands in the order of eviction, from 1 on; what
  *	stands behind it has more. 0: nowhere, as others have to go first. Only
  *	blocks of one rank can be compared
+ * @rerank: an idle block gets another rank; its place stays (retain.c)
  * @ahead: who will probably be popped next; a hint, for prefetching
  * @warm: optional: bring in what slots, at most KVBM_CHUNK, will need besides
  *	themselves; a hint
@@ -94,6 +97,7 @@ struct kvbm_evict_ops {
 	void (*forget)(struct kvbm_store *st, u32 id);
 	u32 (*prune)(struct kvbm_store *st, u32 from, u32 *budget);
 	u32 (*order)(struct kvbm_store *st, u32 id);
+	void (*rerank)(struct kvbm_store *st, u32 id, u32 old, u32 rank);
 	u32 (*ahead)(struct kvbm_store *st, u32 *ids, u32 max);
 	void (*warm)(struct kvbm_store *st, const u32 *ids, u32 n,
 		     enum kvbm_warm what);
@@ -115,6 +119,9 @@ const struct kvbm_evict_ops *kvbm_evict_nth(unsigned int n);
  * @max_sessions: limit on sessions
  * @max_held: limit on blocks held by one session, 0 = none
  * @event_records: events that are kept, 0 = none are told
+ * @keep_blocks: blocks that may have a rank above the normal one; 0: no block has
+ *	a rank
+ * @keep_user_blocks: of these, raised by one user
  */
 struct kvbm_config {
 	u32 total;
@@ -128,6 +135,8 @@ struct kvbm_config {
 	u32 max_sessions;
 	u32 max_held;
 	u32 event_records;
+	u32 keep_blocks;
+	u32 keep_user_blocks;
 };
 
 int kvbm_config_check(struct kvbm_config *cfg);
@@ -301,6 +310,7 @@ struct kvbm_store {
 	struct kvbm_sketch *sketch;
 	void *evict;			/* the policy's own */
 	struct kvbm_ring *ring;		/* of events, or NULL */
+	struct kvbm_retention *retention;	/* ranks, or NULL */
 	u64 id;
 	u64 memory;			/* bytes, hold tables not counted */
 
@@ -422,6 +432,9 @@ static_assert((KVBM_COUNT_KEPT_MASK / KVBM_COUNT_KEPT) ==
  * @accepting: offers whose holds move to it
  * @link: in store->sessions, under its sessions_lock
  * @node: in store->by_number, likewise
+ * @keeper: who pays for the ranks that it raises, or NULL; see retain.c
+ * @uid: of whom
+ * @may_lower: also what it does not hold, and no user's limit is its own
  * @reserve: KVBM_RESERVE_* that it may use; then the one that it does use
  * @counted: in store->nr_sessions, under its sessions_lock
  * @number: names the session in its store
@@ -467,6 +480,9 @@ struct kvbm_session {
 	struct list_head accepting;
 	struct list_head link;
 	struct rb_node node;
+	struct kvbm_keeper *keeper;
+	u32 uid;
+	bool may_lower;
 	u8 reserve;
 	bool counted;
 	u64 number;

@@ -4,6 +4,8 @@
  */
 #include <linux/prefetch.h>
 #include "event.h"
+#include "queue.h"
+#include "retain.h"
 
 /**
  * kvbm_export_chunk() - the next registered blocks, in order of block id
@@ -37,9 +39,12 @@ u32 kvbm_export_chunk(struct kvbm_store *st, u32 *from,
 		/* refs: 0 or not does not change under the lock. */
 		u64 w = kvbm_slot_word(s);
 		bool idle = !kvbm_w_refs(w);
+		u64 until_ns;
+		u32 rank;
 
 		if (kvbm_w_state(w) != KVBM_STATE_PRIMARY)
 			continue;
+		rank = kvbm_rank_of(st, id, &until_ns);
 		out[n++] = (struct kvbm_export_entry) {
 			.hash = s->key,
 			.block = id,
@@ -47,7 +52,9 @@ u32 kvbm_export_chunk(struct kvbm_store *st, u32 *from,
 			.state = idle ? KVBM_STATE_INACTIVE :
 					KVBM_STATE_PRIMARY,
 			.rank = idle && st->cfg.policy->has_thresholds ?
-				s->rank : 0,
+				s->rank % KVBM_ORDER_LISTS : 0,
+			.keep_rank = rank,
+			.keep_until_ns = until_ns,
 			.sequence = seq,
 			.order = idle ? st->cfg.policy->order(st, id) : 0,
 		};

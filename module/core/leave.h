@@ -7,10 +7,12 @@
 
 #include "event.h"
 #include "index.h"
+#include "retain.h"
 #include "trace.h"
 
 /**
- * kvbm_hash_leaves() - no look-up finds a registered block any more
+ * kvbm_hash_leaves() - no look-up finds a registered block any more, and its rank
+ *	goes
  * @st: the store, locked
  * @s: the block, of which the eviction policy knows no more
  * @gen: generation under which it had the hash
@@ -26,6 +28,8 @@ static inline void kvbm_hash_leaves(struct kvbm_store *st, struct kvbm_slot *s,
 	trace_kvbm_remove(st, session, id, &s->key, why);
 	kvbm_event(st, KVBM_EVENT_REMOVED, why, id, gen, &s->key, session);
 	kvbm_index_remove(st, s);
+	if (unlikely(st->retention))
+		kvbm_rank_drop(st, id, why);
 }
 
 /**

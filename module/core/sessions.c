@@ -11,6 +11,7 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include "core.h"
+#include "retain.h"
 #include "trace.h"
 
 /**
@@ -93,7 +94,8 @@ void kvbm_session_uncount(struct kvbm_session *ses)
 
 /**
  * kvbm_session_init() - a session joins its store
- * @ses: zeroed memory; ->reserve says which reserves it may use
+ * @ses: zeroed memory; ->reserve says which reserves it may use, ->uid and
+ *	->may_lower what ranks it may give
  * @st: the store
  *
  * Return: 0, -ENOMEM, -EUSERS (limit on sessions), -ENODEV (the store is
@@ -118,6 +120,10 @@ int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st)
 	INIT_LIST_HEAD(&ses->accepting);
 	RB_CLEAR_NODE(&ses->poll_node);
 
+	err = kvbm_keeper_join(ses);
+	if (err)
+		return err;
+
 	mutex_lock(&st->sessions_lock);
 	err = st->closing ? -ENODEV : count_in(st, ses);
 	if (!err) {
@@ -125,6 +131,8 @@ int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st)
 		add_last(st, ses);
 	}
 	mutex_unlock(&st->sessions_lock);
+	if (err)
+		kvbm_keeper_leave(ses);
 	trace_kvbm_open(st, ses->number, err);
 	return err;
 }
@@ -163,6 +171,7 @@ void kvbm_session_exit(struct kvbm_session *ses)
 	rb_erase(&ses->node, &st->by_number);
 	st->nr_listed--;
 	mutex_unlock(&st->sessions_lock);
+	kvbm_keeper_leave(ses);
 }
 
 /* The next part of a sum; false: that was the last one. */
@@ -268,6 +277,17 @@ int kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out)
 	out->claims_present = st->claims.refused_present;
 	out->claim_waits = st->claims.waits;
 	out->pending = st->claims.nr;
+	if (st->retention) {
+		const struct kvbm_retention *r = st->retention;
+
+		out->rank_first = r->blocks[KVBM_RANK_FIRST];
+		out->rank_high = r->blocks[KVBM_RANK_HIGH];
+		out->rank_keep = r->blocks[KVBM_RANK_KEEP];
+		out->evicted_first = r->evicted[KVBM_RANK_FIRST];
+		out->evicted_high = r->evicted[KVBM_RANK_HIGH];
+		out->evicted_keep = r->evicted[KVBM_RANK_KEEP];
+		out->rank_expired = r->expired;
+	}
 	spin_unlock(&st->lock);
 	return 0;
 }
@@ -358,6 +378,10 @@ int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
 		spin_lock(&st->lock);
 		w = kvbm_slot_word(s);
 		out->hash = s->key;
+		out->keep_rank = kvbm_rank_of(st, kvbm_w_state(w) ==
+					      KVBM_STATE_DUPLICATE ?
+					      s->child : id,
+					      &out->keep_until_ns);
 		spin_unlock(&st->lock);
 	} while ((w != before || READ_ONCE(st->handed_over) != handed) &&
 		 --tries);

@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 #include "claim.h"
 #include "leave.h"
+#include "retain.h"
 #include "sketch.h"
 
 /**
@@ -44,6 +45,9 @@ int kvbm_config_check(struct kvbm_config *cfg)
 	     cfg->event_records > KVBM_MAX_EVENT_RECORDS ||
 	     !is_power_of_2(cfg->event_records)))
 		return -EINVAL;
+	if (cfg->keep_blocks > cfg->total ||
+	    cfg->keep_user_blocks > cfg->keep_blocks)
+		return -EINVAL;
 	if (!cfg->policy->has_thresholds)
 		return given ? -EINVAL : 0;
 	if (!given) {
@@ -70,6 +74,7 @@ u64 kvbm_store_need(const struct kvbm_config *cfg)
 	u64 need = PAGE_SIZE + PAGE_ALIGN(sizeof(struct kvbm_store)) +
 		   kvbm_array_need(cfg->total, sizeof(struct kvbm_slot)) +
 		   kvbm_index_need(cfg) + kvbm_claims_need(cfg) +
+		   kvbm_retention_need(cfg) +
 		   cfg->policy->need(cfg);
 
 	if (cfg->freq_capacity)
@@ -137,7 +142,7 @@ int kvbm_store_init(struct kvbm_store *st, const struct kvbm_config *cfg)
 	err = kvbm_claims_init(st);
 	if (err)
 		goto free_index;
-	err = cfg->policy->init(st);
+	err = kvbm_retention_init(st) ?: cfg->policy->init(st);
 	if (err)
 		goto free_claims;
 	if (cfg->freq_capacity) {
@@ -150,6 +155,7 @@ int kvbm_store_init(struct kvbm_store *st, const struct kvbm_config *cfg)
 free_policy:
 	cfg->policy->exit(st);
 free_claims:
+	kvbm_retention_exit(st);
 	kvbm_claims_exit(st);
 free_index:
 	kvbm_index_exit(st);
@@ -166,6 +172,8 @@ void kvbm_store_exit(struct kvbm_store *st)
 {
 	cancel_work_sync(&st->room_work);
 	cancel_work_sync(&st->prune_work);
+	if (st->retention)
+		cancel_delayed_work_sync(&st->retention->work);
 	WARN_ON_ONCE(!list_empty(&st->sessions) ||
 		     !RB_EMPTY_ROOT(&st->offers));
 	WARN_ON_ONCE(st->reserved || st->nr_waiters ||
@@ -175,6 +183,7 @@ void kvbm_store_exit(struct kvbm_store *st)
 	kvbm_claims_exit(st);
 	kvbm_sketch_destroy(st);
 	st->cfg.policy->exit(st);
+	kvbm_retention_exit(st);
 	/* The table goes before the slots that hang in it. */
 	kvbm_index_exit(st);
 	kvbm_array_free(st->slots);
@@ -258,6 +267,11 @@ u32 kvbm_reset_inactive_chunk(struct kvbm_store *st, u32 max)
 	bool more;
 	u32 n;
 
+	if (st->retention) {
+		spin_lock(&st->lock);
+		kvbm_ranks_due(st);
+		spin_unlock(&st->lock);
+	}
 	do {
 		n = reset_some(st, min(max, KVBM_CHUNK), &more);
 		cond_resched();

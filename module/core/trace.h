@@ -68,6 +68,16 @@ DEFINE_EVENT(kvbm_block, kvbm_claim_end,
 	TP_ARGS(st, session, block, key, why)
 );
 
+/*
+ * A block has another rank: why is enum kvbm_rank.  session gave it; 0: its time
+ * had come.
+ */
+DEFINE_EVENT(kvbm_block, kvbm_keep,
+	TP_PROTO(const struct kvbm_store *st, u64 session, u32 block,
+		 const struct kvbm_hash *key, u32 why),
+	TP_ARGS(st, session, block, key, why)
+);
+
 DECLARE_EVENT_CLASS(kvbm_chunk,
 	TP_PROTO(const struct kvbm_store *st, u64 session, u32 asked, u32 had),
 	TP_ARGS(st, session, asked, had),

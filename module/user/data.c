@@ -18,6 +18,7 @@
  * ioctl and io_uring both come here.
  */
 #include <linux/file.h>
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -27,6 +28,7 @@
 #include "file.h"
 #include "offer.h"
 #include "ops.h"
+#include "retain.h"
 #include "sketch.h"
 
 /*
@@ -771,14 +773,19 @@ DATA_OP(alloc)
 }
 
 /* A hash that cannot be registered is a miss here too. */
-static void touch_valid(struct kvbm_store *st, struct kvbm_hash *keys, u32 n)
+static void touch_valid(struct kvbm_store *st, struct kvbm_hash *keys, u32 n,
+			bool newest)
 {
 	u32 i, valid = 0;
 
 	for (i = 0; i < n; i++)
 		if (kvbm_hash_fits(st, &keys[i]))
 			keys[valid++] = keys[i];
-	kvbm_sketch_touch(st->sketch, keys, valid);
+	if (st->sketch)
+		kvbm_sketch_touch(st->sketch, keys, valid);
+	/* Who begins a long prune ends his chunk. */
+	for (i = 0; newest && i < valid;)
+		i += kvbm_newest_chunk(st, &keys[i], valid - i);
 }
 
 struct asking {
@@ -808,9 +815,10 @@ static __always_inline int query_one(struct kvbm_batch *b, u32 n,
 	else if (a->op == KVBM_OP_FREQUENCY)
 		for (i = 0; i < n; i++)
 			a->out[i] = kvbm_sketch_read(st->sketch, &a->c->keys[i]);
-	else if (st->sketch)
-		touch_valid(st, a->c->keys, n);
-	if (a->args->flags & KVBM_PRESENCE_PENDING)
+	else
+		touch_valid(st, a->c->keys, n,
+			    a->args->flags & KVBM_TOUCH_NEWEST);
+	if (a->op == KVBM_OP_PRESENCE && a->args->flags & KVBM_PRESENCE_PENDING)
 		kvbm_claims_seen(st, a->c, n, a->out);
 	if (a->op != KVBM_OP_TOUCH && copy_to_user(uout + b->done, a->out, n))
 		return -EFAULT;
@@ -1072,6 +1080,89 @@ DATA_OP(withdraw)
 	if (!err && put_user(done, &u->done))
 		err = -EFAULT;
 	return err;
+}
+
+/* Each may take some steps in the heap of times: smaller chunks. */
+#define KEEP_CHUNK	(KVBM_CHUNK / 2)
+
+struct keeping {
+	struct kvbm_batch b;
+	const struct kvbm_keep *args;
+	struct kvbm_keep_to to;
+	struct kvbm_hash *keys;
+	u32 *ids;
+	u8 *results;
+};
+
+static __always_inline int keep_one(struct kvbm_batch *b, u32 n,
+				    struct kvbm_step *step)
+{
+	struct keeping *k = container_of(b, struct keeping, b);
+	struct kvbm_hash __user *uhashes = u64_to_user_ptr(k->args->hashes);
+	u8 __user *uresults = u64_to_user_ptr(k->args->results);
+	u32 __user *uids = u64_to_user_ptr(k->args->ids);
+	u32 got;
+	int err;
+
+	err = uids ? kvbm_fetch_ids(k->ids, uids + b->done, n) :
+		     kvbm_fetch_hashes(k->keys, uhashes + b->done, n);
+	if (err)
+		return err;
+	got = kvbm_keep_chunk(b->ses, uids ? k->ids : NULL, k->keys, n, &k->to,
+			      k->results, step);
+	if (uresults && copy_to_user(uresults + b->done, k->results, got))
+		return -EFAULT;
+	return got;
+}
+
+/* What the call asks for; when it ends, in the kernel's time. */
+static int keep_to(const struct kvbm_keep *args, struct kvbm_keep_to *to)
+{
+	u64 ns = args->until_ns, now;
+
+	if (args->rank > KVBM_RANK_KEEP ||
+	    (ns && args->rank == KVBM_RANK_NORMAL) ||
+	    (!ns && args->flags & KVBM_KEEP_RELATIVE))
+		return -EINVAL;
+	to->rank = args->rank;
+	if (ns && args->flags & KVBM_KEEP_RELATIVE) {
+		now = ktime_get_boottime_ns();
+		ns = ns > U64_MAX - now ? U64_MAX : ns + now;
+	} else if (ns) {
+		/* 0 is for good; what was before the machine is over. */
+		ns = kvbm_kernel_ns(ns, KVBM_CLOCK_BOOTTIME) ?: 1;
+	}
+	to->until = kvbm_keep_until(ns);
+	return 0;
+}
+
+DATA_OP(keep)
+{
+	struct kvbm_hash keys[KEEP_CHUNK] __uninitialized;
+	u8 results[KEEP_CHUNK] __uninitialized;
+	u32 ids[KEEP_CHUNK] __uninitialized;
+	struct kvbm_keep __user *u = uarg;
+	struct kvbm_keep args;
+	struct keeping k;
+	int err;
+
+	err = fetch_batch(&args, uarg, usize, known,
+			  args.reserved[0] | args.reserved[1]);
+	if (err)
+		return err;
+	if (!ses->store->retention)
+		return -EOPNOTSUPP;
+	if (!args.ids == !args.hashes)
+		return -EINVAL;
+	err = keep_to(&args, &k.to);
+	if (err)
+		return err;
+	k.args = &args;
+	k.keys = keys;
+	k.ids = ids;
+	k.results = results;
+	err = kvbm_batch_run(&k.b, ses, args.count, KEEP_CHUNK, keep_one);
+	return end_batch(&u->done, k.b.done, err);
 }
 
 /**

@@ -210,8 +210,20 @@ static int config_from_user(struct kvbm_config *cfg,
 		.max_held = c->max_held,
 		.max_sessions = READ_ONCE(max_sessions),
 		.event_records = c->event_records,
+		.keep_blocks = c->keep_blocks,
+		.keep_user_blocks = c->keep_user_blocks,
 	};
 	memcpy(cfg->thresholds, c->thresholds, sizeof(cfg->thresholds));
+	if (!(c->flags & KVBM_CREATE_RETENTION)) {
+		if (c->keep_blocks || c->keep_user_blocks)
+			return -EINVAL;
+	} else {
+		/* At least one, or it would be none with ranks. */
+		if (!cfg->keep_blocks)
+			cfg->keep_blocks = max(cfg->total / 2, 1U);
+		if (!cfg->keep_user_blocks)
+			cfg->keep_user_blocks = max(cfg->keep_blocks / 2, 1U);
+	}
 	if (c->max_sessions)
 		cfg->max_sessions = min(cfg->max_sessions, c->max_sessions);
 	return cfg->policy ? kvbm_config_check(cfg) : -EINVAL;

@@ -88,6 +88,7 @@ static int op_features(struct request *r)
 			    KVBM_FEATURE_LINGER | KVBM_FEATURE_EXPORT |
 			    KVBM_FEATURE_EVENTS | KVBM_FEATURE_CLAIMS |
 			    KVBM_FEATURE_INVALIDATE | KVBM_FEATURE_OFFERS |
+			    KVBM_FEATURE_RETENTION |
 			    (IS_ENABLED(CONFIG_IO_URING) ?
 			     KVBM_FEATURE_URING : 0),
 		.max_blocks = KVBM_MAX_BLOCKS,
@@ -358,6 +359,7 @@ static int op_store_info(struct request *r)
 		.flags = (st->cfg.reject ? KVBM_CREATE_REJECT : 0) |
 			 (st->cfg.reset ? KVBM_CREATE_RESET : 0) |
 			 (st->cfg.opaque ? KVBM_CREATE_OPAQUE : 0) |
+			 (st->cfg.keep_blocks ? KVBM_CREATE_RETENTION : 0) |
 			 (r->kd->payload ? KVBM_CREATE_PAYLOAD : 0),
 		.store_id = st->id,
 		.total_blocks = st->cfg.total,
@@ -370,6 +372,8 @@ static int op_store_info(struct request *r)
 		.block_bytes = r->kd->block_bytes,
 		.linger_ms = div_u64(r->kd->linger.ns, NSEC_PER_MSEC),
 		.event_records = st->cfg.event_records,
+		.keep_blocks = st->cfg.keep_blocks,
+		.keep_user_blocks = st->cfg.keep_user_blocks,
 	};
 	memcpy(args->thresholds, st->cfg.thresholds, sizeof(args->thresholds));
 	strscpy(args->policy, st->cfg.policy->name, sizeof(args->policy));
@@ -476,6 +480,7 @@ static int op_block_info(struct request *r)
 	struct kvbm_block_info *args = &r->args.block_info;
 	int err;
 
+	args->reserved32 = 0;
 	err = kvbm_block_info(&r->f->ses, args->block,
 			      args->flags & KVBM_BLOCK_OWN, args);
 	if (!err && !r->f->writable && !args->own_holds)

@@ -73,6 +73,8 @@ struct kvbm_file *kvbm_file_new(struct kvbm_dev *kd, fmode_t f_mode)
 		f->allowed &= ~kvbm_ops_needing(~kd->rights);
 	f->ses.reserve = (owner ? KVBM_RESERVE_OWNER : 0) |
 			 (admin ? KVBM_RESERVE_ADMIN : 0);
+	f->ses.uid = __kuid_val(kvbm_payer_uid());
+	f->ses.may_lower = owner || admin;
 	get_task_comm(f->comm, current->group_leader);
 	kref_get(&kd->ref);
 	f->kd = kd;

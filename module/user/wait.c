@@ -58,8 +58,12 @@ static int sleep_until(bool (*is_it)(const void *arg), const void *arg,
 	return err;
 }
 
-/* A time of the caller's time namespace, as the kernel counts. */
-static ktime_t kernel_time(u64 ns, u32 clock)
+/**
+ * kvbm_kernel_ns() - a time of the caller's time namespace, as the kernel counts
+ * @ns: the time
+ * @clock: KVBM_CLOCK_*
+ */
+u64 kvbm_kernel_ns(u64 ns, u32 clock)
 {
 	struct timespec64 ahead = {};
 	s64 off;
@@ -73,7 +77,7 @@ static ktime_t kernel_time(u64 ns, u32 clock)
 		ns -= min_t(u64, ns, off);
 	else
 		ns += -off;
-	return ns_to_ktime(min_t(u64, ns, KTIME_MAX));
+	return min_t(u64, ns, KTIME_MAX);
 }
 
 /* The same with a deadline of the caller's. */
@@ -86,7 +90,7 @@ static int sleep_to_deadline(bool (*is_it)(const void *arg), const void *arg,
 
 	if (deadline_ns >= KTIME_MAX)
 		return sleep_until(is_it, arg, NULL, id);
-	deadline = kernel_time(deadline_ns, clock);
+	deadline = ns_to_ktime(kvbm_kernel_ns(deadline_ns, clock));
 	return sleep_until(is_it, arg, &deadline, id);
 }
 

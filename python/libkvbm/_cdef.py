@@ -15,6 +15,7 @@ UNUSED = {
     "kvbm_reason_name": "Reason is an IntEnum",
     "kvbm_events_open_of": "a session is at hand",
     "kvbm_kind_name": "Kind is an IntEnum",
+    "kvbm_rank_name": "Rank is an IntEnum",
     "kvbm_state_name": "State is an IntEnum",
     "kvbm_hash_valid": "kvbm_hash_unpack tells the same",
     "kvbm_payload_map": "mmap.mmap knows who still uses a mapping",
@@ -47,6 +48,8 @@ CDEF = r"""
 #define KVBM_CREATE_REJECT	1
 #define KVBM_CREATE_RESET	2
 #define KVBM_CREATE_OPAQUE	4
+#define KVBM_CREATE_RETENTION	32
+#define KVBM_KEEP_RELATIVE	1
 #define KVBM_DESTROY_FORCE	1
 #define KVBM_SESSION_REVOKED	1
 #define KVBM_RELEASE_MUTABLE	1
@@ -102,6 +105,20 @@ enum kvbm_presence {
 	KVBM_PENDING = 3,
 };
 
+enum kvbm_rank {
+	KVBM_RANK_FIRST = 0,
+	KVBM_RANK_NORMAL = 1,
+	KVBM_RANK_HIGH = 2,
+	KVBM_RANK_KEEP = 3,
+};
+
+enum kvbm_keep_result {
+	KVBM_KEEP_DONE = 0,
+	KVBM_KEEP_ABSENT = 1,
+	KVBM_KEEP_DENIED = 2,
+	KVBM_KEEP_FULL = 3,
+};
+
 enum kvbm_claim_state {
 	KVBM_CLAIMED = 0,
 	KVBM_CLAIM_PENDING = 1,
@@ -152,7 +169,9 @@ struct kvbm_store_create {
 	char label[64];
 	uint32_t note_bytes;
 	uint32_t event_records;
-	uint64_t reserved[4];
+	uint32_t keep_blocks;
+	uint32_t keep_user_blocks;
+	uint64_t reserved[3];
 };
 
 struct kvbm_store_entry {
@@ -206,7 +225,9 @@ struct kvbm_store_info {
 	char label[64];
 	uint64_t page_bytes;
 	uint64_t resident;
-	uint64_t reserved[2];
+	uint32_t keep_blocks;
+	uint32_t keep_user_blocks;
+	uint64_t reserved;
 };
 
 struct kvbm_events {
@@ -357,6 +378,13 @@ struct kvbm_stats {
 	uint64_t offered;
 	uint64_t wait_ns;
 	uint64_t evicted_idle_ns;
+	uint64_t rank_first;
+	uint64_t rank_high;
+	uint64_t rank_keep;
+	uint64_t evicted_first;
+	uint64_t evicted_high;
+	uint64_t evicted_keep;
+	uint64_t rank_expired;
 	uint64_t wait_histogram[24];
 	uint64_t evicted_idle_histogram[33];
 };
@@ -372,6 +400,9 @@ struct kvbm_block_info {
 	uint32_t own_holds;
 	uint32_t sessions;
 	struct kvbm_hash hash;
+	uint32_t keep_rank;
+	uint32_t reserved32;
+	uint64_t keep_until_ns;
 };
 
 struct kvbm_evicted {
@@ -433,8 +464,9 @@ struct kvbm_export_entry {
 	uint32_t state;
 	uint32_t rank;
 	uint32_t order;
-	uint32_t reserved;
+	uint32_t keep_rank;
 	uint64_t sequence;
+	uint64_t keep_until_ns;
 };
 
 struct kvbm_store_ref {
@@ -548,6 +580,13 @@ int kvbm_presence(int session, uint32_t n, const struct kvbm_hash *hashes,
 int kvbm_frequency(int session, uint32_t n, const struct kvbm_hash *hashes,
 	uint8_t *out, uint32_t *error);
 int kvbm_touch(int session, uint32_t n, const struct kvbm_hash *hashes,
+	uint32_t *error);
+int kvbm_touch_newest(int session, uint32_t n, const struct kvbm_hash *hashes,
+	uint32_t *error);
+int kvbm_keep(int session, uint32_t n, const uint32_t *ids, uint32_t rank,
+	uint64_t until_ns, uint32_t flags, uint8_t *results, uint32_t *error);
+int kvbm_keep_hashes(int session, uint32_t n, const struct kvbm_hash *hashes,
+	uint32_t rank, uint64_t until_ns, uint32_t flags, uint8_t *results,
 	uint32_t *error);
 int kvbm_hash_pack(uint64_t current, uint64_t parent, uint32_t position,
 	struct kvbm_hash *out);

@@ -77,6 +77,28 @@ class Claim(enum.IntEnum):
     PRESENT = lib.KVBM_CLAIM_PRESENT
 
 
+class Rank(enum.IntEnum):
+    """What is evicted first: of idle blocks, the lowest rank."""
+
+    FIRST = lib.KVBM_RANK_FIRST
+    NORMAL = lib.KVBM_RANK_NORMAL
+    HIGH = lib.KVBM_RANK_HIGH
+    KEEP = lib.KVBM_RANK_KEEP
+
+
+class Kept(enum.IntEnum):
+    """What came of a rank.
+
+    DENIED: it would be lower, and this session does not hold the block
+    FULL: too much is raised already
+    """
+
+    DONE = lib.KVBM_KEEP_DONE
+    ABSENT = lib.KVBM_KEEP_ABSENT
+    DENIED = lib.KVBM_KEEP_DENIED
+    FULL = lib.KVBM_KEEP_FULL
+
+
 class Counts(NamedTuple):
     """A snapshot of a store, in blocks.
 
@@ -112,6 +134,8 @@ class BlockInfo(NamedTuple):
 
     holds: of all sessions; own_holds: of the one that asked
     hash: an array of one hash; meaningful for registered and staged blocks
+    rank: NORMAL in a store without retention
+    keep_until_ns: CLOCK_BOOTTIME at which rank is NORMAL again, 0: never
     """
 
     block: int
@@ -121,6 +145,8 @@ class BlockInfo(NamedTuple):
     holds: int
     own_holds: int
     hash: Hashes
+    rank: Rank
+    keep_until_ns: int
 
 
 class StoreInfo(NamedTuple):

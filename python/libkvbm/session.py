@@ -28,6 +28,7 @@ from .records import (
     BlockInfo,
     Counts,
     Forgotten,
+    Rank,
     SessionEntry,
     State,
     StoreInfo,
@@ -255,6 +256,8 @@ class Session:
             i.holds,
             i.own_holds,
             h,
+            Rank(i.keep_rank),
+            i.keep_until_ns,
         )
 
     def reset_inactive(self) -> tuple[int, bool]:
@@ -541,13 +544,53 @@ class Session:
             raise self._error(-why[0], "frequency")
         return out
 
-    def touch(self, hashes: Any) -> None:
-        """Count each hash once in the frequency sketch."""
+    def touch(self, hashes: Any, *, newest: bool = False) -> None:
+        """Count each hash once in the frequency sketch.
+
+        newest: what is idle becomes the newest besides, without a hold
+        """
         h = _from_buffer(_HASHES, hashes)
         why = _new(_ID)
-        lib.kvbm_touch(self._fd, len(h), h, why)
+        call = lib.kvbm_touch_newest if newest else lib.kvbm_touch
+        call(self._fd, len(h), h, why)
         if why[0]:
             raise self._error(-why[0], "touch")
+
+    def keep(
+        self, ids: Any, rank: Rank, *, seconds: float | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """Give held blocks a rank: a Kept for each.
+
+        seconds: after which they are NORMAL again; None: never
+
+        No allocation fails because of ranks. NotHeld, with done; EINVAL (no
+        such rank, NORMAL for a time), EOPNOTSUPP (the store has no retention).
+        """
+        i = _from_buffer(_IDS, ids)
+        return self._keep(lib.kvbm_keep, i, rank, seconds)
+
+    def keep_hashes(
+        self, hashes: Any, rank: Rank, *, seconds: float | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """The same of registered hashes, held or not."""
+        h = _from_buffer(_HASHES, hashes)
+        return self._keep(lib.kvbm_keep_hashes, h, rank, seconds)
+
+    def _keep(
+        self, call: Any, what: Any, rank: Rank, seconds: float | None
+    ) -> npt.NDArray[np.uint8]:
+        out = np.empty(len(what), np.uint8)
+        why = _new(_ID)
+        ns, flags = 0, 0
+        if seconds is not None:
+            # 0 ns are for good.
+            ns = max(1, min(int(seconds * 1e9), (1 << 63) - 1))
+            flags = lib.KVBM_KEEP_RELATIVE
+        results = _from_buffer(_BYTES, out, True)
+        ret = call(self._fd, len(what), what, rank, ns, flags, results, why)
+        if why[0] or ret < 0:
+            raise self._error(-why[0] or ret, "keep", max(ret, 0))
+        return out
 
     # Blocks by id
 

@@ -66,6 +66,9 @@ def _create(
     block_bytes: int,
     payload: int | str | os.PathLike[str] | None,
     events: int,
+    retention: bool,
+    keep_blocks: int,
+    keep_user_blocks: int,
 ) -> Any:
     c = ffi.new("struct kvbm_store_create *")
     ret = lib.kvbm_store_create_init(
@@ -93,6 +96,10 @@ def _create(
     c.max_sessions = max_sessions
     c.max_held = max_held
     c.event_records = events
+    if retention:
+        c.flags |= lib.KVBM_CREATE_RETENTION
+    c.keep_blocks = keep_blocks
+    c.keep_user_blocks = keep_user_blocks
     with ExitStack() as files:
         control = files.enter_context(_control())
         if block_bytes:
@@ -156,6 +163,9 @@ class Store:
         block_bytes: int = 0,
         payload: int | str | os.PathLike[str] | None = None,
         events: int = 0,
+        retention: bool = False,
+        keep_blocks: int = 0,
+        keep_user_blocks: int = 0,
     ) -> Store:
         """Create a store, which lives until it is destroyed.
 
@@ -180,6 +190,9 @@ class Store:
             long enough; None: a new one, all of whose memory is there
         events: how many of its last events it keeps, a power of two from 64 to
             2^20; 0: it has none
+        retention: blocks have ranks, see Session.keep()
+        keep_blocks: of them, how many may be above NORMAL at once; 0: half
+        keep_user_blocks: of these, raised by one user; 0: half
 
         Raises KvbmError EEXIST, EINVAL, NotHeld (EPERM: owner or group not
         permitted, or no right to named stores), ENOMEM, OverQuota (a limit of
@@ -205,6 +218,9 @@ class Store:
             block_bytes,
             payload,
             events,
+            retention,
+            keep_blocks,
+            keep_user_blocks,
         )
         return cls(name)
 
@@ -224,6 +240,9 @@ class Store:
         block_bytes: int = 0,
         payload: int | str | os.PathLike[str] | None = None,
         events: int = 0,
+        retention: bool = False,
+        keep_blocks: int = 0,
+        keep_user_blocks: int = 0,
     ) -> Session:
         """Create a store without a name: its first session.
 
@@ -247,6 +266,9 @@ class Store:
             block_bytes,
             payload,
             events,
+            retention,
+            keep_blocks,
+            keep_user_blocks,
         )
         return Session(int(c.fd))
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import libkvbm
-from libkvbm import Kind, Presence, State
+from libkvbm import Kind, Presence, Rank, State
 
 pytestmark = pytest.mark.module
 
@@ -154,6 +154,42 @@ def test_claims(store, session):
     store.wait(h, timeout=0)
     assert store.match_pending_into(h, ids) == (2, 3)
     store.release(ids[:2])
+
+
+def test_keep():
+    """The lowest rank is evicted first; touching needs no hold."""
+    h = some_hashes(8)
+    kept = libkvbm.Kept
+    pool = libkvbm.Store.anonymous(
+        8, policy="lru", retention=True, keep_blocks=3
+    )
+    with pool as s:
+        with s.alloc(8) as blocks, blocks.register(h) as held:
+            ids = held.ids.copy()
+            assert s.keep(ids[:1], Rank.KEEP)[0] == kept.DONE
+        assert s.keep_hashes(h[6:], Rank.FIRST).tolist() == [kept.DONE] * 2
+        assert s.keep_hashes(h[1:4], Rank.HIGH, seconds=3600).tolist() == [
+            kept.DONE,
+            kept.DONE,
+            kept.FULL,
+        ]
+        far = some_hashes(1, start=4096)
+        assert s.keep_hashes(far, Rank.KEEP)[0] == kept.ABSENT
+        info = s.block_info(int(ids[1]))
+        assert info.rank == Rank.HIGH and info.keep_until_ns > 0
+        s.touch(h[3:4], newest=True)
+        with pytest.raises(libkvbm.NotHeld):
+            s.keep(ids[:1], Rank.KEEP)
+        with pytest.raises(libkvbm.KvbmError):
+            s.keep_hashes(h, Rank.NORMAL, seconds=1)
+        with s.alloc(8, evicted=True) as all_of_them:
+            gone = all_of_them.evicted["hash"]
+            order = [6, 7, 4, 5, 3, 1, 2, 0]
+            assert gone.tolist() == h[order].tolist()
+    with libkvbm.Store.anonymous(8) as s:
+        with pytest.raises(libkvbm.KvbmError) as e:
+            s.keep_hashes(h, Rank.KEEP)
+        assert e.value.errno == errno.EOPNOTSUPP
 
 
 def test_invalidate(store, session):

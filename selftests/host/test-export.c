@@ -191,7 +191,8 @@ static void check_export(struct world *w, const struct kvbm_export_entry *e,
 		WALK_CHECK(e[i].hash.hi == s->key.hi &&
 			   e[i].hash.lo == s->key.lo &&
 			   e[i].generation == kvbm_w_gen(kvbm_slot_word(s)) &&
-			   !e[i].reserved && !e[i].sequence, "block %u", id);
+			   e[i].keep_rank == KVBM_RANK_NORMAL &&
+			   !e[i].keep_until_ns && !e[i].sequence, "block %u", id);
 		WALK_CHECK(state == KVBM_STATE_INACTIVE ||
 			   (!e[i].order && !e[i].rank), "held block %u", id);
 		i++;

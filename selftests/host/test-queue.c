@@ -201,7 +201,9 @@ TEST(four_kinds)
 /* Memory: with one kind of mark, and as large pages have it, 8.5 bytes a block. */
 TEST(size)
 {
-	EXPECT_LE(kvbm_order_need(1U << 20, 1), 17ULL << 19);
+	struct kvbm_config cfg = { .total = 1U << 20 };
+
+	EXPECT_LE(kvbm_order_need(&cfg, 1), 17ULL << 19);
 }
 
 TEST_HARNESS_MAIN

@@ -20,6 +20,7 @@
 #include <linux/slab.h>
 #include "evict.h"
 #include "fuzz/walk.h"
+#include "retain.h"
 #include "sketch.h"
 #include "kselftest.h"
 
@@ -64,6 +65,7 @@ struct thread {
 struct world {
 	struct kvbm_store *st;
 	u32 nr_keys;
+	u32 sessions;			/* made so far */
 	pthread_mutex_t table_lock;
 	struct handle *table[SESSIONS];
 	pthread_barrier_t barrier;
@@ -82,6 +84,9 @@ static struct handle *handle_new(struct world *w)
 {
 	struct handle *h = kzalloc(sizeof(*h), GFP_KERNEL);
 
+	/* Three users; sessions of one may do what they like. */
+	h->ses.uid = __atomic_fetch_add(&w->sessions, 1, __ATOMIC_RELAXED) % 3;
+	h->ses.may_lower = !h->ses.uid;
 	WALK_CHECK(h && !kvbm_session_init(&h->ses, w->st), "no session");
 	h->users = 1;
 	return h;
@@ -607,6 +612,45 @@ static void op_look(struct thread *t)
 	}
 }
 
+/* Ranks of what it holds, and of others' blocks; mostly for some ms. */
+static void op_keep(struct thread *t)
+{
+	struct kvbm_step step = KVBM_STEP_INIT;
+	struct kvbm_store *st = t->world->st;
+	struct kvbm_hash keys[BATCH];
+	u32 ids[BATCH], i, n, done;
+	struct kvbm_keep_to to;
+	u8 results[BATCH];
+	bool held;
+
+	n = 1 + rnd(t, BATCH);
+	for (i = 0; i < n; i++)
+		keys[i] = walk_nth_hash(rnd(t, t->world->nr_keys));
+	if (rnd(t, 2) || !st->retention) {
+		for (i = 0; i < n;)
+			i += kvbm_newest_chunk(st, &keys[i], n - i);
+		return;
+	}
+	held = rnd(t, 2) && t->nr_holds;
+	for (i = 0; held && i < n; i++)
+		ids[i] = t->hold[rnd(t, t->nr_holds)].id;
+	to.rank = rnd(t, KVBM_RANKS);
+	to.until = kvbm_keep_until(to.rank != KVBM_RANK_NORMAL && rnd(t, 4) ?
+				   ktime_get_boottime_ns() +
+				   rnd(t, 20) * NSEC_PER_MSEC : 0);
+	done = kvbm_keep_chunk(&t->h->ses, held ? ids : NULL, keys, n, &to,
+			       results, &step);
+	if (dead(t))
+		return;
+	WALK_CHECK(done == n && !step.err, "%u of %u, errno %d", done, n,
+		   step.err);
+	for (i = 0; i < n; i++)
+		WALK_CHECK(results[i] <= KVBM_KEEP_FULL &&
+			   !(held && (results[i] == KVBM_KEEP_ABSENT ||
+				      results[i] == KVBM_KEEP_DENIED)),
+			   "result %u", results[i]);
+}
+
 static void one_step(struct thread *t)
 {
 	u32 what = rnd(t, 1000);
@@ -632,8 +676,10 @@ static void one_step(struct thread *t)
 		op_set_reset(t);
 	else if (what < 925)
 		op_upgrade(t);
-	else if (what < 980)
+	else if (what < 960)
 		op_look(t);
+	else if (what < 980)
+		op_keep(t);
 	else if (what < 990)
 		op_invalid(t);
 	else if (what < 993)
@@ -725,6 +771,8 @@ static u64 run_world(const struct kvbm_evict_ops *policy, u64 seed)
 		.freq_capacity = policy->needs_frequency || seed & 1 ? 64 : 0,
 		.max_held = seed % 4 == 3 ? totals[seed % 3] / 2 : 0,
 		.max_sessions = 1000000,
+		.keep_blocks = seed & 8 ? 0 : totals[seed % 3] / 2,
+		.keep_user_blocks = seed & 8 ? 0 : totals[seed % 3] / 4,
 	};
 	struct world *w = calloc(1, sizeof(*w));
 	struct kvbm_counts counts = {};

@@ -374,6 +374,15 @@ static long op_touch(struct ctx *x)
 	return query_op(x, KVBM_OP_TOUCH);
 }
 
+static long op_keep(struct ctx *x)
+{
+	struct kvbm_keep a;
+
+	kvbm_args_keep(&a, x->n, NULL, h, KVBM_RANK_KEEP, 0);
+	a.results = kvbm_args_ptr(x->bytes);
+	return DATA(KEEP, a);
+}
+
 #define SIMPLE(fn, where, type, ioc, ...)				\
 static long op_##fn(struct ctx *x)					\
 {									\
@@ -475,6 +484,7 @@ static const struct op {
 	{ "presence", with_idle, op_presence, RING },
 	{ "frequency", with_nothing, op_frequency, RING },
 	{ "touch", with_nothing, op_touch, RING },
+	{ "keep", with_idle, op_keep, RING },
 	{ "close-holding", with_held, op_close },
 	{ "features", with_nothing, op_features },
 	{ "features-control", with_nothing, op_features_control },

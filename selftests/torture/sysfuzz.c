@@ -80,6 +80,7 @@ static const int own_errnos[MAX_OP][8] = {
 	[KVBM_OP_UPGRADE] = { ENOMEM, EDQUOT, EOVERFLOW },
 	[KVBM_OP_WAIT] = { ETIMEDOUT, EDEADLK, EMLINK, ENOMEM },
 	[KVBM_OP_WATCH] = { ENOMEM },
+	[KVBM_OP_KEEP] = { EPERM },
 	[KVBM_OP_OFFER] = { EPERM, EBUSY, EDQUOT, ENOMEM, EXDEV, ENOENT },
 	[KVBM_OP_ACCEPT] = { ENOENT, EMSGSIZE, EDQUOT, EOVERFLOW, ENOMEM },
 	[KVBM_OP_WITHDRAW] = { ENOENT },
@@ -160,7 +161,8 @@ static int open_store(void)
 	    fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL))
 		ksft_exit_fail_msg("no payload\n");
 	err = kt_store(TOTAL, .name = STORE, .policy = "lineage_tick",
-		       .freq_capacity = 1024, .flags = KVBM_CREATE_PAYLOAD,
+		       .freq_capacity = 1024,
+		       .flags = KVBM_CREATE_PAYLOAD | KVBM_CREATE_RETENTION,
 		       .payload_fd = file, .event_records = 256,
 		       .block_bytes = KVBM_MIN_BLOCK_BYTES);
 	close(file);

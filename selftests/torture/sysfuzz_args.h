@@ -212,6 +212,7 @@ SHAPE(upgrade, 24, "wit0");
 SHAPE(query, 24, "ho0");
 SHAPE(wait, 16, "hd000");
 SHAPE(watch, 16, "ho00");
+SHAPE(keep, 24, "ih0o00");
 SHAPE(offer, 16, "i0000");
 SHAPE(accept, 24, "iKK000");
 SHAPE(withdraw, 8, "KK000");
@@ -318,6 +319,13 @@ static void fill_sane(unsigned char *p, unsigned int op)
 	} else if (op == KVBM_OP_ALLOC) {
 		memset(p + 40, 0, 8);
 	}
+	/* One of two, and a rank; often for a time. */
+	if (op == KVBM_OP_KEEP) {
+		memset(p + (chance(&r, 2) ? 24 : 32), 0, 8);
+		put32(p + 20, rnd(&r, 4));
+		q = chance(&r, 2) ? 0 : rnd(&r, 20000000);
+		memcpy(p + 40, &q, 8);
+	}
 	/* To a descriptor of ours; the ticket comes out. */
 	if (op == KVBM_OP_OFFER)
 		put32(p + 12, p[4] & KVBM_OFFER_DIRECT ?
@@ -372,6 +380,8 @@ static void fill_create(struct kvbm_store_create *c)
 	c->freq_capacity = chance(&r, 4) ? rnd(&r, 4096) : 0;
 	c->uid = c->gid = c->monitor_gid = -1;
 	c->rights = chance(&r, 4) ? number() : 0;
+	c->flags = chance(&r, 4) ? KVBM_CREATE_RETENTION : 0;
+	c->keep_blocks = chance(&r, 8) ? number() : 0;
 	if (chance(&r, 2))
 		c->name[0] = "ab/.\xff"[rnd(&r, 5)];
 }

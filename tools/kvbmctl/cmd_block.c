@@ -30,10 +30,12 @@ static void put_block(struct table *t, const struct kvbm_block_info *b)
 	table_number(t, b->generation);
 	table_bool(t, b->reset_on_release);
 	table_number(t, b->holds);
+	table_put(t, "%s", kvbm_rank_name(b->keep_rank));
 	if (has_hash(b))
 		table_hash(t, &b->hash);
 	else
 		table_none(t);
+	table_number(t, b->keep_until_ns);
 }
 
 int cmd_block(int argc, char **argv)
@@ -45,7 +47,7 @@ int cmd_block(int argc, char **argv)
 		.options = options,
 		.parser = parse_common,
 		.args_doc = "NAME ID...",
-		.doc = "Show blocks of a store: state, generation, reset-on-release flag, holds and hash.",
+		.doc = "Show blocks of a store: state, generation, reset-on-release flag, holds, rank and hash.",
 	};
 	static const struct table_column columns[] = {
 		{ "BLOCK", TABLE_NUMBER },
@@ -53,7 +55,9 @@ int cmd_block(int argc, char **argv)
 		{ "GENERATION", TABLE_NUMBER },
 		{ "RESET_ON_RELEASE", TABLE_BOOL },
 		{ "HOLDS", TABLE_NUMBER },
+		{ "KEEP", 0 },
 		{ "HASH", 0 },
+		{ "KEEP_UNTIL_NS", TABLE_NUMBER | TABLE_JSON },
 	};
 	struct kvbm_block_info info;
 	struct common args = { 0 };

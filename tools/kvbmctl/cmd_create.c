@@ -25,6 +25,7 @@ enum {
 	KEY_EVENTS,
 	KEY_DIGEST,
 	KEY_LABEL,
+	KEY_RETENTION,
 };
 
 struct create_args {
@@ -50,6 +51,22 @@ static uint32_t need_u32(struct argp_state *state, const char *what,
 
 	need_size(state, what, arg, max, &value);
 	return value;
+}
+
+/* N, or N,M. */
+static void set_retention(struct argp_state *state, char *arg,
+			  struct kvbm_store_create *c)
+{
+	char *user = strchr(arg, ',');
+
+	if (user)
+		*user++ = 0;
+	c->keep_blocks = need_u32(state, "--retention", arg, KVBM_MAX_BLOCKS);
+	if (user)
+		c->keep_user_blocks = need_u32(state, "--retention", user,
+					       c->keep_blocks);
+	if (!c->keep_blocks || (user && !c->keep_user_blocks))
+		argp_error(state, "--retention: at least 1 expected");
 }
 
 static void set_policy(struct argp_state *state, const char *arg)
@@ -256,6 +273,11 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 				   sizeof(c->label) - 1);
 		strcpy(c->label, arg);
 		return 0;
+	case KEY_RETENTION:
+		c->flags |= KVBM_CREATE_RETENTION;
+		if (arg)
+			set_retention(state, arg, c);
+		return 0;
 	case KEY_ENSURE:
 		args->ensure = true;
 		return 0;
@@ -327,6 +349,9 @@ static const struct argp_option create_options[] = {
 	  0 },
 	{ "events", KEY_EVENTS, "N", 0,
 	  "Keep the last N events for who follows them, 64 bytes each: a power of two from 64 to 1M",
+	  0 },
+	{ "retention", KEY_RETENTION, "N[,M]", OPTION_ARG_OPTIONAL,
+	  "Blocks have ranks that say what is evicted first (kvbmctl keep); at most N are raised at once (default: half), M of them by one user (default: half of that)",
 	  0 },
 	{ "digest", KEY_DIGEST, "HEX", 0,
 	  "64 digits that stand for weights, layout and data types: who opens the store may ask that they are his",

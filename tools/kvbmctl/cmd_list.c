@@ -126,6 +126,7 @@ static const struct {
 	{ KVBM_FEATURE_EVENTS, "events" },
 	{ KVBM_FEATURE_CLAIMS, "claims" },
 	{ KVBM_FEATURE_INVALIDATE, "invalidate" },
+	{ KVBM_FEATURE_RETENTION, "retention" },
 	{ KVBM_FEATURE_OFFERS, "offers" },
 };
 

@@ -112,10 +112,19 @@ static void fill_header(struct save_header *h,
 	h->time = time(NULL);
 }
 
+static uint64_t boottime_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return now.tv_sec * UINT64_C(1000000000) + now.tv_nsec;
+}
+
 /* The entries of a file, in order. */
 static struct save_entry *to_save(struct kvbm_export_entry *e, uint32_t n)
 {
 	struct save_entry *s = calloc(n + !n, sizeof(*s));
+	uint64_t now = boottime_ns();
 
 	qsort(e, n, sizeof(*e), export_by_order);
 	for (uint32_t i = 0; s && i < n; i++) {
@@ -123,6 +132,13 @@ static struct save_entry *to_save(struct kvbm_export_entry *e, uint32_t n)
 		s[i].block = e[i].block;
 		s[i].rank = e[i].rank;
 		s[i].order = i;
+		s[i].keep_rank = e[i].keep_rank;
+		if (!e[i].keep_until_ns)
+			continue;
+		if (e[i].keep_until_ns > now)
+			s[i].keep_ns = e[i].keep_until_ns - now;
+		else
+			s[i].keep_rank = KVBM_RANK_NORMAL;
 	}
 	return s;
 }
@@ -228,6 +244,7 @@ close:
  * @sessions: hold all blocks, each as many as it may
  * @nr_sessions: how many
  * @of: for each block, its session
+ * @started: seconds since 1970
  */
 struct restoring {
 	const char *name;
@@ -236,6 +253,7 @@ struct restoring {
 	int *sessions;
 	uint32_t nr_sessions;
 	uint32_t *of;
+	uint64_t started;
 };
 
 /* In what the store is not as the file wants it; NULL: in nothing. */
@@ -403,6 +421,46 @@ static int release_all(struct restoring *r, struct work *w)
 	return -(int)error;
 }
 
+/* How long the rank of an entry is still to last; 0: for good, or it is over. */
+static uint64_t left_of(const struct restoring *r, const struct save_entry *e)
+{
+	uint64_t gone = r->started > r->h.time ? r->started - r->h.time : 0;
+
+	gone *= UINT64_C(1000000000);
+	return e->keep_ns > gone ? e->keep_ns - gone : 0;
+}
+
+/* Ranks move nothing: last. How many could not be given, or -errno. */
+static int rank_all(struct restoring *r, struct work *w)
+{
+	uint32_t i, n, k, error = 0, refused = 0;
+
+	for (i = 0; i < r->h.count && !error; i += n) {
+		const struct save_entry *e = &r->entries[i];
+		uint64_t left = left_of(r, e);
+
+		n = 1;
+		if (e->keep_rank == KVBM_RANK_NORMAL || (e->keep_ns && !left))
+			continue;
+		/* All that have the same one. */
+		while (i + n < r->h.count &&
+		       e[n].keep_rank == e->keep_rank &&
+		       e[n].keep_ns == e->keep_ns)
+			n++;
+		for (k = 0; k < n; k++)
+			w->hashes[k] = e[k].hash;
+		kvbm_keep_hashes(r->sessions[0], n, w->hashes, e->keep_rank,
+				 left, left ? KVBM_KEEP_RELATIVE : 0,
+				 w->frequencies, &error);
+		for (k = 0; k < n && !error; k++)
+			refused += w->frequencies[k] != KVBM_KEEP_DONE;
+	}
+	if (!error && refused)
+		fail("store '%s': %u blocks have no rank any more: too many are raised",
+		     r->name, refused);
+	return -(int)error;
+}
+
 static int put_back(struct restoring *r)
 {
 	size_t n = r->h.count + !r->h.count;
@@ -421,6 +479,8 @@ static int put_back(struct restoring *r)
 		err = count_up(r, &w);
 	if (!err)
 		err = release_all(r, &w);
+	if (!err)
+		err = rank_all(r, &w);
 	free(w.by_depth);
 	free(w.ids);
 	free(w.hashes);
@@ -458,6 +518,14 @@ static int verify(const struct restoring *r)
 	return missing ? STATUS_FAILED : STATUS_OK;
 }
 
+static bool has_ranks(const struct restoring *r)
+{
+	for (uint64_t i = 0; i < r->h.count; i++)
+		if (r->entries[i].keep_rank != KVBM_RANK_NORMAL)
+			return true;
+	return false;
+}
+
 /* Is the store one that the file can be restored into? */
 static int check_store(struct restoring *r, int session,
 		       const struct kvbm_store_info *info,
@@ -471,6 +539,9 @@ static int check_store(struct restoring *r, int session,
 	if (what)
 		return fail("store '%s' has another %s than the one that was saved",
 			    r->name, what);
+	if (!(info->flags & KVBM_CREATE_RETENTION) && has_ranks(r))
+		return fail("store '%s' was made without --retention, and blocks that were saved have ranks",
+			    r->name);
 	err = kvbm_counts(session, &counts);
 	if (!err && info->block_bytes)
 		err = payload_identity(session, &now);
@@ -506,6 +577,7 @@ int cmd_restore(int argc, char **argv)
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	r.name = args.name;
+	r.started = time(NULL);
 	status = savefile_read(args.path, &r.h, &r.entries);
 	if (status)
 		return status;

@@ -74,6 +74,10 @@ static void compare_info(const struct kvbm_store_create *c,
 	differs(d, memcmp(info->label, c->label, sizeof(c->label)), "label");
 	differs(d, info->event_records != c->event_records,
 		"number of events that are kept");
+	differs(d, (c->keep_blocks && info->keep_blocks != c->keep_blocks) ||
+		(c->keep_user_blocks &&
+		 info->keep_user_blocks != c->keep_user_blocks),
+		"limit on raised blocks");
 }
 
 /* Is the payload another file than the one that was named? */

@@ -77,8 +77,10 @@ int cmd_export(int argc, char **argv)
 		{ "STATE", 0 },
 		{ "RANK", TABLE_NUMBER },
 		{ "ORDER", TABLE_NUMBER },
+		{ "KEEP", 0 },
 		{ "HASH", 0 },
 		{ "GENERATION", TABLE_NUMBER | TABLE_JSON },
+		{ "KEEP_UNTIL_NS", TABLE_NUMBER | TABLE_JSON },
 	};
 	struct kvbm_export_entry *entries;
 	struct common args = { 0 };
@@ -112,8 +114,10 @@ int cmd_export(int argc, char **argv)
 		table_put(table, "%s", kvbm_state_name(e->state));
 		table_number(table, e->rank);
 		table_number(table, e->order);
+		table_put(table, "%s", kvbm_rank_name(e->keep_rank));
 		table_hash(table, &e->hash);
 		table_number(table, e->generation);
+		table_number(table, e->keep_until_ns);
 	}
 	free(entries);
 	return table_print(table, stdout);

@@ -27,7 +27,7 @@ command_fn cmd_create, cmd_destroy, cmd_list, cmd_show, cmd_stats, cmd_top,
 	cmd_sessions, cmd_revoke, cmd_block, cmd_features, cmd_hash, cmd_match,
 	cmd_presence, cmd_reset, cmd_exec, cmd_access, cmd_export, cmd_save,
 	cmd_restore, cmd_events, cmd_invalidate, cmd_pending, cmd_evictions,
-	cmd_metrics;
+	cmd_metrics, cmd_keep;
 
 /*
  * Messages. Each prints one line to stderr and returns STATUS_FAILED, so that

@@ -31,6 +31,7 @@ static const struct command {
 	{ "match", cmd_match, "try a prefix match" },
 	{ "reset", cmd_reset, "forget a store's idle blocks" },
 	{ "invalidate", cmd_invalidate, "forget hashes, prefixes, everything" },
+	{ "keep", cmd_keep, "say what is evicted first, and what last" },
 	{ "export", cmd_export, "list what a store has registered" },
 	{ "save", cmd_save, "write down what a store has registered" },
 	{ "restore", cmd_restore, "register it again in a new store" },

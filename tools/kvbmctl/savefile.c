@@ -147,7 +147,8 @@ static const char *bad_entries(const struct save_header *h,
 		return strerror(ENOMEM);
 	for (uint64_t i = 0; i < h->count && !what; i++, e++) {
 		if (e->block >= h->total_blocks || seen[e->block] ||
-		    e->rank > 3 || e->reserved || e->order != i)
+		    e->rank > 3 || e->keep_rank > KVBM_RANK_KEEP ||
+		    e->order != i)
 			what = "an entry is damaged";
 		else
 			seen[e->block] = 1;

@@ -10,7 +10,7 @@
 #include <kvbm.h>
 
 #define SAVE_MAGIC	"KVBMSAVE"
-#define SAVE_VERSION	1U
+#define SAVE_VERSION	2U
 
 /**
  * struct save_header - what the blocks are of
@@ -58,18 +58,20 @@ struct save_header {
  * @block: its id
  * @rank: list of multi_lru, 0 to 3
  * @order: position in the order of eviction; ascending, no two alike
- * @reserved: 0
+ * @keep_rank: enum kvbm_rank
+ * @keep_ns: how long that is to last, from the time of the file on; 0: for good
  */
 struct save_entry {
 	struct kvbm_hash hash;
 	uint32_t block;
 	uint32_t rank;
 	uint32_t order;
-	uint32_t reserved;
+	uint32_t keep_rank;
+	uint64_t keep_ns;
 };
 
 _Static_assert(sizeof(struct save_header) == 120, "the file's format");
-_Static_assert(sizeof(struct save_entry) == 32, "the file's format");
+_Static_assert(sizeof(struct save_entry) == 40, "the file's format");
 
 /* Both say what is wrong, and return an exit status. */
 int savefile_write(const char *path, struct save_header *header,

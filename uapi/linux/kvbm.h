@@ -123,6 +123,7 @@ enum kvbm_op {
 	KVBM_OP_TOUCH = 0x2c,
 	KVBM_OP_WAIT = 0x2d,
 	KVBM_OP_WATCH = 0x2e,
+	KVBM_OP_KEEP = 0x2f,
 	KVBM_OP_OFFER = 0x30,
 	KVBM_OP_ACCEPT = 0x31,
 	KVBM_OP_WITHDRAW = 0x32,
@@ -180,6 +181,7 @@ struct kvbm_features {
 #define KVBM_FEATURE_EVENTS	(1ULL << 7)	/* event_records */
 #define KVBM_FEATURE_INVALIDATE	(1ULL << 9)	/* KVBM_IOC_INVALIDATE */
 #define KVBM_FEATURE_CLAIMS	(1ULL << 8)	/* KVBM_STAGE_CLAIM and what goes with it */
+#define KVBM_FEATURE_RETENTION	(1ULL << 10)	/* KVBM_CREATE_RETENTION, KVBM_TOUCH_NEWEST */
 #define KVBM_FEATURE_OFFERS	(1ULL << 11)	/* KVBM_IOC_OFFER and what goes with it */
 
 /*
@@ -233,6 +235,12 @@ struct kvbm_features {
  * @event_records: how many of the store's last events are kept for who reads
  *	them, 64 bytes each: a power of two, KVBM_MIN_EVENT_RECORDS to
  *	KVBM_MAX_EVENT_RECORDS; 0: there are no events
+ * @keep_blocks: with KVBM_CREATE_RETENTION: blocks that may have a rank above
+ *	KVBM_RANK_NORMAL at once, at most @total_blocks; 0 means half of those.
+ *	Otherwise 0
+ * @keep_user_blocks: with KVBM_CREATE_RETENTION: of these, as many as one user
+ *	may have raised who is neither owner nor administrator, at most
+ *	@keep_blocks; 0 means half of those.  Otherwise 0
  * @reserved: must be 0
  *
  * A named store lives until it is destroyed; its node is /dev/kvbm/<name>.
@@ -290,7 +298,9 @@ struct kvbm_store_create {
 	char label[KVBM_LABEL_LEN];
 	__u32 note_bytes;
 	__u32 event_records;
-	__aligned_u64 reserved[4];
+	__u32 keep_blocks;
+	__u32 keep_user_blocks;
+	__aligned_u64 reserved[3];
 };
 
 #define KVBM_CREATE_REJECT	(1U << 0)	/* default duplicate policy: reject */
@@ -298,6 +308,7 @@ struct kvbm_store_create {
 #define KVBM_CREATE_OPAQUE	(1U << 2)	/* hashes have no lineage: mode 0, else any bits */
 #define KVBM_CREATE_PAYLOAD	(1U << 3)	/* payload_fd and block_bytes are given */
 #define KVBM_CREATE_UNSEALED	(1U << 4)	/* the file may have no seals */
+#define KVBM_CREATE_RETENTION	(1U << 5)	/* blocks have ranks: KVBM_IOC_KEEP */
 
 #define KVBM_RIGHT_RESET_INACTIVE (1U << 0)	/* KVBM_IOC_RESET_INACTIVE */
 #define KVBM_RIGHT_SET_RESET	(1U << 1)	/* KVBM_IOC_SET_RESET */
@@ -469,6 +480,9 @@ struct kvbm_store_list {
  * @label: out: likewise, NUL-padded
  * @page_bytes: out: as of struct kvbm_payload, 0 without a payload
  * @resident: out: likewise
+ * @keep_blocks: out: blocks that may be above KVBM_RANK_NORMAL at once; 0 without
+ *	retention
+ * @keep_user_blocks: out: of these, raised by one user
  * @reserved: out: 0
  *
  * On control for who may read the statistics: the owner, CAP_SYS_ADMIN, who may
@@ -512,7 +526,9 @@ struct kvbm_store_info {
 	char label[KVBM_LABEL_LEN];
 	__aligned_u64 page_bytes;
 	__aligned_u64 resident;
-	__aligned_u64 reserved[2];
+	__u32 keep_blocks;
+	__u32 keep_user_blocks;
+	__aligned_u64 reserved;
 };
 
 /**
@@ -790,6 +806,14 @@ struct kvbm_counts {
  * @offered: gauge: holds that are offered
  * @wait_ns: time that granted allocations had waited, ns
  * @evicted_idle_ns: time that blocks in @evictions had been idle, ns
+ * @rank_first: gauge: blocks of KVBM_RANK_FIRST; one whose time has come may be
+ *	counted for another second, in the next two as well
+ * @rank_high: gauge: blocks of KVBM_RANK_HIGH
+ * @rank_keep: gauge: blocks of KVBM_RANK_KEEP
+ * @evicted_first: blocks of KVBM_RANK_FIRST that left with KVBM_REASON_EVICTED
+ * @evicted_high: likewise of KVBM_RANK_HIGH
+ * @evicted_keep: likewise of KVBM_RANK_KEEP
+ * @rank_expired: blocks that went to KVBM_RANK_NORMAL as their time had come
  * @wait_histogram: granted allocations by the time that they had waited: [i] those
  *	of less than 2^(i + KVBM_WAIT_SHIFT) ns that are not in the one before, the
  *	last one all others
@@ -849,6 +873,13 @@ struct kvbm_stats {
 	__aligned_u64 offered;
 	__aligned_u64 wait_ns;
 	__aligned_u64 evicted_idle_ns;
+	__aligned_u64 rank_first;
+	__aligned_u64 rank_high;
+	__aligned_u64 rank_keep;
+	__aligned_u64 evicted_first;
+	__aligned_u64 evicted_high;
+	__aligned_u64 evicted_keep;
+	__aligned_u64 rank_expired;
 	__aligned_u64 wait_histogram[KVBM_WAIT_BUCKETS];
 	__aligned_u64 evicted_idle_histogram[KVBM_IDLE_BUCKETS];
 };
@@ -880,6 +911,11 @@ enum kvbm_state {
  * @sessions: out: sessions that hold it, and Duplicates that keep it alive
  * @hash: out: sequence hash; zero for Reset and Mutable, and for a block that
  *	is Staged by another session
+ * @keep_rank: out: enum kvbm_rank of a Primary or idle block, a Duplicate has its
+ *	Primary's; KVBM_RANK_NORMAL for all others, and without retention
+ * @reserved32: out: 0
+ * @keep_until_ns: out: CLOCK_BOOTTIME at which it becomes KVBM_RANK_NORMAL, ns; 0:
+ *	it stays
  *
  * A descriptor that cannot be written is told of blocks only that its session
  * holds.
@@ -897,6 +933,9 @@ struct kvbm_block_info {
 	__u32 own_holds;
 	__u32 sessions;
 	struct kvbm_hash hash;
+	__u32 keep_rank;
+	__u32 reserved32;
+	__aligned_u64 keep_until_ns;
 };
 
 #define KVBM_BLOCK_OWN		(1U << 0)	/* do not ask all sessions */
@@ -1177,12 +1216,16 @@ struct kvbm_evicted {
  * @order: an idle block's place in the order of eviction, in its list; lower
  *	goes first, but for the lineage policies, of which only leaves go. 0: it
  *	has none: it is held, or under lineage_fifo no leaf
- * @reserved: 0
+ * @keep_rank: enum kvbm_rank; KVBM_RANK_NORMAL without retention
  * @sequence: number of the store's last event when this was so; 0 without events
+ * @keep_until_ns: CLOCK_BOOTTIME at which it becomes KVBM_RANK_NORMAL, ns; 0: it
+ *	stays
  *
- * Who has the same blocks registered and idle in another store of the policy,
- * those without @order first, the others in ascending @order, each with a
- * frequency that leads to @rank, has the same order of eviction.
+ * Of two idle blocks, the one with the lower @keep_rank is evicted first; @rank and
+ * @order are within it.  Who has the same blocks registered and idle in another
+ * store of the policy, those without @order first, the others in ascending @order,
+ * each with a frequency that leads to @rank, and of the same @keep_rank, has the
+ * same order of eviction.
  */
 struct kvbm_export_entry {
 	struct kvbm_hash hash;
@@ -1191,8 +1234,9 @@ struct kvbm_export_entry {
 	__u32 state;
 	__u32 rank;
 	__u32 order;
-	__u32 reserved;
+	__u32 keep_rank;
 	__aligned_u64 sequence;
+	__aligned_u64 keep_until_ns;
 };
 
 /**
@@ -1573,7 +1617,8 @@ struct kvbm_upgrade {
 /**
  * struct kvbm_query - KVBM_IOC_PRESENCE, _FREQUENCY and _TOUCH: no holds
  * @size: sizeof(struct kvbm_query)
- * @flags: KVBM_PRESENCE_PENDING for presence, otherwise 0
+ * @flags: KVBM_PRESENCE_PENDING for presence, KVBM_TOUCH_NEWEST for touch,
+ *	otherwise 0
  * @count: hashes
  * @done: out: hashes done
  * @error: out: errno of the hash after those, or 0
@@ -1582,6 +1627,10 @@ struct kvbm_upgrade {
  * @out: pointer to __u8[@count], out: presence: enum kvbm_presence;
  *	frequency: count, 0 to 15, 0 without tracking; touch: must be 0
  * @reserved: must be 0
+ *
+ * touch counts each hash in the sketch.  With KVBM_TOUCH_NEWEST an idle block of
+ * that hash becomes the newest, as if it had been held and released just now; in
+ * every store, with or without retention.
  */
 struct kvbm_query {
 	__u32 size;
@@ -1603,6 +1652,84 @@ enum kvbm_presence {
 };
 
 #define KVBM_PRESENCE_PENDING	(1U << 0)	/* tell what is claimed from what is not */
+#define KVBM_TOUCH_NEWEST	(1U << 0)	/* what is idle becomes the newest */
+
+/**
+ * struct kvbm_keep - KVBM_IOC_KEEP: what is evicted first, and what last
+ * @size: sizeof(struct kvbm_keep)
+ * @flags: KVBM_KEEP_RELATIVE or 0
+ * @count: elements
+ * @done: out: elements done
+ * @error: out: errno of the element after those, or 0
+ * @rank: enum kvbm_rank: what the blocks get
+ * @ids: pointer to __u32[@count]: blocks that the session holds; or 0
+ * @hashes: pointer to struct kvbm_hash[@count]: registered blocks, held by
+ *	whomever or idle; or 0.  Exactly one of the two is given
+ * @until_ns: CLOCK_BOOTTIME of the caller's time namespace, ns: from then on
+ *	the blocks are KVBM_RANK_NORMAL; with KVBM_KEEP_RELATIVE: so much from now;
+ *	0 means for good.  Rounded up to a multiple of 2^20 ns; from 2^60 ns on it
+ *	means for good.  Must be 0 with KVBM_RANK_NORMAL
+ * @results: pointer to __u8[@count] or 0, out: enum kvbm_keep_result
+ * @reserved: must be 0
+ *
+ * In a store that was made with KVBM_CREATE_RETENTION.  An allocation evicts idle
+ * blocks of the lowest rank that there is; each rank in the order of the store's
+ * policy.  So it never fails for the sake of ranks: when only KVBM_RANK_KEEP is
+ * left, that goes.  A rank is the hash's, held or idle, and ends when the hash
+ * leaves the store.  Changing it moves no block within the order.
+ *
+ * With the lineage policies only leaves are evicted, whatever their ranks: a kept
+ * leaf keeps all its ancestors, for as long as it is there itself, and the rank
+ * of an ancestor counts once it is a leaf.
+ *
+ * A block whose time has come counts as KVBM_RANK_NORMAL for all that this
+ * structure says; for allocations within a second, if more than KVBM_CHUNK come
+ * together.
+ *
+ * Who holds a block may give it any rank.  Who does not may only raise it: to a
+ * rank that is not lower, and if that is above KVBM_RANK_NORMAL already, for no
+ * shorter a time (below it: no longer).  All else is the owner's and the
+ * administrators' right.
+ *
+ * Ranks above KVBM_RANK_NORMAL are bounded by keep_blocks and keep_user_blocks
+ * of struct kvbm_store_create.  The user who gave a block such a rank last is
+ * charged with it until it loses that: in a user namespace, its owner.
+ *
+ * Results that cannot be written change nothing: what is done stands.
+ *
+ * Errnos: EOPNOTSUPP (the store has no retention), EINVAL (no such rank;
+ * @until_ns; not exactly one of @ids and @hashes), EPERM (of @ids: the session
+ * holds no registered block of this id).
+ */
+struct kvbm_keep {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 done;
+	__u32 error;
+	__u32 rank;
+	__aligned_u64 ids;
+	__aligned_u64 hashes;
+	__aligned_u64 until_ns;
+	__aligned_u64 results;
+	__aligned_u64 reserved[2];
+};
+
+#define KVBM_KEEP_RELATIVE	(1U << 0)	/* @until_ns is from now on */
+
+enum kvbm_rank {
+	KVBM_RANK_FIRST = 0,		/* goes before all others */
+	KVBM_RANK_NORMAL = 1,		/* what every block has at first */
+	KVBM_RANK_HIGH = 2,
+	KVBM_RANK_KEEP = 3,		/* goes when there is nothing else */
+};
+
+enum kvbm_keep_result {
+	KVBM_KEEP_DONE = 0,
+	KVBM_KEEP_ABSENT = 1,		/* no such hash is registered */
+	KVBM_KEEP_DENIED = 2,		/* lowered it would be, and it is not held */
+	KVBM_KEEP_FULL = 3,		/* too much is raised already */
+};
 
 /**
  * struct kvbm_wait - KVBM_IOC_WAIT: wait for others to compute
@@ -1850,6 +1977,7 @@ struct kvbm_uring_cmd {
 #define KVBM_IOC_TOUCH			KVBM_IO(KVBM_OP_TOUCH)
 #define KVBM_IOC_WAIT			KVBM_IO(KVBM_OP_WAIT)
 #define KVBM_IOC_WATCH			KVBM_IO(KVBM_OP_WATCH)
+#define KVBM_IOC_KEEP			KVBM_IO(KVBM_OP_KEEP)
 #define KVBM_IOC_OFFER			KVBM_IO(KVBM_OP_OFFER)
 #define KVBM_IOC_ACCEPT			KVBM_IO(KVBM_OP_ACCEPT)
 #define KVBM_IOC_WITHDRAW		KVBM_IO(KVBM_OP_WITHDRAW)

@@ -1044,6 +1044,65 @@ int kvbm_frequency(int session, uint32_t n, const struct kvbm_hash *hashes,
 int kvbm_touch(int session, uint32_t n, const struct kvbm_hash *hashes,
 	       uint32_t *error);
 
+/**
+ * kvbm_touch_newest() - the same, and what is idle becomes the newest
+ * @session: a session of the store
+ * @n: hashes
+ * @hashes: in any order
+ * @error: out, or NULL: why it stopped before the end, or 0
+ *
+ * Without holding them: an idle block goes to the end of the order of eviction,
+ * of its rank.  In any store.
+ *
+ * Return: hashes done, or -errno.
+ */
+int kvbm_touch_newest(int session, uint32_t n, const struct kvbm_hash *hashes,
+		      uint32_t *error);
+
+/**
+ * kvbm_keep() - say what is evicted first, and what last: of blocks held
+ * @session: the session that holds the blocks
+ * @n: blocks
+ * @ids: block ids
+ * @rank: enum kvbm_rank
+ * @until_ns: CLOCK_BOOTTIME at which the rank ends, ns; with KVBM_KEEP_RELATIVE
+ *	so much from now; 0: it does not
+ * @flags: KVBM_KEEP_RELATIVE or 0
+ * @results: out, or NULL: room for @n: enum kvbm_keep_result
+ * @error: out, or NULL: why it stopped before the end, or 0
+ *
+ * Of idle blocks the lowest rank is evicted first.  A rank stays with the block's
+ * hash, held or idle, until it ends, is changed, or the hash leaves the store.
+ * It is soft: no allocation fails because of it.
+ *
+ * Return: elements done, KVBM_KEEP_FULL ones too, or -errno: -EOPNOTSUPP (the
+ * store was made without KVBM_CREATE_RETENTION), -EPERM (not held), -EINVAL.
+ */
+int kvbm_keep(int session, uint32_t n, const uint32_t *ids, uint32_t rank,
+	      uint64_t until_ns, uint32_t flags, uint8_t *results,
+	      uint32_t *error);
+
+/**
+ * kvbm_keep_hashes() - the same of registered hashes, held or not
+ * @session: a session of the store
+ * @n: hashes
+ * @hashes: in any order
+ * @rank: enum kvbm_rank
+ * @until_ns: as kvbm_keep() has it
+ * @flags: KVBM_KEEP_RELATIVE or 0
+ * @results: out, or NULL: room for @n: enum kvbm_keep_result
+ * @error: out, or NULL: why it stopped before the end, or 0
+ *
+ * What the session does not hold it may only raise, unless the store's owner or
+ * an administrator opened it: else KVBM_KEEP_DENIED.
+ *
+ * Return: elements done, whatever came of each, or -errno: -EOPNOTSUPP (the
+ * store was made without KVBM_CREATE_RETENTION), -EINVAL.
+ */
+int kvbm_keep_hashes(int session, uint32_t n, const struct kvbm_hash *hashes,
+		     uint32_t rank, uint64_t until_ns, uint32_t flags,
+		     uint8_t *results, uint32_t *error);
+
 /*
  * Hashes.  A sequence hash (struct kvbm_hash) packs, from the top: mode (2
  * bits), position in blocks (8, 16 or 24 bits in mode 0, 1, 2), this block's
@@ -1434,6 +1493,14 @@ const char *kvbm_event_name(unsigned int type);
  * Return: a word in lower case; "none" for KVBM_REASON_NONE, "unknown" for others.
  */
 const char *kvbm_reason_name(unsigned int reason);
+
+/**
+ * kvbm_rank_name() - a block's rank as a word
+ * @rank: enum kvbm_rank
+ *
+ * Return: "first", "normal", "high", "keep", or "unknown".
+ */
+const char *kvbm_rank_name(unsigned int rank);
 
 /**
  * kvbm_kind_name() - the outcome of a registration in words

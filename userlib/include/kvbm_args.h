@@ -167,7 +167,8 @@ static inline void kvbm_args_upgrade(struct kvbm_upgrade *a, uint32_t n,
  * @hashes: the hashes
  * @out: room for @n bytes; NULL for touch
  *
- * For presence @a->flags may be KVBM_PRESENCE_PENDING.
+ * For presence @a->flags may be KVBM_PRESENCE_PENDING, for touch
+ * KVBM_TOUCH_NEWEST.
  */
 static inline void kvbm_args_query(struct kvbm_query *a, uint32_t n,
 				   const struct kvbm_hash *hashes, uint8_t *out)
@@ -266,6 +267,32 @@ static inline void kvbm_args_withdraw(struct kvbm_withdraw *a,
 	memset(a, 0, sizeof(*a));
 	a->size = sizeof(*a);
 	a->ticket = *ticket;
+}
+
+/**
+ * kvbm_args_keep() - arguments of KVBM_OP_KEEP
+ * @a: out
+ * @n: blocks
+ * @ids: the blocks, which the session holds; or NULL
+ * @hashes: or their hashes
+ * @rank: enum kvbm_rank
+ * @until_ns: when it ends, CLOCK_BOOTTIME; 0: never
+ *
+ * @a->flags may be KVBM_KEEP_RELATIVE, and @a->results may be set besides
+ * (kvbm_args_ptr()).
+ */
+static inline void kvbm_args_keep(struct kvbm_keep *a, uint32_t n,
+				  const uint32_t *ids,
+				  const struct kvbm_hash *hashes,
+				  uint32_t rank, uint64_t until_ns)
+{
+	memset(a, 0, sizeof(*a));
+	a->size = sizeof(*a);
+	a->count = n;
+	a->rank = rank;
+	a->ids = kvbm_args_ptr(ids);
+	a->hashes = kvbm_args_ptr(hashes);
+	a->until_ns = until_ns;
 }
 
 #ifdef __cplusplus

@@ -179,6 +179,12 @@ static inline void kvbm_prep_withdraw(struct io_uring_sqe *sqe, int fd,
 	kvbm_prep_op(sqe, fd, KVBM_OP_WITHDRAW, args, args->size);
 }
 
+static inline void kvbm_prep_keep(struct io_uring_sqe *sqe, int fd,
+				  struct kvbm_keep *args)
+{
+	kvbm_prep_op(sqe, fd, KVBM_OP_KEEP, args, args->size);
+}
+
 #ifdef __cplusplus
 }
 #endif

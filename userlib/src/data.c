@@ -355,3 +355,41 @@ int kvbm_touch(int session, uint32_t n, const struct kvbm_hash *hashes,
 {
 	return query(session, KVBM_IOC_TOUCH, 0, n, hashes, NULL, error);
 }
+
+int kvbm_touch_newest(int session, uint32_t n, const struct kvbm_hash *hashes,
+		      uint32_t *error)
+{
+	return query(session, KVBM_IOC_TOUCH, KVBM_TOUCH_NEWEST, n, hashes,
+		     NULL, error);
+}
+
+static int keep(int session, struct kvbm_keep *args, uint32_t flags,
+		uint8_t *results, uint32_t *error)
+{
+	int ret;
+
+	args->flags = flags;
+	args->results = kvbm_args_ptr(results);
+	ret = kvbm_ioctl(session, KVBM_IOC_KEEP, args);
+	return ended(ret, error, args->error);
+}
+
+int kvbm_keep(int session, uint32_t n, const uint32_t *ids, uint32_t rank,
+	      uint64_t until_ns, uint32_t flags, uint8_t *results,
+	      uint32_t *error)
+{
+	struct kvbm_keep args;
+
+	kvbm_args_keep(&args, n, ids, NULL, rank, until_ns);
+	return keep(session, &args, flags, results, error);
+}
+
+int kvbm_keep_hashes(int session, uint32_t n, const struct kvbm_hash *hashes,
+		     uint32_t rank, uint64_t until_ns, uint32_t flags,
+		     uint8_t *results, uint32_t *error)
+{
+	struct kvbm_keep args;
+
+	kvbm_args_keep(&args, n, NULL, hashes, rank, until_ns);
+	return keep(session, &args, flags, results, error);
+}

@@ -47,6 +47,13 @@ static const char *const reasons[] = {
 	[KVBM_REASON_INVALIDATED] = "invalidated",
 };
 
+static const char *const ranks[] = {
+	[KVBM_RANK_FIRST] = "first",
+	[KVBM_RANK_NORMAL] = "normal",
+	[KVBM_RANK_HIGH] = "high",
+	[KVBM_RANK_KEEP] = "keep",
+};
+
 const char *kvbm_policy_name(unsigned int i)
 {
 	return i < ARRAY_SIZE(policies) ? policies[i] : NULL;
@@ -70,6 +77,11 @@ const char *kvbm_event_name(unsigned int type)
 const char *kvbm_reason_name(unsigned int reason)
 {
 	return reason < ARRAY_SIZE(reasons) ? reasons[reason] : "unknown";
+}
+
+const char *kvbm_rank_name(unsigned int rank)
+{
+	return rank < ARRAY_SIZE(ranks) ? ranks[rank] : "unknown";
 }
 
 const char *kvbm_version(void)

@@ -752,6 +752,28 @@ static void test_batches(void)
 	      kvbm_frequency(FD, 4, hashes, bytes, &error));
 	BATCH("touch", KVBM_IOC_TOUCH, touch, query_out,
 	      kvbm_touch(FD, 4, hashes, &error));
+	touch.flags = KVBM_TOUCH_NEWEST;
+	BATCH("touch_newest", KVBM_IOC_TOUCH, touch, query_out,
+	      kvbm_touch_newest(FD, 4, hashes, &error));
+}
+
+static void test_keep(void)
+{
+	struct kvbm_keep held = {
+		.size = sizeof(held), .count = 4, .rank = KVBM_RANK_KEEP,
+		.ids = PTR(ids), .until_ns = 7, .results = PTR(bytes),
+		.flags = KVBM_KEEP_RELATIVE,
+	}, any = {
+		.size = sizeof(any), .count = 4, .rank = KVBM_RANK_FIRST,
+		.hashes = PTR(hashes),
+	}, keep_out = held;
+
+	BATCH("keep", KVBM_IOC_KEEP, held, keep_out,
+	      kvbm_keep(FD, 4, ids, KVBM_RANK_KEEP, 7, KVBM_KEEP_RELATIVE,
+			bytes, &error));
+	BATCH("keep_hashes", KVBM_IOC_KEEP, any, keep_out,
+	      kvbm_keep_hashes(FD, 4, hashes, KVBM_RANK_FIRST, 0, 0, NULL,
+			       &error));
 }
 
 static void test_match_opaque(void)
@@ -924,6 +946,7 @@ static void test_lookups(void)
 
 	test_offer();
 	test_invalidate();
+	test_keep();
 	will(0, NULL);
 	ok(kvbm_stage_register(FD, 1, ids, NULL, results, 0, &none) ==
 	   -EFAULT && !calls && none == EFAULT,
@@ -985,6 +1008,7 @@ static void test_prep(void)
 	static struct kvbm_match match;
 	static struct kvbm_upgrade upgrade;
 	static struct kvbm_query query;
+	static struct kvbm_keep keep;
 
 	memset(&alloc, 0x5a, sizeof(alloc));
 	kvbm_args_alloc(&alloc, KVBM_ALLOC_WAIT, 4, ids, gone, 7);
@@ -994,6 +1018,7 @@ static void test_prep(void)
 	kvbm_args_match(&match, 0, 4, hashes, ids);
 	kvbm_args_upgrade(&upgrade, 4, weaks, ids);
 	kvbm_args_query(&query, 4, hashes, bytes);
+	kvbm_args_keep(&keep, 4, ids, NULL, KVBM_RANK_HIGH, 0);
 
 	TEST_PREP(alloc, alloc, 0x20);
 	TEST_PREP(stage, stage, 0x21);
@@ -1008,6 +1033,7 @@ static void test_prep(void)
 	TEST_PREP(presence, query, 0x2a);
 	TEST_PREP(frequency, query, 0x2b);
 	TEST_PREP(touch, query, 0x2c);
+	TEST_PREP(keep, keep, 0x2f);
 
 	/* The same structure as the function sends. */
 	will(4, NULL);

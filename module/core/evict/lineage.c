@@ -47,6 +47,10 @@
  * tick order: a block takes its place when it becomes inactive; leaves are
  * marked.  fifo order: it takes its place when it becomes a leaf.
  *
+ * With retention a leaf's mark is of its rank, and the first leaf of the lowest
+ * rank goes.  The forest is one: a block with something under it is not evicted,
+ * whatever ranks it and that have.
+ *
  * All under the store's lock.
  */
 #include <linux/bits.h>
@@ -101,17 +105,17 @@ static void leaf_add(struct kvbm_store *st, u32 id)
 	struct lineage *ln = st->evict;
 
 	if (tick_order(st))
-		kvbm_order_mark(&ln->order, 0, st->slots[id].place);
+		kvbm_order_mark_block(&ln->order, id, st->slots[id].place);
 	else
-		kvbm_order_mark_last(&ln->order, 0,
-				     kvbm_order_add(st, &ln->order, id));
+		kvbm_order_mark_last_block(&ln->order, id,
+					   kvbm_order_add(st, &ln->order, id));
 }
 
 static void leaf_del(struct kvbm_store *st, u32 id)
 {
 	struct lineage *ln = st->evict;
 
-	kvbm_order_unmark(&ln->order, 0, st->slots[id].place);
+	kvbm_order_unmark_block(&ln->order, id, st->slots[id].place);
 	if (!tick_order(st))
 		kvbm_order_del(st, &ln->order, id);
 }
@@ -425,7 +429,7 @@ static void lineage_insert(struct kvbm_store *st, u32 id)
 	if (!has_child(s)) {
 		if (!tick_order(st))
 			kvbm_order_add(st, &ln->order, id);
-		kvbm_order_mark_last(&ln->order, 0, s->place);
+		kvbm_order_mark_last_block(&ln->order, id, s->place);
 	}
 	/* A placeholder that was LINKED takes its old place. */
 	if (!(s->flags & LIN_LINKED))
@@ -510,7 +514,7 @@ static u32 lineage_pop(struct kvbm_store *st, u32 *budget)
 
 	lockdep_assert_held(&st->lock);
 	/* Without a leaf, all that is idle is above what fades: up there. */
-	while (unlikely((id = kvbm_order_first(&ln->order, 0)) == KVBM_NIL)) {
+	while (unlikely((id = kvbm_order_first_block(&ln->order)) == KVBM_NIL)) {
 		if (!*budget || ln->fading == KVBM_NIL)
 			return KVBM_NIL;
 		--*budget;
@@ -518,7 +522,7 @@ static u32 lineage_pop(struct kvbm_store *st, u32 *budget)
 	}
 	/* Its parent is often marked next to it: first that, then this one goes. */
 	leave(st, id);
-	kvbm_order_unmark(&ln->order, 0, st->slots[id].place);
+	kvbm_order_unmark_block(&ln->order, id, st->slots[id].place);
 	kvbm_order_del(st, &ln->order, id);
 	return id;
 }
@@ -543,7 +547,7 @@ static void lineage_exit(struct kvbm_store *st)
 
 static u64 lineage_need(const struct kvbm_config *cfg)
 {
-	return sizeof(struct lineage) + kvbm_order_need(cfg->total, 1) +
+	return sizeof(struct lineage) + kvbm_order_need(cfg, 1) +
 	       kvbm_families_need(cfg->total);
 }
 
@@ -570,7 +574,8 @@ static u32 lineage_ahead(struct kvbm_store *st, u32 *ids, u32 max)
 	struct lineage *ln = st->evict;
 
 	lockdep_assert_held(&st->lock);
-	return kvbm_order_ahead(&ln->order, 0, ids, max);
+	return kvbm_order_ahead(&ln->order, kvbm_order_lowest(&ln->order), ids,
+				max);
 }
 
 /* In fifo order only leaves stand in line. */
@@ -579,6 +584,19 @@ static u32 lineage_order(struct kvbm_store *st, u32 id)
 	struct lineage *ln = st->evict;
 
 	return kvbm_order_of(st, &ln->order, id);
+}
+
+/* A leaf's mark is of its rank; what is no leaf has none. */
+static void lineage_rerank(struct kvbm_store *st, u32 id, u32 old, u32 rank)
+{
+	struct kvbm_slot *s = &st->slots[id];
+	struct lineage *ln = st->evict;
+
+	lockdep_assert_held(&st->lock);
+	if (has_child(s))
+		return;
+	kvbm_order_unmark(&ln->order, old, s->place);
+	kvbm_order_mark(&ln->order, rank, s->place);
 }
 
 /* What link_up() and unlink_up() will touch. */
@@ -669,6 +687,7 @@ const struct kvbm_evict_ops kvbm_evict_lineage_tick = {
 	.forget = lineage_forget,
 	.prune = lineage_prune,
 	.order = lineage_order,
+	.rerank = lineage_rerank,
 	.ahead = lineage_ahead,
 	.warm = lineage_warm,
 };
@@ -685,6 +704,7 @@ const struct kvbm_evict_ops kvbm_evict_lineage_fifo = {
 	.forget = lineage_forget,
 	.prune = lineage_prune,
 	.order = lineage_order,
+	.rerank = lineage_rerank,
 	.ahead = lineage_ahead,
 	.warm = lineage_warm,
 };

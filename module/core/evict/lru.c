@@ -6,8 +6,11 @@
  * hold goes, so the first to become inactive is the least recently used.  Both
  * names stay, for what users expect from other systems.
  *
- * multi_lru has four ranks; a block's frequency at the moment of becoming
- * inactive says which, and the lowest rank is evicted first.
+ * multi_lru has four lists; a block's frequency at the moment of becoming
+ * inactive says which, and the lowest list is evicted first.
+ *
+ * With retention each rank has its own lists: a slot's kind of mark says rank and
+ * list, the rank first.
  *
  * All under the store's lock.
  */
@@ -16,14 +19,16 @@
 #include "queue.h"
 #include "sketch.h"
 
-static int order_policy_init(struct kvbm_store *st, u32 ranks)
+#define MULTI_LISTS	(ARRAY_SIZE(((struct kvbm_config *)0)->thresholds) + 1)
+
+static int order_policy_init(struct kvbm_store *st, u32 lists)
 {
 	struct kvbm_order *o = kzalloc(sizeof(*o), GFP_KERNEL_ACCOUNT);
 	int err;
 
 	if (!o)
 		return -ENOMEM;
-	err = kvbm_order_init(st, o, ranks);
+	err = kvbm_order_init(st, o, lists);
 	if (err) {
 		kvbm_order_exit(o);
 		kfree(o);
@@ -35,13 +40,13 @@ static int order_policy_init(struct kvbm_store *st, u32 ranks)
 
 static u64 lru_need(const struct kvbm_config *cfg)
 {
-	return sizeof(struct kvbm_order) + kvbm_order_need(cfg->total, 1);
+	return sizeof(struct kvbm_order) + kvbm_order_need(cfg, 1);
 }
 
 static u64 multi_lru_need(const struct kvbm_config *cfg)
 {
 	return sizeof(struct kvbm_order) +
-	       kvbm_order_need(cfg->total, ARRAY_SIZE(cfg->thresholds) + 1);
+	       kvbm_order_need(cfg, MULTI_LISTS);
 }
 
 static int lru_init(struct kvbm_store *st)
@@ -51,7 +56,7 @@ static int lru_init(struct kvbm_store *st)
 
 static int multi_lru_init(struct kvbm_store *st)
 {
-	return order_policy_init(st, ARRAY_SIZE(st->cfg.thresholds) + 1);
+	return order_policy_init(st, MULTI_LISTS);
 }
 
 static void lru_exit(struct kvbm_store *st)
@@ -60,44 +65,52 @@ static void lru_exit(struct kvbm_store *st)
 	kfree(st->evict);
 }
 
-static __always_inline void insert_tidy(struct kvbm_store *st, u32 id, u32 rank)
+static __always_inline void insert_tidy(struct kvbm_store *st, u32 id, u32 kind)
 {
 	struct kvbm_order *o = st->evict;
 
-	st->slots[id].rank = rank;
-	kvbm_order_mark_last(o, rank, kvbm_order_add_tidy(st, o, id));
+	st->slots[id].rank = kind;
+	kvbm_order_mark_last(o, kind, kvbm_order_add_tidy(st, o, id));
 }
 
 /* Now and then: apart, so that the others need save no registers. */
-static noinline void insert_untidy(struct kvbm_store *st, u32 id, u32 rank)
+static noinline void insert_untidy(struct kvbm_store *st, u32 id, u32 kind)
 {
 	kvbm_order_tidy(st, st->evict);
-	insert_tidy(st, id, rank);
+	insert_tidy(st, id, kind);
 }
 
-static __always_inline void insert_rank(struct kvbm_store *st, u32 id, u32 rank)
+static __always_inline void insert_kind(struct kvbm_store *st, u32 id, u32 kind)
 {
 	if (kvbm_order_untidy(st->evict))
-		insert_untidy(st, id, rank);
+		insert_untidy(st, id, kind);
 	else
-		insert_tidy(st, id, rank);
+		insert_tidy(st, id, kind);
 }
 
 static void lru_insert(struct kvbm_store *st, u32 id)
 {
-	insert_rank(st, id, 0);
+	struct kvbm_order *o = st->evict;
+
+	if (likely(!o->rank_of))
+		insert_kind(st, id, 0);
+	else
+		insert_kind(st, id, o->rank_of[id]);
 }
 
 /* How many thresholds the block's count has reached. */
 static void multi_lru_insert(struct kvbm_store *st, u32 id)
 {
+	struct kvbm_order *o = st->evict;
 	u32 count, i;
 
 	count = kvbm_sketch_read_hash(st->sketch, st->slots[id].hash);
 	for (i = 0; i < ARRAY_SIZE(st->cfg.thresholds); i++)
 		if (count < st->cfg.thresholds[i])
 			break;
-	insert_rank(st, id, i);
+	if (unlikely(o->rank_of))
+		i += o->rank_of[id] * MULTI_LISTS;
+	insert_kind(st, id, i);
 }
 
 static void lru_remove(struct kvbm_store *st, u32 id)
@@ -108,19 +121,14 @@ static void lru_remove(struct kvbm_store *st, u32 id)
 	kvbm_order_del(st, o, id);
 }
 
-static u32 lowest_rank(const struct kvbm_order *o)
-{
-	u32 rank = 0;
-
-	while (rank < o->ranks - 1 && kvbm_order_none(o, rank))
-		rank++;
-	return rank;
-}
-
 static u32 lru_pop(struct kvbm_store *st, u32 *budget)
 {
+	struct kvbm_order *o = st->evict;
+
 	lockdep_assert_held(&st->lock);
-	return kvbm_order_pop(st->evict, 0);
+	if (likely(!o->rank_of))
+		return kvbm_order_pop(o, 0);
+	return kvbm_order_pop(o, kvbm_order_lowest(o));
 }
 
 static u32 multi_lru_pop(struct kvbm_store *st, u32 *budget)
@@ -128,7 +136,29 @@ static u32 multi_lru_pop(struct kvbm_store *st, u32 *budget)
 	struct kvbm_order *o = st->evict;
 
 	lockdep_assert_held(&st->lock);
-	return kvbm_order_pop(o, lowest_rank(o));
+	return kvbm_order_pop(o, kvbm_order_lowest(o));
+}
+
+/* Its rank changes: its list does not, nor its place. */
+static void rerank(struct kvbm_store *st, u32 id, u32 old, u32 rank, u32 lists)
+{
+	struct kvbm_slot *s = &st->slots[id];
+	struct kvbm_order *o = st->evict;
+
+	lockdep_assert_held(&st->lock);
+	kvbm_order_unmark(o, s->rank, s->place);
+	s->rank += (rank - old) * lists;
+	kvbm_order_mark(o, s->rank, s->place);
+}
+
+static void lru_rerank(struct kvbm_store *st, u32 id, u32 old, u32 rank)
+{
+	rerank(st, id, old, rank, 1);
+}
+
+static void multi_lru_rerank(struct kvbm_store *st, u32 id, u32 old, u32 rank)
+{
+	rerank(st, id, old, rank, MULTI_LISTS);
 }
 
 static u32 lru_ahead(struct kvbm_store *st, u32 *ids, u32 max)
@@ -136,7 +166,7 @@ static u32 lru_ahead(struct kvbm_store *st, u32 *ids, u32 max)
 	struct kvbm_order *o = st->evict;
 
 	lockdep_assert_held(&st->lock);
-	return kvbm_order_ahead(o, lowest_rank(o), ids, max);
+	return kvbm_order_ahead(o, kvbm_order_lowest(o), ids, max);
 }
 
 static u32 lru_order(struct kvbm_store *st, u32 id)
@@ -174,6 +204,7 @@ const struct kvbm_evict_ops kvbm_evict_fifo = {
 	.remove = lru_remove,
 	.pop = lru_pop,
 	.order = lru_order,
+	.rerank = lru_rerank,
 	.ahead = lru_ahead,
 	.warm = lru_warm,
 };
@@ -187,6 +218,7 @@ const struct kvbm_evict_ops kvbm_evict_lru = {
 	.remove = lru_remove,
 	.pop = lru_pop,
 	.order = lru_order,
+	.rerank = lru_rerank,
 	.ahead = lru_ahead,
 	.warm = lru_warm,
 };
@@ -202,6 +234,7 @@ const struct kvbm_evict_ops kvbm_evict_multi_lru = {
 	.remove = lru_remove,
 	.pop = multi_lru_pop,
 	.order = lru_order,
+	.rerank = multi_lru_rerank,
 	.ahead = lru_ahead,
 	.warm = multi_lru_warm,
 };

@@ -18,6 +18,7 @@
 #include <linux/bitops.h>
 #include <linux/prefetch.h>
 #include "queue.h"
+#include "retain.h"
 
 #define SLIDE_STEPS	8
 #define SLIDE_AHEAD	24	/* entries to bring in before their turn */
@@ -49,10 +50,17 @@ static u64 mark_words(u32 places, u32 *levels)
 	return all;
 }
 
-/* Bytes that kvbm_order_init() allocates at most. */
-u64 kvbm_order_need(u32 total, u32 ranks)
+/* Kinds of mark: with retention, each list has one for every rank. */
+static u32 ranks_of(const struct kvbm_config *cfg, u32 lists)
 {
-	u32 levels, places = places_of(total);
+	return cfg->keep_blocks ? KVBM_RANKS * lists : lists;
+}
+
+/* Bytes that kvbm_order_init() allocates at most. */
+u64 kvbm_order_need(const struct kvbm_config *cfg, u32 lists)
+{
+	u32 levels, places = places_of(cfg->total);
+	u32 ranks = ranks_of(cfg, lists);
 
 	return kvbm_array_need(places, sizeof(u32)) +
 	       ranks * kvbm_array_need(mark_words(places, &levels),
@@ -79,17 +87,20 @@ static int marks_init(struct kvbm_store *st, struct kvbm_order *o, u32 rank)
  * kvbm_order_init() - make an order
  * @st: the store
  * @o: zeroed
- * @ranks: kinds of mark
+ * @lists: kinds of mark that the policy needs
  *
  * Return: 0 or -ENOMEM; kvbm_order_exit() is due in both cases.
  */
-int kvbm_order_init(struct kvbm_store *st, struct kvbm_order *o, u32 ranks)
+int kvbm_order_init(struct kvbm_store *st, struct kvbm_order *o, u32 lists)
 {
-	u32 rank;
+	u32 rank, ranks = ranks_of(&st->cfg, lists);
+
+	BUILD_BUG_ON(KVBM_RANKS * KVBM_ORDER_LISTS > KVBM_ORDER_RANKS);
 
 	o->places = places_of(st->cfg.total);
 	o->tidy_at = TIDY_EVERY;
 	o->ranks = ranks;
+	o->rank_of = st->retention ? st->retention->rank : NULL;
 	o->line = kvbm_array_alloc(st, o->places, sizeof(*o->line));
 	if (!o->line)
 		return -ENOMEM;
@@ -297,6 +308,25 @@ u32 kvbm_order_pop(struct kvbm_order *o, u32 rank)
 	old &= old - 1;
 	*marks = old;
 	return likely(old) ? id : pop_last(o, rank, word, id);
+}
+
+/* Where blocks have ranks: the mark is of that. */
+void kvbm_order_mark_ranked(struct kvbm_order *o, u32 id, u32 place, bool last)
+{
+	if (last)
+		kvbm_order_mark_last(o, o->rank_of[id], place);
+	else
+		kvbm_order_mark(o, o->rank_of[id], place);
+}
+
+void kvbm_order_unmark_ranked(struct kvbm_order *o, u32 id, u32 place)
+{
+	kvbm_order_unmark(o, o->rank_of[id], place);
+}
+
+u32 kvbm_order_first_ranked(struct kvbm_order *o)
+{
+	return kvbm_order_first(o, kvbm_order_lowest(o));
 }
 
 /**

@@ -10,7 +10,8 @@
 #include "core.h"
 
 #define KVBM_ORDER_LEVELS	5
-#define KVBM_ORDER_RANKS	4
+#define KVBM_ORDER_LISTS	4	/* of a policy, at most */
+#define KVBM_ORDER_RANKS	(4 * KVBM_ORDER_LISTS)
 
 /**
  * struct kvbm_order - a ring of slots in order of arrival
@@ -25,6 +26,7 @@
  * @left: sliding: places from @from to @tail
  * @to: sliding: next place to fill
  * @ranks: kinds of mark; a place has at most one
+ * @rank_of: of blocks, their retention's ranks, as retain.h has them; NULL: none
  * @levels: levels of marks in use
  * @first: for each rank, no word of level 0 from @head's to this one has a mark
  * @marks: for each rank, bitmaps of marked places: level 0 a bit a place, each
@@ -47,18 +49,22 @@ struct kvbm_order {
 	u32 to;
 	u32 ranks;
 	u32 levels;
+	const u8 *rank_of;
 	u32 first[KVBM_ORDER_RANKS];
 	u64 *marks[KVBM_ORDER_RANKS][KVBM_ORDER_LEVELS];
 };
 
-u64 kvbm_order_need(u32 total, u32 ranks);
-int kvbm_order_init(struct kvbm_store *st, struct kvbm_order *o, u32 ranks);
+u64 kvbm_order_need(const struct kvbm_config *cfg, u32 lists);
+int kvbm_order_init(struct kvbm_store *st, struct kvbm_order *o, u32 lists);
 void kvbm_order_exit(struct kvbm_order *o);
 void kvbm_order_tidy(struct kvbm_store *st, struct kvbm_order *o);
 void kvbm_order_mark_up(struct kvbm_order *o, u32 rank, u32 place);
 void kvbm_order_unmark_up(struct kvbm_order *o, u32 rank, u32 place);
 u32 kvbm_order_first_word(struct kvbm_order *o, u32 rank);
 u32 kvbm_order_pop(struct kvbm_order *o, u32 rank);
+void kvbm_order_mark_ranked(struct kvbm_order *o, u32 id, u32 place, bool last);
+void kvbm_order_unmark_ranked(struct kvbm_order *o, u32 id, u32 place);
+u32 kvbm_order_first_ranked(struct kvbm_order *o);
 u32 kvbm_order_ahead(struct kvbm_order *o, u32 rank, u32 *ids, u32 max);
 
 static inline u32 kvbm_order_next(const struct kvbm_order *o, u32 place)
@@ -70,6 +76,16 @@ static inline u32 kvbm_order_next(const struct kvbm_order *o, u32 place)
 static inline bool kvbm_order_none(const struct kvbm_order *o, u32 rank)
 {
 	return !o->marks[rank][o->levels - 1][0];
+}
+
+/* The lowest kind of mark that there is; the highest if there is none. */
+static __always_inline u32 kvbm_order_lowest(const struct kvbm_order *o)
+{
+	u32 rank = 0;
+
+	while (rank < o->ranks - 1 && kvbm_order_none(o, rank))
+		rank++;
+	return rank;
 }
 
 /* The first marked place, or KVBM_NIL. */
@@ -143,6 +159,45 @@ static inline void kvbm_order_unmark(struct kvbm_order *o, u32 rank, u32 place)
 	*word &= ~(1ULL << place % 64);
 	if (unlikely(!*word))
 		kvbm_order_unmark_up(o, rank, place / 64);
+}
+
+/*
+ * Marks of a policy that has one list: of the block's rank, or where blocks have
+ * none, of kind 0, which the compiler is to know.
+ */
+static __always_inline void kvbm_order_mark_block(struct kvbm_order *o, u32 id,
+						  u32 place)
+{
+	if (likely(!o->rank_of))
+		kvbm_order_mark(o, 0, place);
+	else
+		kvbm_order_mark_ranked(o, id, place, false);
+}
+
+static __always_inline void
+kvbm_order_mark_last_block(struct kvbm_order *o, u32 id, u32 place)
+{
+	if (likely(!o->rank_of))
+		kvbm_order_mark_last(o, 0, place);
+	else
+		kvbm_order_mark_ranked(o, id, place, true);
+}
+
+static __always_inline void kvbm_order_unmark_block(struct kvbm_order *o,
+						    u32 id, u32 place)
+{
+	if (likely(!o->rank_of))
+		kvbm_order_unmark(o, 0, place);
+	else
+		kvbm_order_unmark_ranked(o, id, place);
+}
+
+/* The first slot of the lowest rank, or KVBM_NIL. */
+static __always_inline u32 kvbm_order_first_block(struct kvbm_order *o)
+{
+	if (likely(!o->rank_of))
+		return kvbm_order_first(o, 0);
+	return kvbm_order_first_ranked(o);
 }
 
 /* A slot leaves; it is unmarked. */

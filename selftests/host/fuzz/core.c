@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 #include "event.h"
 #include "evict.h"
+#include "retain.h"
 #include "walk.h"
 #include "host_take.h"
 #include "sketch.h"
@@ -37,6 +38,7 @@ struct world {
 	struct taking taking[TAKINGS];
 	u32 ticket[SESSIONS];		/* left last */
 	u32 nr_keys;
+	u64 now_ns;
 	struct kvbm_ring ring;
 	struct kvbm_cursor cursor;
 	struct kvbm_event mirror[64];	/* by block: as events say */
@@ -53,10 +55,13 @@ static u8 next(struct world *w)
 	return *w->in++;
 }
 
-static struct kvbm_session *session_new(struct kvbm_store *st)
+/* Two users, and an administrator. */
+static struct kvbm_session *session_new(struct kvbm_store *st, u32 uid)
 {
 	struct kvbm_session *ses = kzalloc(sizeof(*ses), GFP_KERNEL);
 
+	ses->uid = uid;
+	ses->may_lower = !uid;
 	WALK_CHECK(!kvbm_session_init(ses, st), "no session");
 	return ses;
 }
@@ -528,6 +533,60 @@ static void do_look(struct world *w, struct kvbm_session *ses, u8 how)
 	WALK_CHECK(kvbm_sketch_read(w->st->sketch, c.keys) <= 15, "count");
 }
 
+/* Ranks, for good or a while; time goes on. */
+static void do_keep(struct world *w, struct kvbm_session *ses, u8 how)
+{
+	struct kvbm_step step = KVBM_STEP_INIT;
+	u32 i, id, n = 1 + next(w) % BATCH, done;
+	struct kvbm_hash keys[BATCH];
+	struct kvbm_keep_to to;
+	u8 results[BATCH];
+	u32 ids[BATCH];
+	u64 until;
+
+	if (!w->st->retention)
+		return;
+	w->now_ns += next(w) << 18;
+	host_set_time(w->now_ns);
+	to.rank = how & 3;
+	to.until = kvbm_keep_until(how & 4 && to.rank != KVBM_RANK_NORMAL ?
+				   w->now_ns + (next(w) << 18) : 0);
+	for (i = 0; i < n; i++)
+		keys[i] = pick_key(w);
+	pick_ids(w, ids, n);
+	done = kvbm_keep_chunk(ses, next(w) & 1 ? ids : NULL, keys, n, &to,
+			       results, &step);
+	check_step(ses, done, n, &step, E_PERM);
+	for (i = 0; i < done; i++)
+		WALK_CHECK(results[i] <= KVBM_KEEP_FULL, "result %u",
+			   results[i]);
+	id = ids[0];
+	if (id >= w->st->cfg.total)
+		return;
+	spin_lock(&w->st->lock);
+	i = kvbm_rank_of(w->st, id, &until);
+	WALK_CHECK(i <= KVBM_RANK_KEEP && (!until || until > w->now_ns),
+		   "rank %u until %llu", i, (unsigned long long)until);
+	spin_unlock(&w->st->lock);
+}
+
+static void do_newest(struct world *w)
+{
+	u32 i, n = 1 + next(w) % BATCH, inactive = w->st->nr_inactive;
+	struct kvbm_hash keys[BATCH];
+
+	for (i = 0; i < n; i++)
+		keys[i] = pick_key(w);
+	for (i = 0; i < n;) {
+		u32 done = kvbm_newest_chunk(w->st, &keys[i], n - i);
+
+		WALK_CHECK(done && done <= n - i, "%u of %u", done, n - i);
+		i += done;
+	}
+	WALK_CHECK(w->st->nr_inactive == inactive, "%u idle, not %u",
+		   w->st->nr_inactive, inactive);
+}
+
 static void one_op(struct world *w)
 {
 	u8 what = next(w), how = next(w);
@@ -537,7 +596,7 @@ static void one_op(struct world *w)
 	/* Of a killed one, prunes are left over. */
 	host_set_signal(what >= 160, what >= 160);
 
-	switch (what % 20) {
+	switch (what % 22) {
 	case 0:
 	case 1:
 		do_hold(w, ses, how, false);
@@ -583,6 +642,12 @@ static void one_op(struct world *w)
 	case 18:
 		do_cycle(w, s, how);
 		break;
+	case 19:
+		do_keep(w, ses, how);
+		break;
+	case 20:
+		do_newest(w);
+		break;
 	default:
 		if (how & 1) {
 			kvbm_session_kill(ses, -ESHUTDOWN);
@@ -590,7 +655,7 @@ static void one_op(struct world *w)
 		}
 		finish_all(w, s);
 		session_end(ses);
-		w->ses[s] = session_new(w->st);
+		w->ses[s] = session_new(w->st, s);
 	}
 }
 
@@ -669,6 +734,12 @@ static void run(struct world *w)
 
 	if (cfg.policy->needs_frequency || c & 16)
 		cfg.freq_capacity = 1 + d;
+	if (c & 32) {
+		cfg.keep_blocks = 1 + d % cfg.total;
+		cfg.keep_user_blocks = 1 + d % cfg.keep_blocks;
+	}
+	w->now_ns = 1ULL << 40;
+	host_set_time(w->now_ns);
 	WALK_CHECK(!kvbm_config_check(&cfg), "not a config");
 	w->nr_keys = 8 + d % 64;
 	w->st = kzalloc(sizeof(*w->st), GFP_KERNEL);
@@ -678,7 +749,7 @@ static void run(struct world *w)
 		   "no ring");
 	w->cursor = (struct kvbm_cursor){ .next = w->ring.head, .types = ~0U };
 	for (i = 0; i < SESSIONS; i++)
-		w->ses[i] = session_new(w->st);
+		w->ses[i] = session_new(w->st, i);
 
 	while (w->left && ops++ < 2000) {
 		one_op(w);
@@ -705,6 +776,7 @@ static void run(struct world *w)
 	kvbm_ring_exit(&w->ring);
 	kfree(w->st);
 	host_drain();
+	host_set_time(0);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)

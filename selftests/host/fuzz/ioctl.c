@@ -152,6 +152,7 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		struct kvbm_offer offer;
 		struct kvbm_accept accept;
 		struct kvbm_withdraw withdraw;
+		struct kvbm_keep keep;
 		struct kvbm_invalidate invalidate;
 		struct kvbm_ids ids;
 		u32 size;
@@ -188,7 +189,8 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		u.create.uid = -1;
 		u.create.gid = -1;
 		u.create.monitor_gid = -1;
-		u.create.flags = at & 3;
+		u.create.flags = (at & 3) |
+				 (at & 128 ? KVBM_CREATE_RETENTION : 0);
 		u.create.rights = at >> 3 & 3;
 		strscpy(u.create.policy, kvbm_evict_nth(at % KVBM_NR_POLICIES)->name,
 			KVBM_POLICY_LEN);
@@ -287,8 +289,9 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		u.query.count = count;
 		u.query.hashes = hashes;
 		u.query.out = op == KVBM_OP_TOUCH ? 0 : user(OUT + 8192);
-		u.query.flags = op == KVBM_OP_PRESENCE && at & 1 ?
+		u.query.flags = op != KVBM_OP_FREQUENCY && at & 1 ?
 				KVBM_PRESENCE_PENDING : 0;
+		static_assert(KVBM_PRESENCE_PENDING == KVBM_TOUCH_NEWEST);
 		break;
 	case KVBM_OP_WAIT:
 		u.wait.count = count % 70;
@@ -316,6 +319,15 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		break;
 	case KVBM_OP_WITHDRAW:
 		u.withdraw.ticket = w->ticket[at % TICKETS];
+		break;
+	case KVBM_OP_KEEP:
+		u.keep.count = count;
+		u.keep.rank = at & 3;
+		u.keep.ids = at & 4 ? ids : 0;
+		u.keep.hashes = at & 4 ? 0 : hashes;
+		u.keep.flags = at & 8 ? KVBM_KEEP_RELATIVE : 0;
+		u.keep.until_ns = at & 8 ? at << 16 : 0;
+		u.keep.results = at & 16 ? user(OUT + 8192) : 0;
 		break;
 	case KVBM_OP_UNSTAGE:
 	case KVBM_OP_RELEASE:

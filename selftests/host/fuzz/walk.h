@@ -18,6 +18,7 @@
 #include <linux/kernel.h>
 #include "index.h"
 #include "lineage.c"
+#include "retain.h"
 #include "host.h"
 
 #define WALK_CHECK(cond, fmt, ...) do {					\
@@ -264,12 +265,16 @@ static bool walk_placed(struct kvbm_store *st, u32 id, u32 *rank)
 	struct kvbm_slot *s = &st->slots[id];
 	bool idle = walk_state(s) == KVBM_STATE_INACTIVE;
 
+	u32 lists = st->cfg.policy->has_thresholds ? KVBM_ORDER_LISTS : 1;
+
+	*rank = st->retention ? st->retention->rank[id] * lists : 0;
 	if (!st->cfg.policy->forget) {
-		*rank = st->cfg.policy->has_thresholds ? s->rank : 0;
+		if (lists > 1)
+			*rank += s->rank % lists;
 		return idle;
 	}
-	*rank = has_child(s) ? KVBM_ORDER_RANKS : 0;
-	return idle && (tick_order(st) || !*rank);
+	*rank = has_child(s) ? KVBM_ORDER_RANKS : *rank;
+	return idle && (tick_order(st) || *rank != KVBM_ORDER_RANKS);
 }
 
 static void walk_order(struct kvbm_store *st, const struct kvbm_order *o)
@@ -329,6 +334,53 @@ static void walk_order(struct kvbm_store *st, const struct kvbm_order *o)
 			words = DIV_ROUND_UP_ULL(words, 64);
 		}
 	}
+}
+
+/* Ranks, the times at which they end, and who is charged. */
+static void walk_retention(struct kvbm_store *st)
+{
+	u32 id, i, blocks[KVBM_RANKS] = {}, timed = 0, raised = 0, sum = 0;
+	struct kvbm_retention *r = st->retention;
+	struct kvbm_session *ses;
+	struct rb_node *node;
+
+	for (id = 0; id < st->cfg.total; id++) {
+		enum kvbm_state state = walk_state(&st->slots[id]);
+		u32 at = r->timed_at[id];
+
+		WALK_CHECK(r->rank[id] < KVBM_RANKS, "block %u", id);
+		blocks[r->rank[id]]++;
+		if (r->rank[id] != KVBM_RANK_NORMAL)
+			WALK_CHECK(state == KVBM_STATE_PRIMARY ||
+				   state == KVBM_STATE_INACTIVE,
+				   "block %u in state %u has rank %u", id, state,
+				   r->rank[id]);
+		WALK_CHECK(!r->payer[id] ==
+			   (r->rank[id] <= KVBM_RANK_NORMAL),
+			   "block %u of rank %u", id, r->rank[id]);
+		raised += !!r->payer[id];
+		if (at == KVBM_NIL)
+			continue;
+		timed++;
+		WALK_CHECK(r->rank[id] != KVBM_RANK_NORMAL, "block %u", id);
+		WALK_CHECK(at < r->nr_timed &&
+			   (r->timed[at] & (BIT_ULL(24) - 1)) == id,
+			   "block %u: time at %u", id, at);
+	}
+	WALK_CHECK(timed == r->nr_timed && raised == r->raised,
+		   "%u timed, %u raised", timed, raised);
+	for (i = 1; i < r->nr_timed; i++)
+		WALK_CHECK(r->timed[(i - 1) / 4] < r->timed[i], "time %u", i);
+	for (i = 0; i < KVBM_RANKS; i++)
+		WALK_CHECK(blocks[i] == r->blocks[i], "rank %u: %u, not %u", i,
+			   blocks[i], r->blocks[i]);
+	WALK_CHECK(raised <= st->cfg.keep_blocks, "%u raised", raised);
+	for (node = rb_first(&r->keepers); node; node = rb_next(node))
+		sum++;
+	list_for_each_entry(ses, &st->sessions, link)
+		WALK_CHECK(ses->keeper, "session %llu",
+			   (unsigned long long)ses->number);
+	WALK_CHECK(sum <= st->nr_listed + raised, "%u accounts", sum);
 }
 
 /* Who is in the forest is who should be. */
@@ -568,7 +620,8 @@ static void walk_lineage(struct kvbm_store *st)
 	}
 	walk_order(st, &ln->order);
 	WALK_CHECK(!st->nr_inactive || ln->fading != KVBM_NIL ||
-		   !kvbm_order_none(&ln->order, 0), "%u idle, no leaf",
+		   !kvbm_order_none(&ln->order, kvbm_order_lowest(&ln->order)),
+		   "%u idle, no leaf",
 		   st->nr_inactive);
 }
 
@@ -610,6 +663,8 @@ static inline void walk_store(struct kvbm_store *st, struct walk_counts *c)
 	WALK_CHECK(!rb_first_cached(&st->waiters) && !st->nr_waiters, "%u wait",
 		   st->nr_waiters);
 	spin_lock(&st->lock);
+	if (st->retention)
+		walk_retention(st);
 	if (st->cfg.policy->forget)
 		walk_lineage(st);
 	else

@@ -119,7 +119,10 @@ void host_set_time_offset(int64_t ns);
  * msleep()): then single-threaded tests repeat exactly.
  */
 void host_work_manual(bool manual);
-/* Runs, in this thread, what is parked, delayed work too. Returns how many. */
+/*
+ * Runs, in this thread, what is parked, delayed work too; but not what is queued
+ * with a delay meanwhile. Returns how many.
+ */
 unsigned int host_run_work(void);
 /* Waits for a grace period and runs the callbacks parked so far. */
 void host_rcu_quiesce(void);

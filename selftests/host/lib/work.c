@@ -21,6 +21,7 @@ static pthread_cond_t finished;		/* a work item has returned */
 static LIST_HEAD(queue);
 static bool manual, started, worker_busy;
 static unsigned int running;		/* items, in any thread */
+static unsigned long queuings;		/* ever */
 static unsigned long kicks;		/* ever: RCU callbacks count here too */
 
 #define MAX_RUNNING 8
@@ -208,6 +209,7 @@ bool host_queue_work(struct work_struct *w, u64 delay_ns, bool again)
 		list_del(&w->entry);
 	if (!was || again) {
 		w->pending = true;
+		w->queued = ++queuings;
 		w->due = delay_ns ? ktime_get_ns() + delay_ns : 0;
 		list_add_tail(&w->entry, &queue);
 		kick_locked();
@@ -285,14 +287,37 @@ bool cancel_work(struct work_struct *w)
 	return cancel(w, false);
 }
 
+/* The first item; of the delayed ones only such as were queued by then. */
+static struct work_struct *first_parked(unsigned long before)
+{
+	struct work_struct *w;
+
+	list_for_each_entry(w, &queue, entry)
+		if (!w->due || w->queued <= before)
+			return w;
+	return NULL;
+}
+
+/* Is anything queued but what comes back by itself after a delay? */
+static bool has_work(void)
+{
+	bool has;
+
+	pthread_mutex_lock(&lock);
+	has = first_parked(0);
+	pthread_mutex_unlock(&lock);
+	return has;
+}
+
 unsigned int host_run_work(void)
 {
 	struct work_struct *w;
 	unsigned int n = 0;
-	u64 next;
+	unsigned long before;
 
 	pthread_mutex_lock(&lock);
-	while ((w = first_due(true, &next))) {
+	before = queuings;
+	while ((w = first_parked(before))) {
 		run_one(w);
 		n++;
 	}
@@ -310,7 +335,7 @@ void host_flush_all(void)
 		while (running && !is_worker)
 			pthread_cond_wait(&finished, &lock);
 		pthread_mutex_unlock(&lock);
-	} while (host_run_work());
+	} while (has_work());
 }
 
 void host_drain(void)
@@ -318,7 +343,7 @@ void host_drain(void)
 	do {
 		host_flush_all();
 		rcu_barrier();
-	} while (!list_empty_careful(&queue) || host_rcu_has_callbacks());
+	} while (has_work() || host_rcu_has_callbacks());
 }
 
 void host_work_manual(bool m)

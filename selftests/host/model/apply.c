@@ -33,6 +33,10 @@ const char *const g_kind_name[G_KINDS] = {
 	[G_PENDING] = "pending",
 	[G_INFO] = "info",
 	[G_TOUCH] = "touch",
+	[G_NEWEST] = "newest",
+	[G_KEEP] = "keep",
+	[G_KEEP_HASHES] = "keep_hashes",
+	[G_TIME] = "time",
 	[G_FREQ] = "freq",
 };
 
@@ -43,6 +47,7 @@ static int apply_one(struct model *m, const struct g_op *op, struct g_res *res)
 	int s = op->session;
 	struct m_weak w;
 	enum m_claim claim;
+	enum m_kept kept;
 	enum m_kind kind;
 	int err = 0;
 
@@ -88,6 +93,18 @@ static int apply_one(struct model *m, const struct g_op *op, struct g_res *res)
 		return 0;
 	case G_TOUCH:
 		m_touch(m, op->hash[i]);
+		return 0;
+	case G_NEWEST:
+		m_newest(m, op->hash[i]);
+		return 0;
+	case G_KEEP:
+		err = m_keep_id(m, s, op->ids[i], op->rank, op->ns, &kept);
+		if (!err)
+			res->val[i] = kept;
+		return err;
+	case G_KEEP_HASHES:
+		m_keep_hash(m, s, op->hash[i], op->rank, op->ns, &kept);
+		res->val[i] = kept;
 		return 0;
 	case G_INVALIDATE:
 		if (op->flag)
@@ -150,6 +167,9 @@ void g_apply(struct model *m, const struct g_op *op, struct g_res *res)
 	case G_WITHDRAW:
 		res->err = m_withdraw(m, s, &res->done);
 		return;
+	case G_TIME:
+		m->now_ns += op->ns;
+		return;
 	case G_RESET_INACTIVE:
 		res->done = m_reset_inactive(m, &res->flag);
 		return;
@@ -191,7 +211,7 @@ static bool has_result_val(enum g_kind kind)
 {
 	return kind == G_REGISTER || kind == G_STAGE_REGISTER ||
 	       kind == G_PRESENCE || kind == G_FREQ || kind == G_CLAIM ||
-	       kind == G_PENDING;
+	       kind == G_PENDING || kind == G_KEEP || kind == G_KEEP_HASHES;
 }
 
 /* The flag of a slot that is not Primary or Inactive matters to nobody. */
@@ -210,6 +230,10 @@ static const char *compare_info(const struct m_info *a, const struct m_info *b)
 		return "holds";
 	if (a->own != b->own)
 		return "own holds";
+	if (a->rank != b->rank)
+		return "rank";
+	if (a->until_ns != b->until_ns)
+		return "when the rank ends";
 	return NULL;
 }
 
@@ -289,11 +313,14 @@ void g_print_op(const struct g_op *op, FILE *out)
 	case G_PRESENCE:
 	case G_PENDING:
 	case G_TOUCH:
+	case G_NEWEST:
+	case G_KEEP_HASHES:
 	case G_FREQ:
 	case G_INVALIDATE:
 		print_hashes("hashes", op->hash, op->n, out);
 		break;
 	case G_UNSTAGE:
+	case G_KEEP:
 	case G_REGISTER:
 	case G_RELEASE:
 	case G_RETAIN:
@@ -308,6 +335,11 @@ void g_print_op(const struct g_op *op, FILE *out)
 	default:
 		break;
 	}
+	if (op->kind == G_KEEP || op->kind == G_KEEP_HASHES)
+		fprintf(out, " rank=%d", op->rank);
+	if (op->kind == G_KEEP || op->kind == G_KEEP_HASHES ||
+	    op->kind == G_TIME)
+		fprintf(out, " ns=%" PRIu64, op->ns);
 	if (op->kind == G_SET_RESET)
 		fprintf(out, " flag=%d", op->flag);
 	if (op->kind == G_STAGE && op->tokens != M_TOKENS_NONE)
@@ -330,9 +362,11 @@ void g_print_res(const struct g_op *op, const struct g_res *res, FILE *out)
 	if (op->kind == G_INFO && !res->err)
 		fprintf(out, " state=%d hash=%016" PRIx64 ":%016" PRIx64
 			" generation=%" PRIu32 " reset=%d holds=%" PRIu64
-			" own=%" PRIu64, res->info.state, res->info.hash.hi,
+			" own=%" PRIu64 " rank=%d until=%" PRIu64,
+			res->info.state, res->info.hash.hi,
 			res->info.hash.lo, res->info.generation,
-			res->info.reset, res->info.holds, res->info.own);
+			res->info.reset, res->info.holds, res->info.own,
+			res->info.rank, res->info.until_ns);
 	if (op->kind == G_COUNTS) {
 #define KVBM_STATS_CONTRACT
 #define KVBM_STAT(name, help) \

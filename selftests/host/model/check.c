@@ -38,6 +38,7 @@ struct epoch {
 struct tally {
 	uint64_t ops, evictions, failed, dups, dedups, twins, placeholders;
 	uint64_t quota;		/* refused as max_held allows no more */
+	uint64_t kept[M_KEEP_FULL + 1], timed;
 };
 
 static int tests, failures;
@@ -80,6 +81,12 @@ static void epoch_init(struct epoch *e, uint64_t seed, enum m_policy policy,
 	if (g_once_in(&r, 2))
 		e->cfg.max_held = 1 + g_below(&r, g_once_in(&r, 4) ? 3 :
 							    e->cfg.total);
+	if (g_once_in(&r, 2)) {
+		e->cfg.keep_blocks = (e->cfg.total + 1) / 2;
+		if (g_once_in(&r, 3))
+			e->cfg.keep_blocks = 1 + g_below(&r, e->cfg.total);
+		e->cfg.keep_user_blocks = 1 + g_below(&r, e->cfg.keep_blocks);
+	}
 	e->gen.seed = g_random(&r);
 	e->gen.sessions = 1 + (int)g_below(&r, 6);
 	e->gen.twins = twins;
@@ -114,6 +121,11 @@ static void count(const struct pair *p, const struct g_op *op)
 	tally->failed += !!p->rm.err;
 	tally->quota += p->rm.err == -EDQUOT;
 	tally->evictions += p->rm.n_evicted;
+	if (op->kind == G_KEEP || op->kind == G_KEEP_HASHES) {
+		for (uint32_t i = 0; i < p->rm.done; i++)
+			tally->kept[p->rm.val[i]]++;
+		tally->timed += op->ns && p->rm.done;
+	}
 	if (op->kind != G_REGISTER && op->kind != G_STAGE_REGISTER)
 		return;
 	for (uint32_t i = 0; i < p->rm.done; i++) {
@@ -350,10 +362,12 @@ static void report(const struct epoch *e)
 	printf("# differs: --epoch %" PRIu64 " --policy %s --twins %s\n",
 	       e->seed, m_policy_name[e->policy], twins_name[e->twins]);
 	printf("# store: %" PRIu32 " blocks of %" PRIu32 ", %s, reset %d, frequency %"
-	       PRIu64 ", thresholds %u %u %u, max_held %" PRIu32 "\n", c->total,
+	       PRIu64 ", thresholds %u %u %u, max_held %" PRIu32
+	       ", keep %" PRIu32 ", %" PRIu32 " a user\n", c->total,
 	       c->block_size, c->dup == M_DUP_REJECT ? "reject" : "allow",
 	       c->reset, c->frequency, c->thresholds[0], c->thresholds[1],
-	       c->thresholds[2], c->max_held);
+	       c->thresholds[2], c->max_held, c->keep_blocks,
+	       c->keep_user_blocks);
 	if (!fails(c, ops, n)) {
 		printf("# no list of operations does it alone: a leak? Try --epoch\n");
 		return;
@@ -457,14 +471,22 @@ static bool random_test(enum m_policy policy, enum g_twins twins, uint64_t seed,
 	}
 	printf("# %" PRIu64 " operations, %" PRIu64 " refused, %" PRIu64
 	       " by max_held, %" PRIu64 " evictions, %" PRIu64 " duplicates, %" PRIu64 " dedups, %"
-	       PRIu64 " twins and %" PRIu64 " placeholders seen\n",
+	       PRIu64 " twins and %" PRIu64 " placeholders seen\n# ranks: %"
+	       PRIu64 " given, %" PRIu64 " of what was absent, %" PRIu64
+	       " denied, %" PRIu64 " too many; %" PRIu64 " calls for a time\n",
 	       tally->ops, tally->failed, tally->quota, tally->evictions,
-	       tally->dups, tally->dedups, tally->twins, tally->placeholders);
+	       tally->dups, tally->dedups, tally->twins, tally->placeholders,
+	       tally->kept[M_KEPT], tally->kept[M_KEEP_ABSENT],
+	       tally->kept[M_KEEP_DENIED], tally->kept[M_KEEP_FULL],
+	       tally->timed);
 	/* A run that met nothing has shown nothing; a short one may not. */
 	if (want < COVERED_OPS)
 		return true;
 	return tally->failed && tally->quota && tally->evictions && tally->dups &&
-	       tally->dedups && (!lineage || tally->placeholders) &&
+	       tally->dedups && tally->kept[M_KEPT] &&
+	       tally->kept[M_KEEP_ABSENT] && tally->kept[M_KEEP_DENIED] &&
+	       tally->kept[M_KEEP_FULL] && tally->timed &&
+	       (!lineage || tally->placeholders) &&
 	       (!lineage || !tally->twins == (twins == G_TWINS_NONE));
 }
 

@@ -13,6 +13,7 @@
 #include "claim.h"
 #include "offer.h"
 #include "forget.h"
+#include "retain.h"
 #include "host.h"
 
 #include "host_take.h"
@@ -27,12 +28,17 @@ static_assert((int)M_ABSENT == KVBM_ABSENT && (int)M_ACTIVE == KVBM_ACTIVE &&
 	      (int)M_PENDING == KVBM_PENDING);
 static_assert((int)M_CLAIMED == KVBM_CLAIMED &&
 	      (int)M_CLAIM_PRESENT == KVBM_CLAIM_PRESENT);
+static_assert((int)M_RANK_FIRST == KVBM_RANK_FIRST &&
+	      (int)M_RANK_KEEP == KVBM_RANK_KEEP &&
+	      (int)M_KEPT == KVBM_KEEP_DONE &&
+	      (int)M_KEEP_FULL == KVBM_KEEP_FULL);
 static_assert(M_NONE == KVBM_NO_BLOCK && M_HOLD_LIMIT == KVBM_MAX_HOLDS);
 
 struct core {
 	struct kvbm_store *st;
 	struct kvbm_session *ses[M_MAX_SESSIONS];
 	struct kvbm_ticket ticket[M_MAX_SESSIONS];	/* of its last offer */
+	u64 now_ns;
 };
 
 void core_setup(void)
@@ -53,6 +59,8 @@ struct core *core_new(const struct m_config *cfg, int *err)
 		.freq_capacity = cfg->frequency,
 		.max_sessions = M_MAX_SESSIONS,
 		.max_held = cfg->max_held,
+		.keep_blocks = cfg->keep_blocks,
+		.keep_user_blocks = cfg->keep_user_blocks,
 	};
 	struct core *core;
 	u32 i;
@@ -68,6 +76,8 @@ struct core *core_new(const struct m_config *cfg, int *err)
 	core->st = kzalloc(sizeof(*core->st), GFP_KERNEL);
 	M_ASSERT(core->st);
 	core->st->id = 1;
+	core->now_ns = M_TIME_BEGIN;
+	host_set_time(core->now_ns);
 	*err = kvbm_store_init(core->st, &c);
 	if (*err) {
 		kfree(core->st);
@@ -105,6 +115,8 @@ static void open_session(struct core *c, int s, struct g_res *res)
 	}
 	c->ses[s] = kzalloc(sizeof(*c->ses[s]), GFP_KERNEL);
 	M_ASSERT(c->ses[s]);
+	c->ses[s]->uid = m_user(s);
+	c->ses[s]->may_lower = m_admin(s);
 	res->err = kvbm_session_init(c->ses[s], c->st);
 	M_ASSERT(!res->err);
 }
@@ -149,6 +161,7 @@ static u32 one_chunk(struct core *c, const struct g_op *op, struct g_res *res,
 	const u32 *ids = op->ids + at;
 	struct kvbm_chunk chunk;
 	u8 presence[KVBM_CHUNK];
+	struct kvbm_keep_to to;
 	bool reject;
 
 	for (i = 0; i < n; i++) {
@@ -226,6 +239,21 @@ static u32 one_chunk(struct core *c, const struct g_op *op, struct g_res *res,
 		if (c->st->sketch)
 			kvbm_sketch_touch(c->st->sketch, chunk.keys, n);
 		return n;
+	case G_NEWEST:
+		if (c->st->sketch)
+			kvbm_sketch_touch(c->st->sketch, chunk.keys, n);
+		for (k = 0; k < n;)
+			k += kvbm_newest_chunk(c->st, &chunk.keys[k], n - k);
+		return n;
+	case G_KEEP:
+	case G_KEEP_HASHES:
+		to.rank = op->rank;
+		to.until = kvbm_keep_until(op->ns);
+		k = kvbm_keep_chunk(ses, op->kind == G_KEEP ? ids : NULL,
+				    chunk.keys, n, &to, presence, step);
+		for (i = 0; i < k; i++)
+			res->val[at + i] = presence[i];
+		return k;
 	case G_FREQ:
 		for (i = 0; i < n; i++)
 			res->val[at + i] = kvbm_sketch_read(c->st->sketch,
@@ -309,6 +337,8 @@ static void info(struct core *c, const struct g_op *op, struct g_res *res)
 		.reset = b.reset_on_release,
 		.holds = b.holds,
 		.own = b.own_holds,
+		.rank = (enum m_rank)b.keep_rank,
+		.until_ns = b.keep_until_ns,
 	};
 }
 
@@ -394,6 +424,12 @@ void core_apply(struct core *c, const struct g_op *op, struct g_res *res)
 		break;
 	case G_COUNTS:
 		stats(c, res);
+		break;
+	case G_TIME:
+		c->now_ns += op->ns;
+		host_set_time(c->now_ns);
+		if (!op->flag)
+			host_run_work();
 		break;
 	case G_INFO:
 		info(c, op, res);

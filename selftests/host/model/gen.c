@@ -142,7 +142,7 @@ static void query(struct gen *g, struct g_op *op)
 		op->hash[at] = op->hash[g_below(r, op->n)];
 	}
 	/* Whether touching what no block can carry counts is left open. */
-	if (op->kind != G_TOUCH && odd(g, 12))
+	if (op->kind != G_TOUCH && op->kind != G_NEWEST && odd(g, 12))
 		op->hash[g_below(r, op->n)] = g_bad_hash(r);
 }
 
@@ -262,6 +262,17 @@ static void upgrading(struct gen *g, const struct model *m, struct g_op *op)
 	}
 }
 
+/* A rank, for good or for a time that comes soon, or has come. */
+static void ranking(struct gen *g, const struct model *m, struct g_op *op)
+{
+	struct g_rng *r = &g->rng;
+
+	op->rank = g_below(r, 4);
+	if (op->rank != M_RANK_NORMAL && !g_once_in(r, 3))
+		op->ns = m->now_ns - (1 << 20) +
+			 ((uint64_t)g_below(r, 1 << 10) << 14);
+}
+
 /* ---- the stream ---- */
 
 static const struct {
@@ -292,6 +303,10 @@ static const struct {
 	{ G_PENDING, 30 },
 	{ G_INFO, 30 },
 	{ G_TOUCH, 20 },
+	{ G_NEWEST, 20 },
+	{ G_KEEP, 40 },
+	{ G_KEEP_HASHES, 50 },
+	{ G_TIME, 20 },
 	{ G_FREQ, 20 },
 	{ G_CLOSE, 6 },
 };
@@ -337,6 +352,11 @@ static void try_next(struct gen *g, const struct model *m, struct g_op *op)
 		op->kind = G_OPEN;
 		return;
 	}
+	/* What only a store with ranks takes. */
+	if (!m->cfg.keep_blocks &&
+	    (op->kind == G_KEEP || op->kind == G_KEEP_HASHES ||
+	     op->kind == G_TIME))
+		op->kind = G_RELEASE;
 	if (g_once_in(r, 4))
 		remember(g, m, op->session);
 	/* Blocks that nobody could match tell little. */
@@ -391,12 +411,26 @@ static void try_next(struct gen *g, const struct model *m, struct g_op *op)
 	case G_UPGRADE:
 		upgrading(g, m, op);
 		break;
+	case G_KEEP:
+		some_of(g, m, op, odd(g, 20) ? M_STAGED : M_PRIMARY);
+		ranking(g, m, op);
+		break;
+	case G_KEEP_HASHES:
+		query(g, op);
+		ranking(g, m, op);
+		break;
+	case G_TIME:
+		op->ns = g_below(r, 1 << 20) << g_below(r, 4);
+		/* More than 64 that are late together are not exact. */
+		op->flag = m->cfg.total <= 64 && g_once_in(r, 2);
+		break;
 	case G_MATCH:
 	case G_SCAN:
 	case G_SCAN_TOUCH:
 	case G_PRESENCE:
 	case G_PENDING:
 	case G_TOUCH:
+	case G_NEWEST:
 	case G_FREQ:
 		query(g, op);
 		break;
@@ -426,6 +460,7 @@ static bool is_empty(const struct g_op *op)
 	case G_OPEN:
 	case G_CLOSE:
 	case G_COUNTS:
+	case G_TIME:
 	case G_RESET_INACTIVE:
 		return false;
 	default:

@@ -40,6 +40,10 @@ enum g_kind {
 	G_PENDING,		/* the same, M_PENDING too */
 	G_INFO,			/* ids, one: info */
 	G_TOUCH,		/* hashes: done */
+	G_NEWEST,		/* hashes: done */
+	G_KEEP,			/* ids, rank, ns: done, val = enum m_kept */
+	G_KEEP_HASHES,		/* hashes, rank, ns: the same */
+	G_TIME,			/* ns: so much later; flag: and at once */
 	G_FREQ,			/* hashes: done, val */
 	G_KINDS
 };
@@ -53,6 +57,8 @@ struct g_op {
 	uint32_t tokens;	/* M_TOKENS_NONE: not carried */
 	enum m_dup dup;
 	bool flag;
+	enum m_rank rank;
+	uint64_t ns;		/* G_KEEP: when it ends */
 	uint32_t ids[G_MAX];
 	uint32_t generation[G_MAX];
 	struct m_hash hash[G_MAX];

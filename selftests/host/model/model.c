@@ -32,8 +32,46 @@ static bool config_good(const struct m_config *c)
 	       t[2] <= 15;
 }
 
+/* ---- ranks ---- */
+
+/* A hash leaves its block, and its rank with it. */
+static void unranked(struct model *m, uint32_t id)
+{
+	m->slot[id].rank = M_RANK_NORMAL;
+	m->slot[id].until = 0;
+	m->slot[id].payer = -1;
+}
+
+/* Times count in units of 2^20 ns: rounded up when they are given. */
+static uint64_t units(uint64_t ns)
+{
+	return (ns >> 20) + !!(ns & ((1u << 20) - 1));
+}
+
+/* The time of a rank has come: from then on it is as if there were none. */
+static void look_at_clock(struct model *m, uint32_t id)
+{
+	if (m->slot[id].until && m->slot[id].until <= m->now_ns >> 20)
+		unranked(m, id);
+}
+
+static void look_at_clocks(struct model *m)
+{
+	for (uint32_t i = 0; i < m->cfg.total; i++)
+		look_at_clock(m, i);
+}
+
+static uint32_t pop(struct model *m)
+{
+	look_at_clocks(m);
+	for (uint32_t i = 0; i < m->cfg.total; i++)
+		m->rank[i] = m->slot[i].rank;
+	return m_index_pop(&m->index, m->rank);
+}
+
 static void put_free(struct model *m, uint32_t id)
 {
+	unranked(m, id);
 	m->slot[id].state = M_RESET;
 	m->slot[id].hash = (struct m_hash){ 0 };
 	m->free[m->n_free++] = id;
@@ -72,7 +110,9 @@ struct model *model_new(const struct m_config *cfg, int *err)
 	m->cfg = c;
 	m->slot = calloc(c.total, sizeof(*m->slot));
 	m->free = calloc(c.total, sizeof(*m->free));
-	M_ASSERT(m->slot && m->free);
+	m->rank = calloc(c.total, sizeof(*m->rank));
+	M_ASSERT(m->slot && m->free && m->rank);
+	m->now_ns = M_TIME_BEGIN;
 	for (uint32_t i = 0; i < c.total; i++)
 		put_free(m, i);
 	m_index_init(&m->index, c.policy, c.total);
@@ -87,6 +127,7 @@ void model_free(struct model *m)
 		return;
 	m_index_exit(&m->index);
 	m_sketch_exit(&m->sketch);
+	free(m->rank);
 	free(m->free);
 	free(m->slot);
 	free(m);
@@ -182,21 +223,30 @@ uint32_t m_registered(const struct model *m)
 
 static void become_mutable(struct model *m, int s, uint32_t id)
 {
+	unranked(m, id);
 	m->slot[id].state = M_MUTABLE;
 	m->slot[id].hash = (struct m_hash){ 0 };
 	m->slot[id].owner = s;
 	m->slot[id].reset = m->cfg.reset;
 }
 
-static void become_inactive(struct model *m, uint32_t id)
+/* Of multi_lru, by the block's frequency now. */
+static unsigned int list_of(const struct model *m, uint32_t id)
 {
-	struct m_slot *b = &m->slot[id];
 	unsigned int list = 0;
 
 	for (int i = 0; i < 3; i++)
-		list += m->cfg.thresholds[i] <= m_sketch_read(&m->sketch, b->hash);
+		list += m->cfg.thresholds[i] <=
+			m_sketch_read(&m->sketch, m->slot[id].hash);
+	return list;
+}
+
+static void become_inactive(struct model *m, uint32_t id)
+{
+	struct m_slot *b = &m->slot[id];
+
 	b->state = M_INACTIVE;
-	m_index_insert(&m->index, id, b->hash, list);
+	m_index_insert(&m->index, id, b->hash, list_of(m, id));
 }
 
 /* A registered slot leaves for good. */
@@ -321,7 +371,7 @@ int m_allocate(struct model *m, int s, uint32_t n, uint32_t *ids,
 			ids[i] = take_free(m);
 			m->count.allocations_from_reset++;
 		} else {
-			ids[i] = m_index_pop(&m->index);
+			ids[i] = pop(m);
 			evicted[(*n_evicted)++] = m->slot[ids[i]].hash;
 			m->slot[ids[i]].generation++;
 			m->count.evictions++;
@@ -663,7 +713,7 @@ uint32_t m_reset_inactive(struct model *m, bool *all)
 	uint32_t n = m->index.len;
 
 	for (uint32_t i = 0; i < n; i++)
-		unregister(m, m_index_pop(&m->index));
+		unregister(m, pop(m));
 	*all = m->n_free == m->cfg.total;
 	return n;
 }
@@ -686,6 +736,7 @@ static void forget_block(struct model *m, uint32_t id)
 		unregister(m, id);
 	else
 		m->slot[id].state = M_FORGOTTEN;
+	unranked(m, id);
 }
 
 void m_invalidate(struct model *m, struct m_hash h)
@@ -783,6 +834,15 @@ int m_get_info(const struct model *m, int s, uint32_t id, struct m_info *info)
 		.holds = m_holds(m, id),
 		.own = b->holds[s],
 	};
+	if (b->state == M_DUPLICATE)
+		b = &m->slot[b->primary];
+	info->rank = b->rank;
+	info->until_ns = b->until << 20;
+	if (b->until && b->until <= m->now_ns >> 20) {
+		info->rank = M_RANK_NORMAL;
+		info->until_ns = 0;
+	}
+	b = &m->slot[id];
 	if (m_owns(m, s, id, M_MUTABLE) || m_owns(m, s, id, M_STAGED))
 		info->own = 1;
 	else if (b->state == M_STAGED)
@@ -795,6 +855,111 @@ void m_touch(struct model *m, struct m_hash h)
 {
 	if (m_hash_valid(h))
 		m_sketch_touch(&m->sketch, h);
+}
+
+void m_newest(struct model *m, struct m_hash h)
+{
+	uint32_t id = lookup(m, h);
+
+	m_touch(m, h);
+	if (id == M_NONE || m->slot[id].state != M_INACTIVE)
+		return;
+	m_index_touch(&m->index, id, list_of(m, id));
+}
+
+int m_user(int s)
+{
+	return s % 3;
+}
+
+bool m_admin(int s)
+{
+	return !s;
+}
+
+/* Blocks above the normal rank, of one user or of all (-1). */
+static uint32_t raised(struct model *m, int user)
+{
+	uint32_t n = 0;
+
+	look_at_clocks(m);
+	for (uint32_t i = 0; i < m->cfg.total; i++)
+		n += m->slot[i].rank > M_RANK_NORMAL &&
+		     (user < 0 || m->slot[i].payer == user);
+	return n;
+}
+
+/* For good comes after all times. */
+static bool longer(uint64_t a, uint64_t b)
+{
+	return b && (!a || a > b);
+}
+
+static enum m_kept keep(struct model *m, int s, uint32_t id, bool held,
+			enum m_rank rank, uint64_t until)
+{
+	struct m_slot *b = &m->slot[id];
+	bool raise;
+
+	look_at_clock(m, id);
+	if (until && until <= m->now_ns >> 20) {
+		rank = M_RANK_NORMAL;
+		until = 0;
+	}
+	raise = rank >= b->rank;
+	if (b->rank > M_RANK_NORMAL && longer(b->until, until))
+		raise = false;
+	if (rank == M_RANK_FIRST && b->rank == M_RANK_FIRST &&
+	    longer(until, b->until))
+		raise = false;
+	if (!held && !m_admin(s) && !raise)
+		return M_KEEP_DENIED;
+	if (rank == b->rank && until == b->until)
+		return M_KEPT;
+	if (rank <= M_RANK_NORMAL) {
+		b->payer = -1;
+	} else if (b->payer != m_user(s)) {
+		if (b->payer < 0 && raised(m, -1) >= m->cfg.keep_blocks)
+			return M_KEEP_FULL;
+		if (!m_admin(s) &&
+		    raised(m, m_user(s)) >= m->cfg.keep_user_blocks)
+			return M_KEEP_FULL;
+		b->payer = m_user(s);
+	}
+	b->rank = rank;
+	b->until = until;
+	return M_KEPT;
+}
+
+/* Does the session keep the block from becoming idle? */
+static bool keeps_alive(const struct model *m, int s, uint32_t id)
+{
+	for (uint32_t i = 0; i < m->cfg.total; i++)
+		if (m->slot[i].state == M_DUPLICATE &&
+		    m->slot[i].primary == id && holding(m, s, i))
+			return true;
+	return holding(m, s, id);
+}
+
+int m_keep_id(struct model *m, int s, uint32_t id, enum m_rank rank,
+	      uint64_t until_ns, enum m_kept *what)
+{
+	if (!holding(m, s, id))
+		return -EPERM;
+	if (m->slot[id].state == M_DUPLICATE)
+		id = m->slot[id].primary;
+	*what = m->slot[id].state == M_FORGOTTEN ? M_KEEP_ABSENT :
+		keep(m, s, id, true, rank, units(until_ns));
+	return 0;
+}
+
+void m_keep_hash(struct model *m, int s, struct m_hash h, enum m_rank rank,
+		 uint64_t until_ns, enum m_kept *what)
+{
+	uint32_t id = lookup(m, h);
+
+	*what = id == M_NONE ? M_KEEP_ABSENT :
+		keep(m, s, id, keeps_alive(m, s, id), rank, units(until_ns));
 }
 
 unsigned int m_frequency(const struct model *m, struct m_hash h)
@@ -852,6 +1017,14 @@ void model_check(const struct model *m)
 	}
 	for (int s = 0; s < M_MAX_SESSIONS && m->cfg.max_held; s++)
 		M_ASSERT(m_kept(m, s) <= m->cfg.max_held);
+	for (uint32_t i = 0; i < m->cfg.total; i++) {
+		const struct m_slot *b = &m->slot[i];
+
+		M_ASSERT(b->rank == M_RANK_NORMAL || b->state == M_PRIMARY ||
+			 b->state == M_INACTIVE);
+		M_ASSERT((b->payer >= 0) == (b->rank > M_RANK_NORMAL));
+		M_ASSERT(!b->until || b->rank != M_RANK_NORMAL);
+	}
 	M_ASSERT(keepalives == n[M_DUPLICATE]);
 	M_ASSERT(n[M_RESET] == m->n_free);
 	M_ASSERT(n[M_INACTIVE] == m->index.len);

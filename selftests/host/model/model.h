@@ -20,6 +20,7 @@
 #define M_TOTAL_MAX	(16u << 20)
 #define M_BLOCK_SIZE_MAX	(1u << 20)	/* tokens */
 #define M_NONE		UINT32_MAX	/* no block */
+#define M_TIME_BEGIN	(1ull << 40)	/* where the clock begins, ns */
 
 /* ---- hashes (model_hash.c) ---- */
 
@@ -110,8 +111,10 @@ void m_index_insert(struct m_index *x, uint32_t block, struct m_hash h,
 		    unsigned int list);
 /* An inactive block is held again. */
 void m_index_remove(struct m_index *x, uint32_t block);
-/* The block that goes next leaves the index for good. */
-uint32_t m_index_pop(struct m_index *x);
+/* An inactive block becomes the newest; the tree stays as it is. */
+void m_index_touch(struct m_index *x, uint32_t block, unsigned int list);
+/* The block that goes next leaves the index for good. rank: of each block. */
+uint32_t m_index_pop(struct m_index *x, const uint8_t *rank);
 /* The hash of a block that is not inactive leaves the store. */
 void m_index_forget(struct m_index *x, uint32_t block);
 bool m_index_has(const struct m_index *x, uint32_t block);
@@ -149,6 +152,20 @@ enum m_presence {
 	M_PENDING
 };
 
+enum m_rank {
+	M_RANK_FIRST,
+	M_RANK_NORMAL,
+	M_RANK_HIGH,
+	M_RANK_KEEP
+};
+
+enum m_kept {
+	M_KEPT,
+	M_KEEP_ABSENT,
+	M_KEEP_DENIED,
+	M_KEEP_FULL
+};
+
 enum m_claim {
 	M_CLAIMED,
 	M_CLAIM_PENDING,
@@ -165,6 +182,8 @@ struct m_config {
 	uint8_t thresholds[3];		/* all 0: 3/8/15 */
 	uint32_t hold_limit;		/* 0: M_HOLD_LIMIT */
 	uint32_t max_held;		/* blocks a session may keep, 0: any */
+	uint32_t keep_blocks;		/* raised at once; 0: no ranks */
+	uint32_t keep_user_blocks;	/* by one user */
 };
 
 struct m_slot {
@@ -178,6 +197,9 @@ struct m_slot {
 	uint32_t keepalives;		/* Primary: its Duplicates */
 	uint32_t holds[M_MAX_SESSIONS];
 	uint32_t offered[M_MAX_SESSIONS];	/* of these, in the session's offer */
+	enum m_rank rank;
+	uint64_t until;			/* of the rank, units; 0: for good */
+	int payer;			/* user, or -1 */
 };
 
 #define M_OFFER_MAX	96	/* holds in an offer */
@@ -207,6 +229,8 @@ struct m_info {
 	bool reset;
 	uint64_t holds;		/* all sessions and keep-alives; an owner is one */
 	uint64_t own;
+	enum m_rank rank;
+	uint64_t until_ns;	/* 0: for good */
 };
 
 struct model {
@@ -219,6 +243,8 @@ struct model {
 	struct m_stats count;	/* the gauges in here stay 0 */
 	bool open[M_MAX_SESSIONS];
 	struct m_offer offer[M_MAX_SESSIONS];
+	uint64_t now_ns;	/* whoever has the model moves it */
+	uint8_t *rank;		/* for a pop */
 };
 
 #define M_TOKENS_NONE	UINT32_MAX	/* stage: no token count carried */
@@ -269,6 +295,16 @@ enum m_presence m_presence(const struct model *m, struct m_hash h);
 enum m_presence m_pending(const struct model *m, struct m_hash h);
 int m_get_info(const struct model *m, int s, uint32_t id, struct m_info *info);
 void m_touch(struct model *m, struct m_hash h);
+/* The same, and what is idle becomes the newest. */
+void m_newest(struct model *m, struct m_hash h);
+/* Who sessions are: a few users; the first session is an administrator's. */
+int m_user(int s);
+bool m_admin(int s);
+/* Ranks: until_ns 0 is for good. */
+int m_keep_id(struct model *m, int s, uint32_t id, enum m_rank rank,
+	      uint64_t until_ns, enum m_kept *what);
+void m_keep_hash(struct model *m, int s, struct m_hash h, enum m_rank rank,
+		 uint64_t until_ns, enum m_kept *what);
 unsigned int m_frequency(const struct model *m, struct m_hash h);
 void m_get_stats(const struct model *m, struct m_stats *st);
 uint32_t m_registered(const struct model *m);

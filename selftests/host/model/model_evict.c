@@ -233,18 +233,23 @@ static void tree_remove(struct m_index *x, uint32_t block)
 	settle(x);
 }
 
-/* Who goes next: a leaf, by the order of the policy. */
-static int tree_first(const struct m_index *x)
+/* Who goes next: a leaf, by its rank, then by the order of the policy. */
+static int tree_first(const struct m_index *x, const uint8_t *rank)
 {
 	int best = -1;
 	uint64_t least = UINT64_MAX;
+	uint8_t lowest = UINT8_MAX;
 
 	for (int i = 0; i < x->n_nodes; i++) {
 		const struct m_node *n = &x->node[i];
 		uint64_t place = x->policy == M_lineage_tick ? n->tick :
 							       n->leaf_seq;
 
-		if (n->used && n->leaf && place < least) {
+		if (!n->used || !n->leaf)
+			continue;
+		if (rank[n->block] < lowest ||
+		    (rank[n->block] == lowest && place < least)) {
+			lowest = rank[n->block];
 			least = place;
 			best = i;
 		}
@@ -252,9 +257,9 @@ static int tree_first(const struct m_index *x)
 	return best;
 }
 
-static uint32_t tree_pop(struct m_index *x)
+static uint32_t tree_pop(struct m_index *x, const uint8_t *rank)
 {
-	int i = tree_first(x);
+	int i = tree_first(x, rank);
 	uint32_t block;
 
 	M_ASSERT(i >= 0);
@@ -300,6 +305,32 @@ void m_index_insert(struct m_index *x, uint32_t block, struct m_hash h,
 	x->len++;
 }
 
+/* Who carries nothing gives the key to a twin, as if it had been away. */
+static void tree_touch(struct m_index *x, uint32_t block)
+{
+	struct m_node *n = &x->node[node_of(x, block)];
+	int heir = oldest_twin(x, n->key);
+
+	if (!n->twin && !n->children && heir >= 0) {
+		x->node[heir].twin = false;
+		n->twin = true;
+	}
+	n->tick = ++x->seq;
+	if (n->leaf)
+		n->leaf_seq = ++x->seq;
+}
+
+void m_index_touch(struct m_index *x, uint32_t block, unsigned int list)
+{
+	M_ASSERT(m_index_has(x, block));
+	if (is_lineage(x)) {
+		tree_touch(x, block);
+		return;
+	}
+	x->idle[block].list = x->policy == M_multi_lru ? list : 0;
+	x->idle[block].seq = ++x->seq;
+}
+
 void m_index_remove(struct m_index *x, uint32_t block)
 {
 	M_ASSERT(m_index_has(x, block));
@@ -310,22 +341,27 @@ void m_index_remove(struct m_index *x, uint32_t block)
 	x->len--;
 }
 
-static bool goes_before(const struct m_idle *a, const struct m_idle *b)
+static bool goes_before(const struct m_index *x, const uint8_t *rank,
+			uint32_t i, uint32_t k)
 {
+	const struct m_idle *a = &x->idle[i], *b = &x->idle[k];
+
+	if (rank[i] != rank[k])
+		return rank[i] < rank[k];
 	return a->list != b->list ? a->list < b->list : a->seq < b->seq;
 }
 
-uint32_t m_index_pop(struct m_index *x)
+uint32_t m_index_pop(struct m_index *x, const uint8_t *rank)
 {
 	uint32_t best = M_NONE;
 
 	M_ASSERT(x->len);
 	x->len--;
 	if (is_lineage(x))
-		return tree_pop(x);
+		return tree_pop(x, rank);
 	for (uint32_t i = 0; i < x->total; i++) {
 		if (x->idle[i].in &&
-		    (best == M_NONE || goes_before(&x->idle[i], &x->idle[best])))
+		    (best == M_NONE || goes_before(x, rank, i, best)))
 			best = i;
 	}
 	M_ASSERT(best != M_NONE);

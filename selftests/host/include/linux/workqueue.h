@@ -20,6 +20,7 @@ struct work_struct {
 	work_func_t func;
 	bool pending;
 	u64 due;		/* ktime_get_ns(); 0 = at once */
+	unsigned long queued;	/* ascends */
 };
 
 struct delayed_work {
