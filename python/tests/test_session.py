@@ -5,6 +5,7 @@ import array
 import contextlib
 import errno
 import os
+import select
 import signal
 import tempfile
 import threading
@@ -154,6 +155,128 @@ def test_claims(store, session):
     store.wait(h, timeout=0)
     assert store.match_pending_into(h, ids) == (2, 3)
     store.release(ids[:2])
+
+
+def test_hand_over(store, session):
+    """Holds pass on; until they are accepted they are the giver's."""
+    h = some_hashes(12)
+    fill(session, h)
+    free = store.counts().available
+    held = session.match(h)
+    ids = held.take()
+    ticket = session.offer(ids)
+    assert len(ticket) == 16
+    # The giver's still, and not to be released or offered again.
+    for call in (session.release, session.offer):
+        with pytest.raises(libkvbm.KvbmError) as e:
+            call(ids[:1])
+        assert e.value.errno == errno.EBUSY
+    with store.open_session() as other:
+        # Too little room: it asks again.
+        got = other.accept(ticket, room=1)
+        assert got.tolist() == ids.tolist()
+        for block in ids[[0, -1]].tolist():
+            assert session.block_info(block).own_holds == 0
+            info = other.block_info(block)
+            assert (info.holds, info.own_holds) == (1, 1)
+        with pytest.raises(libkvbm.NotHeld):
+            session.release(ids[:1])
+        # It names nothing any more.
+        for call in (other.accept, session.withdraw):
+            with pytest.raises(libkvbm.KvbmError) as e:
+                call(ticket)
+            assert e.value.errno == errno.ENOENT
+        back = other.offer(got[:3])
+        assert other.withdraw(back) == 3
+        other.release(got[:3])
+        assert store.counts().available == free - 9
+        back = other.offer(got[3:])
+    # The giver's end is the offer's.
+    with pytest.raises(libkvbm.KvbmError) as e:
+        session.accept(back)
+    assert e.value.errno == errno.ENOENT
+    assert store.counts().available == free
+
+
+def test_hand_over_to(store, session):
+    """To one session alone, which poll(2) wakes; the oldest comes first."""
+    h = some_hashes(2)
+    fill(session, h)
+    with (
+        store.open_session() as to,
+        store.open_session() as third,
+        libkvbm.Store.anonymous(4) as elsewhere,
+    ):
+        poll = select.poll()
+        poll.register(to.fileno(), select.POLLIN)
+        assert poll.poll(0) == []
+        with pytest.raises(libkvbm.KvbmError) as e:
+            to.accept()
+        assert e.value.errno == errno.ENOENT
+        ids = session.match(h).take()
+        tickets = [
+            session.offer(ids[:1], to=to),
+            session.offer(ids[1:], to=to.fileno()),
+        ]
+        assert poll.poll(0) == [(to.fileno(), select.POLLIN)]
+        with pytest.raises(libkvbm.KvbmError) as e:
+            third.accept(tickets[0])
+        assert e.value.errno == errno.ENOENT
+        assert to.accept().tolist() == ids[:1].tolist()
+        assert to.accept(tickets[1]).tolist() == ids[1:].tolist()
+        assert poll.poll(0) == []
+        to.release(ids)
+        for target, why in (
+            (session, errno.EINVAL),
+            (elsewhere, errno.EXDEV),
+            (0, errno.EBADF),
+        ):
+            with session.match(h) as held:
+                with pytest.raises(libkvbm.KvbmError) as e:
+                    session.offer(held.ids, to=target)
+                assert e.value.errno == why
+        with session.alloc(1) as blocks:
+            with pytest.raises(libkvbm.KvbmError) as e:
+                session.offer(blocks.ids)
+            assert e.value.errno == errno.EINVAL
+        with pytest.raises(libkvbm.NotHeld):
+            session.offer(ids)
+        for call in (session.accept, session.withdraw):
+            with pytest.raises(ValueError):
+                call(b"short")
+
+
+def test_hand_over_killed():
+    """Who dies after the hand-over takes nothing with him."""
+    h = some_hashes(4)
+    with libkvbm.Store.create("handed", 8) as named, named.open() as s:
+        ticket_r, ticket_w = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            t = named.open()
+            with t.alloc(4) as blocks:
+                ids = blocks.register(h).take()
+            tickets = t.offer(ids[:3]) + t.offer(ids[3:])
+            os.write(ticket_w, tickets)
+            signal.pause()
+        tickets = os.read(ticket_r, 32)
+        os.close(ticket_r)
+        os.close(ticket_w)
+        assert len(tickets) == 32
+        got = s.accept(tickets[:16])
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        with pytest.raises(libkvbm.KvbmError) as e:
+            s.accept(tickets[16:])
+        assert e.value.errno == errno.ENOENT
+        assert s.presence(h).tolist() == [
+            *[Presence.ACTIVE] * 3,
+            Presence.INACTIVE,
+        ]
+        s.release(got)
+        assert s.counts().available == 8
 
 
 def test_keep():
