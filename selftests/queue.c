@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include "kvbm_test.h"
@@ -129,6 +130,76 @@ TEST_F(queue, restarts_keep_the_place)
 }
 
 /* A debugger's attach restarts the call, and so does the stop signal. */
+static int put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int ret = -1;
+
+	if (fd >= 0) {
+		ret = write(fd, text, strlen(text)) < 0 ? -1 : 0;
+		close(fd);
+	}
+	return ret;
+}
+
+#define GROUP "/sys/fs/cgroup/kvbm-queue"
+
+static bool frozen(char as)
+{
+	char text[256] = "", *at;
+	int fd = open(GROUP "/cgroup.events", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		if (read(fd, text, sizeof(text) - 1) < 0)
+			text[0] = 0;
+		close(fd);
+	}
+	at = strstr(text, "frozen ");
+	return at && at[strlen("frozen ")] == as;
+}
+
+TEST_F(queue, freezer_keeps_the_place)
+{
+	struct waiter second;
+	char number[16];
+	pid_t pid;
+	int i;
+
+	if (mkdir(GROUP, 0755) || access(GROUP "/cgroup.freeze", W_OK)) {
+		rmdir(GROUP);
+		SKIP(return, "no cgroup that can be frozen");
+	}
+	pid = kt_fork();
+	if (!pid) {
+		int fd = kvbm_session_open(self->fd);
+		uint32_t got[2];
+
+		_exit(kvbm_alloc_wait(fd, 2, got, NULL, NULL,
+				      KVBM_NO_DEADLINE) == 2 ? 0 : 1);
+	}
+	snprintf(number, sizeof(number), "%d", pid);
+	ASSERT_EQ(0, put(GROUP "/cgroup.procs", number));
+	ASSERT_TRUE(kt_until(kt_counts(self->fd).waiters == 1));
+	start(&second, 1);
+	for (i = 0; i < 10; i++) {
+		ASSERT_EQ(0, put(GROUP "/cgroup.freeze", "1"));
+		ASSERT_TRUE(kt_until(frozen('1')));
+		ASSERT_EQ(0, put(GROUP "/cgroup.freeze", "0"));
+		ASSERT_TRUE(kt_until(frozen('0')));
+	}
+	ASSERT_TRUE(kt_until(kt_counts(self->fd).waiters == 2));
+	/* Not the second, for which it would be enough. */
+	give(0, 1);
+	kt_sleep_ms(50);
+	EXPECT_FALSE(second.done);
+	give(1, 1);
+	EXPECT_EQ(0, kt_reap(pid));
+	EXPECT_EQ(0, rmdir(GROUP));
+	/* Its end made room. */
+	finish(&second, 1);
+	close(second.fd);
+}
+
 TEST_F(queue, ptrace_keeps_the_place)
 {
 	struct waiter second;
