@@ -20,6 +20,8 @@ static struct {
 	uint64_t reclaim_owned, reclaim_holds;	/* at each look at stats */
 	uint32_t released;
 	uint32_t hits_too_many;
+	uint32_t too_few;	/* holds handed over */
+	uint8_t state;		/* what a claim comes to, a rank */
 	bool wrong_state;
 	int writer;		/* of the pipe that stands for a session */
 } fake;
@@ -93,6 +95,44 @@ static int stage(int session, uint32_t n, const uint32_t *ids,
 	return answer(n, error);
 }
 
+static int claim(int session, uint32_t n, const uint32_t *ids,
+		 const struct kvbm_hash *hashes, uint8_t *states,
+		 uint32_t *error)
+{
+	memset(states, fake.state, n);
+	return answer(n, error);
+}
+
+static int offer(int session, uint32_t n, const uint32_t *ids,
+		 struct kvbm_ticket *ticket)
+{
+	memset(ticket, 1, sizeof(*ticket));
+	return fake.err;
+}
+
+/* What match() gave. */
+static int accept_offer(int session, const struct kvbm_ticket *ticket,
+			uint32_t room, uint32_t *ids, uint32_t *total)
+{
+	for (uint32_t i = 0; i < room; i++)
+		ids[i] = 10 + i;
+	*total = room;
+	return fake.err ? fake.err : (int)(room - fake.too_few);
+}
+
+static int withdraw(int session, const struct kvbm_ticket *ticket)
+{
+	return fake.err ? fake.err : 2;
+}
+
+static int keep_hashes(int session, uint32_t n, const struct kvbm_hash *hashes,
+		       uint32_t rank, uint64_t until_ns, uint32_t flags,
+		       uint8_t *results, uint32_t *error)
+{
+	memset(results, fake.state, n);
+	return answer(n, error);
+}
+
 static int stats(int session, struct kvbm_stats *stats)
 {
 	*stats = fake.stats;
@@ -124,6 +164,11 @@ static const struct script_backend backend = {
 	.scan = scan,
 	.release = release,
 	.stage = stage,
+	.claim = claim,
+	.offer = offer,
+	.accept = accept_offer,
+	.withdraw = withdraw,
+	.keep_hashes = keep_hashes,
 	.stats = stats,
 	.counts = counts,
 	.block_info = block_info,
@@ -265,6 +310,64 @@ static void test_partial_drop(void)
 	check(complaints == 1, "a block in another state is noticed");
 }
 
+static void test_claim(void)
+{
+	begin();
+	run("alloc 2");
+	fake.state = KVBM_CLAIM_PENDING;
+	check(says("claim 0 0:1", "pending"), "somebody else's claim");
+	check(says("held", "mutable=0,1 staged=- guards=-"),
+	      "leaves the block Mutable");
+	fake.state = KVBM_CLAIMED;
+	check(says("claim 0 0:1", "claimed"), "a claim");
+	fake.err = -ENOMEM;
+	check(says("claim 1 0:2", "err ENOMEM"), "a claim can fail");
+	fake.err = 0;
+	fake.state = 7;
+	run("claim 1 0:2");
+	check(complaints == 1, "a state that is none is noticed");
+}
+
+static void test_offer(void)
+{
+	begin();
+	run("match 0:1 0:2 0:3");
+	fake.err = -ENOMEM;
+	check(says("offer g0 g1", "err ENOMEM"), "an offer can fail");
+	fake.err = 0;
+	check(says("offer g0 g1", "o0"), "and be repeated");
+	fake.err = -EDQUOT;
+	run("session b");
+	check(says("accept o0", "err EDQUOT"), "so can its acceptance");
+	fake.err = 0;
+	check(says("accept o0", "ids=10,11 guards=g3,g4"),
+	      "the guards are the other session's");
+	run("session main");
+	check(says("release_all", "ok 1"), "one is left to the giver");
+	check(complaints == 0, "all in order");
+	run("match 0:1 0:2");
+	run("offer g5 g6");
+	fake.too_few = 1;
+	run("session b");
+	run("accept o1");
+	check(complaints == 1, "a hold that is missing is noticed");
+	run("session main");
+	run("match 0:1");
+	run("offer g8");
+	run("withdraw o2");
+	check(complaints == 2, "and one too many that comes back");
+}
+
+static void test_keep(void)
+{
+	begin();
+	fake.state = KVBM_KEEP_DENIED;
+	check(says("keep high 0:1 0:2", "denied,denied"), "what is denied");
+	fake.err = -EINTR;
+	fake.done = 1;
+	check(says("keep high 0:1 0:2", "err EINTR"), "a part is an error");
+}
+
 static void test_errors(void)
 {
 	begin();
@@ -333,6 +436,9 @@ int main(void)
 	test_partial_scan();
 	test_partial_release();
 	test_partial_drop();
+	test_claim();
+	test_offer();
+	test_keep();
 	test_errors();
 	test_reclaim();
 	test_kill();

@@ -45,6 +45,15 @@ enum script_op {
 	SCRIPT_HAS_INACTIVE,
 	SCRIPT_FREQ,
 	SCRIPT_TOUCH,
+	SCRIPT_TOUCH_NEWEST,
+	SCRIPT_CLAIM,
+	SCRIPT_PENDING,
+	SCRIPT_OFFER,
+	SCRIPT_ACCEPT,
+	SCRIPT_WITHDRAW,
+	SCRIPT_KEEP,
+	SCRIPT_KEEP_HELD,
+	SCRIPT_RANK,
 	SCRIPT_HELD,
 	SCRIPT_PLH,
 	SCRIPT_SESSION,
@@ -62,7 +71,9 @@ struct script_new {
 	uint32_t freq;
 	uint32_t thresholds[3];
 	const char *policy;
+	uint32_t keep;
 	bool has_thresholds;
+	bool has_keep;
 	bool reject;
 	bool reset;
 };
@@ -73,9 +84,10 @@ struct script_new {
  * @config: of new
  * @ids: block ids, in the order given; saturated, so that an id that does not
  *	fit becomes KVBM_NO_BLOCK
- * @refs: numbers of guards or weak references, saturated to UINT64_MAX
+ * @refs: numbers of guards, weak references or offers, saturated to UINT64_MAX
  * @hashes: sequence hashes
- * @number: COUNT of alloc, TOKENS of stage, POSITION of plh; saturated
+ * @number: COUNT of alloc, TOKENS of stage, POSITION of plh; saturated; RANK of
+ *	keep
  * @words: CUR and PARENT of plh
  * @has_number: TOKENS were given
  * @has_parent: PARENT was given and is not "-"
@@ -130,6 +142,9 @@ struct script_backend {
 	int (*stage)(int session, uint32_t n, const uint32_t *ids,
 		     const struct kvbm_hash *hashes, const uint32_t *tokens,
 		     uint32_t *error);
+	int (*claim)(int session, uint32_t n, const uint32_t *ids,
+		     const struct kvbm_hash *hashes, uint8_t *states,
+		     uint32_t *error);
 	int (*unstage)(int session, uint32_t n, const uint32_t *ids,
 		       uint32_t *error);
 	int (*reg)(int session, uint32_t n, const uint32_t *ids,
@@ -146,6 +161,18 @@ struct script_backend {
 		      uint32_t *error);
 	int (*set_reset)(int session, uint32_t n, const uint32_t *ids, bool on,
 			 uint32_t *error);
+	int (*offer)(int session, uint32_t n, const uint32_t *ids,
+		     struct kvbm_ticket *ticket);
+	int (*accept)(int session, const struct kvbm_ticket *ticket,
+		      uint32_t room, uint32_t *ids, uint32_t *total);
+	int (*withdraw)(int session, const struct kvbm_ticket *ticket);
+	int (*keep)(int session, uint32_t n, const uint32_t *ids, uint32_t rank,
+		    uint64_t until_ns, uint32_t flags, uint8_t *results,
+		    uint32_t *error);
+	int (*keep_hashes)(int session, uint32_t n,
+			   const struct kvbm_hash *hashes, uint32_t rank,
+			   uint64_t until_ns, uint32_t flags, uint8_t *results,
+			   uint32_t *error);
 	int (*weak)(int session, uint32_t block, struct kvbm_weak *weak);
 	int (*upgrade)(int session, uint32_t n, const struct kvbm_weak *weaks,
 		       uint32_t *ids, uint32_t *hits, uint32_t *error);
@@ -153,11 +180,15 @@ struct script_backend {
 
 	int (*presence)(int session, uint32_t n, const struct kvbm_hash *hashes,
 			uint8_t *out, uint32_t *error);
+	int (*pending)(int session, uint32_t n, const struct kvbm_hash *hashes,
+		       uint8_t *out, uint32_t *error);
 	int (*frequency)(int session, uint32_t n,
 			 const struct kvbm_hash *hashes, uint8_t *out,
 			 uint32_t *error);
 	int (*touch)(int session, uint32_t n, const struct kvbm_hash *hashes,
 		     uint32_t *error);
+	int (*touch_newest)(int session, uint32_t n,
+			    const struct kvbm_hash *hashes, uint32_t *error);
 	int (*counts)(int session, struct kvbm_counts *counts);
 	int (*stats)(int session, struct kvbm_stats *stats);
 	int (*block_info)(int session, uint32_t block,
@@ -210,7 +241,8 @@ struct script_guard {
 	struct script_session *session;
 	uint64_t prev, next;	/* the session's guards, ascending */
 	uint32_t block;
-	bool in_batch;		/* of the release that is being put together */
+	bool in_batch;		/* of the list that is being put together */
+	bool offered;
 };
 
 #define SCRIPT_NO_GUARD	UINT64_MAX
@@ -224,12 +256,21 @@ struct script_session {
 	uint64_t first, last;	/* guards */
 };
 
+/* Guards that were offered together; none once they are not any more. */
+struct script_offer {
+	struct kvbm_ticket ticket;
+	uint64_t *guards;
+	size_t n;
+};
+
 struct script_books {
 	struct script_session *sessions;	/* main is always the first */
 	struct script_guard *guards;
 	size_t n_guards, cap_guards;
 	struct kvbm_weak *weaks;
 	size_t n_weaks, cap_weaks;
+	struct script_offer *offers;
+	size_t n_offers, cap_offers;
 };
 
 /* Makes room for @more elements of @size bytes after @n. -ENOMEM. */
@@ -258,6 +299,14 @@ void books_drop_guard(struct script_books *b, uint64_t guard);
 /* -ENOENT, -EPERM when it is another session's */
 int books_guard(struct script_books *b, struct script_session *session,
 		uint64_t guard, uint32_t *block);
+/* The same of one that is not offered: -EBUSY. */
+int books_free_guard(struct script_books *b, struct script_session *session,
+		     uint64_t guard, uint32_t *block);
+/* The guards are offered from now on; -ENOMEM, *@offer is the number. */
+int books_add_offer(struct script_books *b, const struct kvbm_ticket *ticket,
+		    const uint64_t *guards, size_t n, uint64_t *offer);
+/* They are not any more: the session's again, or dropped. */
+void books_end_offer(struct script_books *b, uint64_t offer, bool drop);
 int books_add_weak(struct script_books *b, const struct kvbm_weak *weak,
 		   uint64_t *number);
 /* Forgets everything; does not close the sessions' descriptors. */

@@ -144,6 +144,7 @@ int books_add_guard(struct script_books *b, struct script_session *session,
 	g->session = session;
 	g->block = block;
 	g->in_batch = false;
+	g->offered = false;
 	g->next = SCRIPT_NO_GUARD;
 	g->prev = session->last;
 	if (session->last == SCRIPT_NO_GUARD)
@@ -185,6 +186,50 @@ int books_guard(struct script_books *b, struct script_session *session,
 	return 0;
 }
 
+int books_free_guard(struct script_books *b, struct script_session *session,
+		     uint64_t guard, uint32_t *block)
+{
+	int err = books_guard(b, session, guard, block);
+
+	return !err && b->guards[guard].offered ? -EBUSY : err;
+}
+
+int books_add_offer(struct script_books *b, const struct kvbm_ticket *ticket,
+		    const uint64_t *guards, size_t n, uint64_t *offer)
+{
+	struct script_offer *o;
+
+	if (script_grow(&b->offers, &b->cap_offers, b->n_offers, 1,
+			sizeof(*b->offers)))
+		return -ENOMEM;
+	o = &b->offers[b->n_offers];
+	o->guards = calloc(n, sizeof(*guards));
+	if (!o->guards)
+		return -ENOMEM;
+	o->ticket = *ticket;
+	o->n = n;
+	for (size_t i = 0; i < n; i++) {
+		o->guards[i] = guards[i];
+		b->guards[guards[i]].offered = true;
+	}
+	*offer = b->n_offers++;
+	return 0;
+}
+
+void books_end_offer(struct script_books *b, uint64_t offer, bool drop)
+{
+	struct script_offer *o = &b->offers[offer];
+
+	for (size_t i = 0; i < o->n; i++) {
+		b->guards[o->guards[i]].offered = false;
+		if (drop)
+			books_drop_guard(b, o->guards[i]);
+	}
+	free(o->guards);
+	o->guards = NULL;
+	o->n = 0;
+}
+
 int books_add_weak(struct script_books *b, const struct kvbm_weak *weak,
 		   uint64_t *number)
 {
@@ -200,6 +245,9 @@ void books_clear(struct script_books *b)
 {
 	while (b->sessions)
 		books_remove_session(b, b->sessions);
+	for (size_t i = 0; i < b->n_offers; i++)
+		free(b->offers[i].guards);
+	free(b->offers);
 	free(b->guards);
 	free(b->weaks);
 	memset(b, 0, sizeof(*b));

@@ -45,11 +45,33 @@ script_fn script_op_alloc, script_op_alloc_reset, script_op_stage,
 	script_op_counts, script_op_presence, script_op_freq, script_op_touch,
 	script_op_held, script_op_plh;
 
+script_fn script_op_claim, script_op_pending, script_op_offer, script_op_accept,
+	script_op_withdraw, script_op_keep, script_op_keep_held, script_op_rank;
+
 __attribute__((format(printf, 2, 3)))
 void script_put(struct script *s, const char *format, ...);
 __attribute__((format(printf, 2, 3)))
 void script_complain(struct script *s, const char *format, ...);
 void script_put_hash(struct script *s, const struct kvbm_hash *hash);
+/* "-" for an empty list. */
+void script_put_end(struct script *s, bool any);
+/* The first @n of s->ids. */
+void script_put_ids(struct script *s, uint32_t n);
+/* The word for each of the first @n of s->bytes. */
+void script_put_words(struct script *s, const char * const *words,
+		      size_t n_words, uint32_t n);
+/* " guards=", @n of them with consecutive numbers. */
+void script_put_guards(struct script *s, uint64_t first, int64_t n);
+
+/* The current session's descriptor. */
+int script_fd(struct script *s);
+/* What a batch that may have done a part ends with. */
+int script_short_of(int done, uint32_t error);
+/*
+ * A guard for each of the first @n of s->ids that is a block. They get
+ * consecutive numbers, from *@first on; returns how many, or -ENOMEM.
+ */
+int64_t script_add_guards(struct script *s, uint32_t n, uint64_t *first);
 
 /* Room for @n elements in s->ids, s->evicted, s->bytes; -ENOMEM is fatal. */
 int script_room(struct script *s, size_t n);

@@ -19,6 +19,10 @@ static int create(const struct script_new *config)
 	c.freq_capacity = config->freq == 1 ? KVBM_FREQ_DEFAULT : config->freq;
 	if (config->reject)
 		c.flags |= KVBM_CREATE_REJECT;
+	if (config->has_keep) {
+		c.flags |= KVBM_CREATE_RETENTION;
+		c.keep_blocks = config->keep;
+	}
 	if (config->reset)
 		c.flags |= KVBM_CREATE_RESET;
 	/* kvbm_store_create_policy() would add tracking to multi_lru. */
@@ -41,6 +45,7 @@ const struct script_backend script_kernel = {
 	.alloc = kvbm_alloc,
 	.alloc_reset = kvbm_alloc_reset,
 	.stage = kvbm_stage,
+	.claim = kvbm_claim,
 	.unstage = kvbm_unstage,
 	.reg = kvbm_register,
 	.match = kvbm_match,
@@ -48,12 +53,19 @@ const struct script_backend script_kernel = {
 	.release = kvbm_release,
 	.retain = kvbm_retain,
 	.set_reset = kvbm_set_reset,
+	.offer = kvbm_offer,
+	.accept = kvbm_accept,
+	.withdraw = kvbm_withdraw,
+	.keep = kvbm_keep,
+	.keep_hashes = kvbm_keep_hashes,
 	.weak = kvbm_weak,
 	.upgrade = kvbm_upgrade,
 	.reset_inactive = kvbm_reset_inactive,
 	.presence = kvbm_presence,
+	.pending = kvbm_presence_pending,
 	.frequency = kvbm_frequency,
 	.touch = kvbm_touch,
+	.touch_newest = kvbm_touch_newest,
 	.counts = kvbm_counts,
 	.stats = kvbm_stats,
 	.block_info = kvbm_block_info,

@@ -9,7 +9,7 @@
 
 #include "script_engine.h"
 
-static int fd(struct script *s)
+int script_fd(struct script *s)
 {
 	return s->current->fd;
 }
@@ -20,26 +20,26 @@ static void put_id(struct script *s, bool *any, uint32_t id)
 	*any = true;
 }
 
-static void put_end(struct script *s, bool any)
+void script_put_end(struct script *s, bool any)
 {
 	if (!any)
 		script_put(s, "-");
 }
 
-static void put_ids(struct script *s, uint32_t n)
+void script_put_ids(struct script *s, uint32_t n)
 {
 	bool any = false;
 
 	for (uint32_t i = 0; i < n; i++)
 		put_id(s, &any, s->ids[i]);
-	put_end(s, any);
+	script_put_end(s, any);
 }
 
 static void put_bytes(struct script *s, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
 		script_put(s, i ? ",%u" : "%u", s->bytes[i]);
-	put_end(s, n);
+	script_put_end(s, n);
 }
 
 /* Writes down a hold on @block; *@guard is its number. */
@@ -55,8 +55,7 @@ static int own(struct script *s, uint32_t id, bool staged)
 	return books_own(s->current, id, staged) ? script_nomem(s) : 0;
 }
 
-/* A batch that did a part says at what it stopped. */
-static int short_of(int done, uint32_t error)
+int script_short_of(int done, uint32_t error)
 {
 	return done < 0 ? done : -(int)error;
 }
@@ -70,14 +69,14 @@ static int put_alloc(struct script *s, uint32_t n, uint32_t evicted)
 			return err;
 	}
 	script_put(s, "ids=");
-	put_ids(s, n);
+	script_put_ids(s, n);
 	script_put(s, " evicted=");
 	for (uint32_t i = 0; i < evicted; i++) {
 		if (i)
 			script_put(s, ",");
 		script_put_hash(s, &s->evicted[i].hash);
 	}
-	put_end(s, evicted);
+	script_put_end(s, evicted);
 	return 0;
 }
 
@@ -92,7 +91,7 @@ int script_op_alloc(struct script *s, const struct script_cmd *cmd)
 	}
 	if (script_room(s, cmd->number))
 		return -ENOMEM;
-	n = s->backend->alloc(fd(s), cmd->number, s->ids, s->evicted,
+	n = s->backend->alloc(script_fd(s), cmd->number, s->ids, s->evicted,
 			      &evicted);
 	if (n == -ENOSPC) {
 		script_put(s, "none");
@@ -108,7 +107,7 @@ int script_op_alloc_reset(struct script *s, const struct script_cmd *cmd)
 
 	if (script_room(s, want))
 		return -ENOMEM;
-	n = s->backend->alloc_reset(fd(s), want, s->ids);
+	n = s->backend->alloc_reset(script_fd(s), want, s->ids);
 	return n < 0 ? n : put_alloc(s, n, 0);
 }
 
@@ -117,7 +116,7 @@ int script_op_stage(struct script *s, const struct script_cmd *cmd)
 	uint32_t tokens = cmd->number;
 	int err;
 
-	err = s->backend->stage(fd(s), 1, cmd->ids, cmd->hashes,
+	err = s->backend->stage(script_fd(s), 1, cmd->ids, cmd->hashes,
 				cmd->has_number ? &tokens : NULL, NULL);
 	if (err < 0)
 		return err;
@@ -127,7 +126,7 @@ int script_op_stage(struct script *s, const struct script_cmd *cmd)
 
 int script_op_unstage(struct script *s, const struct script_cmd *cmd)
 {
-	int err = s->backend->unstage(fd(s), 1, cmd->ids, NULL);
+	int err = s->backend->unstage(script_fd(s), 1, cmd->ids, NULL);
 
 	if (err < 0)
 		return err;
@@ -147,13 +146,13 @@ static int register_one(struct script *s, uint32_t id)
 	uint64_t guard;
 	int err;
 
-	err = s->backend->reg(fd(s), 1, &id, &result, 0, NULL);
+	err = s->backend->reg(script_fd(s), 1, &id, &result, 0, NULL);
 	if (err < 0)
 		return err;
 	books_disown(s->current, id);
 	if (add_guard(s, result.block, &guard))
 		return -ENOMEM;
-	err = s->backend->block_info(fd(s), result.block, &info);
+	err = s->backend->block_info(script_fd(s), result.block, &info);
 	if (err < 0)
 		return err;
 	if (result.kind > KVBM_KIND_DEDUP)
@@ -175,15 +174,11 @@ int script_op_register(struct script *s, const struct script_cmd *cmd)
 		if (err)
 			return err;
 	}
-	put_end(s, cmd->n_ids);
+	script_put_end(s, cmd->n_ids);
 	return 0;
 }
 
-/*
- * A guard for each of the first @n of s->ids that is a block. They get
- * consecutive numbers, from *@first on; returns how many, or -ENOMEM.
- */
-static int64_t add_guards(struct script *s, uint32_t n, uint64_t *first)
+int64_t script_add_guards(struct script *s, uint32_t n, uint64_t *first)
 {
 	int64_t made = 0;
 	uint64_t guard;
@@ -199,13 +194,13 @@ static int64_t add_guards(struct script *s, uint32_t n, uint64_t *first)
 	return made;
 }
 
-static void put_guards(struct script *s, uint64_t first, int64_t n)
+void script_put_guards(struct script *s, uint64_t first, int64_t n)
 {
 	script_put(s, " guards=");
 	for (int64_t i = 0; i < n; i++)
 		script_put(s, i ? ",g%llu" : "g%llu",
 			   (unsigned long long)(first + i));
-	put_end(s, n);
+	script_put_end(s, n);
 }
 
 int script_op_match(struct script *s, const struct script_cmd *cmd)
@@ -217,15 +212,15 @@ int script_op_match(struct script *s, const struct script_cmd *cmd)
 
 	if (script_room(s, cmd->n_hashes))
 		return -ENOMEM;
-	done = s->backend->match(fd(s), cmd->n_hashes, cmd->hashes, s->ids,
+	done = s->backend->match(script_fd(s), cmd->n_hashes, cmd->hashes, s->ids,
 				 &error);
-	err = short_of(done, error);
-	guards = add_guards(s, done < 0 ? 0 : done, &first);
+	err = script_short_of(done, error);
+	guards = script_add_guards(s, done < 0 ? 0 : done, &first);
 	if (guards < 0 || err)
 		return err ? err : -ENOMEM;
 	script_put(s, "ids=");
-	put_ids(s, done);
-	put_guards(s, first, guards);
+	script_put_ids(s, done);
+	script_put_guards(s, first, guards);
 	return 0;
 }
 
@@ -240,10 +235,10 @@ int script_op_scan(struct script *s, const struct script_cmd *cmd)
 
 	if (script_room(s, cmd->n_hashes))
 		return -ENOMEM;
-	done = s->backend->scan(fd(s), cmd->n_hashes, cmd->hashes, s->ids,
+	done = s->backend->scan(script_fd(s), cmd->n_hashes, cmd->hashes, s->ids,
 				flags, &hits, &error);
-	err = short_of(done, error);
-	guards = add_guards(s, done < 0 ? 0 : done, &first);
+	err = script_short_of(done, error);
+	guards = script_add_guards(s, done < 0 ? 0 : done, &first);
 	if (guards < 0 || err)
 		return err ? err : -ENOMEM;
 	if (guards != hits)
@@ -259,8 +254,8 @@ int script_op_scan(struct script *s, const struct script_cmd *cmd)
 		script_put(s, "=%u", s->ids[i]);
 		any = true;
 	}
-	put_end(s, any);
-	put_guards(s, first, guards);
+	script_put_end(s, any);
+	script_put_guards(s, first, guards);
 	return 0;
 }
 
@@ -270,9 +265,10 @@ int script_op_release(struct script *s, const struct script_cmd *cmd)
 	int err;
 
 	for (size_t i = 0; i < cmd->n_refs; i++) {
-		err = books_guard(&s->books, s->current, cmd->refs[i], &id);
+		err = books_free_guard(&s->books, s->current, cmd->refs[i],
+				       &id);
 		if (!err)
-			err = s->backend->release(fd(s), 1, &id,
+			err = s->backend->release(script_fd(s), 1, &id,
 						  KVBM_RELEASE_REGISTERED,
 						  NULL);
 		if (err < 0)
@@ -297,17 +293,17 @@ int script_op_release_vec(struct script *s, const struct script_cmd *cmd)
 	if (script_room(s, cmd->n_refs))
 		return -ENOMEM;
 	for (n = 0; n < cmd->n_refs; n++) {
-		bad = books_guard(&s->books, s->current, cmd->refs[n],
-				  &s->ids[n]);
+		bad = books_free_guard(&s->books, s->current, cmd->refs[n],
+				       &s->ids[n]);
 		if (!bad && guards[cmd->refs[n]].in_batch)
 			bad = -ENOENT;
 		if (bad)
 			break;
 		guards[cmd->refs[n]].in_batch = true;
 	}
-	done = s->backend->release(fd(s), n, s->ids, KVBM_RELEASE_REGISTERED,
+	done = s->backend->release(script_fd(s), n, s->ids, KVBM_RELEASE_REGISTERED,
 				   &error);
-	err = short_of(done, error);
+	err = script_short_of(done, error);
 	for (size_t i = 0; i < n; i++) {
 		guards[cmd->refs[i]].in_batch = false;
 		if (done > 0 && i < (size_t)done)
@@ -322,7 +318,7 @@ int script_op_release_vec(struct script *s, const struct script_cmd *cmd)
 int script_op_release_all(struct script *s, const struct script_cmd *cmd)
 {
 	struct script_session *session = s->current;
-	uint64_t n = 0, guard;
+	uint64_t n = 0, guard, next;
 	uint32_t error = 0;
 	int done, err;
 
@@ -330,12 +326,19 @@ int script_op_release_all(struct script *s, const struct script_cmd *cmd)
 		return -ENOMEM;
 	for (guard = session->first; guard != SCRIPT_NO_GUARD;
 	     guard = s->books.guards[guard].next)
-		s->ids[n++] = s->books.guards[guard].block;
-	done = s->backend->release(fd(s), n, s->ids, KVBM_RELEASE_REGISTERED,
+		if (!s->books.guards[guard].offered)
+			s->ids[n++] = s->books.guards[guard].block;
+	done = s->backend->release(script_fd(s), n, s->ids, KVBM_RELEASE_REGISTERED,
 				   &error);
-	for (int i = 0; i < done; i++)
-		books_drop_guard(&s->books, session->first);
-	err = short_of(done, error);
+	guard = session->first;
+	for (int i = 0; i < done; guard = next) {
+		next = s->books.guards[guard].next;
+		if (s->books.guards[guard].offered)
+			continue;
+		books_drop_guard(&s->books, guard);
+		i++;
+	}
+	err = script_short_of(done, error);
 	if (err)
 		return err;
 	script_put(s, "ok %llu", (unsigned long long)n);
@@ -350,7 +353,7 @@ int script_op_clone(struct script *s, const struct script_cmd *cmd)
 
 	err = books_guard(&s->books, s->current, cmd->refs[0], &id);
 	if (!err)
-		err = s->backend->retain(fd(s), 1, &id, NULL);
+		err = s->backend->retain(script_fd(s), 1, &id, NULL);
 	if (err < 0)
 		return err;
 	if (add_guard(s, id, &guard))
@@ -368,7 +371,7 @@ int script_op_use(struct script *s, const struct script_cmd *cmd)
 	err = books_guard(&s->books, s->current, cmd->refs[0], &id);
 	if (err)
 		return err;
-	err = s->backend->block_info(fd(s), id, &info);
+	err = s->backend->block_info(script_fd(s), id, &info);
 	if (err < 0)
 		return err;
 	script_put(s, "%llu", (unsigned long long)info.holds);
@@ -384,7 +387,7 @@ int script_op_weak(struct script *s, const struct script_cmd *cmd)
 
 	err = books_guard(&s->books, s->current, cmd->refs[0], &id);
 	if (!err)
-		err = s->backend->weak(fd(s), id, &weak);
+		err = s->backend->weak(script_fd(s), id, &weak);
 	if (err < 0)
 		return err;
 	if (books_add_weak(&s->books, &weak, &number))
@@ -401,7 +404,7 @@ int script_op_upgrade(struct script *s, const struct script_cmd *cmd)
 
 	if (cmd->refs[0] >= s->books.n_weaks)
 		return -ENOENT;
-	err = s->backend->upgrade(fd(s), 1, &s->books.weaks[cmd->refs[0]], &id,
+	err = s->backend->upgrade(script_fd(s), 1, &s->books.weaks[cmd->refs[0]], &id,
 				  NULL, NULL);
 	if (err < 0)
 		return err;
@@ -422,10 +425,10 @@ int script_op_drop(struct script *s, const struct script_cmd *cmd)
 	uint32_t error = 0;
 	int done, err;
 
-	done = s->backend->release(fd(s), cmd->n_ids, cmd->ids, kind, &error);
+	done = s->backend->release(script_fd(s), cmd->n_ids, cmd->ids, kind, &error);
 	for (int i = 0; i < done; i++)
 		books_disown(s->current, cmd->ids[i]);
-	err = short_of(done, error);
+	err = script_short_of(done, error);
 	if (err)
 		return err;
 	script_put(s, "ok");
@@ -434,7 +437,7 @@ int script_op_drop(struct script *s, const struct script_cmd *cmd)
 
 int script_op_set_reset(struct script *s, const struct script_cmd *cmd)
 {
-	int err = s->backend->set_reset(fd(s), 1, cmd->ids, cmd->flag, NULL);
+	int err = s->backend->set_reset(script_fd(s), 1, cmd->ids, cmd->flag, NULL);
 
 	if (err < 0)
 		return err;
@@ -448,9 +451,9 @@ int script_op_reset_inactive(struct script *s, const struct script_cmd *cmd)
 	bool whole;
 	int err;
 
-	err = s->backend->reset_inactive(fd(s), &whole, NULL);
+	err = s->backend->reset_inactive(script_fd(s), &whole, NULL);
 	if (err >= 0)
-		err = s->backend->counts(fd(s), &counts);
+		err = s->backend->counts(script_fd(s), &counts);
 	if (err < 0)
 		return err;
 	if (whole != (counts.reset == counts.total))
@@ -501,9 +504,9 @@ int script_op_counts(struct script *s, const struct script_cmd *cmd)
 	struct kvbm_stats stats;
 	int err;
 
-	err = s->backend->counts(fd(s), &counts);
+	err = s->backend->counts(script_fd(s), &counts);
 	if (err >= 0)
-		err = s->backend->stats(fd(s), &stats);
+		err = s->backend->stats(script_fd(s), &stats);
 	if (err < 0)
 		return err;
 	check_gauges(s, &counts, &stats);
@@ -524,9 +527,9 @@ int script_op_presence(struct script *s, const struct script_cmd *cmd)
 
 	if (script_room(s, cmd->n_hashes))
 		return -ENOMEM;
-	err = s->backend->presence(fd(s), cmd->n_hashes, cmd->hashes, s->bytes,
+	err = s->backend->presence(script_fd(s), cmd->n_hashes, cmd->hashes, s->bytes,
 				   &error);
-	err = short_of(err, error);
+	err = script_short_of(err, error);
 	if (err)
 		return err;
 	for (size_t i = 0; i < cmd->n_hashes; i++)
@@ -544,9 +547,9 @@ int script_op_freq(struct script *s, const struct script_cmd *cmd)
 
 	if (script_room(s, cmd->n_hashes))
 		return -ENOMEM;
-	err = s->backend->frequency(fd(s), cmd->n_hashes, cmd->hashes, s->bytes,
+	err = s->backend->frequency(script_fd(s), cmd->n_hashes, cmd->hashes, s->bytes,
 				    &error);
-	err = short_of(err, error);
+	err = script_short_of(err, error);
 	if (err)
 		return err;
 	put_bytes(s, cmd->n_hashes);
@@ -556,9 +559,12 @@ int script_op_freq(struct script *s, const struct script_cmd *cmd)
 int script_op_touch(struct script *s, const struct script_cmd *cmd)
 {
 	uint32_t error = 0;
-	int err = s->backend->touch(fd(s), cmd->n_hashes, cmd->hashes, &error);
+	int err;
 
-	err = short_of(err, error);
+	err = (cmd->op == SCRIPT_TOUCH ? s->backend->touch :
+					 s->backend->touch_newest)
+		(script_fd(s), cmd->n_hashes, cmd->hashes, &error);
+	err = script_short_of(err, error);
 	if (err)
 		return err;
 	script_put(s, "ok");
@@ -575,7 +581,7 @@ static void put_held(uint32_t id, void *arg)
 {
 	struct held *h = arg;
 	struct kvbm_block_info info;
-	int err = h->s->backend->block_info(fd(h->s), id, &info);
+	int err = h->s->backend->block_info(script_fd(h->s), id, &info);
 
 	if (err < 0 || info.state != h->state || info.own_holds != 1)
 		script_complain(h->s, "the store does not know block %u as the script does",
@@ -592,13 +598,13 @@ int script_op_held(struct script *s, const struct script_cmd *cmd)
 	script_put(s, "mutable=");
 	h.state = KVBM_STATE_MUTABLE;
 	books_each_owned(s->current, false, put_held, &h);
-	put_end(s, h.any);
+	script_put_end(s, h.any);
 
 	script_put(s, " staged=");
 	h.any = false;
 	h.state = KVBM_STATE_STAGED;
 	books_each_owned(s->current, true, put_held, &h);
-	put_end(s, h.any);
+	script_put_end(s, h.any);
 
 	script_put(s, " guards=");
 	for (guard = s->current->first; guard != SCRIPT_NO_GUARD;
@@ -608,7 +614,7 @@ int script_op_held(struct script *s, const struct script_cmd *cmd)
 			   s->books.guards[guard].block);
 		any = true;
 	}
-	put_end(s, any);
+	script_put_end(s, any);
 	return 0;
 }
 

@@ -25,10 +25,14 @@ enum args {
 	ARGS_IDS,
 	ARGS_ID_FLAG,
 	ARGS_STAGE,
+	ARGS_CLAIM,
 	ARGS_HASHES,
 	ARGS_GUARD,
 	ARGS_GUARDS,
 	ARGS_WEAK,
+	ARGS_OFFER,
+	ARGS_KEEP,
+	ARGS_KEEP_HELD,
 	ARGS_PLH,
 	ARGS_NAME,
 };
@@ -63,6 +67,15 @@ static const struct {
 	{ "has_inactive", SCRIPT_HAS_INACTIVE, ARGS_HASHES },
 	{ "freq", SCRIPT_FREQ, ARGS_HASHES },
 	{ "touch", SCRIPT_TOUCH, ARGS_HASHES },
+	{ "touch_newest", SCRIPT_TOUCH_NEWEST, ARGS_HASHES },
+	{ "claim", SCRIPT_CLAIM, ARGS_CLAIM },
+	{ "pending", SCRIPT_PENDING, ARGS_HASHES },
+	{ "offer", SCRIPT_OFFER, ARGS_GUARDS },
+	{ "accept", SCRIPT_ACCEPT, ARGS_OFFER },
+	{ "withdraw", SCRIPT_WITHDRAW, ARGS_OFFER },
+	{ "keep", SCRIPT_KEEP, ARGS_KEEP },
+	{ "keep_held", SCRIPT_KEEP_HELD, ARGS_KEEP_HELD },
+	{ "rank", SCRIPT_RANK, ARGS_IDS },
 	{ "held", SCRIPT_HELD, ARGS_NONE },
 	{ "plh", SCRIPT_PLH, ARGS_PLH },
 	{ "session", SCRIPT_SESSION, ARGS_NAME },
@@ -185,14 +198,26 @@ static int add_id(struct reader *r, const char *s)
 	return 0;
 }
 
+static const char *no_ref(char kind, bool missing)
+{
+	switch (kind) {
+	case 'g':
+		return missing ? "a guard is missing" : "not a guard";
+	case 'w':
+		return missing ? "a weak reference is missing" :
+				 "not a weak reference";
+	default:
+		return missing ? "an offer is missing" : "not an offer";
+	}
+}
+
 static int add_ref(struct reader *r, const char *s, char kind)
 {
 	struct script_cmd *cmd = r->cmd;
 	uint64_t number;
 
 	if (*s != kind || !parse_number(s + 1, UINT64_MAX, &number))
-		return bad(r, kind == 'g' ? "not a guard" :
-					    "not a weak reference");
+		return bad(r, no_ref(kind, false));
 	if (script_grow(&cmd->refs, &cmd->cap_refs, cmd->n_refs, 1,
 			sizeof(*cmd->refs)))
 		return -ENOMEM;
@@ -247,8 +272,7 @@ static int read_one_ref(struct reader *r, char kind)
 	const char *s = word(r);
 
 	if (!s)
-		return bad(r, kind == 'g' ? "a guard is missing" :
-					    "a weak reference is missing");
+		return bad(r, no_ref(kind, true));
 	return add_ref(r, s, kind);
 }
 
@@ -293,6 +317,25 @@ static int read_stage(struct reader *r)
 	if (s && !parse_number(s, UINT32_MAX, &r->cmd->number))
 		return bad(r, "not a number of tokens");
 	return 0;
+}
+
+static int read_rank(struct reader *r)
+{
+	static const char * const ranks[] = {
+		[KVBM_RANK_FIRST] = "first",
+		[KVBM_RANK_NORMAL] = "normal",
+		[KVBM_RANK_HIGH] = "high",
+		[KVBM_RANK_KEEP] = "keep",
+	};
+	const char *s = word(r);
+
+	for (size_t i = 0; s && i < sizeof(ranks) / sizeof(*ranks); i++) {
+		if (!strcmp(s, ranks[i])) {
+			r->cmd->number = i;
+			return 0;
+		}
+	}
+	return bad(r, "not a rank");
 }
 
 static int read_policy(struct reader *r, const char **policy)
@@ -346,18 +389,20 @@ static int read_new(struct reader *r)
 		return err;
 
 	s = word(r);
-	c->has_thresholds = s;
-	for (int i = 0; s && i < 3; i++) {
+	c->has_thresholds = s && strcmp(s, "keep");
+	for (int i = 0; c->has_thresholds && i < 3; i++) {
+		if (!s)
+			return bad(r, "three thresholds expected");
 		if (!parse_number(s, UINT32_MAX, &v))
 			return bad(r, "not a threshold");
 		c->thresholds[i] = v;
-		if (i == 2)
-			break;
 		s = word(r);
-		if (!s)
-			return bad(r, "three thresholds expected");
 	}
-	return 0;
+	c->has_keep = s;
+	if (!s)
+		return 0;
+	return strcmp(s, "keep") ? bad(r, "keep expected") :
+				   read_u32(r, &c->keep);
 }
 
 static int read_plh(struct reader *r)
@@ -397,6 +442,9 @@ static int read_args(struct reader *r, enum args args)
 		return err ? err : read_flag(r, &cmd->flag);
 	case ARGS_STAGE:
 		return read_stage(r);
+	case ARGS_CLAIM:
+		err = read_one_id(r);
+		return err ? err : read_one_hash(r);
 	case ARGS_HASHES:
 		return read_hashes(r);
 	case ARGS_GUARD:
@@ -405,6 +453,14 @@ static int read_args(struct reader *r, enum args args)
 		return read_guards(r);
 	case ARGS_WEAK:
 		return read_one_ref(r, 'w');
+	case ARGS_OFFER:
+		return read_one_ref(r, 'o');
+	case ARGS_KEEP:
+		err = read_rank(r);
+		return err ? err : read_hashes(r);
+	case ARGS_KEEP_HELD:
+		err = read_rank(r);
+		return err ? err : read_guards(r);
 	case ARGS_PLH:
 		return read_plh(r);
 	case ARGS_NAME:

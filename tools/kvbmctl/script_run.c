@@ -39,6 +39,15 @@ static script_fn * const operations[] = {
 	[SCRIPT_HAS_INACTIVE] = script_op_presence,
 	[SCRIPT_FREQ] = script_op_freq,
 	[SCRIPT_TOUCH] = script_op_touch,
+	[SCRIPT_TOUCH_NEWEST] = script_op_touch,
+	[SCRIPT_CLAIM] = script_op_claim,
+	[SCRIPT_PENDING] = script_op_pending,
+	[SCRIPT_OFFER] = script_op_offer,
+	[SCRIPT_ACCEPT] = script_op_accept,
+	[SCRIPT_WITHDRAW] = script_op_withdraw,
+	[SCRIPT_KEEP] = script_op_keep,
+	[SCRIPT_KEEP_HELD] = script_op_keep_held,
+	[SCRIPT_RANK] = script_op_rank,
 	[SCRIPT_HELD] = script_op_held,
 	[SCRIPT_PLH] = script_op_plh,
 	[SCRIPT_SESSION] = script_op_session,
@@ -60,6 +69,22 @@ void script_put_hash(struct script *s, const struct kvbm_hash *hash)
 {
 	script_put(s, "%016llx:%016llx", (unsigned long long)hash->hi,
 		   (unsigned long long)hash->lo);
+}
+
+void script_put_words(struct script *s, const char * const *words,
+		      size_t n_words, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		const char *word = s->bytes[i] < n_words ?
+				   words[s->bytes[i]] : NULL;
+
+		if (word)
+			script_put(s, i ? ",%s" : "%s", word);
+		else
+			script_complain(s, "the store answered %u",
+					s->bytes[i]);
+	}
+	script_put_end(s, n);
 }
 
 void script_complain(struct script *s, const char *format, ...)

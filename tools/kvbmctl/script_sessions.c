@@ -13,12 +13,13 @@
 #define MAIN	"main"
 
 /*
- * In the script a size of 0 is a bad one, and so are thresholds that are
- * written down as 0; the kernel takes them for "the default".
+ * In the script a size of 0 is a bad one, and so are thresholds and a limit of
+ * ranks that are written down as 0; the kernel takes them for "the default".
  */
 static bool config_valid(const struct script_new *c)
 {
-	return c->block_size && (!c->has_thresholds || c->thresholds[0]);
+	return c->block_size && (!c->has_thresholds || c->thresholds[0]) &&
+	       (!c->has_keep || c->keep);
 }
 
 int script_op_new(struct script *s, const struct script_cmd *cmd)

@@ -196,6 +196,8 @@ static void new_store(struct maker *k)
 		add(k, " %" PRIu32 " %" PRIu32 " %" PRIu32, a, b,
 		    b + 1 + g_below(&k->rng, 15 - b));
 	}
+	if (g_once_in(&k->rng, 2))
+		add(k, " keep %" PRIu32, 1 + g_below(&k->rng, total));
 }
 
 static void session_line(struct maker *k)
@@ -215,6 +217,7 @@ enum act {
 	A_RELEASE, A_RELEASE_VEC, A_RELEASE_ALL, A_CLONE, A_USE, A_WEAK,
 	A_UPGRADE, A_DROP_MUTABLE, A_DROP_STAGED, A_SET_RESET,
 	A_RESET_INACTIVE, A_COUNTS, A_ASK, A_TOUCH, A_HELD, A_PLH, A_SESSION,
+	A_CLAIM, A_OFFER, A_ACCEPT, A_WITHDRAW, A_KEEP, A_KEEP_HELD, A_RANK,
 	A_ACTS
 };
 
@@ -225,7 +228,9 @@ static const int weight[A_ACTS] = {
 	[A_CLONE] = 30, [A_USE] = 20, [A_WEAK] = 30, [A_UPGRADE] = 40,
 	[A_DROP_MUTABLE] = 15, [A_DROP_STAGED] = 10, [A_SET_RESET] = 30,
 	[A_RESET_INACTIVE] = 2, [A_COUNTS] = 30, [A_ASK] = 40, [A_TOUCH] = 20,
-	[A_HELD] = 20, [A_PLH] = 6, [A_SESSION] = 40,
+	[A_HELD] = 20, [A_PLH] = 6, [A_SESSION] = 40, [A_CLAIM] = 60,
+	[A_OFFER] = 40, [A_ACCEPT] = 40, [A_WITHDRAW] = 10, [A_KEEP] = 40,
+	[A_KEEP_HELD] = 20, [A_RANK] = 10,
 };
 
 static enum act any_act(struct maker *k)
@@ -242,6 +247,31 @@ static enum act any_act(struct maker *k)
 	}
 }
 
+/* The model has one for each session. */
+static bool has_offer(const struct maker *k)
+{
+	return k->s.m->offer[k->s.session].n;
+}
+
+/* Mostly one that is open. */
+static uint32_t one_offer(struct maker *k)
+{
+	uint32_t n = k->s.n_offers;
+
+	for (uint32_t i = n; i-- > 0 && !g_once_in(&k->rng, 20);) {
+		if (k->s.offer[i].open && !g_once_in(&k->rng, 3))
+			return i;
+	}
+	return g_below(&k->rng, n + 1 + g_once_in(&k->rng, 10));
+}
+
+static void add_rank(struct maker *k, const char *what)
+{
+	static const char *const rank[] = { "first", "normal", "high", "keep" };
+
+	add(k, "%s %s", what, rank[g_below(&k->rng, 4)]);
+}
+
 /* Whether the current session has what the act is about. */
 static bool has_object(const struct maker *k, enum act act)
 {
@@ -249,6 +279,7 @@ static bool has_object(const struct maker *k, enum act act)
 
 	switch (act) {
 	case A_STAGE:
+	case A_CLAIM:
 	case A_DROP_MUTABLE:
 		return owned(k, M_MUTABLE, &one, 1);
 	case A_UNSTAGE:
@@ -262,7 +293,13 @@ static bool has_object(const struct maker *k, enum act act)
 	case A_USE:
 	case A_WEAK:
 	case A_SET_RESET:
+	case A_KEEP_HELD:
 		return live_guards(k, &one, 1);
+	case A_OFFER:
+		return live_guards(k, &one, 1) && !has_offer(k);
+	case A_ACCEPT:
+	case A_WITHDRAW:
+		return k->s.n_offers;
 	case A_UPGRADE:
 		return k->s.n_weaks;
 	default:
@@ -299,7 +336,8 @@ static void stage_line(struct maker *k)
 
 static void any_line(struct maker *k)
 {
-	static const char *const ask[] = { "presence", "has_inactive", "freq" };
+	static const char *const ask[] = { "presence", "has_inactive", "freq",
+					   "pending" };
 	struct g_rng *r = &k->rng;
 	enum act act = any_act(k);
 	const struct model *m = k->s.m;
@@ -309,6 +347,8 @@ static void any_line(struct maker *k)
 		act = relief(k);
 	while (!has_object(k, act) && !g_once_in(r, 40))
 		act = any_act(k);
+	if (act == A_OFFER && has_offer(k))
+		act = A_WITHDRAW;
 	switch (act) {
 	case A_ALLOC:
 		add(k, "alloc %" PRIu32, count_of(k));
@@ -378,11 +418,11 @@ static void any_line(struct maker *k)
 		add(k, "counts");
 		break;
 	case A_ASK:
-		add(k, "%s", ask[g_below(r, 3)]);
+		add(k, "%s", ask[g_below(r, 4)]);
 		add_query(k, count_of(k), true);
 		break;
 	case A_TOUCH:
-		add(k, "touch");
+		add(k, g_once_in(r, 2) ? "touch" : "touch_newest");
 		add_query(k, count_of(k), false);
 		break;
 	case A_HELD:
@@ -391,6 +431,32 @@ static void any_line(struct maker *k)
 	case A_PLH:
 		add(k, "plh %" PRIx64 " %" PRIx64 " %" PRIu32, g_random(r),
 		    g_random(r), g_below(r, g_once_in(r, 2) ? 1u << 24 : 1000));
+		break;
+	case A_CLAIM:
+		add(k, "claim %" PRIu32, one_owned(k, M_MUTABLE));
+		add_hash(k, one_hash(k), true);
+		break;
+	case A_OFFER:
+		add(k, "offer");
+		add_guards(k);
+		break;
+	case A_ACCEPT:
+		/* Mostly somebody else's. */
+		add(k, "accept o%" PRIu32, one_offer(k));
+		break;
+	case A_WITHDRAW:
+		add(k, "withdraw o%" PRIu32, one_offer(k));
+		break;
+	case A_KEEP:
+		add_rank(k, "keep");
+		add_query(k, count_of(k), true);
+		break;
+	case A_KEEP_HELD:
+		add_rank(k, "keep_held");
+		add_guards(k);
+		break;
+	case A_RANK:
+		add(k, "rank %" PRIu32, g_below(r, m->cfg.total + 1));
 		break;
 	default:
 		session_line(k);

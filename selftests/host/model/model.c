@@ -895,6 +895,16 @@ static bool longer(uint64_t a, uint64_t b)
 	return b && (!a || a > b);
 }
 
+static bool owner(const struct model *m, int s)
+{
+	return m->cfg.one_owner || m_admin(s);
+}
+
+static int user(const struct model *m, int s)
+{
+	return m->cfg.one_owner ? 0 : m_user(s);
+}
+
 static enum m_kept keep(struct model *m, int s, uint32_t id, bool held,
 			enum m_rank rank, uint64_t until)
 {
@@ -912,19 +922,19 @@ static enum m_kept keep(struct model *m, int s, uint32_t id, bool held,
 	if (rank == M_RANK_FIRST && b->rank == M_RANK_FIRST &&
 	    longer(until, b->until))
 		raise = false;
-	if (!held && !m_admin(s) && !raise)
+	if (!held && !owner(m, s) && !raise)
 		return M_KEEP_DENIED;
 	if (rank == b->rank && until == b->until)
 		return M_KEPT;
 	if (rank <= M_RANK_NORMAL) {
 		b->payer = -1;
-	} else if (b->payer != m_user(s)) {
+	} else if (b->payer != user(m, s)) {
 		if (b->payer < 0 && raised(m, -1) >= m->cfg.keep_blocks)
 			return M_KEEP_FULL;
-		if (!m_admin(s) &&
-		    raised(m, m_user(s)) >= m->cfg.keep_user_blocks)
+		if (!owner(m, s) &&
+		    raised(m, user(m, s)) >= m->cfg.keep_user_blocks)
 			return M_KEEP_FULL;
-		b->payer = m_user(s);
+		b->payer = user(m, s);
 	}
 	b->rank = rank;
 	b->until = until;

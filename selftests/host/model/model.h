@@ -184,6 +184,7 @@ struct m_config {
 	uint32_t max_held;		/* blocks a session may keep, 0: any */
 	uint32_t keep_blocks;		/* raised at once; 0: no ranks */
 	uint32_t keep_user_blocks;	/* by one user */
+	bool one_owner;			/* all sessions are the owner's */
 };
 
 struct m_slot {

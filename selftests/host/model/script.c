@@ -142,6 +142,14 @@ static int find_guard(const struct script *s, uint32_t g, uint32_t *id)
 	return 0;
 }
 
+/* The same, and it is not offered. */
+static int find_free_guard(const struct script *s, uint32_t g, uint32_t *id)
+{
+	int err = find_guard(s, g, id);
+
+	return !err && s->guard[g].offered ? -EBUSY : err;
+}
+
 static int find_session(const struct script *s, const char *name)
 {
 	for (int i = 0; i < M_MAX_SESSIONS; i++) {
@@ -164,6 +172,7 @@ static const char *error_name(int err)
 	case EMFILE: return "EMFILE";
 	case ENOSPC: return "ENOSPC";
 	case EOVERFLOW: return "EOVERFLOW";
+	case EOPNOTSUPP: return "EOPNOTSUPP";
 	}
 	M_ASSERT(!"an error without a name");
 	return "";
@@ -210,6 +219,7 @@ static void forget_store(struct script *s)
 	s->session = 0;
 	s->n_guards = 0;
 	s->n_weaks = 0;
+	s->n_offers = 0;
 }
 
 static bool parse_policy(const char *w, enum m_policy *p)
@@ -231,8 +241,16 @@ static int op_new(struct script *s, FILE *out)
 {
 	struct m_config c = { 0 };
 	uint32_t reset, t[3];
+	bool keep = false;
 	int err;
 
+	c.one_owner = true;
+	if (words.n > 8 && !strcmp(words.w[words.n - 2], "keep")) {
+		keep = true;
+		if (!parse_u32(words.w[words.n - 1], &c.keep_blocks))
+			return PARSE;
+		words.n -= 2;
+	}
 	if ((words.n != 7 && words.n != 10) ||
 	    !parse_u32(words.w[1], &c.total) ||
 	    !parse_u32(words.w[2], &c.block_size) ||
@@ -258,6 +276,8 @@ static int op_new(struct script *s, FILE *out)
 	if (words.n == 10 && !c.thresholds[0])
 		c.thresholds[2] = 16;
 	forget_store(s);
+	if (keep && (!c.keep_blocks || c.keep_blocks > c.total))
+		return -EINVAL;
 	s->m = model_new(&c, &err);
 	if (!s->m)
 		return err;
@@ -402,7 +422,7 @@ static int op_scan(struct script *s, FILE *out)
 static int release_guard(struct script *s, uint32_t g)
 {
 	uint32_t id;
-	int err = find_guard(s, g, &id);
+	int err = find_free_guard(s, g, &id);
 
 	if (err)
 		return err;
@@ -431,7 +451,8 @@ static int op_release_all(struct script *s, FILE *out)
 	if (words.n != 1)
 		return PARSE;
 	for (uint32_t g = 0; g < s->n_guards; g++) {
-		if (!s->guard[g].live || s->guard[g].session != s->session)
+		if (!s->guard[g].live || s->guard[g].offered ||
+		    s->guard[g].session != s->session)
 			continue;
 		M_ASSERT(!release_guard(s, g));
 		n++;
@@ -542,7 +563,7 @@ static int op_counts(struct script *s, FILE *out)
 	return 0;
 }
 
-/* presence, has_inactive, freq, touch */
+/* presence, pending, has_inactive, freq, touch, touch_newest */
 static int op_ask(struct script *s, FILE *out)
 {
 	const char *what = words.w[0];
@@ -550,9 +571,9 @@ static int op_ask(struct script *s, FILE *out)
 
 	if (!parse_hashes(1))
 		return PARSE;
-	if (!strcmp(what, "touch")) {
+	if (!strncmp(what, "touch", 5)) {
 		for (uint32_t i = 0; i < values.n; i++)
-			m_touch(s->m, values.hash[i]);
+			(what[5] ? m_newest : m_touch)(s->m, values.hash[i]);
 		fputs("ok", out);
 		return 0;
 	}
@@ -562,9 +583,170 @@ static int op_ask(struct script *s, FILE *out)
 
 		if (!strcmp(what, "has_inactive"))
 			v = p == M_IDLE;
+		else if (!strcmp(what, "pending"))
+			v = m_pending(s->m, values.hash[i]) == M_PENDING;
 		else if (!strcmp(what, "freq"))
 			v = m_frequency(s->m, values.hash[i]);
 		fprintf(out, "%s%u", comma(&any), v);
+	}
+	end_list(any, out);
+	return 0;
+}
+
+static int op_claim(struct script *s, FILE *out)
+{
+	static const char *const states[] = { "claimed", "pending", "present" };
+	enum m_claim what;
+	struct m_hash h;
+	uint32_t id;
+	int at = 2, err;
+
+	if (words.n < 3 || !parse_u32(words.w[1], &id) ||
+	    !parse_hash(&at, &h) || at != words.n)
+		return PARSE;
+	err = m_claim(s->m, s->session, id, h, &what);
+	if (!err)
+		fputs(states[what], out);
+	return err;
+}
+
+static int op_offer(struct script *s, FILE *out)
+{
+	struct s_offer o = { .open = true, .giver = s->session };
+	int err = 0;
+
+	if (!parse_names(1, 'g'))
+		return PARSE;
+	/* The model's offers are not longer: scripts for it must not be. */
+	M_ASSERT(values.n <= M_OFFER_MAX);
+	for (uint32_t i = 0; i < values.n && !err; i++) {
+		err = find_free_guard(s, values.num[i], &ids[i]);
+		if (err)
+			break;
+		s->guard[values.num[i]].offered = true;
+		o.guard[o.n++] = values.num[i];
+	}
+	if (!err)
+		err = m_offer(s->m, s->session, ids, o.n);
+	for (uint32_t i = 0; err && i < o.n; i++)
+		s->guard[o.guard[i]].offered = false;
+	if (err)
+		return err;
+	s->offer = realloc(s->offer, (s->n_offers + 1) * sizeof(*s->offer));
+	M_ASSERT(s->offer);
+	s->offer[s->n_offers] = o;
+	fprintf(out, "o%" PRIu32, s->n_offers++);
+	return 0;
+}
+
+static void end_offer(struct script *s, struct s_offer *o, bool gone)
+{
+	o->open = false;
+	for (uint32_t i = 0; i < o->n; i++) {
+		s->guard[o->guard[i]].offered = false;
+		if (gone)
+			s->guard[o->guard[i]].live = false;
+	}
+}
+
+/* accept, withdraw */
+static int op_hand_over(struct script *s, FILE *out)
+{
+	bool any = false, accept = !strcmp(words.w[0], "accept");
+	struct s_offer *o;
+	uint32_t done;
+	int err;
+
+	if (words.n != 2 || !parse_names(1, 'o'))
+		return PARSE;
+	if (values.num[0] >= s->n_offers)
+		return -ENOENT;
+	o = &s->offer[values.num[0]];
+	if (!o->open || (!accept && o->giver != s->session))
+		return -ENOENT;
+	if (!accept) {
+		M_ASSERT(!m_withdraw(s->m, s->session, &done));
+		end_offer(s, o, false);
+		fprintf(out, "ok %" PRIu32, done);
+		return 0;
+	}
+	err = m_accept(s->m, s->session, o->giver, ids, &done);
+	if (err)
+		return err;
+	end_offer(s, o, true);
+	fputs("ids=", out);
+	print_numbers(ids, done, out);
+	fputs(" guards=", out);
+	for (uint32_t i = 0; i < done; i++)
+		fprintf(out, "%sg%" PRIu32, comma(&any), new_guard(s, ids[i]));
+	end_list(any, out);
+	return 0;
+}
+
+static const char *const rank_names[] = { "first", "normal", "high", "keep" };
+
+static bool parse_rank(enum m_rank *rank)
+{
+	for (int i = 0; words.n > 1 && i < 4; i++) {
+		if (strcmp(words.w[1], rank_names[i]))
+			continue;
+		*rank = i;
+		return true;
+	}
+	return false;
+}
+
+static void print_kept(enum m_kept what, bool *any, FILE *out)
+{
+	static const char *const names[] = { "done", "absent", "denied", "full" };
+
+	fprintf(out, "%s%s", comma(any), names[what]);
+}
+
+/* keep: hashes; keep_held: guards */
+static int op_keep(struct script *s, FILE *out)
+{
+	bool any = false, held = !strcmp(words.w[0], "keep_held");
+	enum m_kept what;
+	enum m_rank rank;
+	uint32_t id;
+	int err;
+
+	if (!parse_rank(&rank) ||
+	    !(held ? parse_names(2, 'g') : parse_hashes(2)))
+		return PARSE;
+	if (!s->m->cfg.keep_blocks)
+		return -EOPNOTSUPP;
+	for (uint32_t i = 0; i < values.n; i++) {
+		if (held) {
+			err = find_guard(s, values.num[i], &id);
+			if (err)
+				return err;
+			M_ASSERT(!m_keep_id(s->m, s->session, id, rank, 0,
+					    &what));
+		} else {
+			m_keep_hash(s->m, s->session, values.hash[i], rank, 0,
+				    &what);
+		}
+		print_kept(what, &any, out);
+	}
+	end_list(any, out);
+	return 0;
+}
+
+static int op_rank(struct script *s, FILE *out)
+{
+	bool any = false;
+	struct m_info info;
+
+	if (!parse_numbers(1))
+		return PARSE;
+	for (uint32_t i = 0; i < values.n; i++) {
+		int err = m_get_info(s->m, s->session, values.num[i], &info);
+
+		if (err)
+			return err;
+		fprintf(out, "%s%s", comma(&any), rank_names[info.rank]);
 	}
 	end_list(any, out);
 	return 0;
@@ -654,6 +836,10 @@ static int op_close(struct script *s, FILE *out)
 		if (s->guard[g].session == i)
 			s->guard[g].live = false;
 	}
+	for (uint32_t o = 0; o < s->n_offers; o++) {
+		if (s->offer[o].giver == i)
+			s->offer[o].open = false;
+	}
 	fprintf(out, "ok reclaimed=%" PRIu64, m_session_close(s->m, i));
 	s->name[i][0] = 0;
 	if (s->session == i)
@@ -690,6 +876,15 @@ static const struct {
 	{ "has_inactive", op_ask },
 	{ "freq", op_ask },
 	{ "touch", op_ask },
+	{ "touch_newest", op_ask },
+	{ "claim", op_claim },
+	{ "pending", op_ask },
+	{ "offer", op_offer },
+	{ "accept", op_hand_over },
+	{ "withdraw", op_hand_over },
+	{ "keep", op_keep },
+	{ "keep_held", op_keep },
+	{ "rank", op_rank },
 	{ "held", op_held },
 	{ "plh", op_plh },
 	{ "session", op_session },
@@ -708,6 +903,7 @@ void script_exit(struct script *s)
 	model_free(s->m);
 	free(s->guard);
 	free(s->weak);
+	free(s->offer);
 }
 
 /*

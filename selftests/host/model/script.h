@@ -9,8 +9,17 @@
 
 struct s_guard {
 	bool live;
+	bool offered;
 	int session;
 	uint32_t id;
+};
+
+/* What a session offered; only the last one of a session can be open. */
+struct s_offer {
+	bool open;
+	int giver;
+	uint32_t n;
+	uint32_t guard[M_OFFER_MAX];
 };
 
 struct script {
@@ -21,6 +30,8 @@ struct script {
 	uint32_t n_guards;
 	struct m_weak *weak;
 	uint32_t n_weaks;
+	struct s_offer *offer;
+	uint32_t n_offers;
 };
 
 void script_init(struct script *s);
