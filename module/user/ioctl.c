@@ -291,6 +291,15 @@ static int tell_entries(struct listing *l, const void *page, u32 n)
 	return 0;
 }
 
+/* Of a session that was ended meanwhile, or a process killed, the rest is not. */
+static int go_on(struct request *r)
+{
+	int err = r->f ? READ_ONCE(r->f->ses.dead) : 0;
+
+	cond_resched();
+	return err ?: fatal_signal_pending(current) ? -EINTR : 0;
+}
+
 /*
  * @fill: up to n entries behind the cursor, which it moves on; how many there
  * were, or -EAGAIN: none just here.
@@ -315,11 +324,10 @@ static int list_entries(struct request *r, struct listing *l,
 			 min_t(u32, LIST_PAGE, l->count - l->done));
 		if (n > 0)
 			err = tell_entries(l, page, n);
-		if (!err)
-			l->cursor = cursor;
-		if (!err && fatal_signal_pending(current))
-			err = -EINTR;
-		cond_resched();
+		if (err)
+			break;
+		l->cursor = cursor;
+		err = go_on(r);
 	} while (!err && n && l->done < l->count);
 	kfree(page);
 	return err;
@@ -541,15 +549,6 @@ static int op_reset_inactive(struct request *r)
 	return respond(r) ?: err;
 }
 
-/* Of a session that was ended meanwhile, or a process killed, the rest is not. */
-static int go_on(struct request *r)
-{
-	int err = r->f ? READ_ONCE(r->f->ses.dead) : 0;
-
-	cond_resched();
-	return err ?: fatal_signal_pending(current) ? -EINTR : 0;
-}
-
 static int invalidate_all(struct request *r, struct kvbm_forgotten *f)
 {
 	struct kvbm_store *st = &r->kd->store;
@@ -661,13 +660,8 @@ static int fill_export(struct request *r, u64 *cursor, void *page, u32 n)
 {
 	struct kvbm_store *st = &r->kd->store;
 	u32 got, from;
-	int err;
 
 	r->args.export.total = READ_ONCE(st->nr_registered);
-	/* A long walk: the session may have ended meanwhile. */
-	err = r->f ? READ_ONCE(r->f->ses.dead) : 0;
-	if (err)
-		return err;
 	if (*cursor >= st->cfg.total || !n)
 		return 0;
 	from = *cursor;

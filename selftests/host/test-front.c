@@ -852,6 +852,53 @@ TEST_F(front, waiting_takes_no_memory)
 	EXPECT_EQ(0, destroy("large", 0));
 }
 
+static void *export_for_ever(void *arg)
+{
+	int fd = *(int *)arg;
+	long ret;
+
+	do {
+		struct kvbm_export_entry entry;
+		struct kvbm_export e = {
+			.size = sizeof(e), .count = 1,
+			.entry_size = sizeof(entry),
+			.entries = (unsigned long)&entry,
+		};
+
+		ret = host_ioctl(fd, KVBM_IOC_EXPORT, &e);
+	} while (!ret);
+	return (void *)ret;
+}
+
+/* A listing under way ends with its session, wherever it is. */
+TEST_F(front, listing_of_a_revoked_session)
+{
+	struct kvbm_store_create c;
+	int round;
+
+	creation(&c, "large");
+	c.total_blocks = LARGE;
+	ASSERT_EQ(0, host_ioctl(control, KVBM_IOC_STORE_CREATE, &c));
+	for (round = 0; round < 8; round++) {
+		struct kvbm_session_revoke r = {
+			.size = sizeof(r), .session_id = round + 1,
+			.name = "large",
+		};
+		int fd = host_open("large");
+		pthread_t t;
+		void *ret;
+
+		ASSERT_GE(fd, 0);
+		ASSERT_EQ(0, pthread_create(&t, NULL, export_for_ever, &fd));
+		usleep(2000 + 100 * round);
+		EXPECT_EQ(0, host_ioctl(control, KVBM_IOC_SESSION_REVOKE, &r));
+		pthread_join(t, &ret);
+		EXPECT_EQ(-ESHUTDOWN, (long)ret);
+		EXPECT_EQ(0, host_close(fd));
+	}
+	EXPECT_EQ(0, destroy("large", 0));
+}
+
 TEST(device_numbers)
 {
 	const u32 rows = 2, per_major = (1U << MINORBITS) - 1;
