@@ -102,6 +102,19 @@ static bool could_be_served(const struct kvbm_session *ses, u32 n)
 	       (u64)ses->held + ses->taking + n <= ses->store->cfg.total;
 }
 
+/* The session's limit once nothing lingers any more that lowers it. */
+static u32 full_limit(const struct kvbm_session *ses)
+{
+	return ses->store->cfg.max_held ?: U32_MAX;
+}
+
+/* Does time help a session? What lingers comes back. */
+static bool others_help(const struct kvbm_session *ses)
+{
+	lockdep_assert_held(&ses->lock);
+	return ses->max_held < full_limit(ses);
+}
+
 static void park(struct kvbm_waiter *w)
 {
 	WRITE_ONCE(w->state, KVBM_WAIT_PARKED);
@@ -345,9 +358,9 @@ int kvbm_wait_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
 		w = NULL;
 	if (ses->dead) {
 		err = ses->dead;
-	} else if (n > ses->max_held) {
+	} else if (n > full_limit(ses)) {
 		err = -EDQUOT;
-	} else if (!queue && alone) {
+	} else if (!queue && alone && !others_help(ses)) {
 		err = -EDEADLK;
 	} else if (w && READ_ONCE(w->state) != KVBM_WAIT_IDLE) {
 		err = -EBUSY;
@@ -593,7 +606,7 @@ void kvbm_poll_short(struct kvbm_session *ses, u32 n)
 	if (n <= kvbm_quota(ses)) {
 		lock_store(&l);
 		poll_arm(ses, n);
-	} else if (n <= ses->max_held) {
+	} else if (n <= full_limit(ses)) {
 		ses->quota_mark = min_not_zero(ses->quota_mark, n);
 		ses->watched = true;
 	}
@@ -614,7 +627,7 @@ void kvbm_poll_short(struct kvbm_session *ses, u32 n)
 int kvbm_poll_config(struct kvbm_session *ses, u32 low_watermark)
 {
 	if (!low_watermark || low_watermark > ses->store->cfg.total ||
-	    low_watermark > ses->max_held)
+	    low_watermark > full_limit(ses))
 		return -EINVAL;
 	WRITE_ONCE(ses->low_watermark, low_watermark);
 	return 0;

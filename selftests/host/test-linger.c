@@ -104,6 +104,52 @@ FIXTURE_TEARDOWN(linger)
 	EXPECT_EQ(self->before.bytes, after.bytes);
 }
 
+struct ender {
+	int fd;
+	u64 session;
+};
+
+static void *end_later(void *arg)
+{
+	struct ender *e = arg;
+
+	usleep(20000);
+	return (void *)(long)end_session(e->fd, e->session, 0);
+}
+
+/* A limit that lingering blocks lower is worth waiting for. */
+TEST_F(linger, waits_for_its_limit)
+{
+	struct kvbm_session_config four = { .size = sizeof(four),
+					    .low_watermark = 4 };
+	struct ender e;
+	pthread_t t;
+	u32 ids[8];
+	void *ret;
+	int fd;
+
+	ASSERT_EQ(0, create(64, 4));
+	e.fd = host_open("a");
+	fd = host_open("a");
+	e.session = number_of(fd);
+	ASSERT_EQ(4, alloc(fd, 4, ids, 0));
+	EXPECT_EQ(0, host_close(fd));
+	fd = host_open("a");
+	EXPECT_EQ(0, host_ioctl(fd, KVBM_IOC_SESSION_CONFIG, &four));
+	host_set_alone(true);
+	EXPECT_EQ(-EDQUOT, alloc(fd, 1, ids, 0));
+	EXPECT_EQ(-EDQUOT, alloc(fd, 5, ids, KVBM_ALLOC_WAIT));
+	ASSERT_EQ(0, pthread_create(&t, NULL, end_later, &e));
+	EXPECT_EQ(3, alloc(fd, 3, ids, KVBM_ALLOC_WAIT));
+	pthread_join(t, &ret);
+	EXPECT_EQ(0, (long)ret);
+	EXPECT_EQ(-EDEADLK, alloc(fd, 2, ids, KVBM_ALLOC_WAIT));
+	host_set_alone(false);
+	EXPECT_EQ(0, host_close(fd));
+	EXPECT_EQ(0, host_close(e.fd));
+	EXPECT_EQ(0, destroy());
+}
+
 #define HELD	8
 #define DEBTORS	24
 
