@@ -108,11 +108,14 @@ static u32 full_limit(const struct kvbm_session *ses)
 	return ses->store->cfg.max_held ?: U32_MAX;
 }
 
-/* Does time help a session? What lingers comes back. */
+/*
+ * Can a session come to hold less, or to hold more, with no call of its own? Who
+ * accepts its offers takes holds from it; what lingers comes back in time.
+ */
 static bool others_help(const struct kvbm_session *ses)
 {
 	lockdep_assert_held(&ses->lock);
-	return ses->max_held < full_limit(ses);
+	return ses->nr_offered || ses->max_held < full_limit(ses);
 }
 
 static void park(struct kvbm_waiter *w)

@@ -1326,10 +1326,11 @@ struct kvbm_export {
  * their session, when they are used, and with KVBM_ALLOC_GIVE_UP.
  *
  * Errnos: ENOSPC, EDQUOT (the session's limit on held blocks; with
- * KVBM_ALLOC_WAIT: @count is above it), ENOMEM, ETIMEDOUT, EINTR, EDEADLK (the
- * caller is the only user of the session, which holds so much that waiting
- * could not end), EBUSY (a call waits with @ticket), EMLINK (KVBM_MAX_TICKETS
- * calls of the session wait), ENOENT (KVBM_ALLOC_GIVE_UP: no such ticket).
+ * KVBM_ALLOC_WAIT: @count is above max_held), ENOMEM, ETIMEDOUT, EINTR, EDEADLK
+ * (the caller is the only user of the session, which holds so much that waiting
+ * could not end; nothing of it is offered, and its limit is not lowered by what
+ * lingers), EBUSY (a call waits with @ticket), EMLINK (KVBM_MAX_TICKETS calls of
+ * the session wait), ENOENT (KVBM_ALLOC_GIVE_UP: no such ticket).
  */
 struct kvbm_alloc {
 	__u32 size;
