@@ -515,13 +515,26 @@ static void moved(struct kvbm_handover *o)
 		to->taking -= o->need;
 }
 
+/* So many blocks more are held: they are not to be counted twice. */
+static void got_some(struct kvbm_handover *o, u32 n)
+{
+	struct kvbm_session *to = o->to;
+
+	lockdep_assert_held(&to->lock);
+	n = min(n, o->need);
+	o->need -= n;
+	if (!to->dead)
+		to->taking -= n;
+}
+
 static void move_some(struct kvbm_handover *o, u32 end, struct kvbm_locked *l)
 {
 	struct kvbm_session *giver = o->giver, *to = o->to;
 	struct kvbm_store *st = giver->store;
-	u32 from = o->at, i;
+	u32 from = o->at, i, held;
 
 	lock_both(giver, to);
+	held = to->held;
 	for (i = from; i < end; i++) {
 		kvbm_count_prefetch(giver->table, o->holds[i].id);
 		kvbm_count_prefetch(to->table, o->holds[i].id);
@@ -538,6 +551,7 @@ static void move_some(struct kvbm_handover *o, u32 end, struct kvbm_locked *l)
 	giver->holds -= i;
 	giver->nr_offered -= i;
 	to->holds += i;
+	got_some(o, to->held - held);
 	/* kvbm_block_info() looks without the lock. */
 	WRITE_ONCE(st->handed_over, st->handed_over + i);
 	if (o->err || o->at == o->n)

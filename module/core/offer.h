@@ -51,7 +51,8 @@ struct kvbm_offered {
  * @at: up to here they have moved, or are ordinary ones again
  * @moved: how many have moved
  * @err: why not all, once somebody has accepted
- * @need: blocks more that @to will hold at most; 0 where nobody has a limit
+ * @need: blocks more that @to will hold at most, less those that it holds since it
+ *	has accepted; 0 where nobody has a limit
  * @holds: the holds
  */
 struct kvbm_handover {

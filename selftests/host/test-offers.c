@@ -361,6 +361,73 @@ TEST_F_TIMEOUT(offers, with_deaths, 120)
 	EXPECT_GT(atomic64_read(&ended), 10);
 }
 
+/* Who accepts makes room under the giver's limit: that is worth waiting for. */
+TEST_F(offers, no_deadlock)
+{
+	struct kvbm_ticket t;
+	u32 ids[BLOCKS];
+	struct kvbm_alloc a = {
+		.size = sizeof(a), .count = BLOCKS - HELD + 1,
+		.ids = (unsigned long)ids, .flags = KVBM_ALLOC_WAIT,
+	};
+
+	host_set_alone(true);
+	EXPECT_EQ(-EDEADLK, host_ioctl(self->fds[0], KVBM_IOC_ALLOC, &a));
+	ASSERT_EQ(0, offer(self->fds[0], self->ids, HELD, &t));
+	EXPECT_EQ(-ETIMEDOUT, host_ioctl(self->fds[0], KVBM_IOC_ALLOC, &a));
+	EXPECT_EQ(HELD, withdraw(self->fds[0], &t));
+	EXPECT_EQ(-EDEADLK, host_ioctl(self->fds[0], KVBM_IOC_ALLOC, &a));
+	host_set_alone(false);
+}
+
+static bool begun, over_now;
+
+static void *alloc_meanwhile(void *arg)
+{
+	int fd = *(int *)arg;
+	long ret = 1;
+	u32 id;
+
+	while (!READ_ONCE(over_now) && ret == 1) {
+		struct kvbm_alloc a = {
+			.size = sizeof(a), .count = 1,
+			.ids = (unsigned long)&id,
+		};
+
+		ret = host_ioctl(fd, KVBM_IOC_ALLOC, &a);
+		if (ret == 1)
+			ret = ids_op(fd, KVBM_IOC_RELEASE, &id, 1);
+		WRITE_ONCE(begun, true);
+	}
+	return (void *)ret;
+}
+
+/* Of max_held each takes one, while they move, too: there is room for more. */
+TEST_F_TIMEOUT(offers, counted_once, 60)
+{
+	u32 round, ids[BLOCKS];
+
+	host_delays(6);
+	for (round = 0; round < 200; round++) {
+		int from = self->fds[round % 2], to = self->fds[!(round % 2)];
+		struct kvbm_ticket t;
+		pthread_t other;
+		void *ret;
+
+		ASSERT_EQ(0, offer(from, self->ids, HELD, &t));
+		WRITE_ONCE(begun, false);
+		WRITE_ONCE(over_now, false);
+		ASSERT_EQ(0, pthread_create(&other, NULL, alloc_meanwhile,
+					    &to));
+		while (!READ_ONCE(begun))
+			usleep(10);
+		EXPECT_EQ(HELD, accept_it(to, &t, ids, BLOCKS));
+		WRITE_ONCE(over_now, true);
+		pthread_join(other, &ret);
+		ASSERT_EQ(1, (long)ret);
+	}
+}
+
 /* Faults in every allocation: told, and nothing has changed. */
 TEST_F_TIMEOUT(offers, no_memory, 60)
 {
