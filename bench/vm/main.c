@@ -6,6 +6,7 @@
  *	kvbm-vm --icount uring	ioctl against io_uring
  *	kvbm-vm --icount longest	the longest lock holds: see longest.c
  *	kvbm-vm --icount payload	what a payload costs: see payload.c
+ *	kvbm-vm --icount safety	what safety costs: see safety.c
  *	kvbm-vm ops|uring	the same in nanoseconds, of an emulated machine
  */
 #include <string.h>
@@ -125,6 +126,8 @@ int main(int argc, char **argv)
 			bench_longest();
 		else if (!strcmp(argv[i], "payload"))
 			bench_payload();
+		else if (!strcmp(argv[i], "safety"))
+			bench_safety();
 	}
 	return 0;
 }

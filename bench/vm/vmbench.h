@@ -58,5 +58,6 @@ void bench_ops(void);
 void bench_uring(void);
 void bench_longest(void);
 void bench_payload(void);
+void bench_safety(void);
 
 #endif
