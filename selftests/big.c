@@ -173,7 +173,8 @@ static uint32_t huge_blocks(void)
 {
 	const char *vm = getenv("KVBM_VM");
 
-	if (vm && (!strcmp(vm, "debug") || !strcmp(vm, "kcsan")))
+	if (vm && (!strcmp(vm, "debug") || !strcmp(vm, "kcsan") ||
+		   !strcmp(vm, "kmsan")))
 		return 1U << 20;
 	return KVBM_MAX_BLOCKS;
 }

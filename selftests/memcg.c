@@ -252,7 +252,8 @@ TEST_F_TIMEOUT(memcg, bytes_a_block, 600)
 	unsigned int p;
 	int fd;
 
-	if (vm && (!strcmp(vm, "debug") || !strcmp(vm, "kcsan")))
+	if (vm && (!strcmp(vm, "debug") || !strcmp(vm, "kcsan") ||
+		   !strcmp(vm, "kmsan")))
 		SKIP(return, "takes too long where every access is checked");
 	ASSERT_EQ(0, put(self->a, "cgroup.procs", "0"));
 	for (p = 0; p < ARRAY_SIZE(policies); p++) {

@@ -55,7 +55,7 @@ enum { SPLAT = 120, STUCK = 121, DIED = 122, BROKEN = 123 };
  */
 static const char splat_words[] =
 	"WARNING: |\\bBUG[ :]|kernel BUG at|UBSAN: |ODEBUG: |DEBUG_LOCKS_WARN"
-	"|KASAN|KCSAN|KFENCE|refcount_t: |list_(add|del) corruption"
+	"|KASAN|KCSAN|KFENCE|KMSAN|refcount_t: |list_(add|del) corruption"
 	"|Oops|general protection fault[,:]|double fault"
 	"|stack segment: |divide error: |invalid opcode: |unable to handle"
 	"|Kernel panic|soft lockup|hard LOCKUP|workqueue lockup"

@@ -8,6 +8,8 @@
 #include <linux/delay.h>
 #include <linux/kthread.h>
 #include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/proc_fs.h>
@@ -195,6 +197,36 @@ static void leak(void)
 	}
 }
 
+/* Half of what a structure has gets to the user as the allocator left it. */
+static void uninitialised_copy(void)
+{
+	unsigned long to = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+				   MAP_ANONYMOUS | MAP_PRIVATE, 0);
+	char *p;
+
+	if (IS_ERR_VALUE(to))
+		return;
+	p = kmalloc(64, GFP_KERNEL);
+	if (p) {
+		memset(p, 0, 32);
+		if (copy_to_user((void __user *)to, p, 64))
+			pr_info("planted: no copy\n");
+		kfree(p);
+	}
+	vm_munmap(to, PAGE_SIZE);
+}
+
+static void uninitialised_branch(void)
+{
+	int *p = kmalloc(64, GFP_KERNEL);
+
+	if (!p)
+		return;
+	if (READ_ONCE(p[3]) == 5)
+		WRITE_ONCE(sink, 1);
+	kfree(p);
+}
+
 static void warn(void)
 {
 	WARN(1, "planted\n");
@@ -286,6 +318,8 @@ static const struct {
 	MISTAKE(refcount_underflow),
 	MISTAKE(free_active_timer),
 	MISTAKE(leak),
+	MISTAKE(uninitialised_copy),
+	MISTAKE(uninitialised_branch),
 	MISTAKE(warn),
 	MISTAKE(null_pointer),
 	MISTAKE(do_panic),
