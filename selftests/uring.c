@@ -196,6 +196,109 @@ TEST_F(uring, every_operation)
 	EXPECT_EQ(KVBM_STATE_RESET, kt_state(self->fd, 0));
 }
 
+/* Holds pass to another session: by a ticket, and to it alone in one submit. */
+TEST_F(uring, hand_over)
+{
+	int other = kvbm_session_open(self->fd);
+	struct kvbm_offer of, again;
+	struct kvbm_withdraw wi;
+	struct kvbm_accept ac;
+	uint32_t got[TOTAL];
+	uint64_t tag;
+	int i;
+
+	ASSERT_GE(other, 0);
+	ASSERT_EQ(4, kt_fill(self->ses, 4, self->h, self->ids));
+	kvbm_args_offer(&of, 4, self->ids);
+	EXPECT_EQ(0, RUN(offer, &of));
+	EXPECT_TRUE(of.ticket.hi || of.ticket.lo);
+	EXPECT_EQ(4, kt_self(self->ses).offered);
+	kvbm_args_offer(&again, 1, self->ids);
+	EXPECT_EQ(-EBUSY, RUN(offer, &again));
+	kvbm_args_withdraw(&wi, &of.ticket);
+	EXPECT_EQ(0, RUN(withdraw, &wi));
+	EXPECT_EQ(4, wi.done);
+	EXPECT_EQ(-ENOENT, RUN(withdraw, &wi));
+
+	EXPECT_EQ(0, RUN(offer, &of));
+	kvbm_args_accept(&ac, &of.ticket, 3, got);
+	kvbm_prep_accept(io_uring_get_sqe(&self->ring), other, &ac);
+	EXPECT_EQ(-EMSGSIZE, run1(&self->ring));
+	EXPECT_EQ(4, ac.total);
+	kt_poison(got);
+	kvbm_args_accept(&ac, &of.ticket, TOTAL, got);
+	kvbm_prep_accept(io_uring_get_sqe(&self->ring), other, &ac);
+	EXPECT_EQ(4, run1(&self->ring));
+	EXPECT_EQ(4, ac.done);
+	EXPECT_EQ(kt_session_id(self->ses), ac.session);
+	EXPECT_EQ(KT_POISON, got[4]);
+	for (i = 0; i < 4; i++) {
+		EXPECT_EQ(self->ids[i], got[i]);
+		EXPECT_EQ(1, kt_info(other, got[i]).own_holds);
+		EXPECT_EQ(1, kt_info(other, got[i]).holds);
+	}
+	EXPECT_EQ(0, kt_self(self->ses).held);
+
+	/* And back, to this session alone: the second waits for the first. */
+	kvbm_args_offer(&of, 4, got);
+	of.flags = KVBM_OFFER_DIRECT;
+	of.fd = self->ses;
+	kvbm_args_accept(&ac, NULL, TOTAL, self->ids);
+	for (i = 0; i < 2; i++) {
+		struct io_uring_sqe *sqe = io_uring_get_sqe(&self->ring);
+
+		if (i)
+			kvbm_prep_accept(sqe, self->ses, &ac);
+		else
+			kvbm_prep_offer(sqe, other, &of);
+		sqe->flags |= i ? 0 : IOSQE_IO_LINK;
+		io_uring_sqe_set_data64(sqe, i);
+	}
+	ASSERT_LE(0, io_uring_submit(&self->ring));
+	EXPECT_EQ(0, next(&self->ring, &tag));
+	EXPECT_EQ(0, tag);
+	EXPECT_EQ(4, next(&self->ring, &tag));
+	EXPECT_EQ(1, tag);
+	EXPECT_EQ(0, kt_self(other).held);
+	EXPECT_EQ(4, kt_self(self->ses).held);
+	EXPECT_EQ(2, kt_stats(self->fd).offers_accepted);
+	EXPECT_EQ(8, kt_stats(self->fd).handed_over);
+	EXPECT_EQ(4, kvbm_release(self->ses, 4, self->ids, 0, NULL));
+	close(other);
+}
+
+/* Ranks, where the store has them. */
+TEST_F(uring, ranks)
+{
+	struct kvbm_store_create c;
+	struct kvbm_hash gone[4];
+	uint8_t results[2];
+	struct kvbm_keep k;
+	int fd;
+
+	kvbm_store_create_init(&c, NULL, 4);
+	kvbm_store_create_policy(&c, "lru");
+	c.flags |= KVBM_CREATE_RETENTION;
+	fd = kt_store_make(&c);
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(4, kt_idle(fd, 4, self->h, self->ids));
+	memcpy(gone, self->h + 3, 2 * sizeof(*gone));
+	memset(results, 0xa5, sizeof(results));
+	kvbm_args_keep(&k, 2, NULL, gone, KVBM_RANK_FIRST, 0);
+	k.results = kvbm_args_ptr(results);
+	kvbm_prep_keep(io_uring_get_sqe(&self->ring), fd, &k);
+	EXPECT_EQ(2, run1(&self->ring));
+	EXPECT_EQ(2, k.done);
+	EXPECT_EQ(KVBM_KEEP_DONE, results[0]);
+	EXPECT_EQ(KVBM_KEEP_ABSENT, results[1]);
+	ASSERT_EQ(1, kvbm_alloc(fd, 1, self->ids, NULL, NULL));
+	EXPECT_EQ(KVBM_ABSENT, kt_presence(fd, self->h[3]));
+	kvbm_args_keep(&k, 1, self->ids, NULL, KVBM_RANK_HIGH, 0);
+	kvbm_prep_keep(io_uring_get_sqe(&self->ring), fd, &k);
+	EXPECT_EQ(-EPERM, run1(&self->ring));
+	close(fd);
+}
+
 /* Failures are the ioctl's. */
 TEST_F(uring, errors)
 {
