@@ -343,4 +343,39 @@ TEST_F(export, busy)
 	close(c.fd);
 }
 
+/* A call under way ends with its session, wherever it is. */
+TEST(revoked_meanwhile)
+{
+	int fd = kt_store(1U << 19, .policy = "lru"), round;
+	struct kvbm_export_entry e;
+	int32_t *ret = kt_shared(4096);
+
+	ASSERT_GE(fd, 0);
+	for (round = 0; round < 4; round++) {
+		int s = kvbm_session_open(fd);
+		uint64_t id = kt_session_id(s);
+		pid_t pid = kt_fork();
+
+		if (!pid) {
+			uint64_t cursor;
+
+			do {
+				cursor = 0;
+				*ret = kvbm_export(s, NULL, &cursor, 1, &e, NULL);
+			} while (!*ret);
+			_exit(0);
+		}
+		kt_sleep_ms(20 + round);
+		EXPECT_EQ(0, kvbm_session_revoke(fd, id, NULL));
+		if (!kt_until(__atomic_load_n(ret, __ATOMIC_SEQ_CST)))
+			kt_kill(pid);
+		else
+			EXPECT_EQ(0, kt_reap(pid));
+		EXPECT_EQ(-ESHUTDOWN, *ret);
+		close(s);
+		*ret = 0;
+	}
+	close(fd);
+}
+
 TEST_HARNESS_MAIN

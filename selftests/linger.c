@@ -8,6 +8,7 @@
 #include <linux/dm-ioctl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/sysmacros.h>
 #include <sys/stat.h>
 #include "kvbm_modules.h"
@@ -373,6 +374,66 @@ TEST(charged_to_the_user)
 	close(late);
 	close(early);
 	EXPECT_TRUE(kt_until(!kt_counts(fd).lingering));
+	close(fd);
+}
+
+static void leave(int fd, uint32_t n)
+{
+	int loop = kvbm_session_open(fd);
+	uint32_t ids[8];
+
+	KT_MUST(kvbm_alloc(loop, n, ids, NULL, NULL) == n);
+	close(loop);
+}
+
+/* A limit that lingering blocks lower is worth waiting for, alone too. */
+TEST(wait_for_the_limit)
+{
+	int fd = kt_store(64, .linger_ms = 600, .max_held = 4), late;
+	uint32_t ids[8];
+
+	ASSERT_GE(fd, 0);
+	leave(fd, 4);
+	late = kvbm_session_open(fd);
+	EXPECT_EQ(-EDQUOT, kvbm_alloc(late, 1, ids, NULL, NULL));
+	EXPECT_EQ(-EDQUOT, kvbm_alloc_wait(late, 5, ids, NULL, NULL,
+					   KVBM_NO_DEADLINE));
+	EXPECT_EQ(-EINVAL, kvbm_session_config(late, 5));
+	EXPECT_EQ(0, kvbm_session_config(late, 4));
+	EXPECT_EQ(3, kvbm_alloc_wait(late, 3, ids, NULL, NULL,
+				     kvbm_deadline(60000 * MS)));
+	EXPECT_EQ(1, kvbm_alloc_wait(late, 1, ids, NULL, NULL,
+				     kvbm_deadline(60000 * MS)));
+	/* All is back: nobody but itself could end this one. */
+	EXPECT_EQ(0, kt_counts(fd).lingering);
+	EXPECT_EQ(-EDEADLK, kvbm_alloc_wait(late, 1, ids, NULL, NULL,
+					    KVBM_NO_DEADLINE));
+	close(late);
+	close(fd);
+}
+
+/* Each shortage is followed by an edge, though it was above the limit of then. */
+TEST(edges_of_the_limit)
+{
+	struct epoll_event e = { .events = EPOLLOUT | EPOLLET };
+	int fd = kt_store(64, .linger_ms = LINGER, .max_held = 4);
+	int late, ep = epoll_create1(EPOLL_CLOEXEC), got = -EDQUOT, i;
+	uint32_t ids[8];
+
+	ASSERT_GE(fd, 0);
+	leave(fd, 2);
+	kt_sleep_ms(LINGER / 2);
+	leave(fd, 2);
+	late = kvbm_session_open(fd);
+	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, late, &e));
+	for (i = 0; i < 8 && got < 0; i++) {
+		got = kvbm_alloc(late, 3, ids, NULL, NULL);
+		if (got == -EDQUOT)
+			ASSERT_EQ(1, epoll_wait(ep, &e, 1, 20000));
+	}
+	EXPECT_EQ(3, got);
+	close(ep);
+	close(late);
 	close(fd);
 }
 

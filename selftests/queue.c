@@ -4,14 +4,13 @@
  * nobody else could serve them; clocks; and callers that are stuck in user
  * memory, for whom nobody waits.
  */
-#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
-#include "kvbm_test.h"
+#include "kvbm_uffd.h"
 
 #define TOTAL	256
 
@@ -419,6 +418,53 @@ TEST(deadlock)
 	close(fd);
 }
 
+/* What is offered others may take: who is alone waits for that, too. */
+TEST(offered_is_no_deadlock)
+{
+	struct kvbm_ticket t;
+	struct kt_pipe ready;
+	struct kvbm_hash h[4];
+	uint32_t ids[4], got[4];
+	int fd, other, i;
+	pid_t pid;
+
+	kt_singles(h, 4, 1);
+	for (i = 0; i < 2; i++) {
+		/* For want of its max_held, then of blocks that others hold. */
+		fd = kt_store(i ? 4 : 8, .max_held = i ? 0 : 4);
+		ASSERT_GE(fd, 0);
+		other = kvbm_session_open(fd);
+		ASSERT_EQ(4, kt_fill(fd, 4, h, ids));
+		EXPECT_EQ(-EDEADLK, kvbm_alloc_wait(fd, 1, got, NULL, NULL,
+						    KVBM_NO_DEADLINE));
+		ASSERT_EQ(0, kvbm_offer(fd, 3, ids, &t));
+		EXPECT_EQ(-ETIMEDOUT, kvbm_alloc_wait(fd, 1, got, NULL, NULL,
+						      kvbm_deadline(20000000)));
+		kt_pipe_open(&ready);
+		pid = kt_fork();
+		if (!pid) {
+			close(fd);
+			kt_tell(&ready, 1);
+			kt_sleep_ms(50);
+			KT_MUST(kvbm_accept(other, &t, 3, got, NULL) == 3);
+			KT_MUST(kvbm_release(other, 3, got, 0, NULL) == 3);
+			_exit(0);
+		}
+		EXPECT_EQ(1, kt_hear(&ready));
+		EXPECT_EQ(1, kvbm_alloc_wait(fd, 1, got, NULL, NULL,
+					     kvbm_deadline(60000000000)));
+		EXPECT_EQ(0, kt_reap(pid));
+		/* Nothing is offered any more. */
+		EXPECT_EQ(-EDEADLK, kvbm_alloc_wait(fd, i ? 4 : 3, got, NULL,
+						    NULL, KVBM_NO_DEADLINE));
+		close(ready.fd[0]);
+		close(ready.fd[1]);
+		kt_check(fd);
+		close(other);
+		close(fd);
+	}
+}
+
 /*
  * What a session's Duplicates keep alive nobody else can give, either: who is
  * alone learns it at once, and a wait for more holds up nobody.
@@ -530,38 +576,6 @@ TEST_F(queue, time_namespace)
 }
 
 /* Callers stuck in user memory */
-
-static int uffd_open(void)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	if (fd < 0 || ioctl(fd, UFFDIO_API, &api))
-		return -errno;
-	return fd;
-}
-
-/* Memory that nobody provides. */
-static void *nowhere(int uffd, size_t len)
-{
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct uffdio_register reg = {
-		.range = { (uintptr_t)p, len },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-
-	return ioctl(uffd, UFFDIO_REGISTER, &reg) ? NULL : p;
-}
-
-static bool has_uffd(void)
-{
-	int uffd = uffd_open();
-
-	if (uffd >= 0)
-		close(uffd);
-	return uffd >= 0;
-}
 
 FIXTURE(stuck) {
 	int fd;
