@@ -6,6 +6,7 @@
 #include <liburing.h>
 #include <grp.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include "kvbm_test.h"
 
@@ -551,6 +552,51 @@ TEST(readers_are_limited)
 	EXPECT_GE(evs[0], 0);
 	while (i--)
 		close(evs[i]);
+	close(fd);
+}
+
+/* All uids of a user's namespace are one: he has a quarter, whoever he says he is. */
+TEST(readers_in_namespaces)
+{
+	int fd = make(8), i, map;
+	struct kt_pipe up, down;
+	char path[64];
+	pid_t pid;
+
+	ASSERT_GE(fd, 0);
+	kt_pipe_open(&up);
+	kt_pipe_open(&down);
+	pid = kt_fork();
+	if (!pid) {
+		KT_MUST(!setresgid(TENANT, TENANT, TENANT));
+		KT_MUST(!setresuid(TENANT, TENANT, TENANT));
+		/* Or its map cannot be written. */
+		prctl(PR_SET_DUMPABLE, 1);
+		if (unshare(CLONE_NEWUSER)) {
+			kt_tell(&up, -errno);
+			_exit(0);
+		}
+		kt_tell(&up, 1);
+		KT_MUST(kt_hear(&down) == 1);
+		KT_MUST(!setresuid(0, 0, 0));
+		for (i = 0; i < (int)KVBM_MAX_READERS / 4; i++)
+			KT_MUST(events(fd, 0, 0, 0) >= 0);
+		KT_MUST(events(fd, 0, 0, 0) == -EUSERS);
+		KT_MUST(!setresuid(1, 1, 0));
+		KT_MUST(events(fd, 0, 0, 0) == -EUSERS);
+		_exit(0);
+	}
+	i = kt_hear(&up);
+	if (i != 1) {
+		kt_kill(pid);
+		SKIP(return, "no user namespaces: %d", i);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
+	map = open(path, O_WRONLY);
+	ASSERT_EQ(15, write(map, "0 100000 65536\n", 15));
+	close(map);
+	kt_tell(&down, 1);
+	EXPECT_EQ(0, kt_reap(pid));
 	close(fd);
 }
 

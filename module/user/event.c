@@ -49,7 +49,7 @@ struct kvbm_readers {
  * struct reader - a descriptor
  * @readers: of the store
  * @link: in their list
- * @uid: who opened it
+ * @uid: who opened it, as kvbm_payer_uid() has it
  * @poll: who sleeps and polls
  * @lock: one read at a time: @cursor, @page and @lost
  * @cursor: how far it has got
@@ -314,7 +314,7 @@ static struct reader *reader_new(struct kvbm_dev *kd, bool privileged,
 	kvbm_watch_init(&r->poll);
 	mutex_init(&r->lock);
 	r->readers = rs;
-	r->uid = current_uid();
+	r->uid = kvbm_payer_uid();
 	r->cursor.types = args->types ?: BIT(KVBM_EVENT_STORED) |
 					 BIT(KVBM_EVENT_REMOVED);
 	r->cursor.types |= BIT(KVBM_EVENT_CLEARED) | BIT(KVBM_EVENT_LOST);

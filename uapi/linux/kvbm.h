@@ -1129,9 +1129,9 @@ struct kvbm_payload {
  *
  * Errnos: EBADF (not open for reading), ENODATA (the store keeps no events),
  * EINVAL (@next is not yet to come, or unknown @types), EUSERS (limit on readers:
- * one user has a quarter of the places at most, and an eighth is for the owner and
- * CAP_SYS_ADMIN), EMFILE,
- * ENFILE, ENOMEM; on control ENOENT, EPERM.
+ * one user, with all uids of his user namespaces, has a quarter of the places at
+ * most, and an eighth is for the owner and CAP_SYS_ADMIN), EMFILE, ENFILE, ENOMEM;
+ * on control ENOENT, EPERM.
  */
 struct kvbm_events {
 	__u32 size;
