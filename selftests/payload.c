@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include "kvbm_modules.h"
+#include "kvbm_uffd.h"
 #include "vm/testdev/testdev.h"
 
 #define BLOCKS	16
@@ -371,6 +372,68 @@ TEST_F(payload, descriptors)
 	EXPECT_EQ(EPERM, errno);
 	close(a);
 	close(b);
+}
+
+/* Users share the bytes, but neither an offset nor what fcntl(2) sets. */
+TEST_F(payload, files_of_their_own)
+{
+	int a = descriptor(self->fd, 0), b = descriptor(self->fd, 0);
+
+	ASSERT_GE(a, 0);
+	ASSERT_GE(b, 0);
+	EXPECT_EQ(O_RDWR, fcntl(a, F_GETFL) & O_ACCMODE);
+	EXPECT_EQ(4096, lseek(a, 4096, SEEK_SET));
+	EXPECT_EQ(0, lseek(b, 0, SEEK_CUR));
+	EXPECT_EQ(0, lseek(self->file, 0, SEEK_CUR));
+	/* Or each pwrite(2) of all others went to the end. */
+	EXPECT_EQ(0, fcntl(a, F_SETFL, O_APPEND));
+	EXPECT_FALSE(fcntl(b, F_GETFL) & O_APPEND);
+	EXPECT_FALSE(fcntl(self->file, F_GETFL) & O_APPEND);
+	close(a);
+	close(b);
+}
+
+/* Who is stuck in a call on the payload keeps nobody from it. */
+TEST(nobody_waits_for_a_reader)
+{
+	uint32_t *done = kt_shared(4096);
+	pid_t stuck, other;
+	int file, fd, a, b;
+
+	if (!has_uffd())
+		SKIP(return, "this kernel has no userfaultfd");
+	/* Files that were opened by a path lock their offset; memfds do not. */
+	file = file_of("tmpfs", POOL);
+	ASSERT_GE(file, 0);
+	fd = make_unsealed(file, BLOCKS, BYTES);
+	ASSERT_GE(fd, 0);
+	a = descriptor(fd, 0);
+	b = descriptor(fd, 0);
+	ASSERT_GE(a, 0);
+	ASSERT_GE(b, 0);
+	stuck = kt_fork();
+	if (!stuck) {
+		int uffd = uffd_open();
+		void *bad = nowhere(uffd, 4096);
+
+		KT_MUST(bad);
+		_exit(read(a, bad, 4096) != 4096);
+	}
+	kt_sleep_ms(200);
+	other = kt_fork();
+	if (!other) {
+		lseek(b, 0, SEEK_SET);
+		lseek(file, 0, SEEK_SET);
+		__atomic_store_n(done, 1, __ATOMIC_SEQ_CST);
+		_exit(0);
+	}
+	EXPECT_TRUE(kt_until(__atomic_load_n(done, __ATOMIC_SEQ_CST)));
+	EXPECT_EQ(256 + SIGKILL, kt_kill(stuck));
+	EXPECT_EQ(0, kt_reap(other));
+	close(a);
+	close(b);
+	close(fd);
+	close(file);
 }
 
 TEST_F(payload, read_only)

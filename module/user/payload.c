@@ -113,7 +113,7 @@ void kvbm_payload_info(const struct kvbm_dev *kd, struct kvbm_payload *args)
 /**
  * kvbm_payload_open() - a descriptor of a store's payload
  * @kd: the store, which has one
- * @read_only: a file of its own, which cannot be written to
+ * @read_only: it cannot be written to
  * @file: out: to be installed once the number is told
  *
  * Return: a reserved descriptor, or -errno.
@@ -126,11 +126,14 @@ int kvbm_payload_open(const struct kvbm_dev *kd, bool read_only,
 	fd = get_unused_fd_flags(O_CLOEXEC);
 	if (fd < 0)
 		return fd;
-	if (read_only)
-		*file = dentry_open(&kd->payload->f_path,
-				    O_RDONLY | O_LARGEFILE, current_cred());
-	else
-		*file = get_file(kd->payload);
+	/*
+	 * A file of its own.  If all had the store's, what fcntl(2) sets, O_APPEND
+	 * say, and the offset would be everybody's; and who is stuck in read(2) with
+	 * the offset's lock would keep all others waiting.
+	 */
+	*file = dentry_open(&kd->payload->f_path,
+			    (read_only ? O_RDONLY : O_RDWR) | O_LARGEFILE,
+			    current_cred());
 	if (IS_ERR(*file)) {
 		put_unused_fd(fd);
 		return PTR_ERR(*file);

@@ -1071,10 +1071,11 @@ struct kvbm_invalidate {
  *	otherwise
  * @reserved: must be 0
  *
- * The descriptor, and what is mapped through it, stay good after the session,
- * the store and the module; they keep neither alive.  With KVBM_PAYLOAD_RDONLY it
- * is a file that cannot be written to or mapped writable, which protects from
- * accidents: who may open the file itself can open it anew through
+ * The descriptor is an open file description of its own: nobody else has its
+ * offset, flags and locks.  It, and what is mapped through it, stay good after the
+ * session, the store and the module; they keep neither alive.  With
+ * KVBM_PAYLOAD_RDONLY it cannot be written to or mapped writable, which protects
+ * from accidents: who may open the file itself can open it anew through
  * /proc/self/fd.
  *
  * Errnos: EBADF (the session cannot be written), ENODATA (the store has no
