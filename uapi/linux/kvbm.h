@@ -943,7 +943,7 @@ struct kvbm_block_info {
 /**
  * struct kvbm_hold_entry - one block that a session holds
  * @block: block id
- * @state: enum kvbm_state: Mutable, Staged, Primary or Duplicate
+ * @state: enum kvbm_state: Mutable, Staged, Primary, Duplicate or Forgotten
  * @holds: the session's holds; 1 for a Mutable or Staged block; 0 for a Primary
  *	that only a Duplicate of the session's keeps alive
  * @generation: generation of the slot
