@@ -15,8 +15,12 @@
  * -DLINE	a look-up in two words of a line (or in a line and what overflowed
  *		it) while entries around the one looked for come and go
  *		mistakes: MOVE, ENTRY_LATE
- * -DPREFIX	a match of A and C, where C was looked for ahead of its turn
- *		mistakes: BELIEVE, NO_ACQUIRE
+ * -DFURTHER	a look-up in a first line, its filter, a second line and the overflow
+ *		table, while others come to each of these and go
+ *		mistakes: MOVE, UNCOUNTED, FILTER_LATE, USED_LATE, STOP
+ * -DPREFIX	a match of A and C, where C was looked for ahead of its turn, and
+ *		comes to its first line or goes further
+ *		mistakes: BELIEVE, NO_ACQUIRE, ONLY_FURTHER
  * -DLAST	a look at a held block without the store's lock, put_unlocked(), and
  *		what becomes of the slot after the last reference
  *		mistake: NO_RELEASE
@@ -227,34 +231,184 @@ init {
 }
 
 #endif
+#ifdef FURTHER
+
+/*
+ * All keys here are alike: of one tag, and with one bit of the filter. Slot 0
+ * carries key 0 and is registered all the time, in the second line. Slot 1 is in
+ * the first line with another key, leaves, and comes back with yet another. Slot 2
+ * went further, too, and leaves. Slot 3 comes with key 1 to the overflow table,
+ * which was empty, from a first line of its own, and is told of when it is there.
+ */
+bit tag1, filter[2], tag2[2], used, over;
+byte entry1, entry2[2], count;
+byte key[4];
+bit told;
+
+proctype writer()
+{
+	bit keyed, filtered, counted, linked, said;
+
+	/* Under the store's lock, one removal or insertion after the other. */
+	tag1 = 0;
+#ifdef MOVE
+	/* The first line has room now for who went further. */
+	entry1 = 0;
+	tag1 = 1;
+	tag2[0] = 0;
+	count--;
+#else
+	key[1] = 6;
+	tag1 = 1;
+#endif
+	tag2[1] = 0;
+	count--;
+#ifdef UNCOUNTED
+	filter[0] = 0;
+#else
+	if
+	:: count == 0 -> filter[0] = 0
+	:: else
+	fi;
+#endif
+	/* key, node, numbers, word: in any order that nothing forbids */
+	do
+	:: d_step { !keyed -> key[3] = 1; keyed = 1 }
+	:: d_step { !linked && keyed -> over = 1; linked = 1 }
+	:: d_step { !counted -> used = 1; counted = 1 }
+	:: d_step { !filtered -> filter[1] = 1; filtered = 1 }
+	/* The word says that it is registered: a release. */
+	:: d_step { !said && keyed && linked &&
+#ifndef USED_LATE
+		counted &&
+#endif
+#ifndef FILTER_LATE
+		filtered &&
+#endif
+		1 -> told = 1; said = 1 }
+	:: keyed && linked && counted && filtered && said -> break
+	od
+}
+
+/*
+ * kvbm_index_candidate(), find_again and find_further. All words in any order: the
+ * branches between them decide what is believed, not when it was read. Of each tag
+ * that was set, the entry, and the slot's key, whose addresses depend on it.
+ */
+proctype looker(byte want)
+{
+	bit seen[6], first, went, second, some, last, found, was_told;
+	byte e;
+
+	was_told = told;
+	do
+	:: d_step { !seen[0] -> seen[0] = 1; e = tag1 && want == 0 }
+		if
+		:: e -> e = entry1;
+			if
+			:: key[e] == want -> first = 1
+#ifdef STOP
+			/* Who looks like it has its place. */
+			:: else -> goto out
+#else
+			:: else
+#endif
+			fi
+		:: else
+		fi
+	:: d_step { !seen[1] -> went = filter[want]; seen[1] = 1 }
+	:: d_step { !seen[2] -> seen[2] = 1; e = tag2[0] }
+		if
+		:: e -> e = entry2[0];
+			if :: key[e] == want -> second = 1 :: else fi
+		:: else
+		fi
+	:: d_step { !seen[3] -> seen[3] = 1; e = tag2[1] }
+		if
+		:: e -> e = entry2[1];
+			if :: key[e] == want -> second = 1 :: else fi
+		:: else
+		fi
+	:: d_step { !seen[4] -> some = used; seen[4] = 1 }
+	:: d_step { !seen[5] -> seen[5] = 1; e = over }
+		if
+		:: e && key[3] == want -> last = 1
+		:: else
+		fi
+	:: seen[0] && seen[1] && seen[2] && seen[3] && seen[4] && seen[5] ->
+		break
+	od;
+	found = first || (went && (second || (some && last)));
+out:
+	/* Registered from before the look-up began to its end. */
+	assert(found || want == 1 && !was_told)
+}
+
+init {
+	atomic {
+		tag1 = 1; entry1 = 1; key[1] = 5;
+		tag2[0] = 1; entry2[0] = 0; key[0] = 0;
+		tag2[1] = 1; entry2[1] = 2; key[2] = 7;
+		count = 2; filter[0] = 1;
+		key[3] = 8;
+		run writer();
+		if
+		:: run looker(0)
+		:: run looker(1)
+		fi
+	}
+}
+
+#endif
 #ifdef PREFIX
 
-bit a, c;	/* registered */
+bit a;			/* registered */
+bit c1, filter, c2;	/* C: in its first line; or further, which that one says */
 
 /* C comes first and stays; unlock and lock lie between. */
 proctype writer()
 {
-	c = 1;
+	if
+	:: c1 = 1
+	:: c2 = 1; filter = 1
+	fi;
 	a = 1
 }
 
+/*
+ * What find_again reads, in any order after what it may not be read before: the
+ * filter and the second line for find_further, then the first line and, of what was
+ * read already, the same once more.
+ */
 proctype matcher()
 {
-	bit early, again, saw, held, looked;
+	bit early, saw, held, looked, one, two, three, first, went, second;
 
-	early = c;
+	early = c1;
 	do
 	/* Found, compared and held: the swap has acquire semantics. */
 	:: d_step { !looked -> held = a; looked = 1 }
 #ifdef NO_ACQUIRE
-	:: d_step { !again -> saw = c; again = 1 }
+	:: d_step { !one -> first = c1; one = 1 }
+	:: d_step { !two -> went = filter; two = 1 }
+	:: d_step { !three -> second = c2; three = 1 }
 #else
-	:: d_step { !again && looked -> saw = c; again = 1 }
+	:: d_step { !one && looked -> first = c1; one = 1 }
+	:: d_step { !two && looked -> went = filter; two = 1 }
+	:: d_step { !three && looked -> second = c2; three = 1 }
 #endif
-	:: looked && again -> break
+	:: looked && one && two && three -> break
 	od;
+	saw = went && second;
 #ifdef BELIEVE
+	/* No candidate: not looked for again. */
 	saw = early;
+#else
+#ifdef ONLY_FURTHER
+	saw = saw || early;
+#else
+	saw = saw || first;
+#endif
 #endif
 	/* When A was, C was. */
 	assert(!held || saw)
