@@ -72,13 +72,9 @@ struct lineage {
 	u64 last_key;		/* of the PARENT entry that was added last, */
 	u32 last;		/* and its slot; NIL: maybe it is another's now */
 	u32 fading;		/* list of placeholders without children */
+	bool tick;		/* order */
 	struct kvbm_order order;	/* leaves are marked */
 };
-
-static bool tick_order(const struct kvbm_store *st)
-{
-	return st->cfg.policy == &kvbm_evict_lineage_tick;
-}
 
 static bool has_parent(const struct kvbm_slot *s)
 {
@@ -104,7 +100,7 @@ static void leaf_add(struct kvbm_store *st, u32 id)
 {
 	struct lineage *ln = st->evict;
 
-	if (tick_order(st))
+	if (ln->tick)
 		kvbm_order_mark_block(&ln->order, id, st->slots[id].place);
 	else
 		kvbm_order_mark_last_block(&ln->order, id,
@@ -116,7 +112,7 @@ static void leaf_del(struct kvbm_store *st, u32 id)
 	struct lineage *ln = st->evict;
 
 	kvbm_order_unmark_block(&ln->order, id, st->slots[id].place);
-	if (!tick_order(st))
+	if (!ln->tick)
 		kvbm_order_del(st, &ln->order, id);
 }
 
@@ -418,7 +414,7 @@ static void lineage_insert(struct kvbm_store *st, u32 id)
 	/* Before it has a place again. */
 	if (unlikely(is_fading(s)))
 		fading_del(st, id);
-	if (tick_order(st))
+	if (ln->tick)
 		kvbm_order_add(st, &ln->order, id);
 	if (!(s->flags & LIN_IN))
 		enter(st, id);
@@ -427,7 +423,7 @@ static void lineage_insert(struct kvbm_store *st, u32 id)
 	 * it: that goes after this one has come.
 	 */
 	if (!has_child(s)) {
-		if (!tick_order(st))
+		if (!ln->tick)
 			kvbm_order_add(st, &ln->order, id);
 		kvbm_order_mark_last_block(&ln->order, id, s->place);
 	}
@@ -447,7 +443,7 @@ static void no_longer_idle(struct kvbm_store *st, u32 id)
 	lockdep_assert_held(&st->lock);
 	if (!has_child(s))
 		leaf_del(st, id);
-	if (tick_order(st))
+	if (ln->tick)
 		kvbm_order_del(st, &ln->order, id);
 	s->flags &= ~LIN_IDLE;
 }
@@ -558,6 +554,7 @@ static int lineage_init(struct kvbm_store *st)
 	if (!ln)
 		return -ENOMEM;
 	st->evict = ln;
+	ln->tick = st->cfg.policy == &kvbm_evict_lineage_tick;
 	ln->fading = KVBM_NIL;
 	ln->last = KVBM_NIL;
 	if (kvbm_families_init(st, &ln->families) ||

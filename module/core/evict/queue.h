@@ -146,10 +146,14 @@ static inline void kvbm_order_mark_last(struct kvbm_order *o, u32 rank,
 
 static inline void kvbm_order_mark(struct kvbm_order *o, u32 rank, u32 place)
 {
+	u32 word = place / 64;
+
 	kvbm_order_mark_last(o, rank, place);
-	if (kvbm_order_after_head(o, place / 64) <
+	/* Mostly it is the first one's: no need to look where the head is. */
+	if (word != o->first[rank] &&
+	    kvbm_order_after_head(o, word) <
 	    kvbm_order_after_head(o, o->first[rank]))
-		o->first[rank] = place / 64;
+		o->first[rank] = word;
 }
 
 static inline void kvbm_order_unmark(struct kvbm_order *o, u32 rank, u32 place)

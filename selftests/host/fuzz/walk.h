@@ -274,7 +274,8 @@ static bool walk_placed(struct kvbm_store *st, u32 id, u32 *rank)
 		return idle;
 	}
 	*rank = has_child(s) ? KVBM_ORDER_RANKS : *rank;
-	return idle && (tick_order(st) || *rank != KVBM_ORDER_RANKS);
+	return idle && (((struct lineage *)st->evict)->tick ||
+			*rank != KVBM_ORDER_RANKS);
 }
 
 static void walk_order(struct kvbm_store *st, const struct kvbm_order *o)
