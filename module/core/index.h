@@ -149,7 +149,8 @@ static inline u32 kvbm_index_key(const struct kvbm_store *st,
 
 /*
  * A key's SipHash, for the overflow table.  The kernel's short one is made for hash
- * tables: nobody is told it.  Keys are compared in full besides.
+ * tables: nobody is told it.  Keys are compared in full besides, and rhashtable takes
+ * no more than 32 bits: Documentation/design.rst has what more would cost, and whom.
  */
 static inline u32 kvbm_index_sip(const struct kvbm_store *st,
 				 const struct kvbm_hash *key)
@@ -163,6 +164,16 @@ static __always_inline void kvbm_index_prefetchw(const struct kvbm_store *st,
 						 u32 h)
 {
 	prefetchw(kvbm_index_line(st->index.lines, st->index.nr_lines, h));
+}
+
+/*
+ * Has a slot that was met in a line the tag and the entry's bits of a hash?  If so, no
+ * other in that line has: see line_takes().  If not, it came there after the tags were
+ * read, and hides what they spoke of.
+ */
+static __always_inline bool kvbm_index_alike(const struct kvbm_slot *s, u32 h)
+{
+	return !((READ_ONCE(s->hash) ^ h) << (32 - 14));
 }
 
 /* The first candidate in a line, or KVBM_FIND_*. */
@@ -270,9 +281,27 @@ kvbm_index_is_at(struct kvbm_slot *slots, const struct kvbm_hash *key, u32 id,
 	return likely(kvbm_slot_is(&slots[id], key));
 }
 
+/* Where it is looked for again: see kvbm_index_find_again(). */
+static __always_inline struct kvbm_slot *
+kvbm_index_slot_again(const struct kvbm_store *st, const struct kvbm_chunk *c,
+		      u32 i, const bool now)
+{
+	const struct kvbm_hash *key = &c->keys[i];
+	u32 id = c->ids[i], h = c->hash[i];
+	struct kvbm_slot *s;
+
+	if (id < KVBM_FIND_MORE) {
+		if (unlikely(!kvbm_index_alike(&st->slots[id], h)))
+			return kvbm_index_find(st, key, h);
+	} else if (id == KVBM_FIND_LINE) {
+		return kvbm_index_find(st, key, h);
+	}
+	s = kvbm_index_find_further(st, key, h);
+	return now && !s ? kvbm_index_find(st, key, h) : s;
+}
+
 /*
  * The same for element @i, where the candidate is not believed, or another's.
- * Alike are not in one line: what is another's hides none.
  *
  * False: at some moment since the chunk's lines were looked at, it was not there;
  * with @now, at one since this was called.
@@ -281,21 +310,13 @@ static __always_inline bool
 kvbm_index_find_again(const struct kvbm_store *st, const struct kvbm_chunk *c,
 		      u32 i, const bool now, u32 *id, u64 *w)
 {
-	const struct kvbm_hash *key = &c->keys[i];
-	struct kvbm_slot *s;
+	struct kvbm_slot *s = kvbm_index_slot_again(st, c, i, now);
 
-	if (c->ids[i] != KVBM_FIND_LINE) {
-		s = kvbm_index_find_further(st, key, c->hash[i]);
-		if (now && !s)
-			s = kvbm_index_find(st, key, c->hash[i]);
-	} else {
-		s = kvbm_index_find(st, key, c->hash[i]);
-	}
 	if (!s)
 		return false;
 	*id = kvbm_slot_id(st, s);
 	*w = atomic64_read_acquire(&s->word);
-	if (!kvbm_slot_is(s, key))
+	if (!kvbm_slot_is(s, &c->keys[i]))
 		*w = 0;
 	return true;
 }

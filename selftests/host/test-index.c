@@ -419,6 +419,54 @@ TEST(second_lines)
 	store_end();
 }
 
+/* How many entries of a line have a hash's tag. */
+static u32 with_tag(const struct kvbm_line *l, u32 h)
+{
+	u32 i, n = 0;
+
+	for (i = 0; i < LINE; i++)
+		n += ((i < 8 ? l->tags >> i * 8 : l->rest >> (i - 8) * 8) &
+		      255) == kvbm_index_tag(h);
+	return n;
+}
+
+/*
+ * Whoever chooses many keys of one tag has a look-up read two entries of a line, not
+ * twelve: a third one goes further. All of them are found.
+ */
+TEST(two_of_a_tag)
+{
+	struct kvbm_hash keys[8];
+	u32 ids[8], i, n = 0, h;
+	u64 next = 0;
+
+	store("lru", TOTAL, false);
+	h = kvbm_index_key(st, &(struct kvbm_hash) { .hi = 1, .lo = 1 });
+	while (n < ARRAY_SIZE(keys)) {
+		struct kvbm_hash key = { .hi = ++next, .lo = 1 };
+		u32 x = kvbm_index_key(st, &key);
+
+		if (kvbm_index_line(st->index.lines, st->index.nr_lines, x) ==
+		    kvbm_index_line(st->index.lines, st->index.nr_lines, h) &&
+		    kvbm_index_tag(x) == kvbm_index_tag(h))
+			keys[n++] = key;
+	}
+	for (i = 0; i < ARRAY_SIZE(keys); i++) {
+		ids[i] = fill(other, keys[i]);
+		EXPECT_GE(2, with_tag(kvbm_index_line(st->index.lines,
+						      st->index.nr_lines, h),
+				      h));
+	}
+	EXPECT_LT(0, in_overflow());
+	for (i = 0; i < ARRAY_SIZE(keys); i++)
+		EXPECT_EQ(KVBM_ACTIVE, presence(keys[i]));
+	for (i = 0; i < ARRAY_SIZE(keys); i++)
+		release(other, ids[i]);
+	for (i = 0; i < ARRAY_SIZE(keys); i++)
+		EXPECT_EQ(KVBM_INACTIVE, presence(keys[i]));
+	store_end();
+}
+
 /*
  * A full pool that turns over: lines are full by chance, seldom both of a hash,
  * and nothing is evicted for that.  @first, @both: one registration in so many

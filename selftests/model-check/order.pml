@@ -18,6 +18,9 @@
  * -DFURTHER	a look-up in a first line, its filter, a second line and the overflow
  *		table, while others come to each of these and go
  *		mistakes: MOVE, UNCOUNTED, FILTER_LATE, USED_LATE, STOP
+ * -DPLACE	a look-up of one of two entries with its tag, while the other's place
+ *		goes to a block that has another tag and the same bits in its entry
+ *		mistake: BLIND
  * -DPREFIX	a match of A and C, where C was looked for ahead of its turn, and
  *		comes to its first line or goes further
  *		mistakes: BELIEVE, NO_ACQUIRE, ONLY_FURTHER
@@ -356,6 +359,90 @@ init {
 		:: run looker(0)
 		:: run looker(1)
 		fi
+	}
+}
+
+#endif
+#ifdef PLACE
+
+/*
+ * One word of tags with two places. Slot 0 carries key 0 and is registered all the
+ * time, in place 1. Slot 1, in place 0, has its tag, but other bits in the entry; slot 2
+ * comes to its place with another tag, and with these bits. So no two are alike.
+ */
+#define TAG_KEY		1
+#define TAG_OTHER	2
+
+byte tag[2], bits[2], entry[2], hash[3], key[3];
+
+proctype writer()
+{
+	bit hashed, entered, tagged;
+
+	tag[0] = 0;
+	do
+	:: d_step { !hashed -> hash[2] = TAG_OTHER; key[2] = 2; hashed = 1 }
+	:: d_step { !entered -> entry[0] = 2; bits[0] = 0; entered = 1 }
+	/* smp_store_release() */
+	:: d_step { !tagged && hashed && entered -> tag[0] = TAG_OTHER; tagged = 1 }
+	:: tagged -> break
+	od
+}
+
+/*
+ * kvbm_index_candidate(): the tags at once, then the entry whose address depends on
+ * them, whose slot is compared. Where that is another's, its hash says if it is alike.
+ */
+proctype looker()
+{
+	bit first, second, found;
+	byte e;
+
+	d_step { first = (tag[0] == TAG_KEY); second = (tag[1] == TAG_KEY) }
+	if
+	:: first ->
+		d_step { e = entry[0]; first = (bits[0] == 0) }
+		if
+		:: first ->
+			if
+			:: key[e] == 0 -> found = 1
+			:: else
+			fi
+		:: else
+		fi
+	:: else
+	fi;
+	if
+	:: !found && first ->
+#ifdef BLIND
+		/* Who passed both looks hides all others. */
+		goto out
+#else
+		if
+		:: hash[e] == TAG_KEY -> goto out
+		:: else
+		fi
+#endif
+	:: else
+	fi;
+	/* The other entry with the tag, or the line once more. */
+	if
+	:: !found && tag[1] == TAG_KEY && bits[1] == 0 -> found = (key[entry[1]] == 0)
+	:: else
+	fi;
+out:
+	assert(found)
+}
+
+init {
+	atomic {
+		tag[0] = TAG_KEY; bits[0] = 1; entry[0] = 1;
+		hash[1] = TAG_KEY; key[1] = 1;
+		tag[1] = TAG_KEY; bits[1] = 0; entry[1] = 0;
+		hash[0] = TAG_KEY; key[0] = 0;
+		key[2] = 9;
+		run writer();
+		run looker()
 	}
 }
 

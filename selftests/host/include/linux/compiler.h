@@ -35,6 +35,7 @@
 #undef __attribute_const__
 #define __always_inline inline __attribute__((__always_inline__))
 #define noinline __attribute__((__noinline__))
+#define __flatten __attribute__((__flatten__))
 #define noinline_for_stack noinline
 #define __attribute_const__ __attribute__((__const__))
 #define __must_check __attribute__((__warn_unused_result__))
