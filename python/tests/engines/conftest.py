@@ -17,6 +17,9 @@ else:
     if os.environ.get("KVBM_VM"):
         # Needs no module, and files that are not taken along.
         collect_ignore_glob.append("test_publish.py")
+    if not os.environ.get("KVBM_CONTAINERS"):
+        # Takes long: has a suite of its own.
+        collect_ignore_glob.append("test_container.py")
     import standins
 
     where = Path(where)

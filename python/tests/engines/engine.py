@@ -149,6 +149,15 @@ class Engine:
             self.step()
             time.sleep(0.0005)
 
+    def quiet(self, seconds=30):
+        """As idle(); nor is the tier telling the pool what was used."""
+        self.idle(seconds)
+        q = self.core._q
+        end = time.monotonic() + seconds
+        while q.touches or q.active:
+            assert time.monotonic() < end
+            time.sleep(0.0005)
+
     def find(self, keys, ctx, seconds=30):
         """How many of the first keys can be loaded, promotions awaited."""
         end = time.monotonic() + seconds
