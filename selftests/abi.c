@@ -38,7 +38,6 @@ static const struct request requests[] = {
 	  .flags = KVBM_CREATE_REJECT | KVBM_CREATE_RESET | KVBM_CREATE_OPAQUE |
 		   KVBM_CREATE_RETENTION,
 	  .needy = KVBM_CREATE_PAYLOAD | KVBM_CREATE_UNSEALED,
-	  .reserved = { OFF(kvbm_store_create, note_bytes) },
 	  .reserved64 = {
 			  OFF(kvbm_store_create, reserved[0]),
 			  OFF(kvbm_store_create, reserved[1]),
@@ -75,9 +74,9 @@ static const struct request requests[] = {
 	{ REQ(PAYLOAD, kvbm_payload), SESSION,
 	  .flags = KVBM_PAYLOAD_FD, .needy = KVBM_PAYLOAD_RDONLY,
 	  .reserved = { OFF(kvbm_payload, reserved) }, .result = -ENODATA },
-	{ REQ(EXPORT, kvbm_export), BOTH_ABOUT, .out = true,
-	  .reserved64 = { OFF(kvbm_export, reserved) } },
-	{ REQ(EVENTS, kvbm_events), BOTH_ABOUT, .flags = KVBM_EVENTS_NONBLOCK,
+	{ REQ(EXPORT, kvbm_export), BOTH_ABOUT, .out = true },
+	{ REQ(EVENTS, kvbm_events), BOTH_ABOUT,
+	  .flags = KVBM_EVENTS_NONBLOCK | KVBM_EVENTS_NOTES,
 	  .reserved = { OFF(kvbm_events, fd), OFF(kvbm_events, records),
 			OFF(kvbm_events, record_size) },
 	  .reserved64 = { OFF(kvbm_events, reserved[0]),
@@ -89,24 +88,23 @@ static const struct request requests[] = {
 	{ REQ(STAGE, kvbm_stage), SESSION, .out = true,
 	  .reserved = { OFF(kvbm_stage, reserved32) },
 	  .needy = KVBM_STAGE_CLAIM,
-	  .reserved64 = { OFF(kvbm_stage, notes), OFF(kvbm_stage, reserved) } },
+	  .reserved64 = { OFF(kvbm_stage, reserved) } },
 	{ REQ(UNSTAGE, kvbm_ids), SESSION, .out = true,
 	  .reserved = { OFF(kvbm_ids, reserved32) },
 	  .reserved64 = { OFF(kvbm_ids, reserved) } },
 	{ REQ(REGISTER, kvbm_register), SESSION, .out = true,
 	  .flags = KVBM_REGISTER_ALLOW | KVBM_REGISTER_REJECT,
 	  .reserved = { OFF(kvbm_register, reserved32) },
-	  .reserved64 = { OFF(kvbm_register, notes),
-			  OFF(kvbm_register, reserved[0]),
+	  .reserved64 = { OFF(kvbm_register, reserved[0]),
 			  OFF(kvbm_register, reserved[1]) } },
 	{ REQ(MATCH, kvbm_match), SESSION, .out = true,
 	  .flags = KVBM_MATCH_PENDING,
 	  .reserved = { OFF(kvbm_match, pending), OFF(kvbm_match, reserved32) },
-	  .reserved64 = { OFF(kvbm_match, notes), OFF(kvbm_match, reserved) } },
+	  .reserved64 = { OFF(kvbm_match, reserved) } },
 	{ REQ(SCAN, kvbm_match), SESSION, .out = true,
 	  .flags = KVBM_SCAN_TOUCH,
 	  .reserved = { OFF(kvbm_match, pending), OFF(kvbm_match, reserved32) },
-	  .reserved64 = { OFF(kvbm_match, notes), OFF(kvbm_match, reserved) } },
+	  .reserved64 = { OFF(kvbm_match, reserved) } },
 	{ REQ(RELEASE, kvbm_ids), SESSION, .out = true,
 	  .flags = KVBM_RELEASE_MUTABLE | KVBM_RELEASE_STAGED |
 		   KVBM_RELEASE_REGISTERED,
@@ -757,7 +755,8 @@ TEST_F(abi, features)
 			  KVBM_FEATURE_PAYLOAD | KVBM_FEATURE_LINGER |
 			  KVBM_FEATURE_EXPORT | KVBM_FEATURE_EVENTS |
 			  KVBM_FEATURE_CLAIMS | KVBM_FEATURE_INVALIDATE |
-			  KVBM_FEATURE_OFFERS | KVBM_FEATURE_RETENTION,
+			  KVBM_FEATURE_OFFERS | KVBM_FEATURE_RETENTION |
+			  KVBM_FEATURE_NOTES,
 			  f.features);
 		EXPECT_EQ(KVBM_MAX_BLOCKS, f.max_blocks);
 		EXPECT_EQ(KVBM_MAX_BATCH, f.max_batch);

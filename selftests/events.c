@@ -64,7 +64,7 @@ static int next_event(int fd, struct kvbm_event *e)
 	EXPECT_EQ(_block, __e.block);					\
 	EXPECT_TRUE(kt_same(_hash, __e.hash));				\
 	EXPECT_EQ(_session, __e.session);				\
-	EXPECT_EQ(0, __e.reserved);					\
+	EXPECT_EQ(0, __e.noted);						\
 	EXPECT_EQ(0, __e.count);					\
 	__e; })
 
@@ -112,7 +112,8 @@ TEST(arguments)
 	ASSERT_GE(fd, 0);
 #define ARGS(...) (e = (struct kvbm_events){ .size = sizeof(e), ##__VA_ARGS__ }, \
 		   kt_ioctl(fd, KVBM_IOC_EVENTS, &e))
-	EXPECT_EQ(-EOPNOTSUPP, ARGS(.flags = 2));
+	EXPECT_EQ(-EOPNOTSUPP, ARGS(.flags = 4));
+	EXPECT_EQ(-EINVAL, ARGS(.flags = KVBM_EVENTS_NOTES));
 	EXPECT_EQ(-EOPNOTSUPP, ARGS(.reserved = { 0, 1 }));
 	EXPECT_EQ(-EOPNOTSUPP, ARGS(.records = 1));
 	EXPECT_EQ(-EINVAL, ARGS(.types = 1));

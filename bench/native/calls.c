@@ -145,8 +145,8 @@ static __always_inline int register_one(struct kvbm_batch *b, u32 n,
 
 	copy_user(r->ids, r->uids + b->done, n * sizeof(r->ids[0]));
 	copy_user(r->keys, r->uhashes + b->done, n * sizeof(r->keys[0]));
-	got = kvbm_register_chunk(b->ses, r->ids, r->keys, n, false, r->out,
-				  step);
+	got = kvbm_register_chunk(b->ses, r->ids, r->keys, NULL, n, false,
+				  r->out, step);
 	copy_user(r->uout + b->done, r->out, got * sizeof(r->out[0]));
 	return got;
 }

@@ -71,7 +71,7 @@ static void keep(struct learner *l, const struct kvbm_hash *key)
 		l->held--;
 	}
 	call_alloc(l->he, 1, &id, NULL);
-	if (!kvbm_register_chunk(l->he, &id, key, 1, false, &out, &step)) {
+	if (!kvbm_register_chunk(l->he, &id, key, NULL, 1, false, &out, &step)) {
 		CHECK(step.err == -ENOBUFS);
 		l->refused++;
 		call_release(l->he, &id, 1);
@@ -146,8 +146,8 @@ static u32 others_refused(struct pool *p)
 
 		fresh_keys(p->fresh++, 0, 1, &key);
 		call_alloc(p->own, 1, &id, NULL);
-		if (!kvbm_register_chunk(p->own, &id, &key, 1, false, &out,
-					 &step)) {
+		if (!kvbm_register_chunk(p->own, &id, &key, NULL, 1, false,
+					 &out, &step)) {
 			CHECK(step.err == -ENOBUFS);
 			n++;
 		}

@@ -122,6 +122,7 @@ const struct kvbm_evict_ops *kvbm_evict_nth(unsigned int n);
  * @keep_blocks: blocks that may have a rank above the normal one; 0: no block has
  *	a rank
  * @keep_user_blocks: of these, raised by one user
+ * @note_bytes: bytes of a block's note, 0 = there are none
  */
 struct kvbm_config {
 	u32 total;
@@ -137,6 +138,7 @@ struct kvbm_config {
 	u32 event_records;
 	u32 keep_blocks;
 	u32 keep_user_blocks;
+	u32 note_bytes;
 };
 
 int kvbm_config_check(struct kvbm_config *cfg);
@@ -311,6 +313,7 @@ struct kvbm_store {
 	void *evict;			/* the policy's own */
 	struct kvbm_ring *ring;		/* of events, or NULL */
 	struct kvbm_retention *retention;	/* ranks, or NULL */
+	void *notes;			/* by block, or NULL; see note.h */
 	u64 id;
 	u64 memory;			/* bytes, hold tables not counted */
 
@@ -529,7 +532,7 @@ struct kvbm_session *kvbm_session_after(struct kvbm_store *st, u64 number);
 void kvbm_session_waits(struct kvbm_session *ses, u32 *blocks, u64 *since_ns);
 int kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out);
 int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
-		    struct kvbm_block_info *out);
+		    struct kvbm_block_info *out, u64 *note);
 u32 kvbm_holds_entries(struct kvbm_session *ses, u32 *from,
 		       struct kvbm_hold_entry *out, u32 max);
 
@@ -557,7 +560,7 @@ int kvbm_session_ready(struct kvbm_session *ses, struct kvbm_step *step);
 
 /* export.c: what is registered */
 u32 kvbm_export_chunk(struct kvbm_store *st, u32 *from,
-		      struct kvbm_export_entry *out, u32 max);
+		      struct kvbm_export_entry *out, u64 *notes, u32 max);
 
 /* prune.c: prunes that take longer than a chunk may */
 void kvbm_prune_rest(struct kvbm_store *st, u32 from);
@@ -596,17 +599,19 @@ u32 kvbm_linger_return(struct kvbm_store *st, struct kvbm_chain *c);
 
 /* register.c: Mutable to Staged to Primary or Duplicate */
 u32 kvbm_stage_chunk(struct kvbm_session *ses, const u32 *ids,
-		     const struct kvbm_hash *keys, const u32 *tokens, u32 n,
-		     struct kvbm_step *step);
+		     const struct kvbm_hash *keys, const u32 *tokens,
+		     const u64 *notes, u32 n, struct kvbm_step *step);
 struct kvbm_claiming;
 u32 kvbm_claim_chunk(struct kvbm_session *ses, const u32 *ids,
-		     const struct kvbm_hash *keys, const u32 *tokens, u32 n,
-		     struct kvbm_claiming *claiming, struct kvbm_step *step);
+		     const struct kvbm_hash *keys, const u32 *tokens,
+		     const u64 *notes, u32 n, struct kvbm_claiming *claiming,
+		     struct kvbm_step *step);
 u32 kvbm_unstage_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 		       struct kvbm_step *step);
 u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
-			const struct kvbm_hash *keys, u32 n, bool reject,
-			struct kvbm_registered *out, struct kvbm_step *step);
+			const struct kvbm_hash *keys, const u64 *notes, u32 n,
+			bool reject, struct kvbm_registered *out,
+			struct kvbm_step *step);
 
 /**
  * struct kvbm_taking - an allocation under way

@@ -21,8 +21,10 @@
  */
 #include <linux/ktime.h>
 #include <linux/mm.h>
+#include <linux/rcupdate.h>
 #include <linux/spinlock.h>
 #include "event.h"
+#include "note.h"
 
 static_assert(sizeof(struct kvbm_record) == 64);
 
@@ -49,6 +51,8 @@ int kvbm_ring_init(struct kvbm_store *st, struct kvbm_ring *ring, u32 records)
 	ring->mask = records - 1;
 	ring->head = 1;
 	kref_init(&ring->ref);
+	if (st->notes)
+		rcu_assign_pointer(ring->store, st);
 	st->ring = ring;
 	return 0;
 }
@@ -108,6 +112,18 @@ void kvbm_ring_end(struct kvbm_store *st)
 	kvbm_ring_unlock(st);
 }
 
+/**
+ * kvbm_ring_detach() - nobody looks for notes any more
+ * @st: the store, which is about to be freed
+ */
+void kvbm_ring_detach(struct kvbm_store *st)
+{
+	if (!st->ring || !rcu_access_pointer(st->ring->store))
+		return;
+	RCU_INIT_POINTER(st->ring->store, NULL);
+	synchronize_rcu();
+}
+
 static void copy_record(struct kvbm_event *to, const struct kvbm_record *from,
 			u64 seq)
 {
@@ -122,7 +138,7 @@ static void copy_record(struct kvbm_event *to, const struct kvbm_record *from,
 	to->generation = READ_ONCE(from->generation);
 	to->type = KVBM_WHAT_TYPE(what);
 	to->reason = KVBM_WHAT_REASON(what);
-	to->reserved = 0;
+	to->noted = 0;
 	to->count = 0;
 }
 
@@ -176,6 +192,49 @@ u32 kvbm_ring_read(struct kvbm_ring *ring, struct kvbm_cursor *c,
 		return lost(ring, c, head, out);
 	WRITE_ONCE(c->next, from);
 	return n;
+}
+
+/* Of a block that is still, or again, what the event tells of. */
+static bool note_of(struct kvbm_store *st, const struct kvbm_event *e,
+		    u64 *words)
+{
+	return st && e->block < st->cfg.total &&
+	       kvbm_note_read_gen(st, kvbm_id_nospec(st, e->block),
+				  e->generation, words);
+}
+
+/**
+ * kvbm_ring_notes() - events, each with the note of its block behind it
+ * @ring: the ring
+ * @note_bytes: of the store
+ * @events: as they were read
+ * @n: how many
+ * @out: room for as many, each followed by whole words of a note
+ *
+ * Its note has who is still registered under the event's generation; what has
+ * left the store has none.
+ */
+void kvbm_ring_notes(struct kvbm_ring *ring, u32 note_bytes,
+		     const struct kvbm_event *events, u32 n, void *out)
+{
+	u32 words = kvbm_note_words(note_bytes);
+	const struct kvbm_event *end = events + n;
+	struct kvbm_store *st;
+
+	/* Bounded: a page of events.  Pairs with kvbm_ring_detach(). */
+	rcu_read_lock();
+	st = rcu_dereference(ring->store);
+	for (; events < end; events++) {
+		struct kvbm_event *e = out;
+		u64 *note = out + sizeof(*e);
+
+		*e = *events;
+		e->noted = note_of(st, e, note);
+		if (!e->noted)
+			memset(note, 0, words * sizeof(*note));
+		out = note + words;
+	}
+	rcu_read_unlock();
 }
 
 /**

@@ -26,6 +26,7 @@ struct kvbm_record {
  * @now: time of this lock hold's events, 0: none yet; under the store's lock
  * @armed: a reader waits for the next event
  * @ended: the store is destroyed, no event comes any more
+ * @store: whose notes are told; NULL: it is gone, or has none
  * @ref: the store's, and one for each reader: a reader keeps no store
  * @wake: there are events, and a reader waits; called without locks
  */
@@ -36,6 +37,7 @@ struct kvbm_ring {
 	u64 now;
 	bool armed;
 	bool ended;
+	struct kvbm_store __rcu *store;
 	struct kref ref;
 	void (*wake)(struct kvbm_ring *ring);
 };
@@ -54,6 +56,9 @@ u64 kvbm_ring_need(u32 records);
 int kvbm_ring_init(struct kvbm_store *st, struct kvbm_ring *ring, u32 records);
 void kvbm_ring_exit(struct kvbm_ring *ring);
 void kvbm_ring_end(struct kvbm_store *st);
+void kvbm_ring_detach(struct kvbm_store *st);
+void kvbm_ring_notes(struct kvbm_ring *ring, u32 note_bytes,
+		     const struct kvbm_event *events, u32 n, void *out);
 u32 kvbm_ring_read(struct kvbm_ring *ring, struct kvbm_cursor *c,
 		   struct kvbm_event *out, u32 max);
 bool kvbm_ring_ready(struct kvbm_ring *ring, struct kvbm_cursor *c);

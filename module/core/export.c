@@ -6,12 +6,14 @@
 #include "event.h"
 #include "queue.h"
 #include "retain.h"
+#include "note.h"
 
 /**
  * kvbm_export_chunk() - the next registered blocks, in order of block id
  * @st: the store
  * @from: in and out: block id to go on from; the store's total: no more
  * @out: room for @max entries
+ * @notes: NULL, or room for kvbm_note_words() of each
  * @max: at most this many
  *
  * Looks at no more than KVBM_CHUNK slots, all in one hold of the lock, so that
@@ -20,8 +22,9 @@
  * Return: entries filled in.
  */
 u32 kvbm_export_chunk(struct kvbm_store *st, u32 *from,
-		      struct kvbm_export_entry *out, u32 max)
+		      struct kvbm_export_entry *out, u64 *notes, u32 max)
 {
+	u32 words = kvbm_note_words(st->cfg.note_bytes);
 	u32 id, end, n = 0;
 	u64 seq;
 
@@ -45,6 +48,8 @@ u32 kvbm_export_chunk(struct kvbm_store *st, u32 *from,
 		if (kvbm_w_state(w) != KVBM_STATE_PRIMARY)
 			continue;
 		rank = kvbm_rank_of(st, id, &until_ns);
+		if (notes)
+			kvbm_note_read_locked(st, id, notes + n * words);
 		out[n++] = (struct kvbm_export_entry) {
 			.hash = s->key,
 			.block = id,

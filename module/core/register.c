@@ -9,6 +9,7 @@
 #include <linux/err.h>
 #include "claim.h"
 #include "leave.h"
+#include "note.h"
 #include "sketch.h"
 
 /* The slot of a block that the session owns in this state, or NULL. */
@@ -47,15 +48,37 @@ static u64 owned_keep(struct kvbm_slot *s, enum kvbm_state to, u32 refs)
 	return w;
 }
 
+/* Of notes on their way in; NULL: none are given. */
+static __always_inline const u64 *nth_note(const struct kvbm_store *st,
+					   const u64 *notes, u32 i)
+{
+	if (!notes)
+		return NULL;
+	return notes + i * kvbm_note_words(st->cfg.note_bytes);
+}
+
+/* Outside of the locks under which they are written. */
+static noinline_for_stack void warm_notes(const struct kvbm_store *st,
+					  const u32 *ids, u32 n)
+{
+	u32 i;
+
+	for (i = 0; i < n; i++)
+		if (ids[i] < st->cfg.total)
+			kvbm_note_prefetchw(st, kvbm_id_nospec(st, ids[i]));
+}
+
 /* Staging, with @claiming as far as the hashes can be claimed. */
 static __always_inline u32
 stage_chunk(struct kvbm_session *ses, const u32 *ids,
-	    const struct kvbm_hash *keys, const u32 *tokens, u32 n,
-	    struct kvbm_claiming *claiming, struct kvbm_step *step)
+	    const struct kvbm_hash *keys, const u32 *tokens, const u64 *notes,
+	    u32 n, struct kvbm_claiming *claiming, struct kvbm_step *step)
 {
 	struct kvbm_store *st = ses->store;
 	u32 i = 0, staged = 0;
 
+	if (unlikely(notes))
+		warm_notes(st, ids, n);
 	spin_lock(&ses->lock);
 	spin_lock(&st->lock);
 	step->err = ses->dead;
@@ -88,6 +111,7 @@ stage_chunk(struct kvbm_session *ses, const u32 *ids,
 				continue;
 		}
 		kvbm_slot_set_key(s, &keys[i], hash);
+		kvbm_note_stage(st, s, nth_note(st, notes, i));
 		owned_keep(s, KVBM_STATE_STAGED, 0);
 		staged++;
 	}
@@ -104,16 +128,17 @@ stage_chunk(struct kvbm_session *ses, const u32 *ids,
  * @ids: its Mutable blocks
  * @keys: their hashes
  * @tokens: tokens in each, or NULL
+ * @notes: kvbm_note_words() of each, or NULL
  * @n: elements, at most KVBM_CHUNK
  * @step: how it ended
  *
  * Return: elements done.
  */
 u32 kvbm_stage_chunk(struct kvbm_session *ses, const u32 *ids,
-		     const struct kvbm_hash *keys, const u32 *tokens, u32 n,
-		     struct kvbm_step *step)
+		     const struct kvbm_hash *keys, const u32 *tokens,
+		     const u64 *notes, u32 n, struct kvbm_step *step)
 {
-	return stage_chunk(ses, ids, keys, tokens, n, NULL, step);
+	return stage_chunk(ses, ids, keys, tokens, notes, n, NULL, step);
 }
 
 /**
@@ -122,6 +147,7 @@ u32 kvbm_stage_chunk(struct kvbm_session *ses, const u32 *ids,
  * @ids: its Mutable blocks
  * @keys: their hashes
  * @tokens: tokens in each, or NULL
+ * @notes: kvbm_note_words() of each, or NULL
  * @n: elements, at most KVBM_CHUNK
  * @claiming: the batch's; out: what became of each element
  * @step: how it ended
@@ -131,13 +157,14 @@ u32 kvbm_stage_chunk(struct kvbm_session *ses, const u32 *ids,
  * Return: elements done.
  */
 u32 kvbm_claim_chunk(struct kvbm_session *ses, const u32 *ids,
-		     const struct kvbm_hash *keys, const u32 *tokens, u32 n,
-		     struct kvbm_claiming *claiming, struct kvbm_step *step)
+		     const struct kvbm_hash *keys, const u32 *tokens,
+		     const u64 *notes, u32 n, struct kvbm_claiming *claiming,
+		     struct kvbm_step *step)
 {
 	step->err = kvbm_claiming_ready(claiming, n);
 	if (step->err)
 		return 0;
-	return stage_chunk(ses, ids, keys, tokens, n, claiming, step);
+	return stage_chunk(ses, ids, keys, tokens, notes, n, claiming, step);
 }
 
 /**
@@ -168,6 +195,7 @@ u32 kvbm_unstage_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 			break;
 		}
 		kvbm_claim_after_drop(ses, s);
+		kvbm_note_unstage(st, s);
 		owned_move(s, KVBM_STATE_MUTABLE, st->cfg.reset, 0);
 	}
 	spin_unlock(&st->lock);
@@ -237,7 +265,8 @@ static struct kvbm_slot *insert_or_evict(struct kvbm_session *ses,
 
 /*
  * The hash is present already, under @old: allow makes the slot a Duplicate
- * that keeps @old alive; reject gives the session a hold on @old instead.
+ * that keeps @old alive; reject gives the session a hold on @old instead.  The
+ * hash keeps the note that it has.
  */
 static int register_present(struct kvbm_session *ses, u32 id, u32 *cnt,
 			    struct kvbm_slot *old, bool reject,
@@ -282,6 +311,8 @@ static int register_present(struct kvbm_session *ses, u32 id, u32 *cnt,
 	++*old_cnt;
 	kvbm_count_last(ses, cnt);
 	st->nr_held--;
+	if (kvbm_w_state(kvbm_slot_word(s)) == KVBM_STATE_STAGED)
+		kvbm_note_unstage(st, s);
 	kvbm_to_reset(st, id, kvbm_w_gen(kvbm_slot_word(s)));
 	out->block = old_id;
 	out->kind = KVBM_KIND_DEDUP;
@@ -289,10 +320,28 @@ static int register_present(struct kvbm_session *ses, u32 id, u32 *cnt,
 	return 0;
 }
 
+/* Notes on their way in: those of a chunk whose first result is @first. */
+struct noting {
+	const u64 *notes;
+	const struct kvbm_registered *first;
+};
+
+/* Apart, so that registration in stores without notes needs no registers for it. */
+static noinline void note_primary(struct kvbm_store *st, struct kvbm_slot *s,
+				  const struct noting *nt,
+				  const struct kvbm_registered *out)
+{
+	const u64 *note = nth_note(st, nt->notes, out - nt->first);
+
+	if (note)
+		kvbm_note_write(st, kvbm_slot_id(st, s), note);
+}
+
 /* -EAGAIN: the chunk ends here, not the batch. */
 static int register_one(struct kvbm_session *ses, u32 id,
 			const struct kvbm_hash *key, u32 hash, bool reject,
-			struct kvbm_registered *out, struct kvbm_step *step)
+			const struct noting *nt, struct kvbm_registered *out,
+			struct kvbm_step *step)
 {
 	enum kvbm_state from = key ? KVBM_STATE_MUTABLE : KVBM_STATE_STAGED;
 	struct kvbm_store *st = ses->store;
@@ -323,6 +372,8 @@ static int register_one(struct kvbm_session *ses, u32 id,
 		s = &st->slots[out->block];
 		gen = kvbm_w_gen(kvbm_slot_word(s));
 	} else {
+		if (unlikely(st->notes))
+			note_primary(st, s, nt, out);
 		gen = kvbm_w_gen(owned_keep(s, KVBM_STATE_PRIMARY, 1));
 		*cnt = 1;
 		kvbm_event(st, KVBM_EVENT_STORED, KVBM_REASON_NONE, id, gen,
@@ -381,6 +432,7 @@ static void touch_registered(struct kvbm_session *ses,
  * @ses: the session
  * @ids: its Staged blocks, or Mutable ones when @keys is given
  * @keys: hashes to stage them under, or NULL
+ * @notes: kvbm_note_words() of each; NULL: those that they were staged with
  * @n: elements, at most KVBM_CHUNK
  * @reject: duplicate policy
  * @out: what became of each
@@ -389,23 +441,28 @@ static void touch_registered(struct kvbm_session *ses,
  * Return: elements done.
  */
 u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
-			const struct kvbm_hash *keys, u32 n, bool reject,
-			struct kvbm_registered *out, struct kvbm_step *step)
+			const struct kvbm_hash *keys, const u64 *notes, u32 n,
+			bool reject, struct kvbm_registered *out,
+			struct kvbm_step *step)
 {
 	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
 	struct kvbm_store *st = ses->store;
+	const struct noting nt = { .notes = notes, .first = out };
 	u32 hash[KVBM_CHUNK] __uninitialized;
 	u32 i = 0;
 	int err;
 
 	warm_register(ses, ids, keys, hash, n);
+	if (unlikely(notes))
+		warm_notes(st, ids, n);
 	spin_lock(&ses->lock);
 	step->err = ses->dead;
 	for (; i < n && !step->err; i++) {
 		if (!kvbm_lock_store(&l))
 			break;
 		err = register_one(ses, ids[i], keys ? &keys[i] : NULL,
-				   keys ? hash[i] : 0, reject, &out[i], step);
+				   keys ? hash[i] : 0, reject, &nt, &out[i],
+				   step);
 		if (err == -EAGAIN)
 			break;
 		if (err) {

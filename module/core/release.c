@@ -11,6 +11,7 @@
 #include <linux/sched/signal.h>
 #include "claim.h"
 #include "leave.h"
+#include "note.h"
 #include "offer.h"
 
 /*
@@ -144,6 +145,7 @@ static void drop_owned(struct kvbm_session *ses, u32 id, u32 *cnt,
 	if (kvbm_w_state(w) == KVBM_STATE_STAGED) {
 		ses->staged--;
 		kvbm_claim_after_drop(ses, s);
+		kvbm_note_unstage(st, s);
 	}
 	ses->owned--;
 	kvbm_count_last(ses, cnt);

@@ -12,6 +12,7 @@
 #include <linux/sched/signal.h>
 #include "core.h"
 #include "retain.h"
+#include "note.h"
 #include "trace.h"
 
 /**
@@ -345,6 +346,7 @@ static int sum_holds(struct kvbm_store *st, u32 id, u64 *holds, u32 *sessions)
  * @id: block id
  * @own: do not ask the other sessions
  * @out: filled in
+ * @note: NULL, or room for kvbm_note_words(); zeroes where the hash is not told
  *
  * The sum over sessions is exact when nobody moved the block's references, or
  * holds from one session to another, meanwhile; after a few tries it is what was seen.
@@ -352,7 +354,7 @@ static int sum_holds(struct kvbm_store *st, u32 id, u64 *holds, u32 *sessions)
  * Return: 0, -EINVAL, or -EINTR after a fatal signal.
  */
 int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
-		    struct kvbm_block_info *out)
+		    struct kvbm_block_info *out, u64 *note)
 {
 	u32 tries = own ? 1 : 8, sessions = 0, owner;
 	struct kvbm_store *st = ses->store;
@@ -382,6 +384,8 @@ int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
 					      KVBM_STATE_DUPLICATE ?
 					      s->child : id,
 					      &out->keep_until_ns);
+		if (note)
+			kvbm_note_read_locked(st, id, note);
 		spin_unlock(&st->lock);
 	} while ((w != before || READ_ONCE(st->handed_over) != handed) &&
 		 --tries);
@@ -401,8 +405,12 @@ int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
 	if (out->state == KVBM_STATE_RESET ||
 	    out->state == KVBM_STATE_MUTABLE ||
 	    out->state == KVBM_STATE_LINGERING ||
-	    (out->state == KVBM_STATE_STAGED && !out->own_holds))
+	    (out->state == KVBM_STATE_STAGED && !out->own_holds)) {
 		out->hash = (struct kvbm_hash) {};
+		if (note)
+			memset(note, 0, sizeof(*note) *
+			       kvbm_note_words(st->cfg.note_bytes));
+	}
 	return 0;
 }
 

@@ -50,7 +50,7 @@
  *	allocated, while Mutable or Staged
  * @key: sequence hash
  * @word: generation, state, reset-on-release flag and references
- * @place: in the order of eviction, while inactive
+ * @place: in the order of eviction, while inactive; while Staged, KVBM_NOTE_*
  * @next: free list, or an allocation's private chain; lineage: while held
  * @idle_since: while inactive: kvbm_idle_clock() when it became so
  * @own_entry: lineage: place in the family table, as the node of its own key;

@@ -15,6 +15,7 @@
 #include "claim.h"
 #include "leave.h"
 #include "retain.h"
+#include "note.h"
 #include "sketch.h"
 
 /**
@@ -44,6 +45,8 @@ int kvbm_config_check(struct kvbm_config *cfg)
 	    (cfg->event_records < KVBM_MIN_EVENT_RECORDS ||
 	     cfg->event_records > KVBM_MAX_EVENT_RECORDS ||
 	     !is_power_of_2(cfg->event_records)))
+		return -EINVAL;
+	if (cfg->note_bytes > KVBM_MAX_NOTE_BYTES)
 		return -EINVAL;
 	if (cfg->keep_blocks > cfg->total ||
 	    cfg->keep_user_blocks > cfg->keep_blocks)
@@ -79,6 +82,7 @@ u64 kvbm_store_need(const struct kvbm_config *cfg)
 
 	if (cfg->freq_capacity)
 		need += kvbm_sketch_need(cfg->freq_capacity);
+	need += kvbm_notes_need(cfg);
 	return need + kvbm_ring_need(cfg->event_records);
 }
 
@@ -133,7 +137,7 @@ int kvbm_store_init(struct kvbm_store *st, const struct kvbm_config *cfg)
 	st->slots = kvbm_array_alloc(st, cfg->total, sizeof(*st->slots));
 	if (!st->slots)
 		return -ENOMEM;
-	err = kvbm_index_init(st);
+	err = kvbm_notes_init(st) ?: kvbm_index_init(st);
 	if (err)
 		goto free_slots;
 	err = init_slots(st);
@@ -160,6 +164,7 @@ free_claims:
 free_index:
 	kvbm_index_exit(st);
 free_slots:
+	kvbm_notes_exit(st);
 	kvbm_array_free(st->slots);
 	return err;
 }
@@ -186,6 +191,7 @@ void kvbm_store_exit(struct kvbm_store *st)
 	kvbm_retention_exit(st);
 	/* The table goes before the slots that hang in it. */
 	kvbm_index_exit(st);
+	kvbm_notes_exit(st);
 	kvbm_array_free(st->slots);
 }
 

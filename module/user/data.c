@@ -26,6 +26,7 @@
 #include "usercopy.h"
 #include "claim.h"
 #include "file.h"
+#include "note.h"
 #include "offer.h"
 #include "ops.h"
 #include "retain.h"
@@ -96,6 +97,70 @@ static int tell_generations(struct kvbm_store *st, u32 __user *to,
 	return kvbm_tell_ids(to, gens, n);
 }
 
+/* Notes as the caller has them, one behind the other: does the store have such? */
+static inline int check_notes(const struct kvbm_session *ses, u64 notes)
+{
+	return unlikely(notes) && !ses->store->cfg.note_bytes ? -EINVAL : 0;
+}
+
+/*
+ * Notes of blocks that the session holds, or KVBM_NO_BLOCK.  Where it holds a block
+ * no more, as above, and that has another hash by now, there are zeroes.
+ */
+static noinline_for_stack int
+tell_notes(struct kvbm_store *st, u8 __user *to, const struct kvbm_chunk *c,
+	   u32 n)
+{
+	u64 note[KVBM_NOTE_WORDS] __uninitialized;
+	u8 some[KVBM_MAX_NOTE_BYTES] __uninitialized;
+	u32 i, size = st->cfg.note_bytes, filled = 0;
+
+	for (i = 0; i < n; i++) {
+		if (c->ids[i] == KVBM_NO_BLOCK)
+			memset(note, 0, size);
+		else
+			kvbm_note_read(st, c->ids[i], &c->keys[i], note);
+		memcpy(some + filled, note, size);
+		filled += size;
+		if (i + 1 < n && filled + size <= sizeof(some))
+			continue;
+		if (copy_to_user(to, some, filled))
+			return -EFAULT;
+		to += filled;
+		filled = 0;
+	}
+	return 0;
+}
+
+/* Room for the notes of a chunk on their way in; NULL: none are given. */
+static int notes_room(const struct kvbm_session *ses, u64 notes, u32 n,
+		      u64 **room)
+{
+	int err = check_notes(ses, notes);
+
+	*room = NULL;
+	if (likely(!notes) || err)
+		return err;
+	*room = kmalloc_array(n, kvbm_note_words(ses->store->cfg.note_bytes) *
+			      sizeof(**room), GFP_KERNEL_ACCOUNT);
+	return *room ? 0 : -ENOMEM;
+}
+
+static noinline_for_stack int
+fetch_notes(const struct kvbm_store *st, u64 *to, const u8 __user *from, u32 n)
+{
+	u32 size = st->cfg.note_bytes, words = kvbm_note_words(size);
+
+	if (!(size % sizeof(*to)))
+		return copy_from_user(to, from, n * size) ? -EFAULT : 0;
+	for (; n--; to += words, from += size) {
+		to[words - 1] = 0;
+		if (copy_from_user(to, from, size))
+			return -EFAULT;
+	}
+	return 0;
+}
+
 /**
  * struct holding - a match or scan under way
  * @b: the batch
@@ -121,6 +186,7 @@ struct holding {
 static __always_inline int tell_holds(struct holding *h, u32 got, u32 hits)
 {
 	u32 __user *ugens = u64_to_user_ptr(h->args->generations);
+	u8 __user *unotes = u64_to_user_ptr(h->args->notes);
 	u32 __user *uids = u64_to_user_ptr(h->args->ids);
 	struct kvbm_session *ses = h->b.ses;
 	u32 done = h->b.done;
@@ -129,6 +195,9 @@ static __always_inline int tell_holds(struct holding *h, u32 got, u32 hits)
 		   !(h->args->generations &&
 		     tell_generations(ses->store, ugens + done, h->c->ids,
 				      h->c->generation, got)) &&
+		   !(unlikely(h->args->notes) &&
+		     tell_notes(ses->store, unotes + (u64)done *
+				ses->store->cfg.note_bytes, h->c, got)) &&
 		   !kvbm_tell_end2(&h->u->done, done + got, hits, 0)))
 		return got;
 	kvbm_unhold(ses, h->c->ids, got);
@@ -203,8 +272,8 @@ DATA_OP(match)
 	int err;
 
 	err = fetch_batch(&args, uarg, usize, known,
-			  args.notes | args.pending | args.reserved32 |
-			  args.reserved);
+			  args.pending | args.reserved32 | args.reserved) ?:
+	      check_notes(ses, args.notes);
 	if (err)
 		return err;
 	/* Nothing has happened yet: a structure that cannot be written is known. */
@@ -231,8 +300,8 @@ DATA_OP(scan)
 	int err;
 
 	err = fetch_batch(&args, uarg, usize, known,
-			  args.notes | args.pending | args.reserved32 |
-			  args.reserved);
+			  args.pending | args.reserved32 | args.reserved) ?:
+	      check_notes(ses, args.notes);
 	if (err)
 		return err;
 	h.args = &args;
@@ -380,11 +449,15 @@ static void unclaim(struct kvbm_session *ses, const struct kvbm_claiming *c,
 	}
 }
 
+/* With notes: smaller chunks. */
+#define NOTED_CHUNK	(KVBM_CHUNK / 2)
+
 struct staging {
 	struct kvbm_batch b;
 	const struct kvbm_stage *args;
 	struct kvbm_claiming *claiming;
 	struct kvbm_chunk *c;
+	u64 *notes;
 };
 
 static __always_inline int stage_one(struct kvbm_batch *b, u32 n,
@@ -395,6 +468,7 @@ static __always_inline int stage_one(struct kvbm_batch *b, u32 n,
 	struct kvbm_hash __user *uhashes = u64_to_user_ptr(args->hashes);
 	u32 __user *utokens = u64_to_user_ptr(args->tokens);
 	u8 __user *ustates = u64_to_user_ptr(args->states);
+	u8 __user *unotes = u64_to_user_ptr(args->notes);
 	u32 __user *uids = u64_to_user_ptr(args->ids);
 	const u32 *tokens = args->tokens ? s->c->tokens : NULL;
 	u32 got;
@@ -403,13 +477,16 @@ static __always_inline int stage_one(struct kvbm_batch *b, u32 n,
 	    copy_from_user(s->c->keys, uhashes + b->done,
 			   n * sizeof(*uhashes)) ||
 	    (tokens && copy_from_user(s->c->tokens, utokens + b->done,
-				      n * sizeof(*utokens))))
+				      n * sizeof(*utokens))) ||
+	    (s->notes && fetch_notes(b->ses->store, s->notes, unotes +
+				     (u64)b->done *
+				     b->ses->store->cfg.note_bytes, n)))
 		return -EFAULT;
 	if (!(args->flags & KVBM_STAGE_CLAIM))
-		return kvbm_stage_chunk(b->ses, s->c->ids, s->c->keys, tokens, n,
-					step);
-	got = kvbm_claim_chunk(b->ses, s->c->ids, s->c->keys, tokens, n,
-			       s->claiming, step);
+		return kvbm_stage_chunk(b->ses, s->c->ids, s->c->keys, tokens,
+					s->notes, n, step);
+	got = kvbm_claim_chunk(b->ses, s->c->ids, s->c->keys, tokens, s->notes,
+			       n, s->claiming, step);
 	if (!copy_to_user(ustates + b->done, s->claiming->states, got))
 		return got;
 	unclaim(b->ses, s->claiming, s->c->ids, got);
@@ -424,10 +501,11 @@ DATA_OP(stage)
 	struct kvbm_stage args;
 	struct staging s;
 	bool claim;
+	u32 chunk;
 	int err;
 
 	err = fetch_batch(&args, uarg, usize, known,
-			  args.reserved32 | args.notes | args.reserved);
+			  args.reserved32 | args.reserved);
 	if (err)
 		return err;
 	claim = args.flags & KVBM_STAGE_CLAIM;
@@ -436,9 +514,15 @@ DATA_OP(stage)
 	s.args = &args;
 	s.claiming = &claiming;
 	s.c = &c;
+	/* What is written under the lock is bounded in bytes, too. */
+	chunk = args.notes ? NOTED_CHUNK : KVBM_CHUNK;
+	err = notes_room(ses, args.notes, min(args.count, chunk), &s.notes);
+	if (err)
+		return err;
 	kvbm_claiming_begin(&claiming);
-	err = kvbm_batch_run(&s.b, ses, args.count, KVBM_CHUNK, stage_one);
+	err = kvbm_batch_run(&s.b, ses, args.count, chunk, stage_one);
 	kvbm_claiming_end(&claiming);
+	kfree(s.notes);
 	return end_batch(&u->done, s.b.done, err);
 }
 
@@ -453,6 +537,7 @@ struct registering {
 	struct kvbm_registered *out;
 	struct kvbm_hash *keys;
 	u32 *ids;
+	u64 *notes;
 };
 
 static __always_inline int register_one(struct kvbm_batch *b, u32 n,
@@ -462,15 +547,19 @@ static __always_inline int register_one(struct kvbm_batch *b, u32 n,
 	const struct kvbm_register *args = r->args;
 	struct kvbm_registered __user *uout = u64_to_user_ptr(args->results);
 	struct kvbm_hash __user *uhashes = u64_to_user_ptr(args->hashes);
+	u8 __user *unotes = u64_to_user_ptr(args->notes);
 	u32 __user *uids = u64_to_user_ptr(args->ids);
 	u32 got, i;
 
 	if (copy_from_user(r->ids, uids + b->done, n * sizeof(*uids)) ||
 	    (args->hashes && copy_from_user(r->keys, uhashes + b->done,
-					    n * sizeof(*uhashes))))
+					    n * sizeof(*uhashes))) ||
+	    (unlikely(r->notes) &&
+	     fetch_notes(b->ses->store, r->notes, unotes + (u64)b->done *
+			 b->ses->store->cfg.note_bytes, n)))
 		return -EFAULT;
 	got = kvbm_register_chunk(b->ses, r->ids, args->hashes ? r->keys : NULL,
-				  n, r->reject, r->out, step);
+				  r->notes, n, r->reject, r->out, step);
 	if (!(got && copy_to_user(uout + b->done, r->out,
 				  got * sizeof(*uout))) &&
 	    !kvbm_tell_end(&r->u->done, b->done + got, 0))
@@ -492,7 +581,7 @@ DATA_OP(register)
 	int err;
 
 	err = fetch_batch(&args, uarg, usize, known,
-			  args.reserved32 | args.notes | args.reserved[0] |
+			  args.reserved32 | args.reserved[0] |
 			  args.reserved[1]);
 	if (err)
 		return err;
@@ -515,8 +604,14 @@ DATA_OP(register)
 	r.out = out;
 	r.keys = keys;
 	r.ids = ids;
+	err = notes_room(ses, args.notes,
+			 min_t(u32, args.count, REGISTER_CHUNK), &r.notes);
+	if (err)
+		return err;
 	err = kvbm_batch_run(&r.b, ses, args.count, REGISTER_CHUNK,
 			     register_one);
+	if (unlikely(r.notes))
+		kfree(r.notes);
 	if (unlikely(err)) {
 		/* Who polls for edges gets one when there is more. */
 		if (err == -EDQUOT)

@@ -86,6 +86,7 @@ static void dev_free(struct kref *ref)
 
 	kvbm_departed_exit(kd);
 	kvbm_ring_end(&kd->store);
+	kvbm_ring_detach(&kd->store);
 	kvbm_store_exit(&kd->store);
 	if (kd->payload)
 		fput(kd->payload);
@@ -212,6 +213,7 @@ static int config_from_user(struct kvbm_config *cfg,
 		.event_records = c->event_records,
 		.keep_blocks = c->keep_blocks,
 		.keep_user_blocks = c->keep_user_blocks,
+		.note_bytes = c->note_bytes,
 	};
 	memcpy(cfg->thresholds, c->thresholds, sizeof(cfg->thresholds));
 	if (!(c->flags & KVBM_CREATE_RETENTION)) {

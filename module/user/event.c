@@ -20,6 +20,7 @@
 #include <linux/workqueue.h>
 #include "event.h"
 #include "file.h"
+#include "note.h"
 
 /**
  * struct kvbm_readers - who reads a store's events
@@ -30,6 +31,7 @@
  * @list: of readers; at most KVBM_MAX_READERS
  * @nr: how many
  * @store_id: identity of the store
+ * @note_bytes: of the store's blocks
  * @payer: who is charged with the ring, until it is freed
  * @bytes: how much
  */
@@ -41,6 +43,7 @@ struct kvbm_readers {
 	struct list_head list;
 	u32 nr;
 	u64 store_id;
+	u32 note_bytes;
 	struct kvbm_payer *payer;
 	u64 bytes;
 };
@@ -51,10 +54,12 @@ struct kvbm_readers {
  * @link: in their list
  * @uid: who opened it, as kvbm_payer_uid() has it
  * @poll: who sleeps and polls
- * @lock: one read at a time: @cursor, @page and @lost
+ * @lock: one read at a time: @cursor, @page, @noted and @lost
  * @cursor: how far it has got
  * @lost: events that it was too slow for
  * @page: a pageful of events on their way to the user
+ * @noted: if it wants notes: the same with these
+ * @size: bytes of each of those that it reads
  */
 struct reader {
 	struct kvbm_readers *readers;
@@ -65,9 +70,9 @@ struct reader {
 	struct kvbm_cursor cursor;
 	u64 lost;
 	struct kvbm_event *page;
+	void *noted;
+	size_t size;
 };
-
-#define PAGE_EVENTS	(PAGE_SIZE / sizeof(struct kvbm_event))
 
 static struct kvbm_readers *readers_of(struct kvbm_ring *ring)
 {
@@ -133,6 +138,7 @@ int kvbm_events_init(struct kvbm_dev *kd)
 	INIT_LIST_HEAD(&rs->list);
 	INIT_WORK(&rs->work, wake_work);
 	rs->store_id = st->id;
+	rs->note_bytes = st->cfg.note_bytes;
 	rs->payer = kd->payer;
 	rs->bytes = kvbm_ring_need(st->cfg.event_records);
 	rs->ring.wake = ring_wake;
@@ -166,21 +172,24 @@ static ssize_t tell(struct reader *r, struct iov_iter *to)
 	ssize_t done = 0;
 	u32 n;
 
-	while (iov_iter_count(to) >= sizeof(r->page[0])) {
+	while (iov_iter_count(to) >= r->size) {
 		struct kvbm_cursor c = r->cursor;
-		size_t room = iov_iter_count(to) / sizeof(r->page[0]);
+		size_t room = min(iov_iter_count(to), PAGE_SIZE) / r->size;
+		struct kvbm_ring *ring = &r->readers->ring;
 
-		n = kvbm_ring_read(&r->readers->ring, &c, r->page,
-				   min_t(size_t, room, PAGE_EVENTS));
-		if (n && copy_to_iter(r->page, n * sizeof(r->page[0]), to) !=
-			 n * sizeof(r->page[0]))
+		n = kvbm_ring_read(ring, &c, r->page, room);
+		if (r->noted)
+			kvbm_ring_notes(ring, r->readers->note_bytes, r->page,
+					n, r->noted);
+		if (n && copy_to_iter(r->noted ?: r->page, n * r->size, to) !=
+			 n * r->size)
 			return done ?: -EFAULT;
 		if (n && r->page[0].type == KVBM_EVENT_LOST)
 			r->lost += r->page[0].count;
 		if (c.next == r->cursor.next)
 			break;
 		WRITE_ONCE(r->cursor.next, c.next);
-		done += n * sizeof(r->page[0]);
+		done += n * r->size;
 		if (signal_pending(current))
 			return done ?: -ERESTARTSYS;
 		cond_resched();
@@ -198,7 +207,7 @@ static ssize_t reader_read(struct kiocb *iocb, struct iov_iter *to)
 	ssize_t done;
 	bool ended;
 
-	if (iov_iter_count(to) < sizeof(struct kvbm_event))
+	if (iov_iter_count(to) < r->size)
 		return -EINVAL;
 	for (;;) {
 		if (!wait && !mutex_trylock(&r->lock))
@@ -244,6 +253,7 @@ static void reader_free(struct reader *r)
 	mutex_unlock(&rs->lock);
 	/* Nobody watches it any more, and no walk comes by. */
 	kref_put(&rs->ring.ref, ring_free);
+	kfree(r->noted);
 	kfree(r->page);
 	kfree(r);
 }
@@ -320,9 +330,16 @@ static struct reader *reader_new(struct kvbm_dev *kd, bool privileged,
 	r->cursor.types |= BIT(KVBM_EVENT_CLEARED) | BIT(KVBM_EVENT_LOST);
 	head = READ_ONCE(rs->ring.head);
 	r->cursor.next = args->next ?: head;
+	r->size = sizeof(r->page[0]);
 	r->page = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
 	if (!r->page)
 		goto free;
+	if (args->flags & KVBM_EVENTS_NOTES) {
+		r->size += kvbm_note_words(rs->note_bytes) * sizeof(u64);
+		r->noted = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
+		if (!r->noted)
+			goto free;
+	}
 	err = -EINVAL;
 	if (r->cursor.next > head)
 		goto free;
@@ -333,6 +350,7 @@ static struct reader *reader_new(struct kvbm_dev *kd, bool privileged,
 	return r;
 
 free:
+	kfree(r->noted);
 	kfree(r->page);
 	kfree(r);
 	return ERR_PTR(err);
@@ -356,7 +374,8 @@ int kvbm_events_open(struct kvbm_dev *kd, bool privileged,
 
 	if (!kd->store.ring)
 		return -ENODATA;
-	if (args->types >> (KVBM_EVENT_LOST + 1) || args->types & BIT(0))
+	if (args->types >> (KVBM_EVENT_LOST + 1) || args->types & BIT(0) ||
+	    (args->flags & KVBM_EVENTS_NOTES && !kd->store.notes))
 		return -EINVAL;
 	if (args->flags & KVBM_EVENTS_NONBLOCK)
 		flags |= O_NONBLOCK;
@@ -379,6 +398,6 @@ int kvbm_events_open(struct kvbm_dev *kd, bool privileged,
 	args->store_id = kd->store.id;
 	args->next = r->cursor.next;
 	args->records = kd->store.cfg.event_records;
-	args->record_size = sizeof(struct kvbm_event);
+	args->record_size = r->size;
 	return fd;
 }

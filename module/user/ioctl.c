@@ -17,6 +17,7 @@
 #include "usercopy.h"
 #include "file.h"
 #include "forget.h"
+#include "note.h"
 #include "ops.h"
 #include "trace.h"
 
@@ -29,6 +30,7 @@
  * @uarg: the caller's structure
  * @usize: as much of it as the caller knows
  * @size: as much of it as we know
+ * @notes: those of a page of a listing, if they are asked for
  * @args: our copy
  */
 struct request {
@@ -39,6 +41,7 @@ struct request {
 	void __user *uarg;
 	u32 usize;
 	u32 size;
+	u64 *notes;
 	union {
 		struct {
 			u32 size;
@@ -89,6 +92,7 @@ static int op_features(struct request *r)
 			    KVBM_FEATURE_EVENTS | KVBM_FEATURE_CLAIMS |
 			    KVBM_FEATURE_INVALIDATE | KVBM_FEATURE_OFFERS |
 			    KVBM_FEATURE_RETENTION |
+			    KVBM_FEATURE_NOTES |
 			    (IS_ENABLED(CONFIG_IO_URING) ?
 			     KVBM_FEATURE_URING : 0),
 		.max_blocks = KVBM_MAX_BLOCKS,
@@ -170,8 +174,7 @@ static int op_store_create(struct request *r)
 	int err;
 
 	/* What has no meaning yet. */
-	if (args->note_bytes ||
-	    memchr_inv(args->reserved, 0, sizeof(args->reserved)) ||
+	if (memchr_inv(args->reserved, 0, sizeof(args->reserved)) ||
 	    args->rights & ~(KVBM_RIGHT_RESET_INACTIVE | KVBM_RIGHT_SET_RESET))
 		return -EOPNOTSUPP;
 	kd = kvbm_dev_create(args);
@@ -268,6 +271,8 @@ static int op_store_access(struct request *r)
  * @size: bytes of ours
  * @cursor: in and out: the last one listed
  * @to: the caller's room
+ * @notes: its room for notes of the entries, or 0
+ * @note_bytes: bytes of each of them
  */
 struct listing {
 	u32 count;
@@ -276,7 +281,21 @@ struct listing {
 	size_t size;
 	u64 cursor;
 	u64 to;
+	u64 notes;
+	u32 note_bytes;
 };
+
+/* @n notes, for the entries from @done on. */
+static int tell_notes(const struct listing *l, const u64 *notes, u32 n)
+{
+	u8 __user *to = u64_to_user_ptr(l->notes +
+					(u64)l->done * l->note_bytes);
+
+	for (; n--; notes += kvbm_note_words(l->note_bytes), to += l->note_bytes)
+		if (copy_to_user(to, notes, l->note_bytes))
+			return -EFAULT;
+	return 0;
+}
 
 static int tell_entries(struct listing *l, const void *page, u32 n)
 {
@@ -322,7 +341,9 @@ static int list_entries(struct request *r, struct listing *l,
 		cursor = l->cursor;
 		n = fill(r, &cursor, page,
 			 min_t(u32, LIST_PAGE, l->count - l->done));
-		if (n > 0)
+		if (n > 0 && l->notes)
+			err = tell_notes(l, r->notes, n);
+		if (n > 0 && !err)
 			err = tell_entries(l, page, n);
 		if (err)
 			break;
@@ -382,6 +403,7 @@ static int op_store_info(struct request *r)
 		.event_records = st->cfg.event_records,
 		.keep_blocks = st->cfg.keep_blocks,
 		.keep_user_blocks = st->cfg.keep_user_blocks,
+		.note_bytes = st->cfg.note_bytes,
 	};
 	memcpy(args->thresholds, st->cfg.thresholds, sizeof(args->thresholds));
 	strscpy(args->policy, st->cfg.policy->name, sizeof(args->policy));
@@ -486,13 +508,21 @@ static int op_stats(struct request *r)
 static int op_block_info(struct request *r)
 {
 	struct kvbm_block_info *args = &r->args.block_info;
+	u32 note_bytes = r->kd->store.cfg.note_bytes;
+	u64 note[KVBM_NOTE_WORDS] __uninitialized;
 	int err;
 
 	args->reserved32 = 0;
+	if (args->note && !note_bytes)
+		return -EINVAL;
 	err = kvbm_block_info(&r->f->ses, args->block,
-			      args->flags & KVBM_BLOCK_OWN, args);
+			      args->flags & KVBM_BLOCK_OWN, args,
+			      args->note ? note : NULL);
 	if (!err && !r->f->writable && !args->own_holds)
 		err = -EPERM;
+	if (!err && args->note &&
+	    copy_to_user(u64_to_user_ptr(args->note), note, note_bytes))
+		err = -EFAULT;
 	return err ?: respond(r);
 }
 
@@ -665,7 +695,7 @@ static int fill_export(struct request *r, u64 *cursor, void *page, u32 n)
 	if (*cursor >= st->cfg.total || !n)
 		return 0;
 	from = *cursor;
-	got = kvbm_export_chunk(st, &from, page, n);
+	got = kvbm_export_chunk(st, &from, page, r->notes, n);
 	*cursor = from;
 	return got ?: -EAGAIN;
 }
@@ -676,9 +706,18 @@ static int op_export(struct request *r)
 	struct listing l = LISTING(args, struct kvbm_export_entry);
 	int err;
 
-	if (args->reserved)
-		return -EOPNOTSUPP;
+	if (args->notes) {
+		l.notes = args->notes;
+		l.note_bytes = r->kd->store.cfg.note_bytes;
+		if (!l.note_bytes)
+			return -EINVAL;
+		r->notes = kcalloc(LIST_PAGE * kvbm_note_words(l.note_bytes),
+				   sizeof(*r->notes), GFP_KERNEL_ACCOUNT);
+		if (!r->notes)
+			return -ENOMEM;
+	}
 	err = list_entries(r, &l, fill_export);
+	kfree(r->notes);
 	args->done = l.done;
 	args->cursor = l.cursor;
 	args->sequence = r->kd->store.ring ?

@@ -43,6 +43,7 @@ STORE_ATTR(max_held, "%u", kd->store.cfg.max_held);
 STORE_ATTR(memory_bytes, "%llu", kd->store.memory);
 
 STORE_ATTR(block_bytes, "%llu", kd->block_bytes);
+STORE_ATTR(note_bytes, "%u", kd->store.cfg.note_bytes);
 STORE_ATTR(digest, "%*phN", KVBM_DIGEST_BYTES, kd->digest);
 STORE_ATTR(label, "%s", kd->label);
 STORE_ATTR(linger_ms, "%llu", div_u64(kd->linger.ns, NSEC_PER_MSEC));
@@ -70,6 +71,7 @@ static struct attribute *store_attrs[] = {
 	&dev_attr_memory_bytes.attr,
 	&dev_attr_linger_ms.attr,
 	&dev_attr_block_bytes.attr,
+	&dev_attr_note_bytes.attr,
 	&dev_attr_digest.attr,
 	&dev_attr_label.attr,
 	NULL

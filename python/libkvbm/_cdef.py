@@ -42,6 +42,8 @@ CDEF = r"""
 
 #define KVBM_MIN_BLOCK_BYTES	4096
 #define KVBM_EVENTS_NONBLOCK	1
+#define KVBM_EVENTS_NOTES	2
+#define KVBM_MAX_NOTE_BYTES	256
 #define KVBM_PAYLOAD_FD		1
 #define KVBM_PAYLOAD_RDONLY	2
 
@@ -252,7 +254,7 @@ struct kvbm_event {
 	uint32_t generation;
 	uint16_t type;
 	uint16_t reason;
-	uint32_t reserved;
+	uint32_t noted;
 	uint64_t count;
 };
 
@@ -403,6 +405,7 @@ struct kvbm_block_info {
 	uint32_t keep_rank;
 	uint32_t reserved32;
 	uint64_t keep_until_ns;
+	uint64_t note;
 };
 
 struct kvbm_evicted {
@@ -542,6 +545,9 @@ int kvbm_holds(int session, uint64_t *cursor, uint32_t count, struct
 	kvbm_hold_entry *entries, uint32_t *total);
 int kvbm_export(int fd, const struct kvbm_store_ref *ref, uint64_t *cursor,
 	uint32_t count, struct kvbm_export_entry *entries, uint32_t *total);
+int kvbm_export_notes(int fd, const struct kvbm_store_ref *ref,
+	uint64_t *cursor, uint32_t count, struct kvbm_export_entry *entries,
+	void *notes, uint32_t *total);
 int kvbm_alloc(int session, uint32_t n, uint32_t *ids, struct
 	kvbm_evicted *evicted, uint32_t *nr_evicted);
 int kvbm_alloc_reset(int session, uint32_t n, uint32_t *ids);
@@ -629,6 +635,23 @@ int kvbm_presence_pending(int session, uint32_t n, const struct kvbm_hash
 	*hashes, uint8_t *out, uint32_t *error);
 int kvbm_events_open(int session, struct kvbm_events *events);
 int kvbm_events_read(int fd, struct kvbm_event *out, uint32_t count);
+int kvbm_events_read_notes(int fd, void *out, uint32_t record_size,
+	uint32_t count);
+int kvbm_stage_notes(int session, uint32_t n, const uint32_t *ids,
+	const struct kvbm_hash *hashes, const void *notes, uint32_t *error);
+int kvbm_claim_notes(int session, uint32_t n, const uint32_t *ids,
+	const struct kvbm_hash *hashes, const void *notes, uint8_t *states,
+	uint32_t *error);
+int kvbm_register_notes(int session, uint32_t n, const uint32_t *ids,
+	const struct kvbm_hash *hashes, const void *notes,
+	struct kvbm_registered *results, uint32_t flags, uint32_t *error);
+int kvbm_match_notes(int session, uint32_t n, const struct kvbm_hash *hashes,
+	uint32_t *ids, void *notes, uint32_t *error);
+int kvbm_scan_notes(int session, uint32_t n, const struct kvbm_hash *hashes,
+	uint32_t *ids, void *notes, uint32_t flags, uint32_t *hits,
+	uint32_t *error);
+int kvbm_block_note(int session, uint32_t block, struct kvbm_block_info *info,
+	void *note);
 int kvbm_payload(int session, uint32_t flags, struct kvbm_payload *payload);
 int kvbm_payload_create(struct kvbm_payload_options *options);
 int kvbm_store_create_payload(struct kvbm_store_create *create, int fd,

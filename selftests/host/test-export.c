@@ -81,8 +81,8 @@ static u32 enlist(struct kvbm_session *ses, const u32 *ids,
 	while (done < n) {
 		step = (struct kvbm_step) KVBM_STEP_INIT;
 		done += kvbm_register_chunk(ses, ids + done, keys + done,
-					    min(n - done, KVBM_CHUNK), true,
-					    out + done, &step);
+					    NULL, min(n - done, KVBM_CHUNK),
+					    true, out + done, &step);
 		WALK_CHECK(!step.err, "errno %d", step.err);
 		WALK_CHECK(!kvbm_session_ready(ses, &step), "not ready");
 	}
@@ -162,13 +162,13 @@ static u32 export(struct world *w, struct kvbm_export_entry *e, u32 most)
 
 	while (from < TOTAL) {
 		before = from;
-		got = kvbm_export_chunk(&w->st, &from, e + n, most);
+		got = kvbm_export_chunk(&w->st, &from, e + n, NULL, most);
 		WALK_CHECK(got <= most && from > before &&
 			   from - before <= KVBM_CHUNK,
 			   "%u entries, from %u to %u", got, before, from);
 		n += got;
 	}
-	WALK_CHECK(!kvbm_export_chunk(&w->st, &from, e, most) && from == TOTAL,
+	WALK_CHECK(!kvbm_export_chunk(&w->st, &from, e, NULL, most) && from == TOTAL,
 		   "more than all");
 	return n;
 }

@@ -107,8 +107,8 @@ static int register_blocks(struct kvbm_session *ses, const u32 *ids, u32 n,
 		int err;
 
 		*done += kvbm_register_chunk(ses, ids + *done, keys + *done,
-					     n - *done, reject, out + *done,
-					     &step);
+					     NULL, n - *done, reject,
+					     out + *done, &step);
 		if (*done == n)
 			break;
 		err = get_ready(ses, &step);
@@ -275,9 +275,9 @@ static int do_quiet(struct setup *s, u32 *done)
 	kvbm_presence(s->st, &c, N, out);
 	kvbm_store_counts(s->st, &counts);
 	kvbm_store_stats(s->st, &stats);
-	kvbm_block_info(s->ses, s->ids[0], false, &info);
+	kvbm_block_info(s->ses, s->ids[0], false, &info, NULL);
 	kvbm_poll_room(s->ses);
-	kvbm_stage_chunk(s->ses, s->owned, keys, NULL, N, &step);
+	kvbm_stage_chunk(s->ses, s->owned, keys, NULL, NULL, N, &step);
 	kvbm_unstage_chunk(s->ses, s->owned, N, &step);
 	kvbm_retain_chunk(s->other, s->ids, N, &step);
 	kvbm_set_reset_chunk(s->other, s->ids, N, true, &step);

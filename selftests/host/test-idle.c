@@ -145,7 +145,7 @@ static void fill(struct world *w)
 	look(w, true);
 	for (i = 0; i < n; i++)
 		keys[i] = walk_nth_hash(rnd(w, KEYS));
-	kvbm_register_chunk(&w->ses, ids, keys, n, false, out, &step);
+	kvbm_register_chunk(&w->ses, ids, keys, NULL, n, false, out, &step);
 }
 
 static void live(struct world *w)

@@ -157,7 +157,7 @@ static int put_in(struct kvbm_session *ses, u32 id, struct kvbm_hash key)
 	struct kvbm_step step = KVBM_STEP_INIT;
 	struct kvbm_registered out;
 
-	while (!kvbm_register_chunk(ses, &id, &key, 1, false, &out, &step))
+	while (!kvbm_register_chunk(ses, &id, &key, NULL, 1, false, &out, &step))
 		if (step.err)
 			return step.err;
 	return 0;
@@ -596,7 +596,7 @@ static void stage(struct kvbm_session *ses, u32 id, struct kvbm_hash key)
 {
 	struct kvbm_step step = KVBM_STEP_INIT;
 
-	BUG_ON(kvbm_stage_chunk(ses, &id, &key, NULL, 1, &step) != 1);
+	BUG_ON(kvbm_stage_chunk(ses, &id, &key, NULL, NULL, 1, &step) != 1);
 }
 
 static u32 slot_x, slot_a;

@@ -476,7 +476,7 @@ static void enlist(struct kvbm_session *ses, const u32 *ids,
 	for (done = 0; done < n; done += i) {
 		struct kvbm_step step = KVBM_STEP_INIT;
 
-		i = kvbm_register_chunk(ses, ids + done, keys + done,
+		i = kvbm_register_chunk(ses, ids + done, keys + done, NULL,
 					min(n - done, KVBM_CHUNK), false, out,
 					&step);
 		WALK_CHECK(i && !step.err, "errno %d", step.err);

@@ -128,7 +128,7 @@ static void last_reference(void)
 	WALK_CHECK(!host_take(ses, 1, false, &l.id, NULL, NULL), "no block");
 	pthread_create(&tid, NULL, last_holder, &l);
 	wait_phase(&l, 1);
-	WALK_CHECK(kvbm_register_chunk(ses, &l.id, &l.key, 1, false, &out,
+	WALK_CHECK(kvbm_register_chunk(ses, &l.id, &l.key, NULL, 1, false, &out,
 				       &step) == 1, "not registered");
 	WRITE_ONCE(l.phase, 2);
 	wait_phase(&l, 3);

@@ -45,6 +45,7 @@ struct hold {
 	u32 gen;
 	enum kvbm_state state;	/* PRIMARY or DUPLICATE */
 	struct kvbm_hash key;
+	u64 nonce;		/* of its note; 0: none */
 };
 
 struct thread {
@@ -151,6 +152,21 @@ static bool dead(struct thread *t)
 
 /* --- what a thread holds ------------------------------------------------ */
 
+/* A Primary's note: whole, of this hash, and as long as it is held the same. */
+static u64 note_of(struct thread *t, const struct hold *h)
+{
+	struct kvbm_store *st = t->world->st;
+	u64 note[KVBM_NOTE_WORDS] = {};
+
+	if (!st->notes || h->state != KVBM_STATE_PRIMARY)
+		return 0;
+	WALK_CHECK(kvbm_note_read(st, h->id, &h->key, note) || dead(t),
+		   "held block %u has no note", h->id);
+	WALK_CHECK(walk_is_note(st, &h->key, note),
+		   "block %u has another's note", h->id);
+	return note[0];
+}
+
 static void check_hold(struct thread *t, const struct hold *h)
 {
 	struct kvbm_slot *s = &t->world->st->slots[h->id];
@@ -158,8 +174,11 @@ static void check_hold(struct thread *t, const struct hold *h)
 	bool same = kvbm_slot_is(s, &h->key);
 
 	if (kvbm_w_state(w) == h->state && kvbm_w_refs(w) &&
-	    kvbm_w_gen(w) == h->gen && same)
+	    kvbm_w_gen(w) == h->gen && same) {
+		WALK_CHECK(note_of(t, h) == h->nonce || dead(t),
+			   "block %u has another note", h->id);
 		return;
+	}
 	WALK_CHECK(dead(t), "thread %u holds %u: state %u refs %u generation %u, was %u; key %s",
 		   t->nr, h->id, kvbm_w_state(w), kvbm_w_refs(w),
 		   kvbm_w_gen(w), h->gen, same ? "same" : "other");
@@ -179,6 +198,7 @@ static void add_hold(struct thread *t, u32 id, const struct kvbm_hash *key,
 		.state = state,
 		.key = *key,
 	};
+	h->nonce = note_of(t, h);
 	check_hold(t, h);
 	t->nr_holds++;
 	if (!rnd(t, 4))
@@ -450,9 +470,20 @@ static void op_alloc(struct thread *t)
 	}
 }
 
+/* Half of the blocks get a note, where there are such. */
+static const u64 *some_note(struct thread *t, const struct kvbm_hash *key,
+			    u64 *note)
+{
+	if (!t->world->st->notes || rnd(t, 2))
+		return NULL;
+	walk_note(t->world->st, key, 1 + t->rng, note);
+	return note;
+}
+
 static void op_stage(struct thread *t)
 {
 	struct kvbm_step step = KVBM_STEP_INIT;
+	u64 note[KVBM_NOTE_WORDS];
 	struct kvbm_hash key;
 	u32 i, tokens = 16;
 
@@ -464,7 +495,8 @@ static void op_stage(struct thread *t)
 		if (kvbm_unstage_chunk(&t->h->ses, &t->owned[i], 1, &step))
 			t->staged[i] = false;
 	} else if (kvbm_stage_chunk(&t->h->ses, &t->owned[i], &key,
-				    rnd(t, 2) ? &tokens : NULL, 1, &step)) {
+				    rnd(t, 2) ? &tokens : NULL,
+				    some_note(t, &key, note), 1, &step)) {
 		t->staged[i] = true;
 	}
 	go_on(t, &step, false);
@@ -473,6 +505,7 @@ static void op_stage(struct thread *t)
 static void op_register(struct thread *t)
 {
 	struct kvbm_store *st = t->world->st;
+	u64 note[KVBM_NOTE_WORDS];
 	struct kvbm_registered out;
 	struct kvbm_hash key;
 	u32 i, n, tries = 1 + rnd(t, BATCH);
@@ -489,8 +522,9 @@ static void op_register(struct thread *t)
 			spin_unlock(&st->lock);
 		}
 		n = kvbm_register_chunk(&t->h->ses, &t->owned[i],
-					t->staged[i] ? NULL : &key, 1,
-					rnd(t, 2), &out, &step);
+					t->staged[i] ? NULL : &key,
+					some_note(t, &key, note), 1, rnd(t, 2),
+					&out, &step);
 		if (!n) {
 			if (!go_on(t, &step, true))
 				return;
@@ -550,7 +584,7 @@ static void op_invalid(struct thread *t)
 	default:
 		if (!t->nr_owned || t->staged[0])
 			return;
-		kvbm_stage_chunk(ses, &t->owned[0], &bad, NULL, 1, &step);
+		kvbm_stage_chunk(ses, &t->owned[0], &bad, NULL, NULL, 1, &step);
 		want = -EINVAL;
 	}
 	WALK_CHECK(step.err == want || (step.err == -ESHUTDOWN && dead(t)),
@@ -563,6 +597,7 @@ static void op_look(struct thread *t)
 	struct kvbm_block_info info = {};
 	struct kvbm_counts counts = {};
 	struct kvbm_stats stats = {};
+	u64 note[KVBM_NOTE_WORDS];
 	struct kvbm_chunk c;
 	u8 out[KVBM_CHUNK];
 	struct hold *h;
@@ -583,10 +618,13 @@ static void op_look(struct thread *t)
 		break;
 	case 2:
 		WALK_CHECK(!kvbm_block_info(&t->h->ses,
-					    rnd(t, st->cfg.total), false, &info),
+					    rnd(t, st->cfg.total), false, &info,
+					    st->notes ? note : NULL),
 			   "no info");
 		WALK_CHECK(info.state <= KVBM_STATE_INACTIVE, "state %u",
 			   info.state);
+		WALK_CHECK(!st->notes || walk_is_note(st, &info.hash, note),
+			   "another's note");
 		break;
 	case 3:
 		if (!t->nr_holds)
@@ -763,6 +801,7 @@ static void *run_thread(void *arg)
 static u64 run_world(const struct kvbm_evict_ops *policy, u64 seed)
 {
 	static const u32 totals[] = { 8, 64, 300 };
+	static const u32 note_bytes[] = { 0, 72, 256 };
 	struct kvbm_config cfg = {
 		.total = totals[seed % 3],
 		.policy = policy,
@@ -773,6 +812,7 @@ static u64 run_world(const struct kvbm_evict_ops *policy, u64 seed)
 		.max_sessions = 1000000,
 		.keep_blocks = seed & 8 ? 0 : totals[seed % 3] / 2,
 		.keep_user_blocks = seed & 8 ? 0 : totals[seed % 3] / 4,
+		.note_bytes = note_bytes[seed % 3],
 	};
 	struct world *w = calloc(1, sizeof(*w));
 	struct kvbm_counts counts = {};

@@ -163,7 +163,7 @@ static int open_store(void)
 	err = kt_store(TOTAL, .name = STORE, .policy = "lineage_tick",
 		       .freq_capacity = 1024,
 		       .flags = KVBM_CREATE_PAYLOAD | KVBM_CREATE_RETENTION,
-		       .payload_fd = file, .event_records = 256,
+		       .payload_fd = file, .event_records = 256, .note_bytes = 40,
 		       .block_bytes = KVBM_MIN_BLOCK_BYTES);
 	close(file);
 	if (err < -1)		/* -1: no descriptor, as it has a name */

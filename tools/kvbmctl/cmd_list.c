@@ -128,6 +128,7 @@ static const struct {
 	{ KVBM_FEATURE_INVALIDATE, "invalidate" },
 	{ KVBM_FEATURE_RETENTION, "retention" },
 	{ KVBM_FEATURE_OFFERS, "offers" },
+	{ KVBM_FEATURE_NOTES, "notes" },
 };
 
 #define N_FEATURES	(sizeof(feature_names) / sizeof(*feature_names))

@@ -64,6 +64,7 @@
 #define KVBM_POLICY_LEN		16		/* with the final NUL */
 #define KVBM_LABEL_LEN		64		/* with the final NUL */
 #define KVBM_DIGEST_BYTES	32
+#define KVBM_MAX_NOTE_BYTES	256U
 #define KVBM_MIN_BLOCK_BYTES	4096U		/* and a block has a multiple of it */
 #define KVBM_MAX_BLOCK_BYTES	(1U << 30)
 #define KVBM_MAX_LINGER_MS	600000U
@@ -183,6 +184,7 @@ struct kvbm_features {
 #define KVBM_FEATURE_CLAIMS	(1ULL << 8)	/* KVBM_STAGE_CLAIM and what goes with it */
 #define KVBM_FEATURE_RETENTION	(1ULL << 10)	/* KVBM_CREATE_RETENTION, KVBM_TOUCH_NEWEST */
 #define KVBM_FEATURE_OFFERS	(1ULL << 11)	/* KVBM_IOC_OFFER and what goes with it */
+#define KVBM_FEATURE_NOTES	(1ULL << 12)	/* note_bytes */
 
 /*
  * Requests about a store carry @store_id and @name.  On a session both are 0 and
@@ -231,7 +233,9 @@ struct kvbm_features {
  * @digest: stands for all that the blocks' bytes depend on besides the tokens:
  *	weights, layout, data types; all 0: not told.  Users compare it
  * @label: printable ASCII for people, NUL-padded, ends with NUL; may be empty
- * @note_bytes: must be 0
+ * @note_bytes: bytes of a block's note, up to KVBM_MAX_NOTE_BYTES; 0: there are
+ *	none.  The store takes them rounded up to a multiple of 8, and 8 more, for
+ *	each block
  * @event_records: how many of the store's last events are kept for who reads
  *	them, 64 bytes each: a power of two, KVBM_MIN_EVENT_RECORDS to
  *	KVBM_MAX_EVENT_RECORDS; 0: there are no events
@@ -249,6 +253,14 @@ struct kvbm_features {
  * The caller may give @uid, @gid and @monitor_gid as chown(2) would let it.  A
  * named store needs CAP_SYS_ADMIN or the group of the module's parameter
  * named_gid.  Fields that must be 0 are EOPNOTSUPP if they are not.
+ *
+ * A note is what users want to say of a block: its parent, its tokens.  It is given
+ * with the hash, at KVBM_IOC_STAGE or KVBM_IOC_REGISTER, and zeroes if it is not
+ * given.  It belongs to this one registration of the hash: while that is there it
+ * does not change, and no other one shows it.  A hash that is registered keeps
+ * its note: what comes with Duplicates, and with what is answered with the existing
+ * block, is not kept.  The kernel does not look into it.  In a store without notes
+ * asking for them or giving them is EINVAL.
  *
  * Blocks linger for those whose bytes may be written to after the process is
  * gone, as by io_uring with O_DIRECT.  Registered holds come back at once, and the
@@ -473,7 +485,7 @@ struct kvbm_store_list {
  *	control
  * @block_bytes: out: bytes of a block, 0 without a payload
  * @linger_ms: out: how long the blocks of a session that ended stay away
- * @note_bytes: out: 0
+ * @note_bytes: out: bytes of a block's note, 0: there are none
  * @event_records: out: events that are kept, 0: there are none
  * @reserved32: out: 0
  * @digest: out: as at creation
@@ -916,11 +928,14 @@ enum kvbm_state {
  * @reserved32: out: 0
  * @keep_until_ns: out: CLOCK_BOOTTIME at which it becomes KVBM_RANK_NORMAL, ns; 0:
  *	it stays
+ * @note: pointer to __u8[note_bytes] or 0, out: the block's note; a Duplicate has
+ *	its Primary's; zeroes where @hash is zero
  *
  * A descriptor that cannot be written is told of blocks only that its session
  * holds.
  *
- * Errnos: EINVAL (no such block id), EPERM (see above), EINTR (killed).
+ * Errnos: EINVAL (no such block id; @note, and the store has no notes), EPERM (see
+ * above), EINTR (killed).
  */
 struct kvbm_block_info {
 	__u32 size;
@@ -936,6 +951,7 @@ struct kvbm_block_info {
 	__u32 keep_rank;
 	__u32 reserved32;
 	__aligned_u64 keep_until_ns;
+	__aligned_u64 note;
 };
 
 #define KVBM_BLOCK_OWN		(1U << 0)	/* do not ask all sessions */
@@ -1099,7 +1115,7 @@ struct kvbm_payload {
  * struct kvbm_events - KVBM_IOC_EVENTS, on control and sessions: a descriptor to
  *	read the store's events from
  * @size: sizeof(struct kvbm_events)
- * @flags: KVBM_EVENTS_NONBLOCK or 0
+ * @flags: KVBM_EVENTS_*
  * @store_id: in: the store, or 0; out: identity
  * @name: the store, or empty
  * @types: bit (1 << enum kvbm_event_type) for each type that is wanted; 0: STORED
@@ -1108,7 +1124,8 @@ struct kvbm_payload {
  * @next: in: number of the first event to read, as of one read before; 0: the next
  *	that happens; out: number of the first event that will be read
  * @records: out: events that are kept
- * @record_size: out: bytes of each that read(2) gives
+ * @record_size: out: bytes of each that read(2) gives: sizeof(struct kvbm_event);
+ *	with KVBM_EVENTS_NOTES note_bytes more, rounded up to a multiple of 8
  * @reserved: must be 0
  *
  * read(2) of the descriptor gives as many struct kvbm_event as there are and fit,
@@ -1117,6 +1134,11 @@ struct kvbm_payload {
  * poll(2) says readable when there is one, and EPOLLHUP when the store has ended.
  * Events happened in this order, and to each hash in this order: it is STORED
  * once, then REMOVED once, however many blocks have it.
+ *
+ * With KVBM_EVENTS_NOTES each is followed by the note of its block, if @noted
+ * says so: when it is read, the block must still be registered under the event's
+ * generation, held or idle or invalidated; else there are zeroes.  So what has left
+ * has no note any more, nor has anything once the store is gone.
  *
  * Nobody waits for a reader.  One that is too slow gets a LOST event in place of
  * what is not kept any more.  Numbers that are skipped otherwise are of events of
@@ -1129,10 +1151,10 @@ struct kvbm_payload {
  * descriptor must be open for reading.
  *
  * Errnos: EBADF (not open for reading), ENODATA (the store keeps no events),
- * EINVAL (@next is not yet to come, or unknown @types), EUSERS (limit on readers:
- * one user, with all uids of his user namespaces, has a quarter of the places at
- * most, and an eighth is for the owner and CAP_SYS_ADMIN), EMFILE, ENFILE, ENOMEM;
- * on control ENOENT, EPERM.
+ * EINVAL (@next is not yet to come, unknown @types, or KVBM_EVENTS_NOTES and the
+ * store has no notes), EUSERS (limit on readers: one user, with all uids of his user
+ * namespaces, has a quarter of the places at most, and an eighth is for the owner
+ * and CAP_SYS_ADMIN), EMFILE, ENFILE, ENOMEM; on control ENOENT, EPERM.
  */
 struct kvbm_events {
 	__u32 size;
@@ -1148,6 +1170,7 @@ struct kvbm_events {
 };
 
 #define KVBM_EVENTS_NONBLOCK	(1U << 0)	/* as O_NONBLOCK; fcntl(2) changes it */
+#define KVBM_EVENTS_NOTES	(1U << 1)	/* a note behind each event */
 
 enum kvbm_event_type {
 	KVBM_EVENT_STORED = 1,		/* the hash is present now */
@@ -1179,7 +1202,7 @@ enum kvbm_reason {
  * @generation: of its slot, while it had the hash
  * @type: enum kvbm_event_type
  * @reason: enum kvbm_reason: why it was removed
- * @reserved: 0
+ * @noted: with KVBM_EVENTS_NOTES: 1: what follows is the block's note; otherwise 0
  * @count: with KVBM_EVENT_LOST: how many are missing; @seq is the last one's
  */
 struct kvbm_event {
@@ -1191,7 +1214,7 @@ struct kvbm_event {
 	__u32 generation;
 	__u16 type;
 	__u16 reason;
-	__u32 reserved;
+	__u32 noted;
 	__aligned_u64 count;
 };
 
@@ -1255,7 +1278,8 @@ struct kvbm_export_entry {
  * @entries: pointer to @count entries
  * @sequence: out: number of the store's last event at the end of the call; 0
  *	without events
- * @reserved: must be 0
+ * @notes: pointer to __u8[@count][note_bytes] or 0, out: the notes of @entries,
+ *	each as true as its entry
  *
  * Duplicates are not listed.  The call looks at up to KVBM_CHUNK blocks at a time;
  * the entries of one such part were true together.  Of a store that is in use the
@@ -1271,7 +1295,8 @@ struct kvbm_export_entry {
  * For who may read the store: the monitoring group may not, since hashes tell what
  * others asked.  It takes no session and no right to write.
  *
- * Errnos: EPERM, ENOMEM, EINTR (killed), on control ENOENT.
+ * Errnos: EPERM, ENOMEM, EINTR (killed), EINVAL (@notes, and the store has none),
+ * on control ENOENT.
  */
 struct kvbm_export {
 	__u32 size;
@@ -1285,7 +1310,7 @@ struct kvbm_export {
 	__aligned_u64 cursor;
 	__aligned_u64 entries;
 	__aligned_u64 sequence;
-	__aligned_u64 reserved;
+	__aligned_u64 notes;
 };
 
 /**
@@ -1367,7 +1392,7 @@ struct kvbm_alloc {
  * @hashes: pointer to struct kvbm_hash[@count]
  * @tokens: pointer to __u32[@count] or 0: tokens in each block; one that is
  *	not the store's block size is -EINVAL
- * @notes: must be 0
+ * @notes: pointer to __u8[@count][note_bytes] or 0: the blocks' notes; 0: zeroes
  * @states: with KVBM_STAGE_CLAIM: pointer to __u8[@count], out: enum
  *	kvbm_claim_state; otherwise 0
  * @reserved: must be 0
@@ -1388,8 +1413,9 @@ struct kvbm_alloc {
  *
  * Errnos: EPERM (not Mutable, or not this session's), EINVAL (an invalid
  * hash or token count; @states without KVBM_STAGE_CLAIM, or the other way
- * round), ESTALE (allocated before KVBM_INVALIDATE_ALL), with KVBM_STAGE_CLAIM
- * EDQUOT (KVBM_MAX_CLAIMS), ENOMEM.
+ * round; @notes, and the store has none), ESTALE (allocated before
+ * KVBM_INVALIDATE_ALL), ENOMEM (with @notes or KVBM_STAGE_CLAIM), with
+ * KVBM_STAGE_CLAIM EDQUOT (KVBM_MAX_CLAIMS).
  */
 struct kvbm_stage {
 	__u32 size;
@@ -1492,12 +1518,15 @@ enum kvbm_kind {
  * @hashes: pointer to struct kvbm_hash[@count]: stage each Mutable block under
  *	this hash and register it in one step; or 0: the blocks are Staged
  * @results: pointer to struct kvbm_registered[@count], out
- * @notes: must be 0
+ * @notes: pointer to __u8[@count][note_bytes] or 0: the blocks' notes.  0: Staged
+ *	blocks keep what they were staged with, Mutable ones get zeroes.  What does
+ *	not become a Primary has no note of its own
  * @reserved: must be 0
  *
  * Errnos: EPERM (not this session's, or not Mutable / Staged), EINVAL (an
- * invalid hash), ESTALE (allocated before KVBM_INVALIDATE_ALL), ENOMEM (no memory
- * for the hold table), ENOBUFS (the index
+ * invalid hash; @notes, and the store has none), ESTALE (allocated before
+ * KVBM_INVALIDATE_ALL), ENOMEM (no memory for the hold table, or for @notes),
+ * ENOBUFS (the index
  * has no room for the hash beside others that are held: never, unless somebody
  * chooses hashes with knowledge of the index's secrets), EDQUOT (a Duplicate would
  * keep one block more alive than max_held lets the session), EOVERFLOW (more than
@@ -1534,7 +1563,8 @@ struct kvbm_register {
  *	KVBM_NO_BLOCK
  * @generations: pointer to __u32[@count] or 0, out: generation of each block's
  *	slot; 0 for a miss.  With block and hash, a weak reference
- * @notes: must be 0
+ * @notes: pointer to __u8[@count][note_bytes] or 0, out: the blocks' notes; zeroes
+ *	for a miss
  * @pending: with KVBM_MATCH_PENDING: in: 0; out: index of the first hash, from
  *	@done on, that is claimed (KVBM_STAGE_CLAIM); @count if none is, or
  *	the call fails.  Otherwise 0
@@ -1542,13 +1572,14 @@ struct kvbm_register {
  * @reserved: must be 0
  *
  * match holds the longest prefix, left to right, and stops at the first miss;
- * entries of @ids past @done are left alone.  scan does not stop.
+ * entries of @ids past @done are left alone, as are those of @generations and
+ * @notes.  scan does not stop.
  *
  * @pending is looked for after the match: a hash that was missing may be
  * registered by then, and is not pending any more.
  *
  * Errnos: ENOMEM (hold table), EDQUOT (limit on held blocks), EOVERFLOW (more
- * than KVBM_MAX_HOLDS of one block).
+ * than KVBM_MAX_HOLDS of one block), EINVAL (@notes, and the store has none).
  */
 struct kvbm_match {
 	__u32 size;

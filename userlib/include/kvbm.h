@@ -534,6 +534,23 @@ int kvbm_export(int fd, const struct kvbm_store_ref *ref, uint64_t *cursor,
 		uint32_t count, struct kvbm_export_entry *entries,
 		uint32_t *total);
 
+/**
+ * kvbm_export_notes() - the same, with the blocks' notes
+ * @fd: as kvbm_export() has it
+ * @ref: likewise
+ * @cursor: likewise
+ * @count: likewise
+ * @entries: likewise
+ * @notes: out: the note of each, one behind the other; the store's note_bytes each
+ * @total: likewise
+ *
+ * Return: as kvbm_export(), and -EINVAL (the store has no notes).
+ */
+int kvbm_export_notes(int fd, const struct kvbm_store_ref *ref,
+		      uint64_t *cursor, uint32_t count,
+		      struct kvbm_export_entry *entries, void *notes,
+		      uint32_t *total);
+
 /*
  * Allocation.  Blocks come out Mutable, owned by the session: free ones first,
  * in the order in which they became free, then evicted ones in the policy's
@@ -849,6 +866,62 @@ int kvbm_stage_register(int session, uint32_t n, const uint32_t *ids,
 			uint32_t *error);
 
 /**
+ * kvbm_stage_notes() - kvbm_stage(), with what is to be said of the blocks
+ * @session: the session that owns the blocks
+ * @n: blocks
+ * @ids: block ids
+ * @hashes: the hash of each
+ * @notes: the note of each, one behind the other; the store's note_bytes each
+ * @error: out, or NULL: why it stopped before the end, or 0
+ *
+ * A note goes with the block until it is unstaged or released; once registered, as
+ * long as the hash is there.  What is staged without notes has zeroes.
+ *
+ * Return: as kvbm_stage(), and -EINVAL (the store has no notes), -ENOMEM.
+ */
+int kvbm_stage_notes(int session, uint32_t n, const uint32_t *ids,
+		     const struct kvbm_hash *hashes, const void *notes,
+		     uint32_t *error);
+
+/**
+ * kvbm_claim_notes() - kvbm_claim(), likewise
+ * @session: the session that owns the blocks
+ * @n: blocks
+ * @ids: block ids
+ * @hashes: the hash of each
+ * @notes: the note of each; of what is not claimed it is not kept
+ * @states: out: as for kvbm_claim()
+ * @error: out, or NULL: why it stopped before the end, or 0
+ *
+ * Return: as kvbm_claim(), and -EINVAL (the store has no notes).
+ */
+int kvbm_claim_notes(int session, uint32_t n, const uint32_t *ids,
+		     const struct kvbm_hash *hashes, const void *notes,
+		     uint8_t *states, uint32_t *error);
+
+/**
+ * kvbm_register_notes() - register blocks, and say something of them
+ * @session: the session that owns the blocks
+ * @n: blocks
+ * @ids: block ids
+ * @hashes: the hash of each Mutable block, or NULL: the blocks are Staged
+ * @notes: the note of each, one behind the other; the store's note_bytes each.
+ *	NULL: what they were staged with, or zeroes
+ * @results: out: as for kvbm_register()
+ * @flags: likewise
+ * @error: out, or NULL: why it stopped before the end, or 0
+ *
+ * A hash has one note, that of its Primary: what is said of a block that becomes a
+ * Duplicate, or for which there is another already, is not kept.
+ *
+ * Return: as kvbm_stage_register(), and -EINVAL (the store has no notes).
+ */
+int kvbm_register_notes(int session, uint32_t n, const uint32_t *ids,
+			const struct kvbm_hash *hashes, const void *notes,
+			struct kvbm_registered *results, uint32_t flags,
+			uint32_t *error);
+
+/**
  * kvbm_match() - hold the longest prefix that is there
  * @session: the session that gets the holds
  * @n: hashes
@@ -876,6 +949,37 @@ int kvbm_match(int session, uint32_t n, const struct kvbm_hash *hashes,
  */
 int kvbm_match_pending(int session, uint32_t n, const struct kvbm_hash *hashes,
 		       uint32_t *ids, uint32_t *pending, uint32_t *error);
+
+/**
+ * kvbm_match_notes() - kvbm_match(), and what was said of the blocks
+ * @session: the session that gets the holds
+ * @n: hashes
+ * @hashes: a prompt's chain, first block first
+ * @ids: out: room for @n block ids; what is past the match is left alone
+ * @notes: out: room for @n notes of the store's note_bytes; likewise
+ * @error: out, or NULL: why it stopped before the end, or 0
+ *
+ * Return: as kvbm_match(), and -EINVAL (the store has no notes).
+ */
+int kvbm_match_notes(int session, uint32_t n, const struct kvbm_hash *hashes,
+		     uint32_t *ids, void *notes, uint32_t *error);
+
+/**
+ * kvbm_scan_notes() - kvbm_scan(), likewise
+ * @session: the session that gets the holds
+ * @n: hashes
+ * @hashes: in any order
+ * @ids: out: room for @n block ids; KVBM_NO_BLOCK for a miss
+ * @notes: out: room for @n notes; zeroes for a miss
+ * @flags: as for kvbm_scan()
+ * @hits: out, or NULL: holds given
+ * @error: out, or NULL: why it stopped before the end, or 0
+ *
+ * Return: as kvbm_scan(), and -EINVAL (the store has no notes).
+ */
+int kvbm_scan_notes(int session, uint32_t n, const struct kvbm_hash *hashes,
+		    uint32_t *ids, void *notes, uint32_t flags, uint32_t *hits,
+		    uint32_t *error);
 
 /**
  * kvbm_match_opaque() - hold the block of an engine's own key
@@ -962,6 +1066,20 @@ int kvbm_set_reset(int session, uint32_t n, const uint32_t *ids, bool on,
  * Return: 0 or -errno: -EINVAL (no such block id).
  */
 int kvbm_block_info(int session, uint32_t block, struct kvbm_block_info *info);
+
+/**
+ * kvbm_block_note() - the same, with the block's note
+ * @session: a session of the store
+ * @block: block id
+ * @info: out
+ * @note: out: the store's note_bytes; zeroes where @info has no hash
+ *
+ * A Duplicate has its Primary's note.
+ *
+ * Return: 0 or -errno: -EINVAL (no such block id; the store has no notes).
+ */
+int kvbm_block_note(int session, uint32_t block, struct kvbm_block_info *info,
+		    void *note);
 
 /**
  * kvbm_weak() - a weak reference to a registered block that the session holds
@@ -1477,6 +1595,21 @@ int kvbm_events_open_of(int control, const struct kvbm_store_ref *ref,
  * -EINTR, -EINVAL (@count is 0).
  */
 int kvbm_events_read(int fd, struct kvbm_event *out, uint32_t count);
+
+/**
+ * kvbm_events_read_notes() - read events with their blocks' notes
+ * @fd: of kvbm_events_open() with KVBM_EVENTS_NOTES
+ * @out: out: room for @count records: each a struct kvbm_event, and behind it the
+ *	note, if ->noted is set
+ * @record_size: bytes of a record, as kvbm_events_open() told in ->record_size
+ * @count: at least 1
+ *
+ * What has left the store by the time it is read has no note any more.
+ *
+ * Return: as kvbm_events_read().
+ */
+int kvbm_events_read_notes(int fd, void *out, uint32_t record_size,
+			   uint32_t count);
 
 /**
  * kvbm_event_name() - an event's type in words

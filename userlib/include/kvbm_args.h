@@ -61,7 +61,8 @@ static inline void kvbm_args_alloc(struct kvbm_alloc *a, uint32_t flags,
  * @tokens: tokens in each, or NULL
  *
  * To claim the hashes, set KVBM_STAGE_CLAIM in @a->flags and point @a->states to
- * room for @n bytes (kvbm_args_ptr()).
+ * room for @n bytes (kvbm_args_ptr()).  @a->notes may be pointed to the blocks'
+ * notes.
  */
 static inline void kvbm_args_stage(struct kvbm_stage *a, uint32_t n,
 				   const uint32_t *ids,
@@ -101,6 +102,8 @@ static inline void kvbm_args_ids(struct kvbm_ids *a, uint32_t flags, uint32_t n,
  * @ids: block ids
  * @hashes: the hash of each Mutable block, or NULL: the blocks are Staged
  * @results: room for @n results
+ *
+ * @a->notes may be pointed to the blocks' notes (kvbm_args_ptr()).
  */
 static inline void kvbm_args_register(struct kvbm_register *a, uint32_t flags,
 				      uint32_t n, const uint32_t *ids,
@@ -124,8 +127,8 @@ static inline void kvbm_args_register(struct kvbm_register *a, uint32_t flags,
  * @hashes: the hashes
  * @ids: room for @n block ids
  *
- * @a->generations may be pointed to room for @n numbers besides
- * (kvbm_args_ptr()).
+ * @a->generations may be pointed to room for @n numbers, and @a->notes to room for
+ * @n notes besides (kvbm_args_ptr()).
  */
 static inline void kvbm_args_match(struct kvbm_match *a, uint32_t flags,
 				   uint32_t n, const struct kvbm_hash *hashes,

@@ -18,7 +18,7 @@ KVBM_1_0(kvbm_store_create, 280);
 KVBM_1_0(kvbm_store_info, 328);
 KVBM_1_0(kvbm_counts, 88);
 KVBM_1_0(kvbm_stats, 904);
-KVBM_1_0(kvbm_block_info, 72);
+KVBM_1_0(kvbm_block_info, 80);
 KVBM_1_0(kvbm_store_access, 80);
 KVBM_1_0(kvbm_session_revoke, 88);
 KVBM_1_0(kvbm_expect, 64);

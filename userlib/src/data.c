@@ -5,13 +5,6 @@
 #include "internal.h"
 #include "kvbm_args.h"
 
-/* What a batch stopped at; a request that was refused told nothing. */
-static int ended(int ret, uint32_t *error, uint32_t told)
-{
-	kvbm_put(error, ret < 0 ? (uint32_t)-ret : told);
-	return ret;
-}
-
 static int alloc(int session, uint32_t flags, uint32_t n, uint32_t *ids,
 		 struct kvbm_evicted *evicted, uint32_t *nr_evicted,
 		 uint64_t deadline_ns, uint32_t *ticket)

@@ -42,4 +42,11 @@ int kvbm_fill_ref(const struct kvbm_store_ref *ref, __u64 *id, char *name);
 			*(p) = (value);					\
 	} while (0)
 
+/* What a batch stopped at; a request that was refused told nothing. */
+static inline int ended(int ret, uint32_t *error, uint32_t told)
+{
+	kvbm_put(error, ret < 0 ? (uint32_t)-ret : told);
+	return ret;
+}
+
 #endif /* KVBM_INTERNAL_H */

@@ -776,6 +776,74 @@ static void test_keep(void)
 			       &error));
 }
 
+static void test_notes(void)
+{
+	static uint8_t notes[64];
+	struct kvbm_stage stage = {
+		.size = sizeof(stage), .count = 4, .ids = PTR(ids),
+		.hashes = PTR(hashes), .notes = PTR(notes),
+	}, claim = stage, stage_out;
+	struct kvbm_register staged = {
+		.size = sizeof(staged), .flags = KVBM_REGISTER_REJECT,
+		.count = 4, .ids = PTR(ids), .results = PTR(results),
+		.notes = PTR(notes),
+	}, fresh = staged, reg_out;
+	struct kvbm_match match = {
+		.size = sizeof(match), .count = 4, .hashes = PTR(hashes),
+		.ids = PTR(ids), .notes = PTR(notes),
+	}, scan = match, match_out;
+	struct kvbm_block_info info = {
+		.size = sizeof(info), .block = 6, .note = PTR(notes),
+	}, got;
+	struct kvbm_export_entry entries[4];
+	struct kvbm_export export = {
+		.size = sizeof(export), .store_id = 77, .count = 4,
+		.entry_size = sizeof(entries[0]), .cursor = 5,
+		.entries = PTR(entries), .notes = PTR(notes),
+	}, export_out = export;
+	struct kvbm_store_ref ref = { .id = 77 };
+	uint32_t hits = 99, total = 99;
+	uint64_t cursor = 5;
+
+	claim.flags = KVBM_STAGE_CLAIM;
+	claim.states = PTR(bytes);
+	fresh.hashes = PTR(hashes);
+	scan.flags = KVBM_SCAN_TOUCH;
+	BATCH("stage_notes", KVBM_IOC_STAGE, stage, stage_out,
+	      kvbm_stage_notes(FD, 4, ids, hashes, notes, &error));
+	BATCH("claim_notes", KVBM_IOC_STAGE, claim, stage_out,
+	      kvbm_claim_notes(FD, 4, ids, hashes, notes, bytes, &error));
+	BATCH("register_notes: Staged", KVBM_IOC_REGISTER, staged, reg_out,
+	      kvbm_register_notes(FD, 4, ids, NULL, notes, results,
+				  KVBM_REGISTER_REJECT, &error));
+	BATCH("register_notes", KVBM_IOC_REGISTER, fresh, reg_out,
+	      kvbm_register_notes(FD, 4, ids, hashes, notes, results,
+				  KVBM_REGISTER_REJECT, &error));
+	BATCH("match_notes", KVBM_IOC_MATCH, match, match_out,
+	      kvbm_match_notes(FD, 4, hashes, ids, notes, &error));
+	BATCH("scan_notes", KVBM_IOC_SCAN, scan, match_out,
+	      kvbm_scan_notes(FD, 4, hashes, ids, notes, KVBM_SCAN_TOUCH, NULL,
+			      &error));
+	match_out.hits = 2;
+	will(4, &match_out);
+	ok(kvbm_scan_notes(FD, 4, hashes, ids, notes, 0, &hits, NULL) == 4 &&
+	   hits == 2 && SAW(KVBM_IOC_SCAN, match), "scan_notes: hits");
+	memset(&got, 0x5a, sizeof(got));
+	will(0, &info);
+	ok(!kvbm_block_note(FD, 6, &got, notes) &&
+	   SAW(KVBM_IOC_BLOCK_INFO, info), "block_note");
+	export_out.done = 3;
+	export_out.total = 9;
+	export_out.cursor = 8;
+	will(0, &export_out);
+	ok(kvbm_export_notes(FD, &ref, &cursor, 4, entries, notes, &total) ==
+	   3 && cursor == 8 && total == 9 && SAW(KVBM_IOC_EXPORT, export),
+	   "export_notes");
+	will(-EINVAL, NULL);
+	ok(kvbm_export_notes(FD, &ref, &cursor, 4, entries, notes, NULL) ==
+	   -EINVAL && cursor == 8, "export_notes: fails");
+}
+
 static void test_match_opaque(void)
 {
 	static const char key[] = "an engine's own";
@@ -944,6 +1012,7 @@ static void test_lookups(void)
 	will(-ENOMEM, NULL);
 	ok(kvbm_watch(FD, 4, hashes, bytes) == -ENOMEM, "watch: fails");
 
+	test_notes();
 	test_offer();
 	test_invalidate();
 	test_keep();

@@ -155,6 +155,7 @@ static void do_hold(struct world *w, struct kvbm_session *ses, u8 how,
 	u32 n = 1 + how % BATCH, i, done, hits;
 	struct kvbm_step step = KVBM_STEP_INIT;
 	struct kvbm_hash keys[BATCH];
+	u64 note[KVBM_NOTE_WORDS];
 	struct kvbm_chunk c;
 
 	for (i = 0; i < n; i++) {
@@ -166,9 +167,16 @@ static void do_hold(struct world *w, struct kvbm_session *ses, u8 how,
 	else
 		done = kvbm_match_chunk(ses, &c, n, n, &step);
 	check_step(ses, done, n, &step, E_DQUOT | E_OVERFLOW);
-	for (i = 0; i < done; i++)
-		if (!scan || c.ids[i] != KVBM_NO_BLOCK)
-			check_held(w, ses, c.ids[i], &keys[i]);
+	for (i = 0; i < done; i++) {
+		if (scan && c.ids[i] == KVBM_NO_BLOCK)
+			continue;
+		check_held(w, ses, c.ids[i], &keys[i]);
+		if (w->st->notes)
+			WALK_CHECK(kvbm_note_read(w->st, c.ids[i], &keys[i],
+						  note) &&
+				   walk_is_note(w->st, &keys[i], note),
+				   "block %u has another's note", c.ids[i]);
+	}
 	maybe_ready(w, ses, &step, how);
 }
 
@@ -241,10 +249,25 @@ static void pick_owned(struct world *w, struct kvbm_session *ses, u32 *ids,
 	}
 }
 
+/* Notes for these hashes, or none. */
+static const u64 *some_notes(struct world *w, const struct kvbm_hash *keys,
+			     u32 n, u64 *notes)
+{
+	u32 i;
+
+	if (!w->st->notes || next(w) & 1)
+		return NULL;
+	for (i = 0; i < n; i++)
+		walk_note(w->st, &keys[i], 1 + next(w), notes + i *
+			  kvbm_note_words(w->st->cfg.note_bytes));
+	return notes;
+}
+
 static void do_stage(struct world *w, struct kvbm_session *ses, u8 how)
 {
 	struct kvbm_step step = KVBM_STEP_INIT;
 	u32 ids[BATCH], tokens[BATCH], n = 1 + how % BATCH, i, done;
+	u64 notes[BATCH * KVBM_NOTE_WORDS];
 	struct kvbm_hash keys[BATCH];
 
 	pick_owned(w, ses, ids, n);
@@ -252,8 +275,8 @@ static void do_stage(struct world *w, struct kvbm_session *ses, u8 how)
 		keys[i] = pick_key(w);
 		tokens[i] = how & 128 ? next(w) % 4 ? 16 : 15 : 16;
 	}
-	done = kvbm_stage_chunk(ses, ids, keys, how & 32 ? tokens : NULL, n,
-				&step);
+	done = kvbm_stage_chunk(ses, ids, keys, how & 32 ? tokens : NULL,
+				some_notes(w, keys, n, notes), n, &step);
 	check_step(ses, done, n, &step, E_PERM | E_INVAL);
 	maybe_ready(w, ses, &step, how);
 }
@@ -264,6 +287,7 @@ static void do_register(struct world *w, struct kvbm_session *ses, u8 how)
 	struct kvbm_registered out[BATCH];
 	struct kvbm_hash keys[BATCH];
 	u32 ids[BATCH], n = 1 + how % BATCH, i, done;
+	u64 notes[BATCH * KVBM_NOTE_WORDS];
 	bool staged = how & 32;
 
 	pick_owned(w, ses, ids, n);
@@ -272,7 +296,8 @@ static void do_register(struct world *w, struct kvbm_session *ses, u8 how)
 		if (staged && ids[i] < w->st->cfg.total)
 			keys[i] = w->st->slots[ids[i]].key;
 	}
-	done = kvbm_register_chunk(ses, ids, staged ? NULL : keys, n,
+	done = kvbm_register_chunk(ses, ids, staged ? NULL : keys,
+				   some_notes(w, keys, n, notes), n,
 				   how & 128, out, &step);
 	check_step(ses, done, n, &step, E_PERM | E_INVAL | E_OVERFLOW | E_DQUOT);
 	for (i = 0; i < done; i++) {
@@ -428,8 +453,8 @@ static void do_cycle(struct world *w, u32 s, u8 how)
 	for (at = 0; at < n;) {
 		struct kvbm_step step = KVBM_STEP_INIT;
 
-		at += kvbm_register_chunk(ses, ids + at, keys + at, n - at,
-					  how & 128, out + at, &step);
+		at += kvbm_register_chunk(ses, ids + at, keys + at, NULL,
+					  n - at, how & 128, out + at, &step);
 		check_step(ses, at, n, &step, E_OVERFLOW | E_DQUOT);
 		if (step.err)
 			break;
@@ -496,6 +521,7 @@ static void do_look(struct world *w, struct kvbm_session *ses, u8 how)
 	struct kvbm_block_info info = {};
 	struct kvbm_counts counts = {};
 	struct kvbm_stats stats = {};
+	u64 note[KVBM_NOTE_WORDS];
 	struct kvbm_chunk c;
 	struct kvbm_slot *s;
 	u32 id = pick_id(w);
@@ -511,9 +537,13 @@ static void do_look(struct world *w, struct kvbm_session *ses, u8 how)
 		   stats.registrations >= stats.duplicate_blocks +
 		   stats.registration_dedup, "counters");
 	kvbm_poll_room(ses);
-	err = kvbm_block_info(ses, id, false, &info);
+	err = kvbm_block_info(ses, id, false, &info,
+			      w->st->notes ? note : NULL);
 	WALK_CHECK(err == (id < w->st->cfg.total ? 0 : -EINVAL), "errno %d",
 		   err);
+	WALK_CHECK(err || !w->st->notes ||
+		   walk_is_note(w->st, &info.hash, note),
+		   "block %u has another's note", id);
 	c.keys[0] = pick_key(w);
 	c.keys[1] = c.keys[0];
 	kvbm_presence(w->st, &c, 1, out);
@@ -728,6 +758,7 @@ static void run(struct world *w)
 		.max_held = c & 8 ? 1 + d % 8 : 0,
 		.max_sessions = SESSIONS,
 		.event_records = 1024,
+		.note_bytes = c & 32 ? d : 0,
 	};
 	struct walk_counts counts;
 	u32 i, ops = 0;

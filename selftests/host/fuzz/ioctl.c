@@ -179,12 +179,14 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		u.payload.flags = at & 1;
 		break;
 	case KVBM_OP_EVENTS:
-		u.events.flags = KVBM_EVENTS_NONBLOCK;
+		u.events.flags = KVBM_EVENTS_NONBLOCK |
+				 (at & 1 ? KVBM_EVENTS_NOTES : 0);
 		u.events.types = at & 0x7e;
 		u.events.next = at >> 7;
 		break;
 	case KVBM_OP_STORE_CREATE:
 		u.create.event_records = at & 64 ? 64 : 0;
+		u.create.note_bytes = at & 1 ? 0 : 1 + at;
 		u.create.total_blocks = 1 + count;
 		u.create.uid = -1;
 		u.create.gid = -1;
@@ -227,6 +229,7 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		u.export.entry_size = 8 + at % 8 * 8;
 		u.export.cursor = at / 16;
 		u.export.entries = user(OUT);
+		u.export.notes = at & 1 ? user(OUT + 4096) : 0;
 		break;
 	case KVBM_OP_STORE_ACCESS:
 		u.access.flags = at & 15;
@@ -244,6 +247,7 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 	case KVBM_OP_BLOCK_INFO:
 		u.info.block = at % 160;
 		u.info.flags = at / 160;
+		u.info.note = at & 1 ? user(OUT) : 0;
 		break;
 	case KVBM_OP_ALLOC:
 		u.alloc.count = count % 100;
@@ -257,6 +261,7 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		u.stage.count = count;
 		u.stage.ids = ids;
 		u.stage.hashes = hashes;
+		u.stage.notes = at & 2 ? user(OUT) : 0;
 		if (at & 1) {
 			u.stage.flags = KVBM_STAGE_CLAIM;
 			u.stage.states = user(OUT + 8192);
@@ -268,6 +273,7 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		u.reg.hashes = at & 1 ? hashes : 0;
 		u.reg.results = user(OUT + 4096);
 		u.reg.flags = at >> 1 & 3;
+		u.reg.notes = at & 8 ? user(OUT) : 0;
 		break;
 	case KVBM_OP_MATCH:
 	case KVBM_OP_SCAN:
@@ -277,6 +283,7 @@ static void fill(struct world *w, u32 op, bool about, void *args)
 		u.match.generations = at & 1 ? user(OUT) : 0;
 		u.match.flags = op == KVBM_OP_MATCH && at & 2 ?
 				KVBM_MATCH_PENDING : 0;
+		u.match.notes = at & 4 ? user(OUT + 4096) : 0;
 		break;
 	case KVBM_OP_UPGRADE:
 		u.upgrade.count = count;
@@ -397,7 +404,8 @@ static void add_fd(struct world *w, int fd)
 /* A store or a session that was made gives its descriptor in the structure. */
 static void take_fd(struct world *w, u32 op, const u8 *args, long ret)
 {
-	struct kvbm_event e[3];
+	struct kvbm_event e[3 + 3 * KVBM_MAX_NOTE_BYTES /
+			    sizeof(struct kvbm_event)];
 	int fd = -1;
 
 	if (ret)

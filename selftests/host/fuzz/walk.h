@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <linux/kernel.h>
 #include "index.h"
+#include "note.h"
 #include "lineage.c"
 #include "retain.h"
 #include "host.h"
@@ -626,6 +627,66 @@ static void walk_lineage(struct kvbm_store *st)
 		   st->nr_inactive);
 }
 
+static inline u64 walk_mix(u64 z)
+{
+	z = (z + 1) * 0x9e3779b97f4a7c15ULL;
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+	return z ^ (z >> 31);
+}
+
+/* A note by which can be told what hash it is of, and if it is whole. */
+static inline void walk_note(const struct kvbm_store *st,
+			     const struct kvbm_hash *key, u64 nonce, u64 *words)
+{
+	u32 i;
+
+	for (i = 0; i < kvbm_note_words(st->cfg.note_bytes); i++)
+		words[i] = i ? walk_mix(nonce ^ key->hi ^ key->lo ^ i) : nonce;
+}
+
+/* Is it the note of the hash, or none? */
+static inline bool walk_is_note(const struct kvbm_store *st,
+				const struct kvbm_hash *key, const u64 *words)
+{
+	u64 want[KVBM_NOTE_WORDS] = {};
+
+	if (words[0])
+		walk_note(st, key, words[0], want);
+	return !memcmp(words, want, kvbm_note_words(st->cfg.note_bytes) *
+		       sizeof(*words));
+}
+
+/* What has no note shows none in its next life, either. */
+static inline void walk_notes(struct kvbm_store *st)
+{
+	u64 words[KVBM_NOTE_WORDS];
+	u32 id;
+
+	for (id = 0; st->notes && id < st->cfg.total; id++) {
+		const struct kvbm_slot *s = &st->slots[id];
+		struct kvbm_hash key = {};
+
+		if (walk_state(s) == KVBM_STATE_DUPLICATE ||
+		    (walk_state(s) == KVBM_STATE_STAGED &&
+		     s->place == KVBM_NOTE_GIVEN))
+			continue;
+		if (walk_state(s) == KVBM_STATE_PRIMARY ||
+		    walk_state(s) == KVBM_STATE_INACTIVE ||
+		    walk_state(s) == KVBM_STATE_FORGOTTEN)
+			key = s->key;
+		spin_lock(&st->lock);
+		kvbm_note_read_locked(st, id, words);
+		spin_unlock(&st->lock);
+		WALK_CHECK(walk_is_note(st, &key, words),
+			   "block %u in state %u has another's note", id,
+			   walk_state(s));
+		WALK_CHECK(key.hi || key.lo || !words[0],
+			   "block %u in state %u has a note", id,
+			   walk_state(s));
+	}
+}
+
 /* All of it. Nobody else may touch the store meanwhile. */
 static inline void walk_store(struct kvbm_store *st, struct walk_counts *c)
 {
@@ -655,6 +716,7 @@ static inline void walk_store(struct kvbm_store *st, struct walk_counts *c)
 		   "%u, %u listed, %u, %u counted", sessions, st->nr_listed,
 		   counted, st->nr_sessions);
 	walk_index(st, c);
+	walk_notes(st);
 	WALK_CHECK(st->free.len == c->state[KVBM_STATE_RESET] &&
 		   st->nr_inactive == c->state[KVBM_STATE_INACTIVE],
 		   "free %u, inactive %u; slots say %u, %u", st->free.len,
@@ -686,14 +748,6 @@ static inline struct kvbm_hash walk_hash(u32 position, u64 current_hash,
 		.lo = current_hash << parent_bits |
 		      (parent_hash & ((1ULL << parent_bits) - 1)),
 	};
-}
-
-static inline u64 walk_mix(u64 z)
-{
-	z = (z + 1) * 0x9e3779b97f4a7c15ULL;
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-	return z ^ (z >> 31);
 }
 
 /*

@@ -40,6 +40,27 @@ const char *const g_kind_name[G_KINDS] = {
 	[G_FREQ] = "freq",
 };
 
+/* An element of a registration: the first of a hash gives it its note. */
+static void registered(struct model *m, const struct g_op *op,
+		       struct g_res *res, int err, enum m_kind kind)
+{
+	uint32_t i = res->done;
+
+	if (err)
+		return;
+	res->val[i] = kind;
+	if (op->noted && kind == M_KIND_PRIMARY)
+		m_give_note(m, op->ids[i], op->note[i]);
+}
+
+/* The notes of what was found. */
+static void tell_notes(const struct model *m, struct g_res *res)
+{
+	for (uint32_t i = 0; i < res->done; i++)
+		if (res->ids[i] != M_NONE)
+			res->note[i] = m->slot[res->ids[i]].note;
+}
+
 /* One element of a batch; res->done is its number. */
 static int apply_one(struct model *m, const struct g_op *op, struct g_res *res)
 {
@@ -48,29 +69,32 @@ static int apply_one(struct model *m, const struct g_op *op, struct g_res *res)
 	struct m_weak w;
 	enum m_claim claim;
 	enum m_kept kept;
-	enum m_kind kind;
+	enum m_kind kind = M_KIND_PRIMARY;
 	int err = 0;
 
 	switch (op->kind) {
 	case G_STAGE:
-		return m_stage(m, s, op->ids[i], op->hash[i], op->tokens);
+		err = m_stage(m, s, op->ids[i], op->hash[i], op->tokens);
+		if (!err && op->noted)
+			m_give_note(m, op->ids[i], op->note[i]);
+		return err;
 	case G_CLAIM:
 		err = m_claim(m, s, op->ids[i], op->hash[i], &claim);
 		if (!err)
 			res->val[i] = claim;
+		if (!err && claim == M_CLAIMED && op->noted)
+			m_give_note(m, op->ids[i], op->note[i]);
 		return err;
 	case G_UNSTAGE:
 		return m_unstage(m, s, op->ids[i]);
 	case G_REGISTER:
 		err = m_register(m, s, op->ids[i], op->dup, &kind, &res->ids[i]);
-		if (!err)
-			res->val[i] = kind;
+		registered(m, op, res, err, kind);
 		return err;
 	case G_STAGE_REGISTER:
 		err = m_stage_register(m, s, op->ids[i], op->hash[i], op->dup,
 				       &kind, &res->ids[i]);
-		if (!err)
-			res->val[i] = kind;
+		registered(m, op, res, err, kind);
 		return err;
 	case G_RELEASE:
 		return m_release(m, s, op->ids[i]);
@@ -149,12 +173,14 @@ void g_apply(struct model *m, const struct g_op *op, struct g_res *res)
 		return;
 	case G_MATCH:
 		res->err = m_match(m, s, op->hash, op->n, res->ids, &res->done);
+		tell_notes(m, res);
 		return;
 	case G_SCAN:
 	case G_SCAN_TOUCH:
 		res->err = m_scan(m, s, op->hash, op->n,
 				  op->kind == G_SCAN_TOUCH, res->ids,
 				  &res->done);
+		tell_notes(m, res);
 		return;
 	case G_OFFER:
 		res->err = m_offer(m, s, op->ids, op->n);
@@ -234,6 +260,8 @@ static const char *compare_info(const struct m_info *a, const struct m_info *b)
 		return "rank";
 	if (a->until_ns != b->until_ns)
 		return "when the rank ends";
+	if (a->note != b->note)
+		return "note";
 	return NULL;
 }
 
@@ -250,6 +278,8 @@ const char *g_compare(const struct g_op *op, const struct g_res *a,
 	if (has_result_val(op->kind) &&
 	    memcmp(a->val, b->val, a->done * sizeof(a->val[0])))
 		return "values";
+	if (memcmp(a->note, b->note, sizeof(a->note)))
+		return "notes";
 	if (a->n_evicted != b->n_evicted)
 		return "number of evicted hashes";
 	for (uint32_t i = 0; i < a->n_evicted; i++) {
@@ -346,6 +376,8 @@ void g_print_op(const struct g_op *op, FILE *out)
 		fprintf(out, " tokens=%" PRIu32, op->tokens);
 	if (op->kind == G_REGISTER || op->kind == G_STAGE_REGISTER)
 		fputs(dup[op->dup], out);
+	for (uint32_t i = 0; op->noted && i < op->n; i++)
+		fprintf(out, "%s%" PRIx64, i ? "," : " notes=", op->note[i]);
 	fputc('\n', out);
 }
 
@@ -357,16 +389,21 @@ void g_print_res(const struct g_op *op, const struct g_res *res, FILE *out)
 		print_ids("ids", res->ids, res->done, out);
 	if (has_result_val(op->kind))
 		print_ids("val", res->val, res->done, out);
+	for (uint32_t i = 0; i < res->done && i < G_MAX; i++)
+		if (res->note[i])
+			fprintf(out, " note[%" PRIu32 "]=%" PRIx64, i,
+				res->note[i]);
 	if (res->n_evicted)
 		print_hashes("evicted", res->evicted, res->n_evicted, out);
 	if (op->kind == G_INFO && !res->err)
 		fprintf(out, " state=%d hash=%016" PRIx64 ":%016" PRIx64
 			" generation=%" PRIu32 " reset=%d holds=%" PRIu64
-			" own=%" PRIu64 " rank=%d until=%" PRIu64,
+			" own=%" PRIu64 " rank=%d until=%" PRIu64
+			" note=%" PRIx64,
 			res->info.state, res->info.hash.hi,
 			res->info.hash.lo, res->info.generation,
 			res->info.reset, res->info.holds, res->info.own,
-			res->info.rank, res->info.until_ns);
+			res->info.rank, res->info.until_ns, res->info.note);
 	if (op->kind == G_COUNTS) {
 #define KVBM_STATS_CONTRACT
 #define KVBM_STAT(name, help) \

@@ -87,6 +87,7 @@ static void epoch_init(struct epoch *e, uint64_t seed, enum m_policy policy,
 			e->cfg.keep_blocks = 1 + g_below(&r, e->cfg.total);
 		e->cfg.keep_user_blocks = 1 + g_below(&r, e->cfg.keep_blocks);
 	}
+	e->cfg.notes = g_once_in(&r, 2);
 	e->gen.seed = g_random(&r);
 	e->gen.sessions = 1 + (int)g_below(&r, 6);
 	e->gen.twins = twins;

@@ -9,6 +9,7 @@
 #include <linux/string.h>
 #include "batch.h"
 #include "index.h"
+#include "note.h"
 #include "sketch.h"
 #include "claim.h"
 #include "offer.h"
@@ -33,6 +34,25 @@ static_assert((int)M_RANK_FIRST == KVBM_RANK_FIRST &&
 	      (int)M_KEPT == KVBM_KEEP_DONE &&
 	      (int)M_KEEP_FULL == KVBM_KEEP_FULL);
 static_assert(M_NONE == KVBM_NO_BLOCK && M_HOLD_LIMIT == KVBM_MAX_HOLDS);
+
+/* The model's notes are numbers: here each word is made from one. */
+#define NOTE_BYTES	20
+#define NOTE_WORDS	3
+
+static void put_note(u64 note, u64 *words)
+{
+	for (u32 i = 0; i < NOTE_WORDS; i++)
+		words[i] = note * (2 * i + 1);
+}
+
+static u64 get_note(const u64 *words)
+{
+	u64 want[NOTE_WORDS];
+
+	put_note(words[0], want);
+	M_ASSERT(!memcmp(words, want, sizeof(want)));
+	return words[0];
+}
 
 struct core {
 	struct kvbm_store *st;
@@ -61,6 +81,7 @@ struct core *core_new(const struct m_config *cfg, int *err)
 		.max_held = cfg->max_held,
 		.keep_blocks = cfg->keep_blocks,
 		.keep_user_blocks = cfg->keep_user_blocks,
+		.note_bytes = cfg->notes ? NOTE_BYTES : 0,
 	};
 	struct core *core;
 	u32 i;
@@ -147,6 +168,20 @@ static void allocate(struct core *c, const struct g_op *op, struct g_res *res)
 	free(keys);
 }
 
+/* The notes of what was found. */
+static void tell_notes(struct core *c, const struct kvbm_hash *keys,
+		       const u32 *ids, u32 n, uint64_t *notes)
+{
+	u64 words[NOTE_WORDS];
+
+	for (u32 i = 0; c->st->notes && i < n; i++) {
+		if (ids[i] == KVBM_NO_BLOCK)
+			continue;
+		M_ASSERT(kvbm_note_read(c->st, ids[i], &keys[i], words));
+		notes[i] = get_note(words);
+	}
+}
+
 /* Up to a chunk of a batch, from element res->done on; returns how many. */
 static u32 one_chunk(struct core *c, const struct g_op *op, struct g_res *res,
 		     u32 n, u32 requested, struct kvbm_step *step)
@@ -157,6 +192,8 @@ static u32 one_chunk(struct core *c, const struct g_op *op, struct g_res *res,
 	struct kvbm_weak weak[KVBM_CHUNK];
 	struct kvbm_forgotten forgotten = {};
 	struct kvbm_claiming claiming;
+	u64 words[KVBM_CHUNK * NOTE_WORDS];
+	const u64 *notes = op->noted ? words : NULL;
 	u32 at = res->done, i, k, hits;
 	const u32 *ids = op->ids + at;
 	struct kvbm_chunk chunk;
@@ -168,6 +205,7 @@ static u32 one_chunk(struct core *c, const struct g_op *op, struct g_res *res,
 		chunk.keys[i].hi = op->hash[at + i].hi;
 		chunk.keys[i].lo = op->hash[at + i].lo;
 		tokens[i] = op->tokens;
+		put_note(op->note[at + i], words + i * NOTE_WORDS);
 		weak[i].block = ids[i];
 		weak[i].generation = op->generation[at + i];
 		weak[i].hash = chunk.keys[i];
@@ -179,11 +217,11 @@ static u32 one_chunk(struct core *c, const struct g_op *op, struct g_res *res,
 		return kvbm_stage_chunk(ses, ids, chunk.keys,
 					op->tokens == M_TOKENS_NONE ? NULL :
 								      tokens,
-					n, step);
+					notes, n, step);
 	case G_CLAIM:
 		kvbm_claiming_begin(&claiming);
-		k = kvbm_claim_chunk(ses, ids, chunk.keys, NULL, n, &claiming,
-				     step);
+		k = kvbm_claim_chunk(ses, ids, chunk.keys, NULL, notes, n,
+				     &claiming, step);
 		kvbm_claiming_end(&claiming);
 		for (i = 0; i < k; i++)
 			res->val[at + i] = claiming.states[i];
@@ -193,8 +231,8 @@ static u32 one_chunk(struct core *c, const struct g_op *op, struct g_res *res,
 	case G_REGISTER:
 	case G_STAGE_REGISTER:
 		k = kvbm_register_chunk(ses, ids, op->kind == G_REGISTER ?
-					NULL : chunk.keys, n, reject, reg,
-					step);
+					NULL : chunk.keys, notes, n, reject,
+					reg, step);
 		for (i = 0; i < k; i++) {
 			res->ids[at + i] = reg[i].block;
 			res->val[at + i] = reg[i].kind;
@@ -203,12 +241,14 @@ static u32 one_chunk(struct core *c, const struct g_op *op, struct g_res *res,
 	case G_MATCH:
 		k = kvbm_match_chunk(ses, &chunk, n, requested, step);
 		memcpy(res->ids + at, chunk.ids, k * sizeof(u32));
+		tell_notes(c, chunk.keys, chunk.ids, k, res->note + at);
 		return k;
 	case G_SCAN:
 	case G_SCAN_TOUCH:
 		k = kvbm_scan_chunk(ses, &chunk, n, requested,
 				    op->kind == G_SCAN_TOUCH, &hits, step);
 		memcpy(res->ids + at, chunk.ids, k * sizeof(u32));
+		tell_notes(c, chunk.keys, chunk.ids, k, res->note + at);
 		return k;
 	case G_RELEASE:
 		return kvbm_release_chunk(ses, ids, n, 0, step);
@@ -326,8 +366,10 @@ static void stats(struct core *c, struct g_res *res)
 static void info(struct core *c, const struct g_op *op, struct g_res *res)
 {
 	struct kvbm_block_info b = {};
+	u64 words[NOTE_WORDS] = {};
 
-	res->err = kvbm_block_info(c->ses[op->session], op->ids[0], false, &b);
+	res->err = kvbm_block_info(c->ses[op->session], op->ids[0], false, &b,
+				   c->st->notes ? words : NULL);
 	if (res->err)
 		return;
 	res->info = (struct m_info){
@@ -339,6 +381,7 @@ static void info(struct core *c, const struct g_op *op, struct g_res *res)
 		.own = b.own_holds,
 		.rank = (enum m_rank)b.keep_rank,
 		.until_ns = b.keep_until_ns,
+		.note = get_note(words),
 	};
 }
 

@@ -162,6 +162,14 @@ static void staging(struct gen *g, const struct model *m, struct g_op *op)
 	op->dup = g_once_in(r, 3) ? 1 + g_below(r, 2) : M_DUP_DEFAULT;
 }
 
+/* Some batches come with notes; a note may be zeroes. */
+static void noting(struct gen *g, const struct model *m, struct g_op *op)
+{
+	op->noted = m->cfg.notes && g_once_in(&g->rng, 2);
+	for (uint32_t i = 0; op->noted && i < op->n; i++)
+		op->note[i] = g_once_in(&g->rng, 8) ? 0 : g_random(&g->rng);
+}
+
 static uint32_t held_block(const struct model *m, int s, struct m_hash h)
 {
 	for (uint32_t i = 0; i < m->cfg.total; i++) {
@@ -381,11 +389,14 @@ static void try_next(struct gen *g, const struct model *m, struct g_op *op)
 	case G_CLAIM:
 	case G_STAGE_REGISTER:
 		staging(g, m, op);
+		noting(g, m, op);
 		break;
 	case G_UNSTAGE:
 	case G_REGISTER:
 		some_of(g, m, op, M_STAGED);
 		op->dup = g_once_in(r, 3) ? 1 + g_below(r, 2) : M_DUP_DEFAULT;
+		if (op->kind == G_REGISTER)
+			noting(g, m, op);
 		break;
 	case G_RELEASE:
 		releasing(g, m, op);

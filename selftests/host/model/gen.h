@@ -62,6 +62,8 @@ struct g_op {
 	uint32_t ids[G_MAX];
 	uint32_t generation[G_MAX];
 	struct m_hash hash[G_MAX];
+	bool noted;		/* stage, claim, register: with notes */
+	uint64_t note[G_MAX];
 };
 
 struct g_res {
@@ -70,6 +72,7 @@ struct g_res {
 	bool flag;
 	uint32_t ids[G_MAX];
 	uint32_t val[G_MAX];
+	uint64_t note[G_MAX];	/* match, scan, where blocks have notes */
 	uint32_t n_evicted;
 	struct m_hash evicted[G_MAX];
 	struct m_stats stats;

@@ -407,8 +407,16 @@ int m_stage(struct model *m, int s, uint32_t id, struct m_hash h,
 	m->slot[id].state = M_STAGED;
 	m->slot[id].hash = h;
 	m->slot[id].claimed = false;
+	m->slot[id].note = 0;
 	m->count.stagings++;
 	return 0;
+}
+
+void m_give_note(struct model *m, uint32_t id, uint64_t note)
+{
+	M_ASSERT(m->slot[id].state == M_STAGED ||
+		 m->slot[id].state == M_PRIMARY);
+	m->slot[id].note = note;
 }
 
 /* The block that has the hash claimed, or M_NONE. */
@@ -847,6 +855,10 @@ int m_get_info(const struct model *m, int s, uint32_t id, struct m_info *info)
 		info->own = 1;
 	else if (b->state == M_STAGED)
 		info->hash = (struct m_hash){ 0 };
+	if (registered(b) || m_owns(m, s, id, M_STAGED))
+		info->note = b->note;
+	if (b->state == M_DUPLICATE)
+		info->note = m->slot[b->primary].note;
 	return 0;
 }
 

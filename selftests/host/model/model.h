@@ -185,6 +185,7 @@ struct m_config {
 	uint32_t keep_blocks;		/* raised at once; 0: no ranks */
 	uint32_t keep_user_blocks;	/* by one user */
 	bool one_owner;			/* all sessions are the owner's */
+	bool notes;			/* blocks have notes */
 };
 
 struct m_slot {
@@ -194,6 +195,7 @@ struct m_slot {
 	bool reset;
 	int owner;			/* Mutable, Staged: session */
 	bool claimed;			/* Staged: its hash, by this block */
+	uint64_t note;			/* Staged and Primary: 0 if not given */
 	uint32_t primary;		/* Duplicate: whom it keeps alive */
 	uint32_t keepalives;		/* Primary: its Duplicates */
 	uint32_t holds[M_MAX_SESSIONS];
@@ -232,6 +234,7 @@ struct m_info {
 	uint64_t own;
 	enum m_rank rank;
 	uint64_t until_ns;	/* 0: for good */
+	uint64_t note;		/* a Duplicate has its Primary's */
 };
 
 struct model {
@@ -267,6 +270,8 @@ int m_stage(struct model *m, int s, uint32_t id, struct m_hash h,
 int m_claim(struct model *m, int s, uint32_t id, struct m_hash h,
 	    enum m_claim *what);
 int m_unstage(struct model *m, int s, uint32_t id);
+/* Of a block that was just staged, or became Primary. */
+void m_give_note(struct model *m, uint32_t id, uint64_t note);
 int m_register(struct model *m, int s, uint32_t id, enum m_dup dup,
 	       enum m_kind *kind, uint32_t *held);
 int m_stage_register(struct model *m, int s, uint32_t id, struct m_hash h,
