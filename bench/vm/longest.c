@@ -2,8 +2,8 @@
 /*
  * The longest stretch for which the module holds a lock, and the longest call
  * of each function that does a chunk of a batch: a store of 1,048,576 blocks,
- * operations on 1,000,000 of them in one call each, and processes that die
- * holding as many.
+ * operations on 1,000,000 of them in one call each, processes that die
+ * holding as many, and ranks of as many that end at one moment.
  *
  * For "selftests/vm/run --icount", where the clock counts instructions.  What
  * the tracer adds is part of the figures; it is told beside them.
@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
 #include "ftrace.h"
@@ -36,7 +37,7 @@ static void *array(size_t n, size_t size)
 	return p;
 }
 
-static int open_store(void)
+static int open_store(bool ranks)
 {
 	int control = kvbm_control_open();
 	struct kvbm_store_create c;
@@ -44,6 +45,10 @@ static int open_store(void)
 	CHECK(control >= 0);
 	CHECK(!kvbm_store_create_init(&c, NULL, POOL));
 	CHECK(!kvbm_store_create_policy(&c, policy));
+	if (ranks) {
+		c.flags |= KVBM_CREATE_RETENTION;
+		c.keep_blocks = POOL;
+	}
 	CHECK(!kvbm_store_create(control, &c));
 	close(control);
 	return c.fd;
@@ -210,6 +215,59 @@ static void all(int fd)
 	close(other);
 }
 
+static uint64_t boottime(void)
+{
+	struct timespec t;
+
+	CHECK(!clock_gettime(CLOCK_BOOTTIME, &t));
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+static uint64_t expired(int fd)
+{
+	struct kvbm_stats s;
+
+	CHECK(!kvbm_stats(fd, &s));
+	return s.rank_expired;
+}
+
+/* MANY idle blocks are kept, until one moment; who waits sees it come. */
+static uint64_t kept(int fd)
+{
+	uint64_t until = boottime() + 20000000000ULL;
+
+	TRACE("keep", MANY,
+	      kvbm_keep_hashes(fd, MANY, keys, KVBM_RANK_KEEP, until, 0, NULL,
+			       NULL));
+	CHECK(boottime() < until);
+	return until;
+}
+
+/* Ranks that end together, once alone, once while others evict. */
+static void ranks(int fd)
+{
+	uint64_t until;
+
+	new_prompts();
+	CHECK(kvbm_alloc(fd, MANY, ids, NULL, NULL) == (int)MANY);
+	CHECK(kvbm_stage_register(fd, MANY, ids, keys, out, 0, NULL) ==
+	      (int)MANY);
+	CHECK(kvbm_release(fd, MANY, ids, 0, NULL) == (int)MANY);
+	until = kept(fd);
+	ftrace_begin("1,000,000 ranks end");
+	while (expired(fd) < MANY)
+		usleep(100000);
+	ftrace_end();
+	fprintf(stderr, "%s: all ended %.0f ms after their time\n", policy,
+		(boottime() - until) / 1e6);
+	until = kept(fd);
+	while (boottime() < until)
+		usleep(1000);
+	TRACE("allocate, ranks ending", POOL,
+	      kvbm_alloc(fd, POOL, ids, evicted, NULL));
+	CHECK(expired(fd) > MANY);
+}
+
 static void print_series(const char *what, struct series *s)
 {
 	printf(", \"%ss\": %u, \"%s_median\": %u, \"%s_max\": %u"
@@ -219,7 +277,7 @@ static void print_series(const char *what, struct series *s)
 	       s->ticked, what, s->max_ticked);
 }
 
-static void print(void)
+static void print(const char *how)
 {
 	unsigned int i;
 
@@ -229,8 +287,8 @@ static void print(void)
 		if (!t->calls.n && !t->calls.ticked)
 			continue;
 		printf("{\"name\": \"longest\", \"policy\": \"%s\""
-		       ", \"pool\": %u, \"n\": %u, \"mode\": \"%s\"", policy,
-		       POOL, MANY, t->name);
+		       ", \"pool\": %u, \"n\": %u, \"mode\": \"%s%s\"", policy,
+		       POOL, MANY, t->name, how);
 		print_series("call", &t->calls);
 		print_series("section", &t->sections);
 		printf("}\n");
@@ -260,7 +318,7 @@ static void tracer_cost(void)
 	int fd;
 
 	policy = "lru";
-	fd = open_store();
+	fd = open_store(false);
 	new_prompts();
 	CHECK(kvbm_alloc(fd, 64, ids, NULL, NULL) == 64);
 	CHECK(kvbm_stage_register(fd, 64, ids, keys, out, 0, NULL) == 64);
@@ -287,7 +345,7 @@ void bench_longest(void)
 	int fd;
 
 	keys = array(MANY, sizeof(*keys));
-	evicted = array(MANY, sizeof(*evicted));
+	evicted = array(POOL, sizeof(*evicted));
 	out = array(MANY, sizeof(*out));
 	ids = array(MANY + POOL, sizeof(*ids));
 	bytes = array(SOME, 1);
@@ -295,10 +353,15 @@ void bench_longest(void)
 	tracer_cost();
 	for (i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
 		policy = policies[i];
-		fd = open_store();
+		fd = open_store(false);
 		all(fd);
 		close(fd);
-		print();
+		print("");
+		ftrace_forget();
+		fd = open_store(true);
+		ranks(fd);
+		close(fd);
+		print(", ranks");
 		ftrace_forget();
 	}
 }
