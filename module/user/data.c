@@ -15,59 +15,18 @@
  * than small batches cost.  They are __uninitialized: of each, only elements
  * that were filled are read or told.
  *
- * ioctl and io_uring both come here.
+ * ioctl and io_uring both come here.  Hand-over and ranks are in handover.c and
+ * keep.c.
  */
-#include <linux/file.h>
-#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include "batch.h"
-#include "usercopy.h"
 #include "claim.h"
-#include "file.h"
+#include "data.h"
 #include "note.h"
-#include "offer.h"
-#include "ops.h"
 #include "retain.h"
 #include "sketch.h"
-
-/*
- * The handler of the operations whose line in ops.def has its name.
- * @ses: the session
- * @op: enum kvbm_op
- * @known: the flags that it may have
- * @uarg: its structure
- * @usize: as much of it as the caller knows
- * @may_wait, @file: as kvbm_data_op() has them
- */
-#define DATA_OP(_handler)						\
-static noinline_for_stack int						\
-op_##_handler(struct kvbm_session *ses, unsigned int op, u32 known,	\
-	      void __user *uarg, u32 usize, bool may_wait, struct file *file)
-
-static inline int check_batch(u32 flags, u32 known, u32 count, u64 reserved)
-{
-	if (unlikely(flags & ~known || reserved))
-		return -EOPNOTSUPP;
-	return unlikely(count > KVBM_MAX_BATCH) ? -EINVAL : 0;
-}
-
-/* @reserved: all of the structure's fields that must be 0, or'ed. */
-#define fetch_batch(args, uarg, usize, known, reserved)			\
-	(kvbm_fetch_args(args, uarg, usize) ?:				\
-	 check_batch((args)->flags, known, (args)->count, reserved))
-
-/*
- * The end of a batch: the elements done, or if there are none, why.  What is
- * done stays so if that cannot be written: the caller has it as the result.
- */
-static inline int end_batch(u32 __user *udone, u32 done, int err)
-{
-	if (kvbm_tell_end(udone, done, err) && !done)
-		err = -EFAULT;
-	return done ?: err;
-}
 
 /* Of a batch that has told its chunks already. */
 static int stopped(struct kvbm_session *ses, u32 __user *udone, u32 done,
@@ -264,7 +223,7 @@ tell_pending(struct kvbm_session *ses, const struct kvbm_match *args,
 	return err;
 }
 
-DATA_OP(match)
+KVBM_DATA_OP(match)
 {
 	struct kvbm_match args;
 	struct kvbm_chunk c __uninitialized;
@@ -292,7 +251,7 @@ DATA_OP(match)
 	return h.b.done;
 }
 
-DATA_OP(scan)
+KVBM_DATA_OP(scan)
 {
 	struct kvbm_match args;
 	struct kvbm_chunk c __uninitialized;
@@ -353,7 +312,7 @@ static __always_inline int upgrade_one(struct kvbm_batch *b, u32 n,
 	return got;
 }
 
-DATA_OP(upgrade)
+KVBM_DATA_OP(upgrade)
 {
 	struct kvbm_weak weak[UPGRADE_CHUNK] __uninitialized;
 	u32 gens[UPGRADE_CHUNK] __uninitialized;
@@ -413,7 +372,7 @@ static __always_inline int ids_one(struct kvbm_batch *b, u32 n,
 				step);
 }
 
-DATA_OP(ids)
+KVBM_DATA_OP(ids)
 {
 	struct kvbm_ids __user *u = uarg;
 	u32 ids[KVBM_CHUNK] __uninitialized;
@@ -493,7 +452,7 @@ static __always_inline int stage_one(struct kvbm_batch *b, u32 n,
 	return -EFAULT;
 }
 
-DATA_OP(stage)
+KVBM_DATA_OP(stage)
 {
 	struct kvbm_stage __user *u = uarg;
 	struct kvbm_chunk c __uninitialized;
@@ -570,7 +529,7 @@ static __always_inline int register_one(struct kvbm_batch *b, u32 n,
 	return -EFAULT;
 }
 
-DATA_OP(register)
+KVBM_DATA_OP(register)
 {
 	struct kvbm_register __user *u = uarg;
 	struct kvbm_registered out[REGISTER_CHUNK] __uninitialized;
@@ -819,7 +778,7 @@ static int alloc_room(struct kvbm_taking *t, u32 **taken)
 	return -ENOMEM;
 }
 
-DATA_OP(alloc)
+KVBM_DATA_OP(alloc)
 {
 	struct telling out = { .ses = ses };
 	struct kvbm_alloc __user *u = uarg;
@@ -920,7 +879,7 @@ static __always_inline int query_one(struct kvbm_batch *b, u32 n,
 	return n;
 }
 
-DATA_OP(query)
+KVBM_DATA_OP(query)
 {
 	struct kvbm_query __user *u = uarg;
 	struct kvbm_chunk c __uninitialized;
@@ -951,7 +910,7 @@ static int fetch_watched(struct kvbm_hash *keys, u64 uhashes, u32 count)
 	return kvbm_fetch_hashes(keys, u64_to_user_ptr(uhashes), count);
 }
 
-DATA_OP(wait)
+KVBM_DATA_OP(wait)
 {
 	struct kvbm_hash keys[KVBM_MAX_WATCHED] __uninitialized;
 	struct kvbm_wait __user *u = uarg;
@@ -976,7 +935,7 @@ DATA_OP(wait)
 	return put_user(left, &u->pending) ? -EFAULT : err;
 }
 
-DATA_OP(watch)
+KVBM_DATA_OP(watch)
 {
 	struct kvbm_hash keys[KVBM_MAX_WATCHED] __uninitialized;
 	u8 states[KVBM_MAX_WATCHED] __uninitialized;
@@ -1005,261 +964,6 @@ DATA_OP(watch)
 	return 0;
 }
 
-/* The ids of what is to be offered. */
-static noinline_for_stack int
-fetch_offered(struct kvbm_handover *o, const u32 __user *uids)
-{
-	u32 ids[KVBM_CHUNK] __uninitialized;
-	u32 at, i, n;
-	int err;
-
-	for (at = 0; at < o->n; at += n) {
-		n = min(o->n - at, KVBM_CHUNK);
-		if (kvbm_fetch_ids(ids, uids + at, n))
-			return -EFAULT;
-		for (i = 0; i < n; i++)
-			o->holds[at + i].id = ids[i];
-		err = kvbm_batch_pause();
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-/* To whom alone: a session of the store, which can accept. */
-static int offer_to(struct kvbm_session *ses, struct file *file,
-		    struct kvbm_file **to)
-{
-	*to = kvbm_file_of(file);
-	if (!*to || !(*to)->writable)
-		return -EBADF;
-	if ((*to)->ses.store != ses->store)
-		return -EXDEV;
-	return &(*to)->ses == ses ? -EINVAL : 0;
-}
-
-static int offer(struct kvbm_session *ses, const struct kvbm_offer *args,
-		 struct kvbm_offer __user *u, struct kvbm_file *to)
-{
-	struct kvbm_handover *o = kvbm_offer_new(ses, args->count);
-	int err;
-
-	if (!o)
-		return -ENOMEM;
-	/* Told while it names nothing yet: so no offer is that nobody knows of. */
-	err = fetch_offered(o, u64_to_user_ptr(args->ids));
-	if (!err && copy_to_user(&u->ticket, &o->ticket, sizeof(o->ticket)))
-		err = -EFAULT;
-	if (!err)
-		err = kvbm_offer_begin(o, to ? &to->ses : NULL);
-	kvbm_offer_put(o);
-	if (!err && to)
-		kvbm_poll_wake(to, KVBM_CHUNK);
-	return err;
-}
-
-DATA_OP(offer)
-{
-	struct kvbm_file *to = NULL;
-	struct file *target = NULL;
-	struct kvbm_offer args;
-	int err;
-
-	err = kvbm_fetch_args(&args, uarg, usize);
-	if (err)
-		return err;
-	if (args.flags & ~known || args.reserved[0] || args.reserved[1])
-		return -EOPNOTSUPP;
-	if (!args.count || args.count > KVBM_MAX_OFFERED)
-		return -EINVAL;
-	if (args.flags & KVBM_OFFER_DIRECT) {
-		target = fget(args.fd);
-		if (!target)
-			return -EBADF;
-		err = offer_to(ses, target, &to);
-	} else if (args.fd) {
-		err = -EINVAL;
-	}
-	if (!err)
-		err = offer(ses, &args, uarg, to);
-	if (target)
-		fput(target);
-	return err;
-}
-
-/* Before anything moves: who has not got the ids has not got the holds. */
-static noinline_for_stack int
-tell_offered(const struct kvbm_handover *o, const struct kvbm_accept *args,
-	     struct kvbm_accept __user *u)
-{
-	u32 __user *uids = u64_to_user_ptr(args->ids);
-	u32 ids[KVBM_CHUNK] __uninitialized;
-	u32 at, i, n;
-	int err;
-
-	if (copy_to_user(&u->ticket, &o->ticket, sizeof(o->ticket)) ||
-	    put_user(o->from, &u->session) || put_user(o->n, &u->total))
-		return -EFAULT;
-	if (args->count < o->n)
-		return -EMSGSIZE;
-	for (at = 0; at < o->n; at += n) {
-		n = min(o->n - at, KVBM_CHUNK);
-		for (i = 0; i < n; i++)
-			ids[i] = o->holds[at + i].id;
-		if (kvbm_tell_ids(uids + at, ids, n))
-			return -EFAULT;
-		err = kvbm_batch_pause();
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-DATA_OP(accept)
-{
-	struct kvbm_accept __user *u = uarg;
-	struct kvbm_handover *o;
-	struct kvbm_accept args;
-	u32 done = 0, total;
-	bool direct;
-	int err;
-
-	err = kvbm_fetch_args(&args, uarg, usize);
-	if (err)
-		return err;
-	if (args.flags & ~known || args.reserved[0] || args.reserved[1])
-		return -EOPNOTSUPP;
-	direct = args.flags & KVBM_ACCEPT_DIRECT;
-	if (args.count > KVBM_MAX_BATCH)
-		return -EINVAL;
-	if (direct && (args.ticket.hi || args.ticket.lo))
-		return -EINVAL;
-	err = READ_ONCE(ses->dead);
-	if (err)
-		return err;
-	o = kvbm_offer_find(ses, direct ? NULL : &args.ticket);
-	if (IS_ERR(o))
-		return PTR_ERR(o);
-	err = tell_offered(o, &args, u);
-	if (!err)
-		err = kvbm_offer_accept(o, ses, &done);
-	/* Who polls for edges gets one when there is more. */
-	if (err == -EDQUOT)
-		kvbm_poll_short(ses, 1);
-	total = o->n;
-	kvbm_offer_put(o);
-	/* What has moved stays so if that cannot be written. */
-	if ((put_user(done, &u->done) || put_user(total, &u->total) ||
-	     put_user(-err, &u->error)) && !done)
-		err = -EFAULT;
-	return done ?: err;
-}
-
-DATA_OP(withdraw)
-{
-	struct kvbm_withdraw __user *u = uarg;
-	struct kvbm_withdraw args;
-	u32 done;
-	int err;
-
-	err = kvbm_fetch_args(&args, uarg, usize);
-	if (err)
-		return err;
-	if (args.flags & ~known || args.reserved32 || args.reserved[0] ||
-	    args.reserved[1])
-		return -EOPNOTSUPP;
-	/* Nothing has happened yet: a structure that cannot be written is known. */
-	if (put_user(0, &u->done))
-		return -EFAULT;
-	err = kvbm_offer_withdraw(ses, &args.ticket, &done);
-	if (!err && put_user(done, &u->done))
-		err = -EFAULT;
-	return err;
-}
-
-/* Each may take some steps in the heap of times: smaller chunks. */
-#define KEEP_CHUNK	(KVBM_CHUNK / 2)
-
-struct keeping {
-	struct kvbm_batch b;
-	const struct kvbm_keep *args;
-	struct kvbm_keep_to to;
-	struct kvbm_hash *keys;
-	u32 *ids;
-	u8 *results;
-};
-
-static __always_inline int keep_one(struct kvbm_batch *b, u32 n,
-				    struct kvbm_step *step)
-{
-	struct keeping *k = container_of(b, struct keeping, b);
-	struct kvbm_hash __user *uhashes = u64_to_user_ptr(k->args->hashes);
-	u8 __user *uresults = u64_to_user_ptr(k->args->results);
-	u32 __user *uids = u64_to_user_ptr(k->args->ids);
-	u32 got;
-	int err;
-
-	err = uids ? kvbm_fetch_ids(k->ids, uids + b->done, n) :
-		     kvbm_fetch_hashes(k->keys, uhashes + b->done, n);
-	if (err)
-		return err;
-	got = kvbm_keep_chunk(b->ses, uids ? k->ids : NULL, k->keys, n, &k->to,
-			      k->results, step);
-	if (uresults && copy_to_user(uresults + b->done, k->results, got))
-		return -EFAULT;
-	return got;
-}
-
-/* What the call asks for; when it ends, in the kernel's time. */
-static int keep_to(const struct kvbm_keep *args, struct kvbm_keep_to *to)
-{
-	u64 ns = args->until_ns, now;
-
-	if (args->rank > KVBM_RANK_KEEP ||
-	    (ns && args->rank == KVBM_RANK_NORMAL) ||
-	    (!ns && args->flags & KVBM_KEEP_RELATIVE))
-		return -EINVAL;
-	to->rank = args->rank;
-	if (ns && args->flags & KVBM_KEEP_RELATIVE) {
-		now = ktime_get_boottime_ns();
-		ns = ns > U64_MAX - now ? U64_MAX : ns + now;
-	} else if (ns) {
-		/* 0 is for good; what was before the machine is over. */
-		ns = kvbm_kernel_ns(ns, KVBM_CLOCK_BOOTTIME) ?: 1;
-	}
-	to->until = kvbm_keep_until(ns);
-	return 0;
-}
-
-DATA_OP(keep)
-{
-	struct kvbm_hash keys[KEEP_CHUNK] __uninitialized;
-	u8 results[KEEP_CHUNK] __uninitialized;
-	u32 ids[KEEP_CHUNK] __uninitialized;
-	struct kvbm_keep __user *u = uarg;
-	struct kvbm_keep args;
-	struct keeping k;
-	int err;
-
-	err = fetch_batch(&args, uarg, usize, known,
-			  args.reserved[0] | args.reserved[1]);
-	if (err)
-		return err;
-	if (!ses->store->retention)
-		return -EOPNOTSUPP;
-	if (!args.ids == !args.hashes)
-		return -EINVAL;
-	err = keep_to(&args, &k.to);
-	if (err)
-		return err;
-	k.args = &args;
-	k.keys = keys;
-	k.ids = ids;
-	k.results = results;
-	err = kvbm_batch_run(&k.b, ses, args.count, KEEP_CHUNK, keep_one);
-	return end_batch(&u->done, k.b.done, err);
-}
-
 /**
  * kvbm_data_op() - one operation of the data path
  * @ses: the session
@@ -1277,8 +981,8 @@ int kvbm_data_op(struct kvbm_session *ses, unsigned int op, void __user *uarg,
 	switch (op) {
 #define KVBM_DATA(_op, _handler, _what, _flags, ...)			\
 	case KVBM_OP_##_op:						\
-		return op_##_handler(ses, KVBM_OP_##_op, _flags, uarg,	\
-				     usize, may_wait, file);
+		return kvbm_op_##_handler(ses, KVBM_OP_##_op, _flags,	\
+					  uarg, usize, may_wait, file);
 #include "ops.def"
 	default:
 		return -ENOTTY;
