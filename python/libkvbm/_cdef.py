@@ -17,6 +17,11 @@ UNUSED = {
     "kvbm_kind_name": "Kind is an IntEnum",
     "kvbm_rank_name": "Rank is an IntEnum",
     "kvbm_state_name": "State is an IntEnum",
+    "kvbm_claim": "kvbm_claim_notes does the same",
+    "kvbm_events_read": "kvbm_events_read_notes does the same",
+    "kvbm_export_notes": "snapshot() is of hashes alone",
+    "kvbm_register": "kvbm_register_notes does the same",
+    "kvbm_stage_register": "likewise",
     "kvbm_hash_valid": "kvbm_hash_unpack tells the same",
     "kvbm_payload_map": "mmap.mmap knows who still uses a mapping",
     "kvbm_payload_unmap": "likewise",
@@ -545,9 +550,6 @@ int kvbm_holds(int session, uint64_t *cursor, uint32_t count, struct
 	kvbm_hold_entry *entries, uint32_t *total);
 int kvbm_export(int fd, const struct kvbm_store_ref *ref, uint64_t *cursor,
 	uint32_t count, struct kvbm_export_entry *entries, uint32_t *total);
-int kvbm_export_notes(int fd, const struct kvbm_store_ref *ref,
-	uint64_t *cursor, uint32_t count, struct kvbm_export_entry *entries,
-	void *notes, uint32_t *total);
 int kvbm_alloc(int session, uint32_t n, uint32_t *ids, struct
 	kvbm_evicted *evicted, uint32_t *nr_evicted);
 int kvbm_alloc_reset(int session, uint32_t n, uint32_t *ids);
@@ -561,11 +563,6 @@ uint64_t kvbm_deadline(uint64_t timeout_ns);
 int kvbm_stage(int session, uint32_t n, const uint32_t *ids, const struct
 	kvbm_hash *hashes, const uint32_t *tokens, uint32_t *error);
 int kvbm_unstage(int session, uint32_t n, const uint32_t *ids,
-	uint32_t *error);
-int kvbm_register(int session, uint32_t n, const uint32_t *ids, struct
-	kvbm_registered *results, uint32_t flags, uint32_t *error);
-int kvbm_stage_register(int session, uint32_t n, const uint32_t *ids, const
-	struct kvbm_hash *hashes, struct kvbm_registered *results, uint32_t flags,
 	uint32_t *error);
 int kvbm_match(int session, uint32_t n, const struct kvbm_hash *hashes,
 	uint32_t *ids, uint32_t *error);
@@ -612,8 +609,6 @@ int kvbm_chain_append(const struct kvbm_hash *parent, const uint32_t *tokens,
 	*out);
 int kvbm_chain_blocks(const struct kvbm_hash *parent, const uint64_t
 	*block_hashes, size_t n, struct kvbm_hash *out);
-int kvbm_claim(int session, uint32_t n, const uint32_t *ids, const struct
-	kvbm_hash *hashes, uint8_t *states, uint32_t *error);
 int kvbm_wait(int session, uint32_t n, const struct kvbm_hash *hashes, uint64_t
 	deadline_ns, uint32_t *pending);
 int kvbm_watch(int session, uint32_t n, const struct kvbm_hash *hashes, uint8_t
@@ -634,7 +629,6 @@ int kvbm_match_opaque(int session, const void *digest, const void *key, size_t
 int kvbm_presence_pending(int session, uint32_t n, const struct kvbm_hash
 	*hashes, uint8_t *out, uint32_t *error);
 int kvbm_events_open(int session, struct kvbm_events *events);
-int kvbm_events_read(int fd, struct kvbm_event *out, uint32_t count);
 int kvbm_events_read_notes(int fd, void *out, uint32_t record_size,
 	uint32_t count);
 int kvbm_stage_notes(int session, uint32_t n, const uint32_t *ids,

@@ -74,6 +74,7 @@ class Event(NamedTuple):
     time_ns: CLOCK_BOOTTIME
     session: that did it, 0: none
     lost: with LOST: how many are missing; seq is the last one's
+    note: of the block, if it was asked for, and the block was still there
     """
 
     change: Change
@@ -85,6 +86,7 @@ class Event(NamedTuple):
     generation: int
     reason: Reason
     lost: int
+    note: bytes | None = None
 
 
 class Source(Protocol):
@@ -103,17 +105,39 @@ class Source(Protocol):
         """
 
 
+def _note_bytes(session: int) -> int:
+    i = ffi.new("struct kvbm_store_info *")
+    ret = lib.kvbm_store_info(session, i)
+    if ret < 0:
+        raise error(ret, "info")
+    return int(i.note_bytes)
+
+
 class EventReader:
     """A store's events: see Session.events()."""
 
-    __slots__ = ("__weakref__", "_buffer", "_ended", "_fd", "_next", "_session")
+    __slots__ = (
+        "__weakref__",
+        "_buffer",
+        "_ended",
+        "_fd",
+        "_next",
+        "_note_bytes",
+        "_record",
+        "_session",
+    )
 
     # Events in one read, and entries in one export.
     BATCH = 256
 
-    def __init__(self, session: int, types: int, start: int) -> None:
+    def __init__(
+        self, session: int, types: int, start: int, *, notes: bool = False
+    ) -> None:
+        self._note_bytes = _note_bytes(session) if notes else 0
         e = ffi.new("struct kvbm_events *")
         e.flags = lib.KVBM_EVENTS_NONBLOCK
+        if notes:
+            e.flags |= lib.KVBM_EVENTS_NOTES
         e.types = types
         e.next = start
         fd = lib.kvbm_events_open(session, e)
@@ -123,7 +147,8 @@ class EventReader:
         self._session = os.dup(session)
         self._next = int(e.next)
         self._ended = False
-        self._buffer = ffi.new("struct kvbm_event[]", self.BATCH)
+        self._record: int = e.record_size
+        self._buffer = ffi.new("uint8_t[]", self.BATCH * self._record)
 
     def __enter__(self) -> EventReader:
         return self
@@ -162,7 +187,9 @@ class EventReader:
         """The next events, at most BATCH; none if nothing happened."""
         if self._fd < 0:
             raise ClosedSession("read")
-        n = lib.kvbm_events_read(self._fd, self._buffer, self.BATCH)
+        n = lib.kvbm_events_read_notes(
+            self._fd, self._buffer, self._record, self.BATCH
+        )
         if n in (-errno.EAGAIN, -errno.EINTR):
             return []
         if n < 0:
@@ -170,22 +197,28 @@ class EventReader:
         if n == 0:
             self._ended = True
             return []
-        found = [
-            Event(
-                Change(e.type),
-                (e.hash.hi << 64) | e.hash.lo,
-                e.seq,
-                e.time_ns,
-                e.session,
-                e.block,
-                e.generation,
-                Reason(e.reason),
-                e.count,
-            )
-            for e in self._buffer[0:n]
-        ]
+        found = [self._event(i) for i in range(n)]
         self._next = found[-1].seq + 1
         return found
+
+    def _event(self, i: int) -> Event:
+        at = self._buffer + i * self._record
+        e = ffi.cast("struct kvbm_event *", at)
+        note = None
+        if e.noted:
+            note = bytes(ffi.buffer(at + ffi.sizeof(e[0]), self._note_bytes))
+        return Event(
+            Change(e.type),
+            (e.hash.hi << 64) | e.hash.lo,
+            e.seq,
+            e.time_ns,
+            e.session,
+            e.block,
+            e.generation,
+            Reason(e.reason),
+            e.count,
+            note,
+        )
 
     def snapshot(self) -> list[int]:
         """The hashes that are there, in no order.

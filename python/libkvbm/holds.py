@@ -168,18 +168,19 @@ class Blocks(_Held):
             int(self.ids[i]), dtype, writable=True
         )
 
-    def claim(self, hashes: Any) -> npt.NDArray[np.uint8]:
+    def claim(self, hashes: Any, *, notes: Any = None) -> npt.NDArray[np.uint8]:
         """Announce that this session computes hashes: a Claim for each.
 
         hashes: as many as there are blocks, or fewer. Blocks whose hash was
             claimed are Staged now, the others are still Mutable
+        notes: what is to be said of them, as for register()
 
         See Session.claim().
         """
         n = len(_from_buffer(_HASHES, hashes))
         if n > len(self.ids):
             raise ValueError("more hashes than blocks")
-        return self.session.claim(self.ids[:n], hashes)
+        return self.session.claim(self.ids[:n], hashes, notes=notes)
 
     def publish(self, which: Any, *, duplicates: bool | None = None) -> Holds:
         """Make blocks visible whose hash was claimed; the others stay here.
@@ -204,7 +205,13 @@ class Blocks(_Held):
         self.ids = self.ids[~mask]
         return Holds(session, results["block"].copy())
 
-    def register(self, hashes: Any, *, duplicates: bool | None = None) -> Holds:
+    def register(
+        self,
+        hashes: Any,
+        *,
+        duplicates: bool | None = None,
+        notes: Any = None,
+    ) -> Holds:
         """Make the blocks visible under their hashes: all, or none is left.
 
         hashes: as many as there are blocks, or fewer: then the first blocks
@@ -212,6 +219,8 @@ class Blocks(_Held):
         duplicates: of a hash that is there already: True keeps this block as
             a second copy, False gives it back and holds the existing one;
             None: as the store was created
+        notes: an array of uint8, a row of the store's note_bytes for each
+            hash; None: zeroes. A hash that is there already keeps its own
 
         When it fails half-way, what was registered is released, and what was
         not stays in this object.
@@ -223,7 +232,11 @@ class Blocks(_Held):
         results = np.empty(n, REGISTERED)
         try:
             session.stage_register(
-                self.ids[:n], hashes, results, duplicates=duplicates
+                self.ids[:n],
+                hashes,
+                results,
+                duplicates=duplicates,
+                notes=notes,
             )
         except KvbmError as e:
             done = e.done or 0

@@ -157,6 +157,7 @@ class StoreInfo(NamedTuple):
     memory: bytes of kernel memory, hold tables not counted
     session_id: the session that asked
     block_bytes: of a block's payload, 0: the store has none
+    note_bytes: of a block's note, 0: likewise
     """
 
     store_id: int
@@ -174,6 +175,7 @@ class StoreInfo(NamedTuple):
     session_memory: int
     session_id: int
     block_bytes: int
+    note_bytes: int
 
 
 class SessionEntry(NamedTuple):

@@ -70,6 +70,7 @@ class Session:
         "__weakref__",
         "_fd",
         "_inherit",
+        "_note_bytes",
         "_own_payload",
         "_payload",
         "_why",
@@ -95,6 +96,7 @@ class Session:
         self._why: type[ClosedSession] | type[ForkedSession] = ClosedSession
         self._fd = -1
         self._inherit = inherit
+        self._note_bytes: int | None = None
         self._payload = payload
         self._own_payload = False
         if isinstance(store, int):
@@ -216,6 +218,7 @@ class Session:
             i.session_memory,
             i.session_id,
             i.block_bytes,
+            i.note_bytes,
         )
 
     def counts(self) -> Counts:
@@ -259,6 +262,51 @@ class Session:
             Rank(i.keep_rank),
             i.keep_until_ns,
         )
+
+    @property
+    def note_bytes(self) -> int:
+        """Bytes of a block's note; 0: the store has none."""
+        if self._note_bytes is None:
+            self._note_bytes = self.info().note_bytes
+        return self._note_bytes
+
+    def _notes(self, notes: Any, n: int) -> Any:
+        """The caller's notes, a row for each of n blocks; None: NULL."""
+        if notes is None:
+            return NULL
+        rows = np.asarray(notes)
+        if not self.note_bytes:
+            raise self._error(-errno.EINVAL, "notes of a store without", 0)
+        if (
+            rows.dtype != np.uint8
+            or rows.ndim != 2
+            or len(rows) < n
+            or rows.shape[1] != self.note_bytes
+        ):
+            raise ValueError(
+                f"notes are rows of {self.note_bytes} uint8, one a block"
+            )
+        return _from_buffer(_BYTES, np.ascontiguousarray(rows))
+
+    def _room_for_notes(self, n: int) -> npt.NDArray[np.uint8]:
+        if not self.note_bytes:
+            raise self._error(-errno.EINVAL, "notes of a store without", 0)
+        return np.zeros((n, self.note_bytes), np.uint8)
+
+    def note(self, block: int) -> npt.NDArray[np.uint8]:
+        """A block's note; zeroes where block_info() has no hash.
+
+        A Duplicate has its Primary's. EINVAL: no such id; the store has no
+        notes.
+        """
+        rows = self._room_for_notes(1)
+        i = _new("struct kvbm_block_info *")
+        ret = lib.kvbm_block_note(
+            self._fd, block, i, _from_buffer(_BYTES, rows, True)
+        )
+        if ret < 0:
+            raise self._error(ret, f"note of {block}")
+        return rows.reshape(-1)
 
     def reset_inactive(self) -> tuple[int, bool]:
         """Forget all idle blocks: how many, and whether all are free now."""
@@ -331,16 +379,18 @@ class Session:
         ]
 
     def events(
-        self, *, start: int = 0, duplicates: bool = False
+        self, *, start: int = 0, duplicates: bool = False, notes: bool = False
     ) -> EventReader:
         """What happens to hashes from now on: a context manager.
 
         start: number of the first event to read, as EventReader.position of
             one before; 0: the next that happens
         duplicates: tell of second blocks of a hash too
+        notes: of blocks that are still there when they are read
 
         Raises KvbmError ENODATA (the store keeps no events), EINVAL (start is
-        yet to come), OverQuota (too many readers), EMFILE, ENFILE, ENOMEM.
+        yet to come; the store has no notes), OverQuota (too many readers),
+        EMFILE, ENFILE, ENOMEM.
         """
         from .events import Change, EventReader
 
@@ -357,7 +407,7 @@ class Session:
                     Change.DUPLICATE_GONE,
                 )
             )
-        return EventReader(self._fd, types, start)
+        return EventReader(self._fd, types, start, notes=notes)
 
     def revoke(self, session_id: int) -> int:
         """End another session; how many holds and blocks came back.
@@ -451,6 +501,23 @@ class Session:
         ids = np.empty(len(_from_buffer(_HASHES, hashes)), np.uint32)
         return Holds(self, ids[: self.match_into(hashes, ids)])
 
+    def match_notes(self, hashes: Any) -> tuple[Holds, npt.NDArray[np.uint8]]:
+        """match(), and the blocks' notes: a row for each that is held.
+
+        EINVAL: the store has no notes.
+        """
+        h = _from_buffer(_HASHES, hashes)
+        ids = np.empty(len(h), np.uint32)
+        notes = self._room_for_notes(len(h))
+        why = _new(_ID)
+        i = _from_buffer(_IDS, ids, True)
+        n = _from_buffer(_BYTES, notes, True)
+        ret = lib.kvbm_match_notes(self._fd, len(h), h, i, n, why)
+        if why[0]:
+            self._undo(i, ret)
+            raise self._error(-why[0], "match", 0)
+        return Holds(self, ids[:ret]), notes[:ret]
+
     def match_into(self, hashes: Any, ids: Any) -> int:
         """match() into a buffer: returns how many, which the caller releases.
 
@@ -509,6 +576,33 @@ class Session:
             self._undo(i, ret)
             raise self._error(-why[0], "scan", 0)
         return Holds(self, ids)
+
+    def scan_notes(
+        self, hashes: Any, *, touch: bool = False
+    ) -> tuple[Holds, npt.NDArray[np.uint8]]:
+        """scan(), and the blocks' notes: a row each, zeroes for a miss.
+
+        EINVAL: the store has no notes.
+        """
+        h = _from_buffer(_HASHES, hashes)
+        ids = np.empty(len(h), np.uint32)
+        notes = self._room_for_notes(len(h))
+        why = _new(_ID)
+        i = _from_buffer(_IDS, ids, True)
+        ret = lib.kvbm_scan_notes(
+            self._fd,
+            len(h),
+            h,
+            i,
+            _from_buffer(_BYTES, notes, True),
+            lib.KVBM_SCAN_TOUCH if touch else 0,
+            NULL,
+            why,
+        )
+        if why[0]:
+            self._undo(i, ret)
+            raise self._error(-why[0], "scan", 0)
+        return Holds(self, ids), notes
 
     def _undo(self, ids: Any, n: int) -> None:
         """Give back what a batch took before it failed."""
@@ -622,10 +716,18 @@ class Session:
         if why[0]:
             raise self._error(-why[0], "set_reset", max(ret, 0))
 
-    def stage(self, ids: Any, hashes: Any, *, tokens: Any = None) -> None:
+    def stage(
+        self,
+        ids: Any,
+        hashes: Any,
+        *,
+        tokens: Any = None,
+        notes: Any = None,
+    ) -> None:
         """Give own Mutable blocks their hashes.
 
         tokens: a buffer of uint32: what is not the block size is EINVAL
+        notes: as for Blocks.register(), not together with tokens
 
         NotHeld (not Mutable, not own), EINVAL (not a hash), with done.
         """
@@ -634,17 +736,27 @@ class Session:
         t = NULL if tokens is None else _from_buffer(_IDS, tokens)
         if len(h) < len(i) or (tokens is not None and len(t) < len(i)):
             raise ValueError("fewer hashes or tokens than blocks")
+        if notes is not None and tokens is not None:
+            raise ValueError("tokens or notes")
         why = _new(_ID)
-        ret = lib.kvbm_stage(self._fd, len(i), i, h, t, why)
+        if notes is None:
+            ret = lib.kvbm_stage(self._fd, len(i), i, h, t, why)
+        else:
+            rows = self._notes(notes, len(i))
+            ret = lib.kvbm_stage_notes(self._fd, len(i), i, h, rows, why)
         if why[0]:
             raise self._error(-why[0], "stage", max(ret, 0))
 
-    def claim(self, ids: Any, hashes: Any) -> npt.NDArray[np.uint8]:
+    def claim(
+        self, ids: Any, hashes: Any, *, notes: Any = None
+    ) -> npt.NDArray[np.uint8]:
         """Stage own Mutable blocks and claim their hashes: a Claim for each.
 
         A hash has at most one claim, which ends when anybody registers the
         hash, and when its block is unstaged or released, or its session ends.
         Blocks whose hash is PENDING or PRESENT stay Mutable.
+
+        notes: as for Blocks.register()
 
         NotHeld, EINVAL, OverQuota (KVBM_MAX_CLAIMS), ENOMEM, with done.
         """
@@ -654,8 +766,9 @@ class Session:
             raise ValueError("fewer hashes than blocks")
         out = np.empty(len(i), np.uint8)
         why = _new(_ID)
-        ret = lib.kvbm_claim(
-            self._fd, len(i), i, h, _from_buffer(_BYTES, out, True), why
+        states = _from_buffer(_BYTES, out, True)
+        ret = lib.kvbm_claim_notes(
+            self._fd, len(i), i, h, self._notes(notes, len(i)), states, why
         )
         if why[0]:
             raise self._error(-why[0], "claim", max(ret, 0))
@@ -775,13 +888,19 @@ class Session:
             raise self._error(-why[0], "unstage", max(ret, 0))
 
     def register(
-        self, ids: Any, results: Any, *, duplicates: bool | None = None
+        self,
+        ids: Any,
+        results: Any,
+        *,
+        duplicates: bool | None = None,
+        notes: Any = None,
     ) -> None:
         """Make Staged blocks visible.
 
         results: out: a writable buffer of REGISTERED: the block that is held
             now, and Kind
         duplicates: as for Blocks.register()
+        notes: likewise, but None: what they were staged with
 
         NotHeld, OverQuota, EOVERFLOW, ENOMEM, ESTALE (allocated before all was
         forgotten), with done.
@@ -791,8 +910,15 @@ class Session:
         if len(r) < len(i):
             raise ValueError("too little room for results")
         why = _new(_ID)
-        ret = lib.kvbm_register(
-            self._fd, len(i), i, r, _duplicates(duplicates), why
+        ret = lib.kvbm_register_notes(
+            self._fd,
+            len(i),
+            i,
+            NULL,
+            self._notes(notes, len(i)),
+            r,
+            _duplicates(duplicates),
+            why,
         )
         if why[0]:
             raise self._error(-why[0], "register", max(ret, 0))
@@ -804,6 +930,7 @@ class Session:
         results: Any,
         *,
         duplicates: bool | None = None,
+        notes: Any = None,
     ) -> None:
         """stage() and register() in one step for each block."""
         i = _from_buffer(_IDS, ids)
@@ -812,8 +939,15 @@ class Session:
         if len(h) < len(i) or len(r) < len(i):
             raise ValueError("fewer hashes or results than blocks")
         why = _new(_ID)
-        ret = lib.kvbm_stage_register(
-            self._fd, len(i), i, h, r, _duplicates(duplicates), why
+        ret = lib.kvbm_register_notes(
+            self._fd,
+            len(i),
+            i,
+            h,
+            self._notes(notes, len(i)),
+            r,
+            _duplicates(duplicates),
+            why,
         )
         if why[0]:
             raise self._error(-why[0], "stage_register", max(ret, 0))

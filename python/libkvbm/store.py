@@ -69,6 +69,7 @@ def _create(
     retention: bool,
     keep_blocks: int,
     keep_user_blocks: int,
+    note_bytes: int,
 ) -> Any:
     c = ffi.new("struct kvbm_store_create *")
     ret = lib.kvbm_store_create_init(
@@ -100,6 +101,7 @@ def _create(
         c.flags |= lib.KVBM_CREATE_RETENTION
     c.keep_blocks = keep_blocks
     c.keep_user_blocks = keep_user_blocks
+    c.note_bytes = note_bytes
     with ExitStack() as files:
         control = files.enter_context(_control())
         if block_bytes:
@@ -166,6 +168,7 @@ class Store:
         retention: bool = False,
         keep_blocks: int = 0,
         keep_user_blocks: int = 0,
+        note_bytes: int = 0,
     ) -> Store:
         """Create a store, which lives until it is destroyed.
 
@@ -193,6 +196,8 @@ class Store:
         retention: blocks have ranks, see Session.keep()
         keep_blocks: of them, how many may be above NORMAL at once; 0: half
         keep_user_blocks: of these, raised by one user; 0: half
+        note_bytes: of a block's note, which whoever registers it gives, up to
+            256; 0: there are none
 
         Raises KvbmError EEXIST, EINVAL, NotHeld (EPERM: owner or group not
         permitted, or no right to named stores), ENOMEM, OverQuota (a limit of
@@ -221,6 +226,7 @@ class Store:
             retention,
             keep_blocks,
             keep_user_blocks,
+            note_bytes,
         )
         return cls(name)
 
@@ -243,6 +249,7 @@ class Store:
         retention: bool = False,
         keep_blocks: int = 0,
         keep_user_blocks: int = 0,
+        note_bytes: int = 0,
     ) -> Session:
         """Create a store without a name: its first session.
 
@@ -269,6 +276,7 @@ class Store:
             retention,
             keep_blocks,
             keep_user_blocks,
+            note_bytes,
         )
         return Session(int(c.fd))
 

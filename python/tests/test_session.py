@@ -790,3 +790,89 @@ def test_copy_lets_others_run():
     source.close()
     target.close()
     assert len(inside) >= 3, f"{len(inside)} ticks in {end - start:.3f} s"
+
+
+def test_notes():
+    """What is said of blocks is told with them, and of them alone."""
+    h = some_hashes(6)
+    rows = np.arange(1, 6 * 20 + 1, dtype=np.uint8).reshape(6, 20)
+    pool = libkvbm.Store.anonymous(8, policy="lru", note_bytes=20)
+    with pool as s:
+        assert s.note_bytes == s.info().note_bytes == 20
+        with s.alloc(4) as blocks:
+            with blocks.register(h[:3], notes=rows) as held:
+                block = int(held.ids[1])
+                assert s.note(block).tolist() == rows[1].tolist()
+            # Not given: zeroes.
+            with blocks.register(h[3:4]):
+                pass
+        found, notes = s.match_notes(h)
+        with found:
+            assert len(found) == 4 and notes.shape == (4, 20)
+            assert notes[:3].tolist() == rows[:3].tolist()
+            assert not notes[3].any()
+        found, notes = s.scan_notes(h[::-1])
+        with found:
+            assert notes[3:].tolist() == rows[2::-1].tolist()
+            assert not notes[:3].any()
+        # Who claims says it at once; a hash that is there keeps its own.
+        with s.alloc(2) as blocks:
+            states = blocks.claim(h[3:5], notes=rows[3:5])
+            assert states.tolist() == [
+                libkvbm.Claim.PRESENT,
+                libkvbm.Claim.CLAIMED,
+            ]
+            with blocks.publish([False, True]):
+                pass
+        found, notes = s.scan_notes(h)
+        with found:
+            assert notes[4].tolist() == rows[4].tolist()
+            assert not notes[3].any() and not notes[5].any()
+        # By id, staged and then registered as it is, or anew.
+        with s.alloc(1) as blocks:
+            out = np.empty(1, libkvbm.REGISTERED)
+            s.stage(blocks.ids, h[5:], notes=rows[5:])
+            s.register(blocks.ids, out)
+            blocks.take()
+        s.release(out["block"].copy())
+        found, notes = s.match_notes(h[5:])
+        with found:
+            assert notes.tolist() == rows[5:].tolist()
+        with s.alloc(1) as blocks:
+            for bad in (rows[0], rows[:, :19], rows.astype(np.uint16)):
+                with pytest.raises(ValueError):
+                    blocks.register(h[:1], notes=bad)
+            with pytest.raises(ValueError):
+                s.stage(blocks.ids, h, tokens=np.ones(1, np.uint32), notes=rows)
+    with libkvbm.Store.anonymous(4) as s:
+        assert s.note_bytes == 0
+        with s.alloc(1) as blocks:
+            for call in (
+                lambda: blocks.register(h[:1], notes=rows),
+                lambda: s.match_notes(h),
+                lambda: s.scan_notes(h),
+                lambda: s.note(0),
+            ):
+                with pytest.raises(libkvbm.KvbmError) as e:
+                    call()
+                assert e.value.errno == errno.EINVAL
+
+
+def test_note_events():
+    """Events have notes for who asks, as long as the blocks are there."""
+    h = some_hashes(2)
+    pool = libkvbm.Store.anonymous(4, policy="lru", note_bytes=5, events=64)
+    rows = np.array([[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]], np.uint8)
+    with pool as s, s.events(notes=True) as noted, s.events() as plain:
+        with s.alloc(2) as blocks, blocks.register(h, notes=rows):
+            assert [e.note for e in noted.read()] == [
+                bytes(rows[0]),
+                bytes(rows[1]),
+            ]
+        assert [e.note for e in plain.read()] == [None, None]
+        s.reset_inactive()
+        assert [e.note for e in noted.read()] == [None, None]
+    with libkvbm.Store.anonymous(4, events=64) as s:
+        with pytest.raises(libkvbm.KvbmError) as e:
+            s.events(notes=True)
+        assert e.value.errno == errno.EINVAL
