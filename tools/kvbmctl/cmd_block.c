@@ -22,8 +22,11 @@ static bool has_hash(const struct kvbm_block_info *b)
 	}
 }
 
-static void put_block(struct table *t, const struct kvbm_block_info *b)
+static void put_block(struct table *t, const struct kvbm_block_info *b,
+		      const uint8_t *note, uint32_t note_bytes)
 {
+	char text[2 * KVBM_MAX_NOTE_BYTES + 1];
+
 	table_row(t);
 	table_number(t, b->block);
 	table_put(t, "%s", kvbm_state_name(b->state));
@@ -36,6 +39,10 @@ static void put_block(struct table *t, const struct kvbm_block_info *b)
 	else
 		table_none(t);
 	table_number(t, b->keep_until_ns);
+	if (note_bytes && has_hash(b))
+		table_put(t, "%s", note_text(note, note_bytes, text));
+	else if (note_bytes)
+		table_none(t);
 }
 
 int cmd_block(int argc, char **argv)
@@ -47,7 +54,7 @@ int cmd_block(int argc, char **argv)
 		.options = options,
 		.parser = parse_common,
 		.args_doc = "NAME ID...",
-		.doc = "Show blocks of a store: state, generation, reset-on-release flag, holds, rank and hash.",
+		.doc = "Show blocks of a store: state, generation, reset-on-release flag, holds, rank, hash and note.",
 	};
 	static const struct table_column columns[] = {
 		{ "BLOCK", TABLE_NUMBER },
@@ -58,7 +65,10 @@ int cmd_block(int argc, char **argv)
 		{ "KEEP", 0 },
 		{ "HASH", 0 },
 		{ "KEEP_UNTIL_NS", TABLE_NUMBER | TABLE_JSON },
+		{ "NOTE", 0 },
 	};
+	uint8_t note[KVBM_MAX_NOTE_BYTES];
+	struct kvbm_store_info store;
 	struct kvbm_block_info info;
 	struct common args = { 0 };
 	int session, err = 0, status;
@@ -76,14 +86,22 @@ int cmd_block(int argc, char **argv)
 	session = open_store(args.names[0]);
 	if (session < 0)
 		return STATUS_FAILED;
+	err = kvbm_store_info(session, &store);
+	if (err) {
+		close(session);
+		return fail_request(args.names[0], err, "store '%s'",
+				    args.names[0]);
+	}
 
-	t = table_new("blocks", columns, sizeof(columns) / sizeof(*columns),
-		      &args);
+	/* The last column is only where there are notes. */
+	t = table_new("blocks", columns, sizeof(columns) / sizeof(*columns) -
+		      !store.note_bytes, &args);
 	for (int i = 1; i < args.n && !err; i++) {
 		parse_number(args.names[i], UINT32_MAX, &id);
-		err = kvbm_block_info(session, id, &info);
+		err = kvbm_block_note(session, id, &info,
+				      store.note_bytes ? note : NULL);
 		if (!err)
-			put_block(t, &info);
+			put_block(t, &info, note, store.note_bytes);
 		else if (err == -EINVAL)
 			fail("store '%s' has no block %s", args.names[0],
 			     args.names[i]);

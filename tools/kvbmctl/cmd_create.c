@@ -23,6 +23,7 @@ enum {
 	KEY_PAYLOAD,
 	KEY_LINGER,
 	KEY_EVENTS,
+	KEY_NOTE_BYTES,
 	KEY_DIGEST,
 	KEY_LABEL,
 	KEY_RETENTION,
@@ -261,6 +262,10 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--events: a power of two from %u to 1M expected",
 				   KVBM_MIN_EVENT_RECORDS);
 		return 0;
+	case KEY_NOTE_BYTES:
+		c->note_bytes = need_u32(state, "--note-bytes", arg,
+					 KVBM_MAX_NOTE_BYTES);
+		return 0;
 	case KEY_DIGEST:
 		if (parse_octets(arg, c->digest, sizeof(c->digest)) !=
 		    (ssize_t)sizeof(c->digest))
@@ -352,6 +357,9 @@ static const struct argp_option create_options[] = {
 	  0 },
 	{ "retention", KEY_RETENTION, "N[,M]", OPTION_ARG_OPTIONAL,
 	  "Blocks have ranks that say what is evicted first (kvbmctl keep); at most N are raised at once (default: half), M of them by one user (default: half of that)",
+	  0 },
+	{ "note-bytes", KEY_NOTE_BYTES, "N", 0,
+	  "Each block has a note of N bytes, up to 256, which whoever registers it gives",
 	  0 },
 	{ "digest", KEY_DIGEST, "HEX", 0,
 	  "64 digits that stand for weights, layout and data types: who opens the store may ask that they are his",

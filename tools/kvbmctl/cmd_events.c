@@ -17,6 +17,7 @@ enum {
 struct events_args {
 	const char *store;
 	uint64_t from, count;
+	uint32_t record_size, note_bytes;
 	bool duplicates, now, json;
 };
 
@@ -121,10 +122,10 @@ static void print_text(const struct kvbm_event *e)
 	printf("\n");
 }
 
-static void print_line(const struct kvbm_event *e)
+static void print_line(const struct kvbm_event *e, uint32_t note_bytes)
 {
 	struct json_object *o = json_object_new_object();
-	char text[40];
+	char text[40], note[2 * KVBM_MAX_NOTE_BYTES + 1];
 
 	json_u64(o, "seq", e->seq);
 	json_u64(o, "time_ns", e->time_ns);
@@ -144,17 +145,25 @@ static void print_line(const struct kvbm_event *e)
 	}
 	if (e->session)
 		json_u64(o, "session", e->session);
+	if (e->noted)
+		json_str(o, "note", note_text((const uint8_t *)(e + 1),
+					      note_bytes, note));
 	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
 	json_object_put(o);
 }
 
+#define BATCH		64
+#define MAX_RECORD	(sizeof(struct kvbm_event) + KVBM_MAX_NOTE_BYTES)
+
 static int follow(int fd, const struct events_args *args)
 {
-	struct kvbm_event events[64];
 	uint64_t left = args->count ? args->count : UINT64_MAX;
+	uint64_t room[BATCH * MAX_RECORD / sizeof(uint64_t)];
+	const char *records = (const char *)room;
 
 	while (left) {
-		int n = kvbm_events_read(fd, events, left < 64 ? left : 64);
+		int n = kvbm_events_read_notes(fd, room, args->record_size,
+					       left < BATCH ? left : BATCH);
 
 		if (n == -EINTR)
 			continue;
@@ -162,8 +171,14 @@ static int follow(int fd, const struct events_args *args)
 			return STATUS_OK;
 		if (n < 0)
 			return fail("cannot read events: %s", strerror(-n));
-		for (int i = 0; i < n; i++)
-			(args->json ? print_line : print_text)(&events[i]);
+		for (int i = 0; i < n; i++) {
+			const void *e = records + (size_t)i * args->record_size;
+
+			if (args->json)
+				print_line(e, args->note_bytes);
+			else
+				print_text(e);
+		}
 		left -= n;
 		if (fflush(stdout))
 			return fail("cannot write: %s", strerror(errno));
@@ -175,6 +190,7 @@ int cmd_events(int argc, char **argv)
 {
 	struct events_args args = { 0 };
 	struct kvbm_events request = { 0 };
+	struct kvbm_store_info info;
 	struct target t;
 	int fd, status;
 
@@ -185,6 +201,12 @@ int cmd_events(int argc, char **argv)
 	request.next = args.from;
 	if (args.now)
 		request.flags = KVBM_EVENTS_NONBLOCK;
+	/* Text has no room for them. */
+	if (args.json && !kvbm_store_info_of(t.fd, t.ref, &info) &&
+	    info.note_bytes) {
+		request.flags |= KVBM_EVENTS_NOTES;
+		args.note_bytes = info.note_bytes;
+	}
 	if (args.duplicates)
 		request.types = 1U << KVBM_EVENT_STORED |
 				1U << KVBM_EVENT_REMOVED |
@@ -205,7 +227,12 @@ int cmd_events(int argc, char **argv)
 	}
 	if (fd < 0)
 		return fail_request(args.store, fd, "cannot read its events");
-	status = follow(fd, &args);
+	args.record_size = request.record_size;
+	if (args.record_size > MAX_RECORD)
+		status = fail("events of store '%s' are of a kind that this kvbmctl does not know",
+			      args.store);
+	else
+		status = follow(fd, &args);
 	close(fd);
 	return status;
 }

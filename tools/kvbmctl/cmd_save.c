@@ -106,6 +106,7 @@ static void fill_header(struct save_header *h,
 	h->total_blocks = info->total_blocks;
 	h->block_size = info->block_size;
 	h->block_bytes = info->block_bytes;
+	h->note_bytes = info->note_bytes;
 	memcpy(h->policy, info->policy, sizeof(h->policy));
 	memcpy(h->thresholds, info->thresholds, sizeof(h->thresholds));
 	h->store_id = info->store_id;
@@ -143,15 +144,27 @@ static struct save_entry *to_save(struct kvbm_export_entry *e, uint32_t n)
 	return s;
 }
 
+/* Their notes, in the order of the entries; NULL: no memory. */
+static uint8_t *notes_of(const struct exported *x)
+{
+	uint8_t *notes = malloc((size_t)x->n * x->note_bytes + 1);
+
+	for (uint32_t i = 0; notes && x->note_bytes && i < x->n; i++)
+		memcpy(notes + (size_t)i * x->note_bytes,
+		       export_note(x, x->entries[i].block), x->note_bytes);
+	return notes;
+}
+
 static int save(const struct save_args *args, const struct target *t,
 		int session)
 {
 	uint32_t ours = (session >= 0) + !t->ref, n = 0;
-	struct kvbm_export_entry *exported = NULL;
-	struct save_header h = { .reserved = 0 };
+	struct exported x = { 0 };
+	struct save_header h = { .note_bytes = 0 };
 	struct save_entry *entries = NULL;
 	struct kvbm_store_info info;
 	struct quiet before, after;
+	uint8_t *notes = NULL;
 	int err, status;
 
 	err = kvbm_store_info_of(t->fd, t->ref, &info);
@@ -163,14 +176,16 @@ static int save(const struct save_args *args, const struct target *t,
 	if (!err && session >= 0)
 		err = payload_identity(session, &h);
 	if (!err)
-		err = export_all(t, &exported, &n);
+		err = export_all(t, &x);
 	if (!err)
 		err = look(t, ours, &after);
+	n = x.n;
 	if (!err) {
-		entries = to_save(exported, n);
-		err = entries ? 0 : -ENOMEM;
+		entries = to_save(x.entries, n);
+		notes = notes_of(&x);
+		err = entries && notes ? 0 : -ENOMEM;
 	}
-	free(exported);
+	export_free(&x);
 	h.count = n;
 	if (err)
 		status = fail_request(args->name, err, "store '%s'",
@@ -178,8 +193,9 @@ static int save(const struct save_args *args, const struct target *t,
 	else if (after.others || after.done != before.done)
 		status = fail("store '%s' was used meanwhile", args->name);
 	else
-		status = savefile_write(args->path, &h, entries);
+		status = savefile_write(args->path, &h, entries, notes);
 	free(entries);
+	free(notes);
 	if (!status)
 		printf("%u blocks saved\n", n);
 	return status;
@@ -241,6 +257,7 @@ close:
  * @name: of the store
  * @h: what the file says of it
  * @entries: in the order in which they are to become idle
+ * @notes: their notes, likewise
  * @sessions: hold all blocks, each as many as it may
  * @nr_sessions: how many
  * @of: for each block, its session
@@ -250,6 +267,7 @@ struct restoring {
 	const char *name;
 	struct save_header h;
 	struct save_entry *entries;
+	uint8_t *notes;
 	int *sessions;
 	uint32_t nr_sessions;
 	uint32_t *of;
@@ -270,6 +288,8 @@ static const char *difference(const struct save_header *h,
 		return "kind of hashes";
 	if (strncmp(h->policy, info->policy, sizeof(h->policy)))
 		return "policy";
+	if (h->note_bytes != info->note_bytes)
+		return "size of notes";
 	if (memcmp(h->thresholds, info->thresholds, sizeof(h->thresholds)))
 		return "set of thresholds";
 	return NULL;
@@ -338,13 +358,14 @@ struct work {
 	struct kvbm_hash *hashes;
 	struct kvbm_registered *registered;
 	uint8_t *frequencies;
+	uint8_t *notes;
 };
 
 /* Parents before children, as whoever watches the store expects it. */
 static int register_all(struct restoring *r, struct work *w)
 {
+	uint32_t i, n, k, error = 0, bytes = r->h.note_bytes;
 	struct save_entry *e = w->by_depth;
-	uint32_t i, n, k, error = 0;
 
 	memcpy(e, r->entries, r->h.count * sizeof(*e));
 	qsort(e, r->h.count, sizeof(*e), by_depth);
@@ -353,10 +374,14 @@ static int register_all(struct restoring *r, struct work *w)
 		for (k = 0; k < n; k++) {
 			w->ids[k] = e[i + k].block;
 			w->hashes[k] = e[i + k].hash;
+			memcpy(w->notes + (size_t)k * bytes,
+			       r->notes + (size_t)e[i + k].order * bytes,
+			       bytes);
 		}
-		kvbm_stage_register(r->sessions[r->of[w->ids[0]]], n, w->ids,
-				    w->hashes, w->registered,
-				    KVBM_REGISTER_REJECT, &error);
+		kvbm_register_notes(r->sessions[r->of[w->ids[0]]], n, w->ids,
+				    w->hashes, bytes ? w->notes : NULL,
+				    w->registered, KVBM_REGISTER_REJECT,
+				    &error);
 		if (error)
 			return -(int)error;
 		for (k = 0; k < n; k++)
@@ -470,10 +495,12 @@ static int put_back(struct restoring *r)
 		.hashes = calloc(n, sizeof(*w.hashes)),
 		.registered = calloc(n, sizeof(*w.registered)),
 		.frequencies = calloc(n, 1),
+		.notes = malloc(n * r->h.note_bytes + 1),
 	};
 	int err = -ENOMEM;
 
-	if (w.by_depth && w.ids && w.hashes && w.registered && w.frequencies)
+	if (w.by_depth && w.ids && w.hashes && w.registered &&
+	    w.frequencies && w.notes)
 		err = register_all(r, &w);
 	if (!err)
 		err = count_up(r, &w);
@@ -486,6 +513,7 @@ static int put_back(struct restoring *r)
 	free(w.hashes);
 	free(w.registered);
 	free(w.frequencies);
+	free(w.notes);
 	return err;
 }
 
@@ -493,14 +521,17 @@ static int put_back(struct restoring *r)
 static int verify(const struct restoring *r)
 {
 	struct target t = { .fd = r->sessions[0] };
-	uint32_t n, i, missing = 0, moved = 0, lists = 0;
+	uint32_t n, i, missing = 0, moved = 0, lists = 0, noted = 0;
 	struct kvbm_export_entry *now;
-	int err = export_all(&t, &now, &n);
+	struct exported x;
+	int err = export_all(&t, &x);
 
 	if (err) {
-		free(now);
+		export_free(&x);
 		return fail_request(r->name, err, "store '%s'", r->name);
 	}
+	now = x.entries;
+	n = x.n;
 	qsort(now, n, sizeof(*now), export_by_order);
 	missing = r->h.count > n ? r->h.count - n : 0;
 	for (i = 0; i < n && i < r->h.count; i++) {
@@ -510,10 +541,17 @@ static int verify(const struct restoring *r)
 			 now[i].hash.hi != e->hash.hi ||
 			 now[i].hash.lo != e->hash.lo;
 		lists += now[i].rank != e->rank;
+		if (x.note_bytes && now[i].block == e->block)
+			noted += !!memcmp(export_note(&x, e->block), r->notes +
+					  (size_t)i * x.note_bytes,
+					  x.note_bytes);
 	}
-	free(now);
+	export_free(&x);
 	printf("%u blocks restored, %u missing, %u at another place in the order of eviction\n",
 	       n, missing, moved + lists);
+	if (noted)
+		return fail("store '%s': %u blocks have another note than the one that was saved",
+			    r->name, noted);
 	/* A sketch can count too much; that a block is there matters more. */
 	return missing ? STATUS_FAILED : STATUS_OK;
 }
@@ -531,7 +569,7 @@ static int check_store(struct restoring *r, int session,
 		       const struct kvbm_store_info *info,
 		       const struct save_args *args)
 {
-	struct save_header now = { .reserved = 0 };
+	struct save_header now = { .note_bytes = 0 };
 	const char *what = difference(&r->h, info);
 	struct kvbm_counts counts;
 	int err;
@@ -578,7 +616,7 @@ int cmd_restore(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	r.name = args.name;
 	r.started = time(NULL);
-	status = savefile_read(args.path, &r.h, &r.entries);
+	status = savefile_read(args.path, &r.h, &r.entries, &r.notes);
 	if (status)
 		return status;
 	session = open_store(args.name);
@@ -610,5 +648,6 @@ int cmd_restore(int argc, char **argv)
 	free(r.of);
 free:
 	free(r.entries);
+	free(r.notes);
 	return status;
 }

@@ -51,6 +51,7 @@ static struct json_object *info_json(const struct kvbm_store_info *info)
 	json_u64(object, "need", info->need);
 	json_u64(object, "linger_ms", info->linger_ms);
 	json_u64(object, "event_records", info->event_records);
+	json_u64(object, "note_bytes", info->note_bytes);
 	json_u64(object, "keep_blocks", info->keep_blocks);
 	json_u64(object, "keep_user_blocks", info->keep_user_blocks);
 	json_str(object, "digest", digest_text(info, digest));
@@ -128,6 +129,9 @@ static void print_info(const struct kvbm_store_info *info)
 	if (info->event_records)
 		printf("events             the last %u are kept\n",
 		       info->event_records);
+	if (info->note_bytes)
+		printf("notes              %u bytes a block\n",
+		       info->note_bytes);
 	if (info->keep_blocks)
 		printf("retention          at most %u blocks are raised, %u by one user\n",
 		       info->keep_blocks, info->keep_user_blocks);

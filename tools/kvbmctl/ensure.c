@@ -74,6 +74,7 @@ static void compare_info(const struct kvbm_store_create *c,
 	differs(d, memcmp(info->label, c->label, sizeof(c->label)), "label");
 	differs(d, info->event_records != c->event_records,
 		"number of events that are kept");
+	differs(d, info->note_bytes != c->note_bytes, "size of notes");
 	differs(d, (c->keep_blocks && info->keep_blocks != c->keep_blocks) ||
 		(c->keep_user_blocks &&
 		 info->keep_user_blocks != c->keep_user_blocks),

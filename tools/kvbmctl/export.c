@@ -8,27 +8,86 @@
 #include "export.h"
 #include "table.h"
 
-int export_all(const struct target *t, struct kvbm_export_entry **entries,
-	       uint32_t *n)
+#define STEP	4096
+
+/* Room for STEP more. */
+static int grow(struct exported *x)
 {
-	const uint32_t step = 4096;
+	struct kvbm_export_entry *e;
+	uint8_t *notes;
+
+	e = reallocarray(x->entries, x->n + STEP, sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	x->entries = e;
+	if (!x->note_bytes)
+		return 0;
+	notes = reallocarray(x->notes, x->n + STEP, x->note_bytes);
+	if (!notes)
+		return -ENOMEM;
+	x->notes = notes;
+	return 0;
+}
+
+/* Which note is whose, whatever order the entries get. */
+static int remember_blocks(struct exported *x)
+{
+	if (!x->note_bytes)
+		return 0;
+	x->blocks = calloc(x->n + !x->n, sizeof(*x->blocks));
+	for (uint32_t i = 0; x->blocks && i < x->n; i++)
+		x->blocks[i] = x->entries[i].block;
+	return x->blocks ? 0 : -ENOMEM;
+}
+
+int export_all(const struct target *t, struct exported *x)
+{
+	struct kvbm_store_info info;
 	uint64_t cursor = 0;
 	int got;
 
-	*entries = NULL;
-	*n = 0;
+	*x = (struct exported) { 0 };
+	got = kvbm_store_info_of(t->fd, t->ref, &info);
+	if (got < 0)
+		return got;
+	x->note_bytes = info.note_bytes;
 	do {
-		struct kvbm_export_entry *p;
-
-		p = reallocarray(*entries, *n + step, sizeof(*p));
-		if (!p)
+		if (grow(x))
 			return -ENOMEM;
-		*entries = p;
-		got = kvbm_export(t->fd, t->ref, &cursor, step, p + *n, NULL);
+		got = kvbm_export_notes(t->fd, t->ref, &cursor, STEP,
+					x->entries + x->n,
+					x->note_bytes ? x->notes + (size_t)x->n *
+						x->note_bytes : NULL, NULL);
 		if (got > 0)
-			*n += got;
-	} while (got == (int)step);
-	return got < 0 ? got : 0;
+			x->n += got;
+	} while (got == STEP);
+	return got < 0 ? got : remember_blocks(x);
+}
+
+void export_free(struct exported *x)
+{
+	free(x->entries);
+	free(x->notes);
+	free(x->blocks);
+	*x = (struct exported) { 0 };
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+const uint8_t *export_note(const struct exported *x, uint32_t block)
+{
+	const uint32_t *found;
+
+	if (!x->note_bytes)
+		return NULL;
+	found = bsearch(&block, x->blocks, x->n, sizeof(block), by_number);
+	return found ? x->notes + (size_t)(found - x->blocks) * x->note_bytes :
+		       NULL;
 }
 
 uint32_t hash_depth(const struct kvbm_hash *hash)
@@ -81,12 +140,13 @@ int cmd_export(int argc, char **argv)
 		{ "HASH", 0 },
 		{ "GENERATION", TABLE_NUMBER | TABLE_JSON },
 		{ "KEEP_UNTIL_NS", TABLE_NUMBER | TABLE_JSON },
+		{ "NOTE", TABLE_JSON },
 	};
-	struct kvbm_export_entry *entries;
+	char text[2 * KVBM_MAX_NOTE_BYTES + 1];
 	struct common args = { 0 };
 	struct target target;
 	struct table *table;
-	uint32_t n;
+	struct exported x;
 	int err;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
@@ -96,18 +156,19 @@ int cmd_export(int argc, char **argv)
 	}
 	if (open_target(&target, args.names[0]))
 		return STATUS_FAILED;
-	err = export_all(&target, &entries, &n);
+	err = export_all(&target, &x);
 	close(target.fd);
 	if (err) {
-		free(entries);
+		export_free(&x);
 		return fail_request(args.names[0], err, "store '%s'",
 				    args.names[0]);
 	}
-	qsort(entries, n, sizeof(*entries), export_by_order);
-	table = table_new("blocks", columns,
-			  sizeof(columns) / sizeof(*columns), &args);
-	for (uint32_t i = 0; i < n; i++) {
-		const struct kvbm_export_entry *e = &entries[i];
+	qsort(x.entries, x.n, sizeof(*x.entries), export_by_order);
+	/* The last column is only where there are notes. */
+	table = table_new("blocks", columns, sizeof(columns) /
+			  sizeof(*columns) - !x.note_bytes, &args);
+	for (uint32_t i = 0; i < x.n; i++) {
+		const struct kvbm_export_entry *e = &x.entries[i];
 
 		table_row(table);
 		table_number(table, e->block);
@@ -118,7 +179,11 @@ int cmd_export(int argc, char **argv)
 		table_hash(table, &e->hash);
 		table_number(table, e->generation);
 		table_number(table, e->keep_until_ns);
+		if (x.note_bytes)
+			table_put(table, "%s",
+				  note_text(export_note(&x, e->block),
+					    x.note_bytes, text));
 	}
-	free(entries);
+	export_free(&x);
 	return table_print(table, stdout);
 }

@@ -5,9 +5,27 @@
 
 #include "kvbmctl.h"
 
-/* 0 or -errno; in both cases the array is the caller's to free. */
-int export_all(const struct target *t, struct kvbm_export_entry **entries,
-	       uint32_t *n);
+/**
+ * struct exported - what a store has registered
+ * @entries: an entry for each block
+ * @n: how many
+ * @note_bytes: bytes of a note; 0: there are none
+ * @notes: the notes, in ascending order of block ids
+ * @blocks: these
+ */
+struct exported {
+	struct kvbm_export_entry *entries;
+	uint32_t n;
+	uint32_t note_bytes;
+	uint8_t *notes;
+	uint32_t *blocks;
+};
+
+/* 0 or -errno; in both cases export_free() it. */
+int export_all(const struct target *t, struct exported *x);
+void export_free(struct exported *x);
+/* The note of a block that is among them; NULL: there are none. */
+const uint8_t *export_note(const struct exported *x, uint32_t block);
 
 /*
  * For qsort(): in the order in which they are to become idle to have the order

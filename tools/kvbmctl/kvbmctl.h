@@ -103,6 +103,9 @@ struct common {
 	bool json, no_headings, prometheus;
 };
 
+/* A block's note in hexadecimal; @text has two characters a byte, and one more. */
+const char *note_text(const uint8_t *note, uint32_t bytes, char *text);
+
 /* What follows the store's name, all hashes; says what is wrong with them. */
 bool read_hashes(const struct common *args, const char *command,
 		 struct hash_list *list);

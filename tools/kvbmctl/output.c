@@ -114,3 +114,11 @@ void print_stats(const struct kvbm_stats *stats)
 	for (size_t i = 0; i < n_stat_histograms; i++)
 		print_histogram(stats, &stat_histograms[i]);
 }
+
+const char *note_text(const uint8_t *note, uint32_t bytes, char *text)
+{
+	text[0] = 0;
+	for (uint32_t i = 0; note && i < bytes; i++)
+		sprintf(text + 2 * i, "%02x", note[i]);
+	return text;
+}

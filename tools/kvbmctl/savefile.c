@@ -14,8 +14,13 @@
 #include "kvbmctl.h"
 #include "savefile.h"
 
+static size_t notes_bytes(const struct save_header *h)
+{
+	return h->count * h->note_bytes;
+}
+
 static uint64_t checksum(struct save_header header,
-			 const struct save_entry *entries)
+			 const struct save_entry *entries, const uint8_t *notes)
 {
 	XXH3_state_t *state = XXH3_createState();
 	uint64_t sum;
@@ -26,6 +31,8 @@ static uint64_t checksum(struct save_header header,
 	XXH3_64bits_reset(state);
 	XXH3_64bits_update(state, &header, sizeof(header));
 	XXH3_64bits_update(state, entries, header.count * sizeof(*entries));
+	if (notes_bytes(&header))
+		XXH3_64bits_update(state, notes, notes_bytes(&header));
 	sum = XXH3_64bits_digest(state);
 	XXH3_freeState(state);
 	return sum;
@@ -84,7 +91,7 @@ static int sync_directory(const char *path)
 }
 
 int savefile_write(const char *path, struct save_header *h,
-		   const struct save_entry *entries)
+		   const struct save_entry *entries, const uint8_t *notes)
 {
 	char temporary[PATH_MAX];
 	int fd, err;
@@ -93,7 +100,7 @@ int savefile_write(const char *path, struct save_header *h,
 	h->version = SAVE_VERSION;
 	h->header_bytes = sizeof(*h);
 	h->entry_bytes = sizeof(*entries);
-	h->checksum = checksum(*h, entries);
+	h->checksum = checksum(*h, entries, notes);
 	if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >=
 	    (int)sizeof(temporary))
 		return fail("cannot write '%s': %s", path,
@@ -105,6 +112,8 @@ int savefile_write(const char *path, struct save_header *h,
 	err = write_all(fd, h, sizeof(*h));
 	if (!err)
 		err = write_all(fd, entries, h->count * sizeof(*entries));
+	if (!err)
+		err = write_all(fd, notes, notes_bytes(h));
 	if (!err && fsync(fd))
 		err = -errno;
 	if (close(fd) && !err)
@@ -129,10 +138,12 @@ static const char *bad_header(const struct save_header *h, uint64_t bytes)
 	if (h->header_bytes != sizeof(*h) ||
 	    h->entry_bytes != sizeof(struct save_entry) ||
 	    !h->total_blocks || h->total_blocks > KVBM_MAX_BLOCKS ||
-	    h->count > h->total_blocks || h->reserved ||
+	    h->count > h->total_blocks ||
+	    h->note_bytes > KVBM_MAX_NOTE_BYTES ||
 	    memchr(h->policy, 0, sizeof(h->policy)) == NULL)
 		return "its header is damaged";
-	if (bytes != sizeof(*h) + h->count * sizeof(struct save_entry))
+	if (bytes != sizeof(*h) + h->count * sizeof(struct save_entry) +
+	    notes_bytes(h))
 		return "it is cut off, or longer than it should be";
 	return NULL;
 }
@@ -158,7 +169,7 @@ static const char *bad_entries(const struct save_header *h,
 }
 
 static int read_file(int fd, const char *path, struct save_header *h,
-		     struct save_entry **entries)
+		     struct save_entry **entries, uint8_t **notes)
 {
 	const char *what = NULL;
 	struct stat stat;
@@ -177,9 +188,13 @@ static int read_file(int fd, const char *path, struct save_header *h,
 					  h->count * sizeof(**entries)) :
 				 -ENOMEM;
 	}
+	if (!err && !what) {
+		*notes = malloc(notes_bytes(h) + 1);
+		err = *notes ? read_all(fd, *notes, notes_bytes(h)) : -ENOMEM;
+	}
 	if (err)
 		return fail("cannot read '%s': %s", path, strerror(-err));
-	if (!what && checksum(*h, *entries) != h->checksum)
+	if (!what && checksum(*h, *entries, *notes) != h->checksum)
 		what = "its checksum is wrong";
 	if (!what)
 		what = bad_entries(h, *entries);
@@ -187,18 +202,21 @@ static int read_file(int fd, const char *path, struct save_header *h,
 }
 
 int savefile_read(const char *path, struct save_header *h,
-		  struct save_entry **entries)
+		  struct save_entry **entries, uint8_t **notes)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC), status;
 
 	*entries = NULL;
+	*notes = NULL;
 	if (fd < 0)
 		return fail("cannot read '%s': %s", path, strerror(errno));
-	status = read_file(fd, path, h, entries);
+	status = read_file(fd, path, h, entries, notes);
 	close(fd);
 	if (status) {
 		free(*entries);
+		free(*notes);
 		*entries = NULL;
+		*notes = NULL;
 	}
 	return status;
 }

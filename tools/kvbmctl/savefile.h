@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The file that kvbmctl save writes and kvbmctl restore reads: a header and an
- * entry for each registered block, in the machine's byte order.
+ * The file that kvbmctl save writes and kvbmctl restore reads: a header, an entry
+ * for each registered block, and in the order of these their notes; in the
+ * machine's byte order.
  */
 #ifndef SAVEFILE_H
 #define SAVEFILE_H
@@ -10,7 +11,7 @@
 #include <kvbm.h>
 
 #define SAVE_MAGIC	"KVBMSAVE"
-#define SAVE_VERSION	2U
+#define SAVE_VERSION	3U
 
 /**
  * struct save_header - what the blocks are of
@@ -24,7 +25,7 @@
  * @block_bytes: bytes of a block; 0: the store has none
  * @policy: eviction policy, NUL-padded
  * @thresholds: of multi_lru
- * @reserved: 0
+ * @note_bytes: bytes of a block's note; 0: the store has none
  * @store_id: the store that it was
  * @payload_dev: with bytes: the device of the file that they are in
  * @payload_ino: and its inode
@@ -43,7 +44,7 @@ struct save_header {
 	uint64_t block_bytes;
 	char policy[KVBM_POLICY_LEN];
 	uint32_t thresholds[3];
-	uint32_t reserved;
+	uint32_t note_bytes;
 	uint64_t store_id;
 	uint64_t payload_dev;
 	uint64_t payload_ino;
@@ -75,9 +76,9 @@ _Static_assert(sizeof(struct save_entry) == 40, "the file's format");
 
 /* Both say what is wrong, and return an exit status. */
 int savefile_write(const char *path, struct save_header *header,
-		   const struct save_entry *entries);
-/* @entries is the caller's to free. */
+		   const struct save_entry *entries, const uint8_t *notes);
+/* @entries and @notes are the caller's to free. */
 int savefile_read(const char *path, struct save_header *header,
-		  struct save_entry **entries);
+		  struct save_entry **entries, uint8_t **notes);
 
 #endif /* SAVEFILE_H */
