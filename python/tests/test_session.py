@@ -7,6 +7,7 @@ import errno
 import os
 import select
 import signal
+import subprocess
 import tempfile
 import threading
 import time
@@ -811,7 +812,7 @@ def test_notes():
             assert len(found) == 4 and notes.shape == (4, 20)
             assert notes[:3].tolist() == rows[:3].tolist()
             assert not notes[3].any()
-        found, notes = s.scan_notes(h[::-1])
+        found, notes = s.scan_notes(h[::-1].copy())
         with found:
             assert notes[3:].tolist() == rows[2::-1].tolist()
             assert not notes[:3].any()
@@ -856,6 +857,46 @@ def test_notes():
                 with pytest.raises(libkvbm.KvbmError) as e:
                     call()
                 assert e.value.errno == errno.EINVAL
+
+
+def test_notes_are_saved(tmp_path):
+    """kvbmctl save and restore keep notes, and refuse a store without."""
+    n = 100
+    h = some_hashes(n)
+    rows = np.random.default_rng(7).integers(0, 256, (n, 19), np.uint8)
+    rows[5] = 0
+    saved = tmp_path / "saved"
+
+    def kvbmctl(*args):
+        return subprocess.run(
+            ["kvbmctl", *args], capture_output=True, text=True, check=False
+        )
+
+    store = libkvbm.Store.create("noted", 128, policy="lru", note_bytes=19)
+    try:
+        with (
+            store.open() as s,
+            s.alloc(n) as blocks,
+            blocks.register(h, notes=rows),
+        ):
+            pass
+        got = kvbmctl("save", "noted", str(saved), "--destroy")
+        assert got.returncode == 0, got.stderr
+        libkvbm.Store.create("noted", 128, policy="lru")
+        got = kvbmctl("restore", "noted", str(saved))
+        assert got.returncode == 1 and "note" in got.stderr, got.stderr
+        store.destroy()
+        libkvbm.Store.create("noted", 128, policy="lru", note_bytes=19)
+        got = kvbmctl("restore", "noted", str(saved))
+        assert got.returncode == 0, got.stderr
+        with store.open() as s:
+            found, notes = s.match_notes(h)
+            with found:
+                assert len(found) == n
+                assert (notes == rows).all()
+    finally:
+        with contextlib.suppress(libkvbm.KvbmError):
+            store.destroy(force=True)
 
 
 def test_note_events():
