@@ -10,6 +10,7 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include "claim.h"
+#include "evict.h"
 #include "leave.h"
 #include "note.h"
 #include "offer.h"
@@ -65,9 +66,7 @@ static __always_inline void put_primary(struct kvbm_session *ses, u32 id)
 			st->nr_held--;
 			st->nr_inactive++;
 			kvbm_index_idle(st, s);
-			st->cfg.policy->insert(st, id);
-			/* It shares ->next, of which lineage has taken leave. */
-			s->idle_since = kvbm_idle_clock();
+			kvbm_evict_insert(st, id);
 			return;
 		}
 		if (slot_end(s, &w))

@@ -30,6 +30,7 @@
 #include <linux/ktime.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include "evict.h"
 #include "index.h"
 #include "locked.h"
 #include "retain.h"
@@ -531,8 +532,7 @@ u32 kvbm_newest_chunk(struct kvbm_store *st, const struct kvbm_hash *keys,
 		st->cfg.policy->remove(st, id);
 		kvbm_index_busy(st, s);
 		kvbm_index_idle(st, s);
-		st->cfg.policy->insert(st, id);
-		s->idle_since = kvbm_idle_clock();
+		kvbm_evict_insert(st, id);
 	}
 	kvbm_unlock_store(&l);
 	kvbm_prune_end(st, l.prune);

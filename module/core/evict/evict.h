@@ -16,4 +16,11 @@ enum {
 #define KVBM_POLICY(name)	extern const struct kvbm_evict_ops kvbm_evict_##name;
 #include "policies.def"
 
+/* A block becomes inactive.  @idle_since shares ->next, which insert() still reads. */
+static inline void kvbm_evict_insert(struct kvbm_store *st, u32 id)
+{
+	st->cfg.policy->insert(st, id);
+	st->slots[id].idle_since = kvbm_idle_clock();
+}
+
 #endif /* KVBM_EVICT_H */
