@@ -88,6 +88,14 @@ static __always_inline void insert_kind(struct kvbm_store *st, u32 id, u32 kind)
 		insert_tidy(st, id, kind);
 }
 
+/* With retention; apart likewise. */
+static noinline void insert_ranked(struct kvbm_store *st, u32 id)
+{
+	struct kvbm_order *o = st->evict;
+
+	insert_kind(st, id, o->rank_of[id]);
+}
+
 static void lru_insert(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_order *o = st->evict;
@@ -95,7 +103,7 @@ static void lru_insert(struct kvbm_store *st, u32 id)
 	if (likely(!o->rank_of))
 		insert_kind(st, id, 0);
 	else
-		insert_kind(st, id, o->rank_of[id]);
+		insert_ranked(st, id);
 }
 
 /* How many thresholds the block's count has reached. */
@@ -121,6 +129,11 @@ static void lru_remove(struct kvbm_store *st, u32 id)
 	kvbm_order_del(st, o, id);
 }
 
+static noinline u32 pop_lowest(struct kvbm_order *o)
+{
+	return kvbm_order_pop(o, kvbm_order_lowest(o));
+}
+
 static u32 lru_pop(struct kvbm_store *st, u32 *budget)
 {
 	struct kvbm_order *o = st->evict;
@@ -128,7 +141,7 @@ static u32 lru_pop(struct kvbm_store *st, u32 *budget)
 	lockdep_assert_held(&st->lock);
 	if (likely(!o->rank_of))
 		return kvbm_order_pop(o, 0);
-	return kvbm_order_pop(o, kvbm_order_lowest(o));
+	return pop_lowest(o);
 }
 
 static u32 multi_lru_pop(struct kvbm_store *st, u32 *budget)
