@@ -327,18 +327,19 @@ static bool same_answers(const char *what, const void *a, const void *b,
 			 #ioc, ra, rb, addresses);			\
 } while (0)
 
-#define OUTPUTS(type, first)						\
+#define OUTPUTS(type, first, end)					\
 static void poison_outputs_##type(struct type *s, int byte)		\
 {									\
-	memset(&s->first, byte, sizeof(*s) - offsetof(struct type, first)); \
+	memset(&s->first, byte, (end) - offsetof(struct type, first));	\
 }
 
-OUTPUTS(kvbm_features, features)
-OUTPUTS(kvbm_counts, total)
-OUTPUTS(kvbm_stats, allocations)
+OUTPUTS(kvbm_features, features, sizeof(*s))
+OUTPUTS(kvbm_counts, total, sizeof(*s))
+OUTPUTS(kvbm_stats, allocations, sizeof(*s))
 /* The store's id and name are the question, too. */
-OUTPUTS(kvbm_store_info, total_blocks)
-OUTPUTS(kvbm_block_info, state)
+OUTPUTS(kvbm_store_info, total_blocks, sizeof(*s))
+/* So is where a note is to go. */
+OUTPUTS(kvbm_block_info, state, offsetof(struct kvbm_block_info, note))
 
 static uint64_t boottime(void)
 {
