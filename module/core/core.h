@@ -313,7 +313,6 @@ struct kvbm_store {
 	void *evict;			/* the policy's own */
 	struct kvbm_ring *ring;		/* of events, or NULL */
 	struct kvbm_retention *retention;	/* ranks, or NULL */
-	bool extras;			/* @ring or @retention: one look at both */
 	void *notes;			/* by block, or NULL; see note.h */
 	u64 id;
 	u64 memory;			/* bytes, hold tables not counted */

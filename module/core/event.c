@@ -54,7 +54,6 @@ int kvbm_ring_init(struct kvbm_store *st, struct kvbm_ring *ring, u32 records)
 	if (st->notes)
 		rcu_assign_pointer(ring->store, st);
 	st->ring = ring;
-	st->extras = true;
 	return 0;
 }
 

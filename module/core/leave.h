@@ -26,13 +26,10 @@ static inline void kvbm_hash_leaves(struct kvbm_store *st, struct kvbm_slot *s,
 
 	lockdep_assert_held(&st->lock);
 	trace_kvbm_remove(st, session, id, &s->key, why);
-	if (unlikely(st->extras)) {
-		kvbm_event(st, KVBM_EVENT_REMOVED, why, id, gen, &s->key,
-			   session);
-		if (st->retention)
-			kvbm_rank_drop(st, id, why);
-	}
+	kvbm_event(st, KVBM_EVENT_REMOVED, why, id, gen, &s->key, session);
 	kvbm_index_remove(st, s);
+	if (unlikely(st->retention))
+		kvbm_rank_drop(st, id, why);
 }
 
 /**

@@ -576,7 +576,6 @@ int kvbm_retention_init(struct kvbm_store *st)
 	if (!r)
 		return -ENOMEM;
 	st->retention = r;
-	st->extras = true;
 	r->store = st;
 	r->keepers = RB_ROOT;
 	INIT_DELAYED_WORK(&r->work, retention_work);
