@@ -66,7 +66,7 @@ static __always_inline void put_primary(struct kvbm_session *ses, u32 id)
 			st->nr_held--;
 			st->nr_inactive++;
 			kvbm_index_idle(st, s);
-			kvbm_evict_insert(st, id);
+			kvbm_evict_insert(st, s, id);
 			return;
 		}
 		if (slot_end(s, &w))

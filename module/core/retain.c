@@ -532,7 +532,7 @@ u32 kvbm_newest_chunk(struct kvbm_store *st, const struct kvbm_hash *keys,
 		st->cfg.policy->remove(st, id);
 		kvbm_index_busy(st, s);
 		kvbm_index_idle(st, s);
-		kvbm_evict_insert(st, id);
+		kvbm_evict_insert(st, s, id);
 	}
 	kvbm_unlock_store(&l);
 	kvbm_prune_end(st, l.prune);

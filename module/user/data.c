@@ -92,17 +92,23 @@ tell_notes(struct kvbm_store *st, u8 __user *to, const struct kvbm_chunk *c,
 }
 
 /* Room for the notes of a chunk on their way in; NULL: none are given. */
-static int notes_room(const struct kvbm_session *ses, u64 notes, u32 n,
-		      u64 **room)
+static noinline int some_notes_room(const struct kvbm_session *ses, u64 notes,
+				    u32 n, u64 **room)
 {
 	int err = check_notes(ses, notes);
 
-	*room = NULL;
-	if (likely(!notes) || err)
+	if (err)
 		return err;
 	*room = kmalloc_array(n, kvbm_note_words(ses->store->cfg.note_bytes) *
 			      sizeof(**room), GFP_KERNEL_ACCOUNT);
 	return *room ? 0 : -ENOMEM;
+}
+
+static inline int notes_room(const struct kvbm_session *ses, u64 notes, u32 n,
+			     u64 **room)
+{
+	*room = NULL;
+	return unlikely(notes) ? some_notes_room(ses, notes, n, room) : 0;
 }
 
 static noinline_for_stack int
@@ -481,7 +487,8 @@ KVBM_DATA_OP(stage)
 	kvbm_claiming_begin(&claiming);
 	err = kvbm_batch_run(&s.b, ses, args.count, chunk, stage_one);
 	kvbm_claiming_end(&claiming);
-	kfree(s.notes);
+	if (unlikely(s.notes))
+		kfree(s.notes);
 	return end_batch(&u->done, s.b.done, err);
 }
 

@@ -161,7 +161,7 @@ static void one_change(struct forest *f, u32 id)
 		}
 		set_word(f, id, KVBM_STATE_PRIMARY, 0);
 		st->nr_inactive++;
-		kvbm_evict_insert(st, id);
+		kvbm_evict_insert(st, &st->slots[id], id);
 		break;
 	default:
 		ops->remove(st, id);
@@ -400,7 +400,7 @@ TEST_F_TIMEOUT(lineage, families_in_one_line, 300)
 		do
 			s->key = walk_hash(1, walk_mix(id), ++up);
 		while (kvbm_family_hash(f, kvbm_parent_key(&s->key)).line != 7);
-		kvbm_evict_insert(st, id);
+		kvbm_evict_insert(st, &st->slots[id], id);
 	}
 	look_at(st, &c);
 	printf("# %u chained behind %u lines, the longest of %u chains %u, %llu steps\n",

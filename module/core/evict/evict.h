@@ -17,10 +17,11 @@ enum {
 #include "policies.def"
 
 /* A block becomes inactive.  @idle_since shares ->next, which insert() still reads. */
-static inline void kvbm_evict_insert(struct kvbm_store *st, u32 id)
+static inline void kvbm_evict_insert(struct kvbm_store *st, struct kvbm_slot *s,
+				     u32 id)
 {
 	st->cfg.policy->insert(st, id);
-	st->slots[id].idle_since = kvbm_idle_clock();
+	s->idle_since = kvbm_idle_clock();
 }
 
 #endif /* KVBM_EVICT_H */

@@ -89,11 +89,12 @@ static __always_inline void insert_kind(struct kvbm_store *st, u32 id, u32 kind)
 }
 
 /* With retention; apart likewise. */
-static noinline void insert_ranked(struct kvbm_store *st, u32 id)
+static noinline void insert_ranked(struct kvbm_store *st, u32 id, u32 list,
+				   u32 lists)
 {
 	struct kvbm_order *o = st->evict;
 
-	insert_kind(st, id, o->rank_of[id]);
+	insert_kind(st, id, list + o->rank_of[id] * lists);
 }
 
 static void lru_insert(struct kvbm_store *st, u32 id)
@@ -103,7 +104,7 @@ static void lru_insert(struct kvbm_store *st, u32 id)
 	if (likely(!o->rank_of))
 		insert_kind(st, id, 0);
 	else
-		insert_ranked(st, id);
+		insert_ranked(st, id, 0, 1);
 }
 
 /* How many thresholds the block's count has reached. */
@@ -116,9 +117,10 @@ static void multi_lru_insert(struct kvbm_store *st, u32 id)
 	for (i = 0; i < ARRAY_SIZE(st->cfg.thresholds); i++)
 		if (count < st->cfg.thresholds[i])
 			break;
-	if (unlikely(o->rank_of))
-		i += o->rank_of[id] * MULTI_LISTS;
-	insert_kind(st, id, i);
+	if (likely(!o->rank_of))
+		insert_kind(st, id, i);
+	else
+		insert_ranked(st, id, i, MULTI_LISTS);
 }
 
 static void lru_remove(struct kvbm_store *st, u32 id)
