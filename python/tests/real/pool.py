@@ -59,7 +59,7 @@ class Session:
         flags = libkvbm._native.lib.KVBM_CREATE_OPAQUE
         return StoreInfo(
             *(1, "pool", "lru", p.blocks, 1, 0, (0, 0, 0), flags),
-            *(0, 0, 1, 0, 0, 1, p.block_bytes),
+            *(0, 0, 1, 0, 0, 1, p.block_bytes, 0),
         )
 
     def counts(self):
@@ -109,7 +109,8 @@ class Session:
             ids = [self.pool.free.pop(0) for _ in range(n)]
         return Blocks(self, np.array(ids, np.uint32), np.empty(0, EVICTED))
 
-    def claim(self, ids, hashes):
+    def claim(self, ids, hashes, *, notes=None):
+        assert notes is None
         found = []
         for i, block in enumerate(map(int, ids)):
             (state,) = self.presence(hashes[i : i + 1], pending=True)
@@ -123,8 +124,8 @@ class Session:
                 found.append(Claim.PRESENT)
         return np.array(found, np.uint8)
 
-    def register(self, ids, results, *, duplicates=None):
-        assert duplicates is False
+    def register(self, ids, results, *, duplicates=None, notes=None):
+        assert duplicates is False and notes is None
         with self.pool.lock:
             for i, own in enumerate(map(int, ids)):
                 block = self.pool.by_hash.setdefault(
