@@ -293,16 +293,25 @@ int kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out)
 	return 0;
 }
 
-/* The session's holds of a block; an owned one counts as one. */
-static u32 holds_of(struct kvbm_session *ses, u32 id)
+/* The locked session's holds of a block; an owned one counts as one. */
+static u32 holds_of_locked(struct kvbm_session *ses, u32 id)
 {
 	u32 *cnt, n;
 
-	spin_lock(&ses->lock);
+	lockdep_assert_held(&ses->lock);
 	cnt = kvbm_count(ses, id);
 	n = cnt ? *cnt : 0;
-	spin_unlock(&ses->lock);
 	return n == KVBM_COUNT_OWNED ? 1 : kvbm_count_holds(n);
+}
+
+static u32 holds_of(struct kvbm_session *ses, u32 id)
+{
+	u32 n;
+
+	spin_lock(&ses->lock);
+	n = holds_of_locked(ses, id);
+	spin_unlock(&ses->lock);
+	return n;
 }
 
 /* Holds of all sessions on a block, and how many sessions have any. */
@@ -376,8 +385,13 @@ int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
 			if (err)
 				return err;
 		}
-		out->own_holds = holds_of(ses, id);
+		/*
+		 * Together with what the block is: whose it is decides whether
+		 * its hash and note are told.
+		 */
+		spin_lock(&ses->lock);
 		spin_lock(&st->lock);
+		out->own_holds = holds_of_locked(ses, id);
 		w = kvbm_slot_word(s);
 		out->hash = s->key;
 		out->keep_rank = kvbm_rank_of(st, kvbm_w_state(w) ==
@@ -387,6 +401,7 @@ int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
 		if (note)
 			kvbm_note_read_locked(st, id, note);
 		spin_unlock(&st->lock);
+		spin_unlock(&ses->lock);
 	} while ((w != before || READ_ONCE(st->handed_over) != handed) &&
 		 --tries);
 

@@ -41,10 +41,11 @@ static void ring_wake(struct kvbm_ring *ring)
 {
 }
 
-static struct world *world_new(const char *policy, u32 note_bytes)
+static struct world *world_new_of(const char *policy, u32 note_bytes,
+				  u32 total)
 {
 	struct kvbm_config cfg = {
-		.total = TOTAL,
+		.total = total,
 		.policy = kvbm_evict_find(policy),
 		.max_sessions = 16,
 		.freq_capacity = 64,
@@ -58,6 +59,11 @@ static struct world *world_new(const char *policy, u32 note_bytes)
 	w->ring.wake = ring_wake;
 	WALK_CHECK(!kvbm_ring_init(&w->st, &w->ring, 64), "no ring");
 	return w;
+}
+
+static struct world *world_new(const char *policy, u32 note_bytes)
+{
+	return world_new_of(policy, note_bytes, TOTAL);
 }
 
 static struct kvbm_session *session_new(struct world *w)
@@ -370,6 +376,75 @@ static void *follow(void *arg)
 	return NULL;
 }
 
+/* --- whose a Staged block is --------------------------------------------- */
+
+struct asked {
+	struct world *w;
+	struct kvbm_session *ses;
+	bool stop;
+	u64 staged;
+};
+
+/*
+ * Asks about a block that its session allocates and gives back, and another one
+ * stages: what that is to be is told of nobody's Staged block but one's own.
+ */
+static void *ask(void *arg)
+{
+	struct asked *a = arg;
+	u32 words = kvbm_note_words(a->w->st.cfg.note_bytes), i;
+	u64 note[KVBM_NOTE_WORDS], staged = 0;
+	bool own = true;
+
+	for (; !READ_ONCE(a->stop); own = !own) {
+		struct kvbm_block_info info = {};
+
+		WALK_CHECK(!kvbm_block_info(a->ses, 0, own, &info, note),
+			   "no info");
+		if (info.state != KVBM_STATE_STAGED)
+			continue;
+		staged++;
+		WALK_CHECK(!info.hash.hi && !info.hash.lo, "another's hash");
+		for (i = 0; i < words; i++)
+			WALK_CHECK(!note[i], "another's note");
+		WALK_CHECK(!info.own_holds, "it has staged none");
+	}
+	a->staged = staged;
+	return NULL;
+}
+
+static u64 others(void)
+{
+	struct world *w = world_new_of("lru", 8, 1);
+	struct kvbm_session *ses = session_new(w), *other = session_new(w);
+	const struct kvbm_hash a = walk_nth_hash(0);
+	struct asked asked = { .w = w, .ses = ses };
+	u64 note[KVBM_NOTE_WORDS];
+	pthread_t asker;
+	u32 round, id;
+
+	walk_note(&w->st, &a, 9, note);
+	host_delays(6);
+	pthread_create(&asker, NULL, ask, &asked);
+	for (round = 0; round < 4 * ROUNDS; round++) {
+		WALK_CHECK(!host_take(ses, 1, false, &id, NULL, NULL),
+			   "no block");
+		ONE(ses, kvbm_release_chunk(ses, &id, 1, 0, &step));
+		WALK_CHECK(!host_take(other, 1, false, &id, NULL, NULL),
+			   "no block");
+		ONE(other, kvbm_stage_chunk(other, &id, &a, NULL, note, 1,
+					    &step));
+		ONE(other, kvbm_release_chunk(other, &id, 1, 0, &step));
+	}
+	WRITE_ONCE(asked.stop, true);
+	pthread_join(asker, NULL);
+	host_delays(0);
+	session_end(ses);
+	session_end(other);
+	world_end(w);
+	return asked.staged;
+}
+
 static void at_once(const char *policy, u32 note_bytes, u64 *seen, u64 *given,
 		    u64 *followed)
 {
@@ -400,7 +475,7 @@ int main(void)
 	u32 p, i;
 
 	ksft_print_header();
-	ksft_set_plan(2 * KVBM_NR_POLICIES);
+	ksft_set_plan(2 * KVBM_NR_POLICIES + 1);
 	for (p = 0; (policy = kvbm_evict_nth(p)); p++) {
 		seen = 0;
 		given = 0;
@@ -418,5 +493,7 @@ int main(void)
 				 (unsigned long long)seen,
 				 (unsigned long long)followed);
 	}
+	ksft_test_result_pass("%llu looks at another's Staged block\n",
+			      (unsigned long long)others());
 	ksft_finished();
 }
