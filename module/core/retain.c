@@ -280,6 +280,12 @@ static void end_rank(struct kvbm_store *st, u32 id)
 	trace_kvbm_keep(st, 0, id, &st->slots[id].key, KVBM_RANK_NORMAL);
 }
 
+/* Has any block's time come that still has its old rank? */
+static bool overdue(const struct kvbm_retention *r, u64 now)
+{
+	return r->nr_timed && r->timed[0] >> ID_BITS <= now;
+}
+
 /* Up to @max blocks whose time has come; how many there were. */
 static u32 expire(struct kvbm_store *st, u32 max)
 {
@@ -288,11 +294,8 @@ static u32 expire(struct kvbm_store *st, u32 max)
 	u32 n;
 
 	lockdep_assert_held(&st->lock);
-	for (n = 0; n < max && r->nr_timed; n++) {
-		if (r->timed[0] >> ID_BITS > now)
-			break;
+	for (n = 0; n < max && overdue(r, now); n++)
 		end_rank(st, r->timed[0] & ID_MASK);
-	}
 	return n;
 }
 
@@ -453,7 +456,7 @@ static u32 ranked(struct kvbm_store *st, u32 id)
  * @results: out: enum kvbm_keep_result of each
  * @step: how it ended
  *
- * Return: elements done.
+ * Return: elements done; fewer than @n without an errno: call again for the rest.
  */
 u32 kvbm_keep_chunk(struct kvbm_session *ses, const u32 *ids,
 		    const struct kvbm_hash *keys, u32 n,
@@ -496,6 +499,9 @@ u32 kvbm_keep_chunk(struct kvbm_session *ses, const u32 *ids,
 		}
 		results[i] = id == KVBM_NIL ? KVBM_KEEP_ABSENT :
 			     keep_one(ses, id, held, &now_to, now);
+		/* Those first: some may be charged to this user, or to any. */
+		if (unlikely(results[i] == KVBM_KEEP_FULL && overdue(r, now)))
+			break;
 	}
 	timed = r->nr_timed;
 	spin_unlock(&st->lock);

@@ -680,9 +680,10 @@ static void op_keep(struct thread *t)
 			       results, &step);
 	if (dead(t))
 		return;
-	WALK_CHECK(done == n && !step.err, "%u of %u, errno %d", done, n,
+	/* Fewer: too much was raised, and some of that was to end first. */
+	WALK_CHECK(done <= n && !step.err, "%u of %u, errno %d", done, n,
 		   step.err);
-	for (i = 0; i < n; i++)
+	for (i = 0; i < done; i++)
 		WALK_CHECK(results[i] <= KVBM_KEEP_FULL &&
 			   !(held && (results[i] == KVBM_KEEP_ABSENT ||
 				      results[i] == KVBM_KEEP_DENIED)),
