@@ -4,6 +4,7 @@
  * and of how much. And touching: what is idle becomes the newest.
  */
 #include <grp.h>
+#include <sched.h>
 #include "kvbm_test.h"
 
 #define TOTAL	64U
@@ -799,6 +800,63 @@ TEST(exported)
 		EXPECT_EQ(i == 2, !!e[i].keep_until_ns);
 		EXPECT_EQ(0, e[i].rank);
 		EXPECT_EQ(i + 1, e[i].order);
+	}
+	close(fd);
+}
+
+/* What is told of a rank's end is what would be given for it. */
+static void ahead_child(int fd, uint32_t id, struct kvbm_hash h)
+{
+	uint64_t left = 3600000 * MS, until = boottime() + left, cursor = 0;
+	struct kvbm_export_entry e;
+	uint8_t result;
+
+	KT_MUST(kvbm_keep_hashes(fd, 1, &h, KVBM_RANK_HIGH, until, 0, &result,
+				 NULL) == 1 && result == KVBM_KEEP_DONE);
+	KT_MUST(kt_info(fd, id).keep_until_ns >= until);
+	KT_MUST(kt_info(fd, id).keep_until_ns < until + (1 << 20));
+	KT_MUST(kvbm_export(fd, NULL, &cursor, 1, &e, NULL) == 1);
+	KT_MUST(e.keep_until_ns == kt_info(fd, id).keep_until_ns);
+	_exit(0);
+}
+
+TEST(time_namespace)
+{
+	static const char * const offsets[] = {
+		"boottime 7200 0\n",
+		"boottime -1 0\n",
+	};
+	struct kvbm_hash h;
+	unsigned int i;
+	uint32_t id;
+	int fd;
+
+	if (access("/proc/self/ns/time", F_OK))
+		SKIP(return, "this kernel has no time namespaces");
+	fd = make("lru", 1, 1, 1);
+	ASSERT_GE(fd, 0);
+	kt_singles(&h, 1, 1);
+	ASSERT_EQ(1, kt_idle(fd, 1, &h, &id));
+	for (i = 0; i < 2; i++) {
+		pid_t pid = kt_fork();
+
+		if (!pid) {
+			int off;
+
+			if (unshare(CLONE_NEWTIME))
+				_exit(4);
+			off = open("/proc/self/timens_offsets", O_WRONLY);
+			KT_MUST(write(off, offsets[i], strlen(offsets[i])) > 0);
+			close(off);
+			/* Children are in it. */
+			pid = kt_fork();
+			if (!pid)
+				ahead_child(fd, id, h);
+			_exit(kt_reap(pid));
+		}
+		EXPECT_EQ(0, kt_reap(pid)) {
+			TH_LOG("offset %u", i);
+		}
 	}
 	close(fd);
 }

@@ -505,6 +505,12 @@ static int op_stats(struct request *r)
 	return err ?: respond(r);
 }
 
+/* When a rank ends, as KEEP takes it from the same caller; 0: it stays. */
+static u64 keep_until(u64 ns)
+{
+	return ns ? kvbm_caller_ns(ns, KVBM_CLOCK_BOOTTIME) ?: 1 : 0;
+}
+
 static int op_block_info(struct request *r)
 {
 	struct kvbm_block_info *args = &r->args.block_info;
@@ -518,6 +524,8 @@ static int op_block_info(struct request *r)
 	err = kvbm_block_info(&r->f->ses, args->block,
 			      args->flags & KVBM_BLOCK_OWN, args,
 			      args->note ? note : NULL);
+	if (!err)
+		args->keep_until_ns = keep_until(args->keep_until_ns);
 	if (!err && !r->f->writable && !args->own_holds)
 		err = -EPERM;
 	if (!err && args->note &&
@@ -689,13 +697,16 @@ static int op_payload(struct request *r)
 static int fill_export(struct request *r, u64 *cursor, void *page, u32 n)
 {
 	struct kvbm_store *st = &r->kd->store;
-	u32 got, from;
+	struct kvbm_export_entry *e = page;
+	u32 got, from, i;
 
 	r->args.export.total = READ_ONCE(st->nr_registered);
 	if (*cursor >= st->cfg.total || !n)
 		return 0;
 	from = *cursor;
-	got = kvbm_export_chunk(st, &from, page, r->notes, n);
+	got = kvbm_export_chunk(st, &from, e, r->notes, n);
+	for (i = 0; i < got; i++)
+		e[i].keep_until_ns = keep_until(e[i].keep_until_ns);
 	*cursor = from;
 	return got ?: -EAGAIN;
 }

@@ -58,6 +58,18 @@ static int sleep_until(bool (*is_it)(const void *arg), const void *arg,
 	return err;
 }
 
+/* How far the clock of the caller's time namespace is ahead of the kernel's. */
+static s64 caller_ahead(u32 clock)
+{
+	struct timespec64 ahead = {};
+
+	if (clock == KVBM_CLOCK_BOOTTIME)
+		timens_add_boottime(&ahead);
+	else
+		timens_add_monotonic(&ahead);
+	return timespec64_to_ns(&ahead);
+}
+
 /**
  * kvbm_kernel_ns() - a time of the caller's time namespace, as the kernel counts
  * @ns: the time
@@ -65,19 +77,27 @@ static int sleep_until(bool (*is_it)(const void *arg), const void *arg,
  */
 u64 kvbm_kernel_ns(u64 ns, u32 clock)
 {
-	struct timespec64 ahead = {};
-	s64 off;
+	s64 off = caller_ahead(clock);
 
-	if (clock == KVBM_CLOCK_BOOTTIME)
-		timens_add_boottime(&ahead);
-	else
-		timens_add_monotonic(&ahead);
-	off = timespec64_to_ns(&ahead);
 	if (off > 0)
 		ns -= min_t(u64, ns, off);
 	else
 		ns += -off;
 	return min_t(u64, ns, KTIME_MAX);
+}
+
+/**
+ * kvbm_caller_ns() - a time of the kernel's, as the caller's time namespace counts
+ * @ns: the time
+ * @clock: KVBM_CLOCK_*
+ */
+u64 kvbm_caller_ns(u64 ns, u32 clock)
+{
+	s64 off = caller_ahead(clock);
+
+	if (off < 0)
+		return ns - min_t(u64, ns, -off);
+	return ns + off;
 }
 
 /* The same with a deadline of the caller's. */

@@ -926,8 +926,8 @@ enum kvbm_state {
  * @keep_rank: out: enum kvbm_rank of a Primary or idle block, a Duplicate has its
  *	Primary's; KVBM_RANK_NORMAL for all others, and without retention
  * @reserved32: out: 0
- * @keep_until_ns: out: CLOCK_BOOTTIME at which it becomes KVBM_RANK_NORMAL, ns; 0:
- *	it stays
+ * @keep_until_ns: out: CLOCK_BOOTTIME of the caller's time namespace at which it
+ *	becomes KVBM_RANK_NORMAL, ns; 0: it stays
  * @note: pointer to __u8[note_bytes] or 0, out: the block's note; a Duplicate has
  *	its Primary's; zeroes where @hash is zero
  *
@@ -1242,8 +1242,8 @@ struct kvbm_evicted {
  *	has none: it is held, or under lineage_fifo no leaf
  * @keep_rank: enum kvbm_rank; KVBM_RANK_NORMAL without retention
  * @sequence: number of the store's last event when this was so; 0 without events
- * @keep_until_ns: CLOCK_BOOTTIME at which it becomes KVBM_RANK_NORMAL, ns; 0: it
- *	stays
+ * @keep_until_ns: CLOCK_BOOTTIME of the caller's time namespace at which it becomes
+ *	KVBM_RANK_NORMAL, ns; 0: it stays
  *
  * Of two idle blocks, the one with the lower @keep_rank is evicted first; @rank and
  * @order are within it.  Who has the same blocks registered and idle in another
