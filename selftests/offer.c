@@ -94,7 +94,7 @@ TEST_F(offer, ticket)
 	EXPECT_EQ(N, kt_self(self->b).held);
 	EXPECT_EQ(0, offered(self->a));
 	EXPECT_EQ(0, kt_self(self->a).offers);
-	EXPECT_EQ(0, kt_self(self->b).taking);
+	EXPECT_EQ(0, kt_self(self->b).allocating);
 	EXPECT_EQ(-EPERM, release1(self->a, self->ids[0]));
 
 	/* It names nothing any more, to nobody. */
@@ -390,13 +390,13 @@ TEST(limits)
 	EXPECT_EQ(9, own_all(a, 10, ids));
 	EXPECT_EQ(9, kt_self(a).offered);
 	EXPECT_EQ(2, holds(b));
-	EXPECT_EQ(0, kt_self(b).taking);
+	EXPECT_EQ(0, kt_self(b).allocating);
 	EXPECT_EQ(9, kvbm_withdraw(a, &t));
 	ASSERT_EQ(0, kvbm_offer(a, 8, ids, &t));
 	EXPECT_EQ(8, kvbm_accept(b, &t, 20, got, NULL));
 	EXPECT_EQ(9, kt_self(b).held);
 	EXPECT_EQ(10, holds(b));
-	EXPECT_EQ(0, kt_self(b).taking);
+	EXPECT_EQ(0, kt_self(b).allocating);
 	EXPECT_EQ(2, kt_self(a).held);
 
 	/* Two holds on a block are one block. */

@@ -882,7 +882,7 @@ TEST_F(session, fdinfo)
 	EXPECT_EQ(5, fdinfo(fd, "kvbm-holds:"));
 	EXPECT_EQ(2, fdinfo(fd, "kvbm-mutable:"));
 	EXPECT_EQ(1, fdinfo(fd, "kvbm-staged:"));
-	EXPECT_EQ(0, fdinfo(fd, "kvbm-taking:"));
+	EXPECT_EQ(0, fdinfo(fd, "kvbm-allocating:"));
 	EXPECT_EQ(kt_self(fd).memory, fdinfo(fd, "kvbm-memory:"));
 	close(fd);
 	expect_idle(3);
@@ -929,7 +929,7 @@ TEST_F(session, list_waiting)
 		e = all[1];
 	}
 	EXPECT_EQ(TOTAL - 3, e.waiting);
-	EXPECT_EQ(TOTAL - 3, e.taking);
+	EXPECT_EQ(TOTAL - 3, e.allocating);
 	EXPECT_GE(e.waiting_since_ns, before);
 	EXPECT_LE(e.waiting_since_ns, after);
 	/* It called, and has not since: within a few ticks. */

@@ -108,7 +108,7 @@ void call_release(struct kvbm_session *ses, const u32 *uids, u32 n)
 void call_alloc(struct kvbm_session *ses, u32 n, u32 *ids,
 		struct kvbm_hash *evicted)
 {
-	struct kvbm_taking t;
+	struct kvbm_alloc_ctx t;
 	struct kvbm_chunk c;
 	u32 i, done = 0, gone = 0;
 

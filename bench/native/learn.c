@@ -190,7 +190,7 @@ int bench_learn(void)
 	printf("# %llu keys tried in %.0f s; of his %u blocks %u are not in their first line ",
 	       (unsigned long long)l.drawn, opt.seconds, l.held, further(&l));
 	printf("(%u by chance), %u in the overflow table of %u\n", chance,
-	       l.p->st->overflow.used, l.p->st->index.over_room);
+	       l.p->st->overflow.used, l.p->st->index.over_capacity);
 	bad = attack_compare("lru", "others", quiet, now, OTHERS_PAY);
 	refused = others_refused(l.p);
 	printf("%s %u others: %u of %u registrations refused (%llu of his)\n",

@@ -15,7 +15,7 @@
 
 /*
  * Each holds its locks for a bounded chunk; those that go through a whole
- * batch (undo, takings_end, presence), or all that is due (retention_work), do
+ * batch (undo, allocs_end, presence), or all that is due (retention_work), do
  * it again and again, so that of these only the sections say something.  So do
  * those that end with a long prune, each step of which is a call of its own:
  * such calls are passed over.
@@ -26,7 +26,7 @@ static const char * const wanted[] = {
 	"kvbm_release_chunk", "reclaim_chunk",
 	"kvbm_stage_chunk", "kvbm_unstage_chunk", "kvbm_register_chunk",
 	"kvbm_alloc_begin", "kvbm_alloc_chunk", "kvbm_alloc_undo",
-	"kvbm_alloc_told", "kvbm_takings_end", "kvbm_room_told", "prune_some",
+	"kvbm_alloc_results", "kvbm_allocs_end", "kvbm_wake_waiters", "prune_some",
 	"kvbm_reset_inactive_chunk", "kvbm_keep_chunk", "retention_work",
 };
 

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * alloc.c - taking blocks
+ * alloc.c - allocate blocks
  *
- * An allocation first reserves its whole n, under one hold of the store's lock:
- * reserved is a part of free + inactive.  From then on it cannot fail for lack
- * of blocks, and takes them chunk by chunk, from the free list and then by
- * evicting.  While reserved covers all of free + inactive, idle blocks count as
- * evicted already ("doomed"), so that matches cannot take away what was
- * promised.
+ * An allocation first reserves all n blocks, under one hold of the store's lock:
+ * "reserved" is a part of free + inactive.  From then on it cannot fail for lack
+ * of blocks.  It takes them chunk by chunk, from the free list and then by
+ * evicting.  While reserved covers all of free + inactive, inactive blocks count
+ * as evicted (kvbm_all_reserved()), so that a match cannot take what an
+ * allocation was promised.
  *
- * A chunk's blocks are the session's before its lock is given up: they are
- * Mutable and in the hold table, so that whoever ends the session finds them.
- * Only those for whose counts the table has no page yet hang on the allocation's
- * chain meanwhile, which is the session's too.  So an allocation never has
- * anything that could not be taken from it, and nobody has to wait for it.
+ * A chunk's blocks belong to the session before its lock is dropped: they are
+ * Mutable and in the hold table, where the end of the session finds them.  Blocks
+ * whose counts still need a page in the table wait on the allocation's chain,
+ * which belongs to the session too.  So the end of a session can take everything
+ * from an allocation under way, and nobody has to wait for it.
  *
- * The caller learns of its blocks when all are there.  What the evicted ones
- * held is in the chunk, and stays in the slot until the block is staged or free.
+ * The caller gets its blocks when all are there.  The hashes of evicted blocks
+ * are in the chunk, and stay in the slot until the block is staged or free.
  */
 #include <linux/bitops.h>
 #include <linux/sched.h>
@@ -34,13 +34,13 @@
  * Return: 0: go on with kvbm_alloc_chunk(); -ENOSPC, -EDQUOT, or the session's
  * end.
  */
-int kvbm_alloc_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
+int kvbm_alloc_begin(struct kvbm_alloc_ctx *t, struct kvbm_session *ses, u32 n,
 		     bool reset_only)
 {
 	struct kvbm_store *st = ses->store;
 	int err;
 
-	*t = (struct kvbm_taking) { .ses = ses, .reset_only = reset_only };
+	*t = (struct kvbm_alloc_ctx) { .ses = ses, .reset_only = reset_only };
 	INIT_LIST_HEAD(&t->link);
 
 	spin_lock(&ses->lock);
@@ -49,12 +49,12 @@ int kvbm_alloc_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
 		spin_lock(&st->lock);
 		if (n > kvbm_quota(ses)) {
 			err = -EDQUOT;
-		} else if (st->nr_waiters || kvbm_room(st) < n) {
+		} else if (st->nr_waiters || kvbm_available(st) < n) {
 			err = -ENOSPC;
 		} else {
 			st->reserved += n;
 			ses->reserved += n;
-			ses->taking += n;
+			ses->allocating += n;
 		}
 		spin_unlock(&st->lock);
 	}
@@ -99,7 +99,7 @@ static void count_eviction(struct kvbm_store *st, const struct kvbm_slot *s)
  * who is evicted next depends on prunes that take longer than one hold of the
  * lock.
  */
-static u32 take_one(struct kvbm_taking *t, struct kvbm_chunk *c, u32 at,
+static u32 take_one(struct kvbm_alloc_ctx *t, struct kvbm_chunk *c, u32 at,
 		    u32 *budget)
 {
 	struct kvbm_store *st = t->ses->store;
@@ -131,11 +131,11 @@ static u32 take_one(struct kvbm_taking *t, struct kvbm_chunk *c, u32 at,
 }
 
 /*
- * Bring in the blocks that will probably be evicted, and what taking them out
+ * Prefetch the blocks that will probably be evicted, and what taking them out
  * will touch.  Without it, each eviction is a row of cache misses under the
  * lock.
  */
-static void warm_evictions(struct kvbm_store *st, u32 n)
+static void prefetch_evictions(struct kvbm_store *st, u32 n)
 {
 	u32 ids[KVBM_CHUNK] __uninitialized;
 	u32 i;
@@ -147,15 +147,15 @@ static void warm_evictions(struct kvbm_store *st, u32 n)
 	if (unlikely(st->retention))
 		kvbm_ranks_due(st);
 	if (n)
-		n = st->cfg.policy->ahead(st, ids, n);
+		n = st->cfg.policy->peek(st, ids, n);
 	spin_unlock(&st->lock);
 	for (i = 0; i < n; i++)
 		prefetchw(&st->slots[ids[i]]);
 	/* Hints: the slots may be changing. */
 	for (i = 0; i < n; i++)
 		kvbm_index_prefetchw(st, READ_ONCE(st->slots[ids[i]].hash));
-	if (n && st->cfg.policy->warm)
-		st->cfg.policy->warm(st, ids, n, KVBM_WARM_POP);
+	if (n && st->cfg.policy->prefetch_for)
+		st->cfg.policy->prefetch_for(st, ids, n, KVBM_PREFETCH_POP);
 }
 
 static void own(struct kvbm_session *ses, u32 *cnt)
@@ -181,7 +181,7 @@ static void chain_free(struct kvbm_store *st, struct kvbm_chain *c)
  * Into the hold table with the blocks, from element @at on, that wait on the
  * chain for a page of it.  Those that get none are lost: they are free again.
  */
-static noinline_for_stack int take_rest(struct kvbm_taking *t,
+static noinline_for_stack int take_rest(struct kvbm_alloc_ctx *t,
 					struct kvbm_chunk *c, u32 at)
 {
 	struct kvbm_session *ses = t->ses;
@@ -198,7 +198,7 @@ static noinline_for_stack int take_rest(struct kvbm_taking *t,
 	list_del_init(&t->link);
 	err = ses->dead ?: err;
 	if (!err) {
-		ses->taking -= t->chain.len;
+		ses->allocating -= t->chain.len;
 		while (t->chain.len)
 			own(ses, kvbm_count(ses, kvbm_chain_pop(st, &t->chain)));
 		spin_unlock(&ses->lock);
@@ -221,7 +221,7 @@ static noinline_for_stack int take_rest(struct kvbm_taking *t,
 		t->lost = 0;
 	}
 	if (!ses->dead) {
-		ses->taking -= t->chain.len;
+		ses->allocating -= t->chain.len;
 		if (ses->watched)
 			kvbm_session_look(ses, &l);
 	}
@@ -229,7 +229,7 @@ static noinline_for_stack int take_rest(struct kvbm_taking *t,
 		kvbm_lock_store(&l);
 	chain_free(st, &t->chain);
 	spin_unlock(&ses->lock);
-	kvbm_unlock_room(&l);
+	kvbm_unlock_notify(&l);
 	return err;
 }
 
@@ -246,7 +246,7 @@ static noinline_for_stack int take_rest(struct kvbm_taking *t,
  * end.  Then the caller gives back the others: kvbm_alloc_undo(); and the rest:
  * kvbm_alloc_abort().  With ->reset_only none is lost, and what there is stays.
  */
-int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c)
+int kvbm_alloc_chunk(struct kvbm_alloc_ctx *t, struct kvbm_chunk *c)
 {
 	struct kvbm_session *ses = t->ses;
 	struct kvbm_store *st = ses->store;
@@ -262,7 +262,7 @@ int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c)
 	}
 	before = t->evicted;
 	if (!t->reset_only)
-		warm_evictions(st, max);
+		prefetch_evictions(st, max);
 	spin_lock(&ses->lock);
 	if (unlikely(ses->dead)) {
 		err = ses->dead;
@@ -275,7 +275,7 @@ int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c)
 	}
 	for (n = 0; n < max && kvbm_lock_store(&l); n++) {
 		if (t->reset_only &&
-		    (st->nr_waiters || !st->free.len || !kvbm_room(st))) {
+		    (st->nr_waiters || !st->free.len || !kvbm_available(st))) {
 			over = true;
 			break;
 		}
@@ -306,15 +306,15 @@ int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c)
 		n - hweight64(t->evicted ^ before);
 	t->left = over ? 0 : t->left - n;
 	if (!t->reset_only)
-		ses->taking -= n;
-	ses->taking += t->chain.len;
+		ses->allocating -= n;
+	ses->allocating += t->chain.len;
 	rest = t->chain.len;
 	if (unlikely(rest))
-		list_add(&t->link, &ses->takings);
+		list_add(&t->link, &ses->allocs);
 	if (unlikely(t->reset_only && ses->watched)) {
 		kvbm_session_look(ses, &l);
 		spin_unlock(&ses->lock);
-		kvbm_unlock_room(&l);
+		kvbm_unlock_notify(&l);
 	} else {
 		spin_unlock(&ses->lock);
 	}
@@ -324,7 +324,7 @@ int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c)
 }
 
 /**
- * kvbm_alloc_told() - what an allocation will tell of a chunk that it took
+ * kvbm_alloc_results() - what an allocation will tell of a chunk that it took
  * @ses: the session
  * @taken: block ids, with KVBM_TAKEN_EVICTED
  * @n: elements, at most KVBM_CHUNK
@@ -333,8 +333,8 @@ int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c)
  *
  * Return: 0, or the session's end: it has none of them any more.
  */
-int kvbm_alloc_told(struct kvbm_session *ses, const u32 *taken, u32 n,
-		    struct kvbm_chunk *c, u64 *evicted)
+int kvbm_alloc_results(struct kvbm_session *ses, const u32 *taken, u32 n,
+		       struct kvbm_chunk *c, u64 *evicted)
 {
 	struct kvbm_slot *slots = ses->store->slots;
 	int err;
@@ -371,7 +371,7 @@ int kvbm_alloc_told(struct kvbm_session *ses, const u32 *taken, u32 n,
  * kvbm_alloc_abort() - the allocation takes no more: give the rest back
  * @t: the allocation
  */
-void kvbm_alloc_abort(struct kvbm_taking *t)
+void kvbm_alloc_abort(struct kvbm_alloc_ctx *t)
 {
 	struct kvbm_session *ses = t->ses;
 	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
@@ -382,29 +382,29 @@ void kvbm_alloc_abort(struct kvbm_taking *t)
 		kvbm_lock_store(&l);
 		ses->store->reserved -= t->left;
 		ses->reserved -= t->left;
-		ses->taking -= t->left;
+		ses->allocating -= t->left;
 		if (ses->watched)
 			kvbm_session_look(ses, &l);
 	}
 	t->left = 0;
 	spin_unlock(&ses->lock);
-	kvbm_unlock_room(&l);
+	kvbm_unlock_notify(&l);
 }
 
 /**
- * kvbm_takings_end() - take from allocations under way what is in no table yet
+ * kvbm_allocs_end() - take from allocations under way what is in no table yet
  * @ses: the session, dead
  */
-void kvbm_takings_end(struct kvbm_session *ses)
+void kvbm_allocs_end(struct kvbm_session *ses)
 {
 	struct kvbm_store *st = ses->store;
-	struct kvbm_taking *t;
+	struct kvbm_alloc_ctx *t;
 
 	do {
 		struct kvbm_locked l = KVBM_LOCKED_INIT(st);
 
 		spin_lock(&ses->lock);
-		t = list_first_entry_or_null(&ses->takings, struct kvbm_taking,
+		t = list_first_entry_or_null(&ses->allocs, struct kvbm_alloc_ctx,
 					     link);
 		if (t) {
 			list_del_init(&t->link);
@@ -412,7 +412,7 @@ void kvbm_takings_end(struct kvbm_session *ses)
 			chain_free(st, &t->chain);
 		}
 		spin_unlock(&ses->lock);
-		kvbm_unlock_room(&l);
+		kvbm_unlock_notify(&l);
 		cond_resched();
 	} while (t);
 }

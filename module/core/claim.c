@@ -292,7 +292,7 @@ void kvbm_claim_dropped(struct kvbm_session *ses, const struct kvbm_slot *s)
 }
 
 /* The next claim that has ended lost one of those who wait: who is to be woken? */
-static struct kvbm_claim_wait *next_told(struct kvbm_claim *c)
+static struct kvbm_claim_wait *next_to_notify(struct kvbm_claim *c)
 {
 	struct kvbm_claim_link *l;
 	struct kvbm_claim_wait *w;
@@ -333,7 +333,7 @@ noinline void kvbm_claims_tell(struct kvbm_store *st)
 		c = list_first_entry(ended, struct kvbm_claim, link);
 		/* Who gave up waiting may have been the last. */
 		if (!list_empty(&c->waits))
-			w = next_told(c);
+			w = next_to_notify(c);
 		if (list_empty(&c->waits)) {
 			list_del(&c->link);
 			kfree(c);

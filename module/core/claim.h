@@ -100,7 +100,7 @@ static inline void kvbm_claim_after_drop(struct kvbm_session *ses,
 }
 
 /* The last of a chunk that may have ended claims; no lock is held. */
-static inline void kvbm_claims_told(struct kvbm_store *st)
+static inline void kvbm_claims_notify(struct kvbm_store *st)
 {
 	/* What this chunk ended, it sees; others tell of theirs. */
 	if (unlikely(!data_race(list_empty(&st->claims.ended))))

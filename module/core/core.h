@@ -45,7 +45,11 @@ struct kvbm_retention;
 struct kvbm_keeper;
 
 /* What an eviction index is asked to make ready for. */
-enum kvbm_warm { KVBM_WARM_INSERT, KVBM_WARM_REMOVE, KVBM_WARM_POP };
+enum kvbm_prefetch {
+	KVBM_PREFETCH_INSERT,
+	KVBM_PREFETCH_REMOVE,
+	KVBM_PREFETCH_POP,
+};
 
 /**
  * struct kvbm_evict_ops - an eviction index
@@ -68,11 +72,11 @@ enum kvbm_warm { KVBM_WARM_INSERT, KVBM_WARM_REMOVE, KVBM_WARM_POP };
  *	stands behind it has more. 0: nowhere, as others have to go first. Only
  *	blocks of one rank can be compared
  * @rerank: an idle block gets another rank; its place stays (retain.c)
- * @ahead: who will probably be popped next; a hint, for prefetching
- * @warm: optional: bring in what slots, at most KVBM_CHUNK, will need besides
+ * @peek: who will probably be popped next; a hint, for prefetching
+ * @prefetch_for: optional: bring in what slots, at most KVBM_CHUNK, will need besides
  *	themselves; a hint
  *
- * All but @warm are called with the store's lock held.  Each does a bounded
+ * All but @prefetch_for are called with the store's lock held.  Each does a bounded
  * amount of work.  What a remove, pop or forget would have to do beyond that is
  * a prune: the call leaves in st->pruning where it begins.  An index with prunes
  * that are not over is whole: every call may come between two steps of one, and
@@ -98,9 +102,9 @@ struct kvbm_evict_ops {
 	u32 (*prune)(struct kvbm_store *st, u32 from, u32 *budget);
 	u32 (*order)(struct kvbm_store *st, u32 id);
 	void (*rerank)(struct kvbm_store *st, u32 id, u32 old, u32 rank);
-	u32 (*ahead)(struct kvbm_store *st, u32 *ids, u32 max);
-	void (*warm)(struct kvbm_store *st, const u32 *ids, u32 n,
-		     enum kvbm_warm what);
+	u32 (*peek)(struct kvbm_store *st, u32 *ids, u32 max);
+	void (*prefetch_for)(struct kvbm_store *st, const u32 *ids, u32 n,
+			     enum kvbm_prefetch what);
 };
 
 const struct kvbm_evict_ops *kvbm_evict_find(const char *name);
@@ -249,7 +253,7 @@ struct kvbm_line {
  * @nr_tables: a power of two
  * @tables: the overflow
  * @over: their nodes
- * @over_room: how many there are
+ * @over_capacity: how many there are
  * @sip_key: of the hash by which they are found
  */
 struct kvbm_index {
@@ -260,7 +264,7 @@ struct kvbm_index {
 	u32 second;
 	struct rhashtable *tables;
 	struct kvbm_over_node *over;
-	u32 over_room;
+	u32 over_capacity;
 	hsiphash_key_t sip_key;
 };
 
@@ -340,7 +344,7 @@ struct kvbm_store {
 	u64 wait_wakeups;
 	u64 wait_ns;
 	u64 wait_histogram[KVBM_WAIT_BUCKETS];
-	struct work_struct room_work;
+	struct work_struct notify_work;
 	struct work_struct prune_work;	/* prunes of who was killed */
 	const struct kvbm_poll_ops *poll;	/* NULL: nobody polls */
 
@@ -393,14 +397,14 @@ static_assert((KVBM_COUNT_KEPT_MASK / KVBM_COUNT_KEPT) ==
  * @store: the store
  * @lock: guards all but @store, and what sessions_lock does
  * @dead: 0, or the errno of a revoked session
- * @max_held: limit on @held + @taking
+ * @max_held: limit on @held + @allocating
  * @held: blocks with a non-zero count: those that it holds, and those that its
  *	Duplicates keep alive
- * @taking: blocks that its allocations under way will add to @held: those in
+ * @allocating: blocks that its allocations under way will add to @held: those in
  *	the queue, and what is reserved for it.  From @dead on all of these are
  *	given back by who ends the session, not by the allocation
  * @reserved: of the store's, what is reserved for it; under the store's lock
- * @takings: allocations under way with blocks in no hold table yet
+ * @allocs: allocations under way with blocks in no hold table yet
  * @owned: Mutable and Staged blocks in the table
  * @staged: of these, Staged
  * @holds: sum of the counts of registered blocks
@@ -410,7 +414,7 @@ static_assert((KVBM_COUNT_KEPT_MASK / KVBM_COUNT_KEPT) ==
  * @nr_parked: of these, PARKED
  * @nr_queued: of these, QUEUED or GRANTED
  * @last_ticket: the number given last
- * @watched: look at waiters and pollers when @held or @taking changes
+ * @watched: look at waiters and pollers when @held or @allocating changes
  * @polled: somebody polled it once
  * @quota_mark: told to pollers when it may take so many more; 0: nobody asks
  * @poll_mark: told to pollers when the store has so many; under its lock
@@ -450,7 +454,7 @@ struct kvbm_session {
 	int dead;
 	u32 max_held;
 	u32 held;
-	u32 taking;
+	u32 allocating;
 	u32 reserved;
 	u32 owned;
 	u32 staged;
@@ -458,7 +462,7 @@ struct kvbm_session {
 	bool polled;
 	u64 holds;
 	struct kvbm_counters counters;
-	struct list_head takings;
+	struct list_head allocs;
 	struct list_head waiters;
 	u32 nr_waiters;
 	u32 nr_parked;
@@ -614,9 +618,9 @@ u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
 			struct kvbm_step *step);
 
 /**
- * struct kvbm_taking - an allocation under way
+ * struct kvbm_alloc_ctx - an allocation under way
  * @ses: for this session
- * @link: in its takings, while @chain is not empty
+ * @link: in its allocs, while @chain is not empty
  * @chain: blocks taken: Mutable, in no hold table yet.  Under the session's
  *	lock; who ends the session takes them
  * @left: still to take
@@ -625,7 +629,7 @@ u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
  * @evicted: of these, by bit, those that were evicted
  * @lost: those that were given back, as the hold table had no room
  */
-struct kvbm_taking {
+struct kvbm_alloc_ctx {
 	struct kvbm_session *ses;
 	struct list_head link;
 	struct kvbm_chain chain;
@@ -640,14 +644,14 @@ struct kvbm_taking {
 static_assert(KVBM_CHUNK <= 64);
 
 /* alloc.c: taking blocks */
-int kvbm_alloc_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
+int kvbm_alloc_begin(struct kvbm_alloc_ctx *t, struct kvbm_session *ses, u32 n,
 		     bool reset_only);
 void kvbm_alloc_failed(struct kvbm_session *ses, int err);
-int kvbm_alloc_chunk(struct kvbm_taking *t, struct kvbm_chunk *c);
-int kvbm_alloc_told(struct kvbm_session *ses, const u32 *taken, u32 n,
-		    struct kvbm_chunk *c, u64 *evicted);
-void kvbm_alloc_abort(struct kvbm_taking *t);
-void kvbm_takings_end(struct kvbm_session *ses);
+int kvbm_alloc_chunk(struct kvbm_alloc_ctx *t, struct kvbm_chunk *c);
+int kvbm_alloc_results(struct kvbm_session *ses, const u32 *taken, u32 n,
+		       struct kvbm_chunk *c, u64 *evicted);
+void kvbm_alloc_abort(struct kvbm_alloc_ctx *t);
+void kvbm_allocs_end(struct kvbm_session *ses);
 
 /* event.c: who appended to the ring of events gives up the store's lock */
 void kvbm_ring_unlock(struct kvbm_store *st) __releases(&st->lock);
@@ -656,18 +660,18 @@ void kvbm_ring_unlock(struct kvbm_store *st) __releases(&st->lock);
 #define KVBM_TAKEN_EVICTED	0x80000000U
 
 /* waiters.c: who waits for blocks, who polls for them */
-int kvbm_wait_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
+int kvbm_wait_begin(struct kvbm_alloc_ctx *t, struct kvbm_session *ses, u32 n,
 		    u32 ticket, bool alone, struct kvbm_waiter **wp);
-int kvbm_wait_end(struct kvbm_taking *t, struct kvbm_waiter *w, int err,
+int kvbm_wait_end(struct kvbm_alloc_ctx *t, struct kvbm_waiter *w, int err,
 		  bool keep, bool fatal, u32 *ticket);
 int kvbm_ticket_give_up(struct kvbm_session *ses, u32 ticket);
 void kvbm_waiters_end(struct kvbm_session *ses);
 struct kvbm_locked;
-void kvbm_room_told(struct kvbm_locked *l);
-void kvbm_room_work(struct work_struct *work);
+void kvbm_wake_waiters(struct kvbm_locked *l);
+void kvbm_notify_work(struct work_struct *work);
 void kvbm_session_look(struct kvbm_session *ses, struct kvbm_locked *l);
 void kvbm_session_grown(struct kvbm_session *ses);
-bool kvbm_poll_room(struct kvbm_session *ses);
+bool kvbm_poll_available(struct kvbm_session *ses);
 void kvbm_poll_short(struct kvbm_session *ses, u32 n);
 void kvbm_poll_end(struct kvbm_session *ses);
 int kvbm_poll_config(struct kvbm_session *ses, u32 low_watermark);
@@ -827,7 +831,7 @@ static inline bool kvbm_hash_fits(const struct kvbm_store *st,
 }
 
 /* Free and idle blocks that no allocation has been promised. */
-static inline u32 kvbm_room(const struct kvbm_store *st)
+static inline u32 kvbm_available(const struct kvbm_store *st)
 {
 	lockdep_assert_held(&st->lock);
 	return st->free.len + st->nr_inactive - st->reserved;
@@ -846,13 +850,13 @@ static inline void kvbm_unlock_grown(struct kvbm_session *ses)
 static inline u32 kvbm_quota(const struct kvbm_session *ses)
 {
 	lockdep_assert_held(&ses->lock);
-	return ses->max_held - min(ses->max_held, ses->held + ses->taking);
+	return ses->max_held - min(ses->max_held, ses->held + ses->allocating);
 }
 
 /* While all room is promised, idle blocks count as evicted already. */
-static inline bool kvbm_doomed(const struct kvbm_store *st)
+static inline bool kvbm_all_reserved(const struct kvbm_store *st)
 {
-	return !kvbm_room(st);
+	return !kvbm_available(st);
 }
 
 #endif /* KVBM_CORE_H */

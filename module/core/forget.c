@@ -85,8 +85,8 @@ u32 kvbm_forget_chunk(struct kvbm_store *st, const struct kvbm_hash *keys,
 		if (unlikely(st->claims.nr))
 			kvbm_claim_forgotten(st, &keys[i], hash);
 	}
-	kvbm_unlock_room(&l);
-	kvbm_claims_told(st);
+	kvbm_unlock_notify(&l);
+	kvbm_claims_notify(st);
 	kvbm_prune_end(st, l.prune);
 	return i;
 }
@@ -129,8 +129,8 @@ bool kvbm_forget_some(struct kvbm_store *st, u32 *from,
 			kvbm_claim_forgotten(st, &s->key, s->hash);
 	}
 	*from = id;
-	kvbm_unlock_room(&l);
-	kvbm_claims_told(st);
+	kvbm_unlock_notify(&l);
+	kvbm_claims_notify(st);
 	kvbm_prune_end(st, l.prune);
 	return id < st->cfg.total;
 }
@@ -326,8 +326,8 @@ static u32 forget_behind(struct kvbm_store *st, struct behind *b, u32 at,
 		if (unlikely(st->claims.nr))
 			kvbm_claim_forgotten(st, &key, hash);
 	}
-	kvbm_unlock_room(&l);
-	kvbm_claims_told(st);
+	kvbm_unlock_notify(&l);
+	kvbm_claims_notify(st);
 	kvbm_prune_end(st, l.prune);
 	return i;
 }

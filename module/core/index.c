@@ -110,7 +110,7 @@ static u32 nr_lines_of(const struct kvbm_config *cfg)
 					LINE_LOAD_LINEAGE : LINE_LOAD);
 }
 
-static u32 over_room_of(u32 total)
+static u32 over_capacity_of(u32 total)
 {
 	return min(total, max_t(u32, total / OVER_SHARE, OVER_LEAST));
 }
@@ -118,7 +118,7 @@ static u32 over_room_of(u32 total)
 /* Buckets in all tables: at least one a node. */
 static u32 over_buckets_of(u32 total)
 {
-	return max_t(u32, roundup_pow_of_two(over_room_of(total)),
+	return max_t(u32, roundup_pow_of_two(over_capacity_of(total)),
 		     TABLE_BUCKETS_MIN);
 }
 
@@ -135,7 +135,7 @@ u64 kvbm_index_need(const struct kvbm_config *cfg)
 
 	return kvbm_array_need(nr_lines_of(cfg),
 			       sizeof(struct kvbm_line)) +
-	       kvbm_array_need(over_room_of(cfg->total),
+	       kvbm_array_need(over_capacity_of(cfg->total),
 			       sizeof(struct kvbm_over_node)) +
 	       2 * PAGE_ALIGN((u64)buckets * sizeof(void *)) + PAGE_SIZE;
 }
@@ -170,8 +170,8 @@ static int over_init(struct kvbm_store *st)
 	u32 nr, size;
 	int err;
 
-	ix->over_room = over_room_of(st->cfg.total);
-	ix->over = kvbm_array_alloc(st, ix->over_room, sizeof(*ix->over));
+	ix->over_capacity = over_capacity_of(st->cfg.total);
+	ix->over = kvbm_array_alloc(st, ix->over_capacity, sizeof(*ix->over));
 	if (!ix->over)
 		return -ENOMEM;
 	size = min(buckets, TABLE_BUCKETS);
@@ -406,7 +406,7 @@ static noinline struct kvbm_slot *over_insert(struct kvbm_store *st,
 	lockdep_assert_held(&st->lock);
 	if (at == KVBM_NIL)
 		at = ov->fresh;
-	if (at == st->index.over_room || unlikely(chain_full(ht, sip)))
+	if (at == st->index.over_capacity || unlikely(chain_full(ht, sip)))
 		return ERR_PTR(-ENOBUFS);
 	n = &st->index.over[at];
 	WRITE_ONCE(n->sip, sip);

@@ -52,6 +52,6 @@ u32 kvbm_linger_return(struct kvbm_store *st, struct kvbm_chain *c)
 		kvbm_to_reset(st, id,
 			      kvbm_w_gen(kvbm_slot_word(&st->slots[id])));
 	}
-	kvbm_unlock_room(&l);
+	kvbm_unlock_notify(&l);
 	return n;
 }

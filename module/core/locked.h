@@ -66,17 +66,17 @@ static inline void kvbm_unlock_store(struct kvbm_locked *l)
 }
 
 /* The chunk has the lock, and somebody waits or polls for room. */
-static inline bool kvbm_room_wanted(const struct kvbm_locked *l)
+static inline bool kvbm_has_waiters(const struct kvbm_locked *l)
 {
 	return l->held && unlikely(l->st->nr_waiters ||
 				   rb_first_cached(&l->st->pollers));
 }
 
 /* The same, at the end of what may have made room: who waits or polls is told. */
-static inline void kvbm_unlock_room(struct kvbm_locked *l)
+static inline void kvbm_unlock_notify(struct kvbm_locked *l)
 {
-	if (kvbm_room_wanted(l))
-		kvbm_room_told(l);
+	if (kvbm_has_waiters(l))
+		kvbm_wake_waiters(l);
 	else
 		kvbm_unlock_store(l);
 }

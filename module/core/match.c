@@ -38,7 +38,7 @@ bool kvbm_get_locked(struct kvbm_store *st, struct kvbm_slot *s)
 		atomic64_inc(&s->word);
 		return true;
 	}
-	if (kvbm_doomed(st))
+	if (kvbm_all_reserved(st))
 		return false;
 	st->cfg.policy->remove(st, kvbm_slot_id(st, s));
 	st->nr_inactive--;
@@ -79,19 +79,19 @@ struct holding {
 };
 
 /* Where one block of a chunk is idle, the others mostly are. */
-static void warm_idle(struct kvbm_store *st, const struct kvbm_chunk *c, u32 i,
-		      u32 n)
+static void prefetch_idle(struct kvbm_store *st, const struct kvbm_chunk *c, u32 i,
+			  u32 n)
 {
 	u32 ids[KVBM_CHUNK] __uninitialized;
 	u32 idle = 0;
 
-	if (!st->cfg.policy->warm)
+	if (!st->cfg.policy->prefetch_for)
 		return;
 	for (; i < n; i++)
 		if (c->ids[i] < KVBM_FIND_MORE &&
 		    !kvbm_w_refs(kvbm_slot_word(&st->slots[c->ids[i]])))
 			ids[idle++] = c->ids[i];
-	st->cfg.policy->warm(st, ids, idle, KVBM_WARM_REMOVE);
+	st->cfg.policy->prefetch_for(st, ids, idle, KVBM_PREFETCH_REMOVE);
 }
 
 /* The slot of an element of a prepared chunk; under the lock it is exact. */
@@ -124,7 +124,7 @@ hold_locked(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n, u32 room,
 	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
 	struct kvbm_store *st = ses->store;
 
-	warm_idle(st, c, h->i, n);
+	prefetch_idle(st, c, h->i, n);
 	for (; h->i < n && kvbm_lock_store(&l); h->i++) {
 		struct kvbm_slot *s = find_locked(st, c, h->i, scan);
 		u32 id, *cnt;
@@ -633,7 +633,7 @@ u8 kvbm_presence_of(struct kvbm_store *st, const struct kvbm_hash *key,
 	if (s && kvbm_w_refs(kvbm_slot_word(s)))
 		return KVBM_ACTIVE;
 	/* What is promised to an allocation counts as evicted. */
-	return s && !kvbm_doomed(st) ? KVBM_INACTIVE : KVBM_ABSENT;
+	return s && !kvbm_all_reserved(st) ? KVBM_INACTIVE : KVBM_ABSENT;
 }
 
 /*

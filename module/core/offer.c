@@ -445,7 +445,7 @@ static int commit(struct kvbm_handover *o, struct kvbm_session *ses)
 	if (!err && o->need > kvbm_quota(ses))
 		err = -EDQUOT;
 	if (!err) {
-		ses->taking += o->need;
+		ses->allocating += o->need;
 		ses->counters.offers_accepted++;
 		close_offer(o);
 		o->to = ses;
@@ -456,7 +456,7 @@ static int commit(struct kvbm_handover *o, struct kvbm_session *ses)
 	}
 	spin_unlock(&ses->lock);
 	spin_unlock(&st->offers_lock);
-	kvbm_unlock_room(&l);
+	kvbm_unlock_notify(&l);
 	return err;
 }
 
@@ -512,7 +512,7 @@ static void moved(struct kvbm_handover *o)
 	list_del_init(&o->to_link);
 	/* From @dead on that is the affair of who ends it. */
 	if (!to->dead)
-		to->taking -= o->need;
+		to->allocating -= o->need;
 }
 
 /* So many blocks more are held: they are not to be counted twice. */
@@ -524,7 +524,7 @@ static void got_some(struct kvbm_handover *o, u32 n)
 	n = min(n, o->need);
 	o->need -= n;
 	if (!to->dead)
-		to->taking -= n;
+		to->allocating -= n;
 }
 
 static void move_some(struct kvbm_handover *o, u32 end, struct kvbm_locked *l)
@@ -607,7 +607,7 @@ static bool finish_some(struct kvbm_store *st, struct kvbm_handover *o)
 		was_done = true;
 	}
 	spin_unlock(&st->offers_lock);
-	kvbm_unlock_room(&l);
+	kvbm_unlock_notify(&l);
 	return !was_done;
 }
 
@@ -722,7 +722,7 @@ static bool end_some(struct kvbm_session *ses)
 		o->to = NULL;
 	}
 	spin_unlock(&st->offers_lock);
-	kvbm_unlock_room(&l);
+	kvbm_unlock_notify(&l);
 	if (over)
 		kvbm_offer_put(over);
 	return more;

@@ -58,8 +58,8 @@ static __always_inline const u64 *nth_note(const struct kvbm_store *st,
 }
 
 /* Outside of the locks under which they are written. */
-static noinline_for_stack void warm_notes(const struct kvbm_store *st,
-					  const u32 *ids, u32 n)
+static noinline_for_stack void prefetch_notes(const struct kvbm_store *st,
+					      const u32 *ids, u32 n)
 {
 	u32 i;
 
@@ -78,7 +78,7 @@ stage_chunk(struct kvbm_session *ses, const u32 *ids,
 	u32 i = 0, staged = 0;
 
 	if (unlikely(notes))
-		warm_notes(st, ids, n);
+		prefetch_notes(st, ids, n);
 	spin_lock(&ses->lock);
 	spin_lock(&st->lock);
 	step->err = ses->dead;
@@ -201,7 +201,7 @@ u32 kvbm_unstage_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 	spin_unlock(&st->lock);
 	ses->staged -= i;
 	spin_unlock(&ses->lock);
-	kvbm_claims_told(st);
+	kvbm_claims_notify(st);
 	return i;
 }
 
@@ -244,7 +244,7 @@ static struct kvbm_slot *insert_or_evict(struct kvbm_session *ses,
 	if (likely(!old))
 		return NULL;
 	if (!IS_ERR(old)) {
-		if (kvbm_w_refs(kvbm_slot_word(old)) || !kvbm_doomed(st))
+		if (kvbm_w_refs(kvbm_slot_word(old)) || !kvbm_all_reserved(st))
 			return old;
 		evict_idle(ses, old, KVBM_REASON_EVICTED);
 		old = kvbm_index_insert(st, s);
@@ -389,8 +389,8 @@ static int register_one(struct kvbm_session *ses, u32 id,
 }
 
 /* Hash the keys; bring in slots, counts and the index's lines. */
-static void warm_register(struct kvbm_session *ses, const u32 *ids,
-			  const struct kvbm_hash *keys, u32 *hash, u32 n)
+static void prefetch_register(struct kvbm_session *ses, const u32 *ids,
+			      const struct kvbm_hash *keys, u32 *hash, u32 n)
 {
 	struct kvbm_store *st = ses->store;
 	u32 i;
@@ -452,9 +452,9 @@ u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
 	u32 i = 0;
 	int err;
 
-	warm_register(ses, ids, keys, hash, n);
+	prefetch_register(ses, ids, keys, hash, n);
 	if (unlikely(notes))
-		warm_notes(st, ids, n);
+		prefetch_notes(st, ids, n);
 	spin_lock(&ses->lock);
 	step->err = ses->dead;
 	for (; i < n && !step->err; i++) {
@@ -479,15 +479,15 @@ u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
 	ses->counters.registrations += i;
 	if (st->sketch) {
 		/* A block that was not needed is room: no unlocking untold. */
-		if (!kvbm_room_wanted(&l))
+		if (!kvbm_has_waiters(&l))
 			kvbm_unlock_store(&l);
 		touch_registered(ses, out, i);
 	}
 	if (unlikely(ses->watched))
 		kvbm_session_look(ses, &l);
 	spin_unlock(&ses->lock);
-	kvbm_unlock_room(&l);
-	kvbm_claims_told(st);
+	kvbm_unlock_notify(&l);
+	kvbm_claims_notify(st);
 	kvbm_prune_end(st, l.prune);
 	return i;
 }

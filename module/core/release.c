@@ -172,8 +172,8 @@ static noinline_for_stack bool lock_to_put(struct kvbm_store *st,
 					   const u32 *ids, u32 n,
 					   struct kvbm_locked *l)
 {
-	if (st->cfg.policy->warm)
-		st->cfg.policy->warm(st, ids, n, KVBM_WARM_INSERT);
+	if (st->cfg.policy->prefetch_for)
+		st->cfg.policy->prefetch_for(st, ids, n, KVBM_PREFETCH_INSERT);
 	return kvbm_lock_store(l);
 }
 
@@ -318,9 +318,9 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 	if (unlikely(ses->watched))
 		kvbm_session_look(ses, &l);
 	spin_unlock(&ses->lock);
-	kvbm_unlock_room(&l);
+	kvbm_unlock_notify(&l);
 	if (dropped)
-		kvbm_claims_told(st);
+		kvbm_claims_notify(st);
 	kvbm_prune_end(st, l.prune);
 	trace_kvbm_release(st, ses->number, n, i);
 	return i;
@@ -403,8 +403,8 @@ static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 	for (i = 0; i < n; i++)
 		prefetchw(&st->slots[ids[i]]);
 	/* In order of block id they are strangers to each other: all cold. */
-	if (!owned && st->cfg.policy->warm)
-		st->cfg.policy->warm(st, ids, n, KVBM_WARM_INSERT);
+	if (!owned && st->cfg.policy->prefetch_for)
+		st->cfg.policy->prefetch_for(st, ids, n, KVBM_PREFETCH_INSERT);
 	for (i = 0; i < n; i++) {
 		u32 *cnt = kvbm_count(ses, ids[i]);
 		u32 holds = kvbm_count_holds(*cnt);
@@ -437,9 +437,9 @@ static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 	*from = i < n ? ids[i] : next;
 	more = owned ? ses->owned : ses->held;
 	spin_unlock(&ses->lock);
-	kvbm_unlock_room(&l);
+	kvbm_unlock_notify(&l);
 	if (owned)
-		kvbm_claims_told(st);
+		kvbm_claims_notify(st);
 	kvbm_prune_end(st, l.prune);
 	return more && *from < st->cfg.total;
 }
@@ -469,7 +469,7 @@ u64 kvbm_session_retire(struct kvbm_session *ses, int err,
 	spin_unlock(&ses->lock);
 	kvbm_waiters_end(ses);
 	kvbm_claim_waits_end(ses);
-	kvbm_takings_end(ses);
+	kvbm_allocs_end(ses);
 	kvbm_offers_end(ses);
 
 	for (from = 0; reclaim_chunk(ses, &from, true, linger, &owned);)

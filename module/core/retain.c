@@ -426,7 +426,7 @@ static struct kvbm_slot *present(struct kvbm_store *st,
 
 	lockdep_assert_held(&st->lock);
 	/* What is promised to an allocation counts as evicted. */
-	if (s && !kvbm_w_refs(kvbm_slot_word(s)) && kvbm_doomed(st))
+	if (s && !kvbm_w_refs(kvbm_slot_word(s)) && kvbm_all_reserved(st))
 		return NULL;
 	return s;
 }

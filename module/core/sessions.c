@@ -114,7 +114,7 @@ int kvbm_session_init(struct kvbm_session *ses, struct kvbm_store *st)
 	ses->max_held = st->cfg.max_held ?: U32_MAX;
 	ses->low_watermark = 1;
 	INIT_LIST_HEAD(&ses->waiters);
-	INIT_LIST_HEAD(&ses->takings);
+	INIT_LIST_HEAD(&ses->allocs);
 	INIT_LIST_HEAD(&ses->claim_waits);
 	INIT_LIST_HEAD(&ses->offers);
 	INIT_LIST_HEAD(&ses->offers_to);
@@ -158,7 +158,7 @@ void kvbm_session_exit(struct kvbm_session *ses)
 
 	kvbm_session_kill(ses, -ESHUTDOWN);
 	kvbm_poll_end(ses);
-	WARN_ON_ONCE(ses->held || ses->holds || ses->owned || ses->taking ||
+	WARN_ON_ONCE(ses->held || ses->holds || ses->owned || ses->allocating ||
 		     ses->reserved || ses->nr_waiters || ses->nr_claims ||
 		     ses->watch || ses->nr_offered || ses->nr_offers ||
 		     ses->nr_offers_to || !list_empty(&ses->accepting));

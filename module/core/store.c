@@ -124,7 +124,7 @@ int kvbm_store_init(struct kvbm_store *st, const struct kvbm_config *cfg)
 	spin_lock_init(&st->lock);
 	st->waiters = RB_ROOT_CACHED;
 	st->pollers = RB_ROOT_CACHED;
-	INIT_WORK(&st->room_work, kvbm_room_work);
+	INIT_WORK(&st->notify_work, kvbm_notify_work);
 	INIT_WORK(&st->prune_work, kvbm_prune_work);
 	st->pruning = KVBM_NIL;
 	mutex_init(&st->sessions_lock);
@@ -175,7 +175,7 @@ free_slots:
  */
 void kvbm_store_exit(struct kvbm_store *st)
 {
-	cancel_work_sync(&st->room_work);
+	cancel_work_sync(&st->notify_work);
 	cancel_work_sync(&st->prune_work);
 	if (st->retention)
 		cancel_delayed_work_sync(&st->retention->work);
@@ -256,7 +256,7 @@ static u32 reset_some(struct kvbm_store *st, u32 max, bool *more)
 		kvbm_to_reset(st, id, gen + 1);
 		n++;
 	}
-	kvbm_unlock_room(&l);
+	kvbm_unlock_notify(&l);
 	kvbm_prune_end(st, l.prune);
 	return n;
 }

@@ -12,22 +12,22 @@
  *	a call waits: otherwise it is a ticket, the place of a wait that a
  *	signal ended, and of which the next call may make use;
  *
- *	others' releases could serve it: n + held + taking of its session are no
+ *	others' releases could serve it: n + held + allocating of its session are no
  *	more than the store's total, nor than the session's limit.  Otherwise it
  *	is parked.
  *
  * Else it is beside the queue and holds up nobody.  It rejoins at its place.
- * While in the queue, its n is part of the session's taking: what is granted
+ * While in the queue, its n is part of the session's allocating: what is granted
  * needs no second look at the limit.
  *
- * held and taking change under the session's lock; where they do, and the
+ * held and allocating change under the session's lock; where they do, and the
  * session is watched, kvbm_session_look() moves its waiters in and out before
  * that lock is given up.  It has at most KVBM_MAX_TICKETS.
  *
  * Sessions that are polled and found too little are in another tree, by the
  * number of blocks at which they are to be told.
  *
- * Wake-ups come after both locks are dropped (kvbm_unlock_room()).
+ * Wake-ups come after both locks are dropped (kvbm_unlock_notify()).
  */
 #include <linux/sched.h>
 #include <linux/sched/task.h>
@@ -75,7 +75,7 @@ static void queue_in(struct kvbm_waiter *w)
 
 	lockdep_assert_held(&ses->lock);
 	lockdep_assert_held(&st->lock);
-	ses->taking += w->n;
+	ses->allocating += w->n;
 	ses->nr_queued++;
 	st->nr_waiters++;
 	WRITE_ONCE(w->state, KVBM_WAIT_QUEUED);
@@ -92,14 +92,14 @@ static void queue_out(struct kvbm_waiter *w)
 	rb_erase_cached(&w->node, &st->waiters);
 	st->nr_waiters--;
 	ses->nr_queued--;
-	ses->taking -= w->n;
+	ses->allocating -= w->n;
 }
 
 /* Could others' releases serve it? */
 static bool could_be_served(const struct kvbm_session *ses, u32 n)
 {
 	return n <= kvbm_quota(ses) &&
-	       (u64)ses->held + ses->taking + n <= ses->store->cfg.total;
+	       (u64)ses->held + ses->allocating + n <= ses->store->cfg.total;
 }
 
 /* The session's limit once nothing lingers any more that lowers it. */
@@ -147,10 +147,10 @@ static void poll_arm(struct kvbm_session *ses, u32 mark)
 }
 
 /**
- * kvbm_session_look() - a watched session's held or taking has changed
+ * kvbm_session_look() - a watched session's held or allocating has changed
  * @ses: the session, locked
  * @l: the store's lock, which is taken when needed; the caller ends with
- *	kvbm_unlock_room()
+ *	kvbm_unlock_notify()
  */
 void kvbm_session_look(struct kvbm_session *ses, struct kvbm_locked *l)
 {
@@ -159,7 +159,7 @@ void kvbm_session_look(struct kvbm_session *ses, struct kvbm_locked *l)
 	lockdep_assert_held(&ses->lock);
 	if (ses->nr_queued)
 		list_for_each_entry_reverse(w, &ses->waiters, link) {
-			if ((u64)ses->held + ses->taking <=
+			if ((u64)ses->held + ses->allocating <=
 			    ses->store->cfg.total)
 				break;
 			lock_store(l);
@@ -196,17 +196,17 @@ void kvbm_session_grown(struct kvbm_session *ses)
 
 	kvbm_session_look(ses, &l);
 	spin_unlock(&ses->lock);
-	kvbm_unlock_room(&l);
+	kvbm_unlock_notify(&l);
 }
 
 /* Grants under one lock hold, and wake-ups after it; the rest is for work. */
 #define TOLD_MAX	KVBM_CHUNK
 
 /**
- * kvbm_room_told() - there may be room: grant, tell who polls, unlock
+ * kvbm_wake_waiters() - there may be room: grant, tell who polls, unlock
  * @l: the store's lock, held; no session's is
  */
-void kvbm_room_told(struct kvbm_locked *l)
+void kvbm_wake_waiters(struct kvbm_locked *l)
 {
 	struct task_struct *tasks[TOLD_MAX] __uninitialized;
 	struct kvbm_session *due[TOLD_MAX] __uninitialized;
@@ -219,7 +219,7 @@ void kvbm_room_told(struct kvbm_locked *l)
 	while ((node = rb_first_cached(&st->waiters))) {
 		struct kvbm_waiter *w = waiter_of(node);
 
-		if (w->n > kvbm_room(st))
+		if (w->n > kvbm_available(st))
 			break;
 		if (nr_tasks == TOLD_MAX) {
 			more = true;
@@ -238,7 +238,7 @@ void kvbm_room_told(struct kvbm_locked *l)
 	while (!st->nr_waiters && (node = rb_first_cached(&st->pollers))) {
 		struct kvbm_session *ses = poller_of(node);
 
-		if (ses->poll_mark > kvbm_room(st))
+		if (ses->poll_mark > kvbm_available(st))
 			break;
 		if (nr_due == TOLD_MAX) {
 			more = true;
@@ -253,7 +253,7 @@ void kvbm_room_told(struct kvbm_locked *l)
 		due[nr_due++] = ses;
 	}
 	if (more)
-		schedule_work(&st->room_work);
+		schedule_work(&st->notify_work);
 
 	/*
 	 * Who has a grant does not wait for who gave it to run again.  With
@@ -273,14 +273,14 @@ void kvbm_room_told(struct kvbm_locked *l)
 }
 
 /* The rest of many grants, or pollers. */
-void kvbm_room_work(struct work_struct *work)
+void kvbm_notify_work(struct work_struct *work)
 {
 	struct kvbm_store *st = container_of(work, struct kvbm_store,
-					     room_work);
+					     notify_work);
 	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
 
 	lock_store(&l);
-	kvbm_unlock_room(&l);
+	kvbm_unlock_notify(&l);
 }
 
 static struct kvbm_waiter *find_ticket(struct kvbm_session *ses, u32 ticket)
@@ -339,7 +339,7 @@ static void waiter_add(struct kvbm_session *ses, struct kvbm_waiter *w, u32 n,
  * Return: 0: wait, then call kvbm_wait_end(); -EDQUOT, -EDEADLK, -EBUSY,
  * -EMLINK, -ENOMEM as of struct kvbm_alloc, or the session's end.
  */
-int kvbm_wait_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
+int kvbm_wait_begin(struct kvbm_alloc_ctx *t, struct kvbm_session *ses, u32 n,
 		    u32 ticket, bool alone, struct kvbm_waiter **wp)
 {
 	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
@@ -348,7 +348,7 @@ int kvbm_wait_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
 	bool queue;
 	int err;
 
-	*t = (struct kvbm_taking) { .ses = ses };
+	*t = (struct kvbm_alloc_ctx) { .ses = ses };
 	INIT_LIST_HEAD(&t->link);
 	fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
 	if (!fresh)
@@ -394,7 +394,7 @@ int kvbm_wait_begin(struct kvbm_taking *t, struct kvbm_session *ses, u32 n,
 		t->left = n;
 	}
 	spin_unlock(&ses->lock);
-	kvbm_unlock_room(&l);
+	kvbm_unlock_notify(&l);
 	if (err)
 		trace_kvbm_alloc(ses->store, ses->number, n, 0, err);
 	kfree(fresh);
@@ -426,7 +426,7 @@ static void count_wait(struct kvbm_store *st, u64 ns)
  * Return: 0: granted, go on with kvbm_alloc_chunk(); else @err or the session's
  * end, all is undone.
  */
-int kvbm_wait_end(struct kvbm_taking *t, struct kvbm_waiter *w, int err,
+int kvbm_wait_end(struct kvbm_alloc_ctx *t, struct kvbm_waiter *w, int err,
 		  bool keep, bool fatal, u32 *ticket)
 {
 	struct kvbm_session *ses = t->ses;
@@ -457,7 +457,7 @@ int kvbm_wait_end(struct kvbm_taking *t, struct kvbm_waiter *w, int err,
 		if (w->state == KVBM_WAIT_GRANTED) {
 			st->reserved -= w->n;
 			ses->reserved -= w->n;
-			ses->taking -= w->n;
+			ses->allocating -= w->n;
 			ses->nr_queued--;
 		} else if (w->state == KVBM_WAIT_QUEUED) {
 			queue_out(w);
@@ -479,7 +479,7 @@ int kvbm_wait_end(struct kvbm_taking *t, struct kvbm_waiter *w, int err,
 	if (!ses->dead)
 		kvbm_session_look(ses, &l);
 	spin_unlock(&ses->lock);
-	kvbm_unlock_room(&l);
+	kvbm_unlock_notify(&l);
 	kfree(w);
 	if (trace_kvbm_alloc_enabled())
 		trace_kvbm_alloc(st, ses->number, n,
@@ -547,15 +547,15 @@ void kvbm_waiters_end(struct kvbm_session *ses)
 		WRITE_ONCE(w->state, KVBM_WAIT_DEAD);
 	}
 	/* Who comes second writes nothing: the first may look without the lock. */
-	if (ses->taking || ses->nr_parked) {
+	if (ses->allocating || ses->nr_parked) {
 		ses->nr_queued = 0;
 		ses->nr_parked = 0;
 		st->reserved -= ses->reserved;
 		ses->reserved = 0;
-		ses->taking = 0;
+		ses->allocating = 0;
 	}
 	spin_unlock(&ses->lock);
-	kvbm_unlock_room(&l);
+	kvbm_unlock_notify(&l);
 	for (i = 0; i < n; i++) {
 		wake_up_process(tasks[i]);
 		put_task_struct(tasks[i]);
@@ -563,12 +563,12 @@ void kvbm_waiters_end(struct kvbm_session *ses)
 }
 
 /**
- * kvbm_poll_room() - could the session allocate its low watermark?
+ * kvbm_poll_available() - could the session allocate its low watermark?
  * @ses: the session
  *
  * When not, who polls it is told (struct kvbm_poll_ops) once it could.
  */
-bool kvbm_poll_room(struct kvbm_session *ses)
+bool kvbm_poll_available(struct kvbm_session *ses)
 {
 	struct kvbm_store *st = ses->store;
 	u32 mark = READ_ONCE(ses->low_watermark);
@@ -582,7 +582,7 @@ bool kvbm_poll_room(struct kvbm_session *ses)
 		ses->watched = true;
 	}
 	spin_lock(&st->lock);
-	room = !st->nr_waiters && kvbm_room(st) >= mark;
+	room = !st->nr_waiters && kvbm_available(st) >= mark;
 	if (!room)
 		poll_arm(ses, mark);
 	spin_unlock(&st->lock);
@@ -615,7 +615,7 @@ void kvbm_poll_short(struct kvbm_session *ses, u32 n)
 	}
 	spin_unlock(&ses->lock);
 	/* It may have come meanwhile. */
-	kvbm_unlock_room(&l);
+	kvbm_unlock_notify(&l);
 }
 
 /**

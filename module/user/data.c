@@ -92,8 +92,8 @@ tell_notes(struct kvbm_store *st, u8 __user *to, const struct kvbm_chunk *c,
 }
 
 /* Room for the notes of a chunk on their way in; NULL: none are given. */
-static noinline int some_notes_room(const struct kvbm_session *ses, u64 notes,
-				    u32 n, u64 **room)
+static noinline int alloc_notes_buffer(const struct kvbm_session *ses, u64 notes,
+				       u32 n, u64 **room)
 {
 	int err = check_notes(ses, notes);
 
@@ -104,11 +104,11 @@ static noinline int some_notes_room(const struct kvbm_session *ses, u64 notes,
 	return *room ? 0 : -ENOMEM;
 }
 
-static inline int notes_room(const struct kvbm_session *ses, u64 notes, u32 n,
-			     u64 **room)
+static inline int notes_buffer(const struct kvbm_session *ses, u64 notes, u32 n,
+			       u64 **room)
 {
 	*room = NULL;
-	return unlikely(notes) ? some_notes_room(ses, notes, n, room) : 0;
+	return unlikely(notes) ? alloc_notes_buffer(ses, notes, n, room) : 0;
 }
 
 static noinline_for_stack int
@@ -481,7 +481,7 @@ KVBM_DATA_OP(stage)
 	s.c = &c;
 	/* What is written under the lock is bounded in bytes, too. */
 	chunk = args.notes ? NOTED_CHUNK : KVBM_CHUNK;
-	err = notes_room(ses, args.notes, min(args.count, chunk), &s.notes);
+	err = notes_buffer(ses, args.notes, min(args.count, chunk), &s.notes);
 	if (err)
 		return err;
 	kvbm_claiming_begin(&claiming);
@@ -570,8 +570,8 @@ KVBM_DATA_OP(register)
 	r.out = out;
 	r.keys = keys;
 	r.ids = ids;
-	err = notes_room(ses, args.notes,
-			 min_t(u32, args.count, REGISTER_CHUNK), &r.notes);
+	err = notes_buffer(ses, args.notes,
+			   min_t(u32, args.count, REGISTER_CHUNK), &r.notes);
 	if (err)
 		return err;
 	err = kvbm_batch_run(&r.b, ses, args.count, REGISTER_CHUNK,
@@ -588,7 +588,7 @@ KVBM_DATA_OP(register)
 }
 
 /**
- * struct telling - an allocation's results on their way to the caller
+ * struct alloc_answer - an allocation's results on their way to the caller
  * @ses: the session
  * @ids: where ids go
  * @evictions: where evicted hashes go; NULL: nowhere
@@ -597,7 +597,7 @@ KVBM_DATA_OP(register)
  * @deaf: evictions cannot be written
  * @err: why no more ids are written
  */
-struct telling {
+struct alloc_answer {
 	struct kvbm_session *ses;
 	u32 __user *ids;
 	struct kvbm_evicted __user *evictions;
@@ -607,8 +607,8 @@ struct telling {
 	int err;
 };
 
-static void tell_evictions(struct telling *t, const struct kvbm_chunk *c, u32 n,
-			   u64 evicted)
+static void answer_evictions(struct alloc_answer *t, const struct kvbm_chunk *c, u32 n,
+			     u64 evicted)
 {
 	u32 i;
 
@@ -633,7 +633,7 @@ static void tell_evictions(struct telling *t, const struct kvbm_chunk *c, u32 n,
 }
 
 /* Blocks from element @at on are given back, but for those lost already. */
-static noinline_for_stack void undo(struct telling *t,
+static noinline_for_stack void undo(struct alloc_answer *t,
 				    const struct kvbm_chunk *c, u32 at, u32 n,
 				    u64 evicted, u64 lost)
 {
@@ -651,18 +651,18 @@ static noinline_for_stack void undo(struct telling *t,
  * in part are given back; once the call has failed, all are, before what they
  * held is told.
  */
-static void tell_blocks(struct telling *t, const struct kvbm_chunk *c, u32 n,
-			u64 evicted, u64 lost)
+static void answer_blocks(struct alloc_answer *t, const struct kvbm_chunk *c, u32 n,
+			  u64 evicted, u64 lost)
 {
 	u32 known = 0;
 
 	if (unlikely(t->err)) {
 		undo(t, c, 0, n, evicted, lost);
-		tell_evictions(t, c, n, evicted);
+		answer_evictions(t, c, n, evicted);
 		return;
 	}
 	if (evicted)
-		tell_evictions(t, c, n, evicted);
+		answer_evictions(t, c, n, evicted);
 	if (likely(!t->err)) {
 		known = n;
 		if (unlikely(kvbm_tell_ids(t->ids + t->done, c->ids, n))) {
@@ -683,7 +683,7 @@ static void tell_blocks(struct telling *t, const struct kvbm_chunk *c, u32 n,
  * remembers by itself what its blocks held.
  */
 static noinline_for_stack void
-alloc_take(struct kvbm_taking *t, struct telling *out, u32 *taken)
+alloc_take(struct kvbm_alloc_ctx *t, struct alloc_answer *out, u32 *taken)
 {
 	struct kvbm_chunk c __uninitialized;
 	u32 i, at, m, n = 0;
@@ -708,25 +708,25 @@ alloc_take(struct kvbm_taking *t, struct telling *out, u32 *taken)
 			out->err = err;
 	}
 	if (!taken || failed)
-		tell_blocks(out, &c, t->n, t->evicted, t->lost);
+		answer_blocks(out, &c, t->n, t->evicted, t->lost);
 	for (at = 0; at < n; at += m) {
 		u64 evicted;
 		int gone;
 
 		m = min(n - at, KVBM_CHUNK);
-		gone = kvbm_alloc_told(t->ses, &taken[at], m, &c, &evicted);
+		gone = kvbm_alloc_results(t->ses, &taken[at], m, &c, &evicted);
 		if (gone) {
 			out->err = out->err ?: gone;
 			break;
 		}
-		tell_blocks(out, &c, m, evicted, 0);
+		answer_blocks(out, &c, m, evicted, 0);
 		cond_resched();
 	}
 	out->err = out->err ?: err;
 }
 
 /* 0: reserved, go on; -EAGAIN: it would have to wait, and may not. */
-static int alloc_reserve(struct kvbm_taking *t, struct kvbm_session *ses,
+static int alloc_reserve(struct kvbm_alloc_ctx *t, struct kvbm_session *ses,
 			 const struct kvbm_alloc *args, bool may_wait,
 			 struct file *file, u32 *ticket)
 {
@@ -769,7 +769,7 @@ static int check_alloc(struct kvbm_session *ses, const struct kvbm_alloc *args,
  * Room for the ids of more than a chunk.  Only now: who waits has no blocks yet,
  * so all that is there at once is bounded by the blocks of the store.
  */
-static int alloc_room(struct kvbm_taking *t, u32 **taken)
+static int alloc_buffer(struct kvbm_alloc_ctx *t, u32 **taken)
 {
 	/* Nothing is reserved for it. */
 	if (t->reset_only)
@@ -787,10 +787,10 @@ static int alloc_room(struct kvbm_taking *t, u32 **taken)
 
 KVBM_DATA_OP(alloc)
 {
-	struct telling out = { .ses = ses };
+	struct alloc_answer out = { .ses = ses };
 	struct kvbm_alloc __user *u = uarg;
 	struct kvbm_alloc args;
-	struct kvbm_taking t;
+	struct kvbm_alloc_ctx t;
 	u32 *taken = NULL;
 	u32 ticket;
 	int err;
@@ -806,7 +806,7 @@ KVBM_DATA_OP(alloc)
 	ticket = args.ticket;
 	err = alloc_reserve(&t, ses, &args, may_wait, file, &ticket);
 	if (!err)
-		err = alloc_room(&t, &taken);
+		err = alloc_buffer(&t, &taken);
 	if (!err) {
 		out.ids = u64_to_user_ptr(args.ids);
 		out.evictions = u64_to_user_ptr(args.evictions);

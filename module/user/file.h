@@ -342,7 +342,7 @@ void kvbm_poll_stop(void);
 /* wait.c */
 u64 kvbm_kernel_ns(u64 ns, u32 clock);
 u64 kvbm_caller_ns(u64 ns, u32 clock);
-int kvbm_alloc_wait(struct kvbm_taking *t, struct kvbm_session *ses,
+int kvbm_alloc_wait(struct kvbm_alloc_ctx *t, struct kvbm_session *ses,
 		    const struct kvbm_alloc *args, struct file *file,
 		    u32 *ticket);
 int kvbm_claims_wait(struct kvbm_session *ses, const struct kvbm_wait *args,

@@ -130,7 +130,7 @@ __poll_t kvbm_session_poll(struct file *file, poll_table *wait)
 	poll_wait(file, &f->poll.wait, wait);
 	if (READ_ONCE(f->ses.dead))
 		return EPOLLERR | EPOLLHUP;
-	return (kvbm_poll_room(&f->ses) ? EPOLLOUT | EPOLLWRNORM : 0) |
+	return (kvbm_poll_available(&f->ses) ? EPOLLOUT | EPOLLWRNORM : 0) |
 	       (READ_ONCE(f->ses.claim_ended) ? EPOLLPRI : 0) |
 	       (READ_ONCE(f->ses.nr_offers_to) ? EPOLLIN | EPOLLRDNORM : 0);
 }
@@ -156,7 +156,7 @@ void kvbm_session_fdinfo(struct seq_file *m, struct file *file)
 {
 	struct kvbm_file *f = file->private_data;
 	struct kvbm_session *ses = &f->ses;
-	u32 held, owned, staged, taking, offered;
+	u32 held, owned, staged, allocating, offered;
 	u64 holds;
 	int dead;
 
@@ -166,7 +166,7 @@ void kvbm_session_fdinfo(struct seq_file *m, struct file *file)
 	held = ses->held;
 	owned = ses->owned;
 	staged = ses->staged;
-	taking = ses->taking;
+	allocating = ses->allocating;
 	offered = ses->nr_offered;
 	spin_unlock(&ses->lock);
 	seq_printf(m, "kvbm-store:\t%016llx\n", f->kd->store.id);
@@ -177,7 +177,7 @@ void kvbm_session_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "kvbm-holds:\t%llu\n", holds);
 	seq_printf(m, "kvbm-mutable:\t%u\n", owned - staged);
 	seq_printf(m, "kvbm-staged:\t%u\n", staged);
-	seq_printf(m, "kvbm-taking:\t%u\n", taking);
+	seq_printf(m, "kvbm-allocating:\t%u\n", allocating);
 	seq_printf(m, "kvbm-offered:\t%u\n", offered);
 	seq_printf(m, "kvbm-memory:\t%llu\n", kvbm_holds_memory(ses));
 }
@@ -371,7 +371,7 @@ static void fill_entry(struct kvbm_session_entry *e, struct kvbm_file *f)
 	e->held = ses->held;
 	e->mutable_blocks = ses->owned - ses->staged;
 	e->staged_blocks = ses->staged;
-	e->taking = ses->taking;
+	e->allocating = ses->allocating;
 	e->offered = ses->nr_offered;
 	e->offers = READ_ONCE(ses->nr_offers);
 	e->offers_to = READ_ONCE(ses->nr_offers_to);

@@ -29,7 +29,7 @@ static bool is_over(const void *arg)
 }
 
 /*
- * Pairs with kvbm_room_told() and kvbm_waiters_end(), and with their like of
+ * Pairs with kvbm_wake_waiters() and kvbm_waiters_end(), and with their like of
  * claims: state written, then wake_up_process(), which has a full barrier before
  * it looks whether the task sleeps; here the task says that it does, full
  * barrier, then looks at the state.  So not both miss the other.
@@ -126,7 +126,7 @@ static int sleep_to_deadline(bool (*is_it)(const void *arg), const void *arg,
  * Return: 0, -ETIMEDOUT, -ERESTARTSYS, -EINTR (fatal signal), or as
  * kvbm_wait_begin().
  */
-int kvbm_alloc_wait(struct kvbm_taking *t, struct kvbm_session *ses,
+int kvbm_alloc_wait(struct kvbm_alloc_ctx *t, struct kvbm_session *ses,
 		    const struct kvbm_alloc *args, struct file *file,
 		    u32 *ticket)
 {

@@ -297,7 +297,7 @@ struct kvbm_session_entry {
 	uint32_t held;
 	uint32_t mutable_blocks;
 	uint32_t staged_blocks;
-	uint32_t taking;
+	uint32_t allocating;
 	uint32_t waiting;
 	uint32_t pid;
 	uint32_t uid;

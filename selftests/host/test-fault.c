@@ -276,7 +276,7 @@ static int do_quiet(struct setup *s, u32 *done)
 	kvbm_store_counts(s->st, &counts);
 	kvbm_store_stats(s->st, &stats);
 	kvbm_block_info(s->ses, s->ids[0], false, &info, NULL);
-	kvbm_poll_room(s->ses);
+	kvbm_poll_available(s->ses);
 	kvbm_stage_chunk(s->ses, s->owned, keys, NULL, NULL, N, &step);
 	kvbm_unstage_chunk(s->ses, s->owned, N, &step);
 	kvbm_retain_chunk(s->other, s->ids, N, &step);

@@ -232,7 +232,7 @@ TEST(overflow_fills_and_gives_way)
 	u32 ids[LINE + OVER], i, id, first, over;
 
 	store("lru", TOTAL, false);
-	ASSERT_EQ(OVER, st->index.over_room);
+	ASSERT_EQ(OVER, st->index.over_capacity);
 	for (i = 0; i < LINE + OVER; i++) {
 		ids[i] = fill(other, first_line(i));
 		ASSERT_EQ(i < LINE ? 0 : i + 1 - LINE, in_overflow());

@@ -142,7 +142,7 @@ static void one_change(struct forest *f, u32 id)
 	    (f->mood == 2 && (walk_state(s) != KVBM_STATE_INACTIVE ||
 			      !has_child(s) || st->nr_inactive < 3)))
 		return;
-	if (is_fading(s))
+	if (is_prunable(s))
 		f->midway++;
 	switch (walk_state(s)) {
 	case KVBM_STATE_RESET:
@@ -167,7 +167,7 @@ static void one_change(struct forest *f, u32 id)
 		ops->remove(st, id);
 		st->nr_inactive--;
 		set_word(f, id, KVBM_STATE_PRIMARY, 1);
-		/* As a doomed block is evicted by name. */
+		/* As an idle block is evicted by name when all are reserved. */
 		if (!rnd(f, 16)) {
 			ops->forget(st, id);
 			gone(f, id);
@@ -185,7 +185,7 @@ static void one_pop(struct forest *f)
 		return;
 	id = st->cfg.policy->pop(st, &budget);
 	if (id == KVBM_NIL) {
-		WALK_CHECK(!budget && ln->fading != KVBM_NIL &&
+		WALK_CHECK(!budget && ln->prunable != KVBM_NIL &&
 			   kvbm_order_none(&ln->order, 0),
 			   "none popped, budget %u", budget);
 		f->waited++;
@@ -208,12 +208,12 @@ static void one_step(struct forest *f)
 	WALK_CHECK(*cursor == KVBM_NIL || !budget, "stopped early");
 }
 
-static u32 count_fading(struct kvbm_store *st)
+static u32 count_prunable(struct kvbm_store *st)
 {
 	u32 id, n = 0;
 
 	for (id = 0; id < st->cfg.total; id++)
-		n += is_fading(&st->slots[id]);
+		n += is_prunable(&st->slots[id]);
 	return n;
 }
 
@@ -222,16 +222,16 @@ static void check_forest(struct forest *f)
 	walk_lineage(f->st);
 }
 
-/* At most so many steps until there is a leaf, and until nothing fades. */
+/* At most so many steps until there is a leaf, and until nothing is prunable. */
 static void finish(struct forest *f)
 {
 	struct kvbm_store *st = f->st;
 	u32 budget = SLOTS;
 
 	WALK_CHECK(st->cfg.policy->prune(st, KVBM_NIL, &budget) == KVBM_NIL,
-		   "%u fade", count_fading(st));
+		   "%u fade", count_prunable(st));
 	check_forest(f);
-	WALK_CHECK(!count_fading(st), "some fade");
+	WALK_CHECK(!count_prunable(st), "some fade");
 	while (st->nr_inactive) {
 		u32 id;
 
@@ -282,7 +282,7 @@ static void random_forest(struct kvbm_store *st, u64 seed, u64 *sum)
 		note_prune(&f);
 		check_forest(&f);
 	}
-	WALK_CHECK(!count_fading(st), "of nothing, something fades");
+	WALK_CHECK(!count_prunable(st), "of nothing, something is prunable");
 	spin_unlock(&f.st->lock);
 	sum[0] += f.prunes;
 	sum[1] += f.waited;
@@ -661,7 +661,7 @@ TEST_F_TIMEOUT(lineage, above_a_prune, 300)
 /* Half-way it is given up: the reservation is, too; the rest goes on. */
 TEST_F_TIMEOUT(lineage, above_a_prune_given_up, 300)
 {
-	struct kvbm_taking t;
+	struct kvbm_alloc_ctx t;
 	struct kvbm_chunk chunk;
 	u32 left, i;
 	struct chain c;

@@ -383,7 +383,7 @@ static void op_set_reset(struct thread *t)
 }
 
 /* As wait.c; a deadline comes soon. */
-static int wait_alloc(struct thread *t, struct kvbm_taking *take, u32 n)
+static int wait_alloc(struct thread *t, struct kvbm_alloc_ctx *take, u32 n)
 {
 	u64 end = ktime_get_ns() + 20000 * (1 + rnd(t, 20));
 	struct kvbm_session *ses = &t->h->ses;
@@ -408,8 +408,8 @@ static int wait_alloc(struct thread *t, struct kvbm_taking *take, u32 n)
 	/* The first in the queue never waits while there is enough. */
 	spin_lock(&st->lock);
 	WALK_CHECK(rb_first_cached(&st->waiters) != &w->node ||
-		   w->state != KVBM_WAIT_QUEUED || n > kvbm_room(st),
-		   "%u wanted, room for %u", n, kvbm_room(st));
+		   w->state != KVBM_WAIT_QUEUED || n > kvbm_available(st),
+		   "%u wanted, room for %u", n, kvbm_available(st));
 	spin_unlock(&st->lock);
 	err = kvbm_wait_end(take, w, err, keep, dead(t), &t->ticket);
 	WALK_CHECK(take->left == (err ? 0 : n), "errno %d, %u left", err,
@@ -423,7 +423,7 @@ static void op_alloc(struct thread *t)
 	u32 i, n = rnd(t, BATCH), how = rnd(t, 4);
 	struct kvbm_session *ses = &t->h->ses;
 	u32 total = 0, ids[2 * BATCH];
-	struct kvbm_taking take;
+	struct kvbm_alloc_ctx take;
 	int err;
 
 	n = min3(n, st->cfg.total, LIST_MAX - t->nr_owned);
@@ -636,7 +636,7 @@ static void op_look(struct thread *t)
 			   "held block %u has presence %u", h->id, out[0]);
 		break;
 	case 4:
-		kvbm_poll_room(&t->h->ses);
+		kvbm_poll_available(&t->h->ses);
 		break;
 	default:
 		c.keys[0] = walk_nth_hash(rnd(t, t->world->nr_keys));
@@ -764,14 +764,14 @@ static void quiet_point(struct world *w)
 	struct walk_counts c;
 	struct rb_node *node;
 
-	flush_work(&st->room_work);
+	flush_work(&st->notify_work);
 	walk_store(st, &c);
 	check_lists(w);
 	spin_lock(&st->lock);
 	node = rb_first_cached(&st->pollers);
 	WALK_CHECK(!node || rb_entry(node, struct kvbm_session,
-				     poll_node)->poll_mark > kvbm_room(st),
-		   "room for %u, a poller was not told", kvbm_room(st));
+				     poll_node)->poll_mark > kvbm_available(st),
+		   "room for %u, a poller was not told", kvbm_available(st));
 	spin_unlock(&st->lock);
 }
 

@@ -27,7 +27,7 @@
 mtype = { none, idle, parked, queued, has_grant };
 
 byte is_free = TOTAL - 1, reserved;
-byte held[2] = 0, taking[2] = 0;	/* of the sessions */
+byte held[2] = 0, allocating[2] = 0;	/* of the sessions */
 bit ses_locked[2], st_locked;
 
 mtype state[WAITERS] = none;
@@ -45,19 +45,19 @@ byte finished;
 #define both(s)	lock_ses(s); lock()
 
 /* Others' releases could serve it: could_be_served() */
-#define SERVABLE(s, n)	(held[s] + taking[s] + (n) <= TOTAL)
+#define SERVABLE(s, n)	(held[s] + allocating[s] + (n) <= TOTAL)
 
 /* queue_in(), queue_out(), park() */
 inline enqueue(w)
 {
-	taking[owner[w]] = taking[owner[w]] + wants[w];
+	allocating[owner[w]] = allocating[owner[w]] + wants[w];
 	nr_queued++;
 	state[w] = queued
 }
 
 inline dequeue(w)
 {
-	taking[owner[w]] = taking[owner[w]] - wants[w];
+	allocating[owner[w]] = allocating[owner[w]] - wants[w];
 	nr_queued--
 }
 
@@ -68,7 +68,7 @@ inline look(s)
 #ifndef NO_PARK_LATER
 		/* The last first. */
 		do
-		:: held[s] + taking[s] > TOTAL ->
+		:: held[s] + allocating[s] > TOTAL ->
 			j = WAITERS;
 			for (i : 0 .. WAITERS - 1) {
 				if
@@ -117,7 +117,7 @@ inline look(s)
 	}
 }
 
-/* kvbm_unlock_room(): the store's lock is held */
+/* kvbm_unlock_notify(): the store's lock is held */
 inline room_made()
 {
 	d_step {
@@ -171,7 +171,7 @@ inline take_and_release(s)
 	lock_ses(s);
 	d_step {
 		held[s] = held[s] + n;
-		taking[s] = taking[s] - n
+		allocating[s] = allocating[s] - n
 	}
 	unlock_ses(s);
 	give_back(s)
@@ -202,7 +202,7 @@ proctype waiter(byte me; byte s; byte n)
 	:: nr_queued == 0 && ROOM >= n ->
 		d_step {
 			reserved = reserved + n;
-			taking[s] = taking[s] + n
+			allocating[s] = allocating[s] + n
 		}
 		unlock();
 		unlock_ses(s);
@@ -270,7 +270,7 @@ wait:
 			if
 			:: state[me] == has_grant ->
 				reserved = reserved - n;
-				taking[s] = taking[s] - n
+				allocating[s] = allocating[s] - n
 			:: state[me] == queued -> dequeue(me)
 			:: else
 			fi;
@@ -312,7 +312,7 @@ proctype passer()
 		assert(nr_queued == 0);
 		d_step {
 			reserved = reserved + n;
-			taking[1] = taking[1] + n
+			allocating[1] = allocating[1] + n
 		}
 		unlock();
 		unlock_ses(1);
@@ -353,7 +353,7 @@ proctype matcher()
 #define NOBODY_IN	(!st_locked && !ses_locked[0] && !ses_locked[1])
 #define LEFT_OUT(w)	(state[w] == parked && SERVABLE(owner[w], wants[w]))
 #define IN_THE_WAY(w)	(state[w] == queued && \
-			 held[owner[w]] + taking[owner[w]] > TOTAL)
+			 held[owner[w]] + allocating[owner[w]] > TOTAL)
 
 active proctype monitor()
 {
@@ -365,7 +365,7 @@ active proctype monitor()
 		assert(0) }
 	:: atomic { finished == 4 ->
 		assert(is_free == TOTAL && reserved == 0 && nr_queued == 0);
-		assert(held[0] + held[1] + taking[0] + taking[1] == 0);
+		assert(held[0] + held[1] + allocating[0] + allocating[1] == 0);
 		break }
 	od
 }

@@ -66,7 +66,7 @@ inline wake()
 	unlock_q()
 }
 
-/* kvbm_unlock_room(): the store's lock is held */
+/* kvbm_unlock_notify(): the store's lock is held */
 inline room_made()
 {
 	due = 0;
@@ -120,7 +120,7 @@ proctype user()
 			do
 			:: ready[1] ->
 				ready[1] = 0;
-				/* kvbm_poll_room() */
+				/* kvbm_poll_available() */
 				lock();
 				found = room > 0;
 #ifndef POLL_NO_ARM

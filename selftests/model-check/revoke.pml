@@ -18,7 +18,7 @@
 
 bit ses_locked, st_locked;
 bit dead, revoked, table_freed;
-byte owned, holds, taking;		/* the session's, under its lock */
+byte owned, holds, allocating;		/* the session's, under its lock */
 byte chain, promised;			/* its allocation's, too */
 byte is_free = BLOCKS, reserved;	/* the store's, under its lock */
 byte held_blocks;			/* registered blocks that are held */
@@ -48,7 +48,7 @@ proctype allocator()
 			n = 2;
 			reserved = reserved + 2;
 			promised = 2;
-			taking = taking + 2
+			allocating = allocating + 2
 		}
 	:: else
 	fi;
@@ -72,7 +72,7 @@ proctype allocator()
 		d_step { is_free--; reserved--; promised--; n-- };
 		unlock_st();
 		if
-		:: d_step { owned++; taking-- };
+		:: d_step { owned++; allocating-- };
 			unlock_ses()
 		:: chain++;
 			unlock_ses();
@@ -89,10 +89,10 @@ proctype allocator()
 				break
 			:: else ->
 				if
-				:: d_step { chain--; owned++; taking-- };
+				:: d_step { chain--; owned++; allocating-- };
 					unlock_ses()
 				:: lock_st();
-					d_step { chain--; is_free++; taking-- };
+					d_step { chain--; is_free++; allocating-- };
 					unlock_st();
 					unlock_ses();
 					break
@@ -118,7 +118,7 @@ proctype allocator()
 		d_step {
 			reserved = reserved - n;
 			promised = promised - n;
-			taking = taking - n;
+			allocating = allocating - n;
 			n = 0
 		};
 		unlock_st()
@@ -198,7 +198,7 @@ inline reclaim()
 	od
 }
 
-/* kvbm_waiters_end(), kvbm_takings_end() */
+/* kvbm_waiters_end(), kvbm_allocs_end() */
 inline end_promises()
 {
 	lock_ses();
@@ -207,7 +207,7 @@ inline end_promises()
 	d_step {
 		reserved = reserved - promised;
 		promised = 0;
-		taking = 0
+		allocating = 0
 	};
 #endif
 	unlock_st();
@@ -253,7 +253,7 @@ proctype closer()
 {
 	finished >= 2 + revoked;
 	kill_session();
-	assert(owned == 0 && holds == 0 && taking == 0 && chain == 0);
+	assert(owned == 0 && holds == 0 && allocating == 0 && chain == 0);
 #ifdef FREE_EARLY
 	table_freed = 1;
 #endif
@@ -263,7 +263,7 @@ proctype closer()
 active proctype monitor()
 {
 	do
-	:: atomic { revoked && (owned > 0 || holds > 0 || taking > 0 ||
+	:: atomic { revoked && (owned > 0 || holds > 0 || allocating > 0 ||
 				promised > 0 || chain > 0) ->
 		assert(0) }
 	:: atomic { kills == 2 ->

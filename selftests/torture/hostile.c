@@ -827,9 +827,9 @@ static void who_is_there(int fd)
 	printf("# available %u of %u, waiters %u, reserved %u, %d sessions\n",
 	       c.available, c.total, c.waiters, c.reserved_blocks, n);
 	for (i = 0; i < n; i++)
-		printf("# session %llu of %u: held %u, taking %u, waiting %u, flags %x\n",
+		printf("# session %llu of %u: held %u, allocating %u, waiting %u, flags %x\n",
 		       (unsigned long long)e[i].session_id, e[i].pid, e[i].held,
-		       e[i].taking, e[i].waiting, e[i].flags);
+		       e[i].allocating, e[i].waiting, e[i].flags);
 }
 
 int main(int argc, char **argv)

@@ -81,7 +81,7 @@ int print_sessions(FILE *out, const struct kvbm_session_entry *entries,
 		table_number(t, e->staged_blocks);
 		table_bool(t, e->flags & KVBM_SESSION_REVOKED);
 		table_bool(t, e->flags & KVBM_SESSION_READONLY);
-		table_number(t, e->taking);
+		table_number(t, e->allocating);
 		table_number(t, e->waiting);
 		format_age(e->waiting_since_ns, age);
 		if (e->waiting)

@@ -591,7 +591,7 @@ struct kvbm_session_config {
  *	that a Duplicate of the session's keeps alive)
  * @mutable_blocks: Mutable blocks owned
  * @staged_blocks: Staged blocks owned
- * @taking: blocks of allocations under way, waiting ones too, and of offers that
+ * @allocating: blocks of allocations under way, waiting ones too, and of offers that
  *	it is accepting
  * @waiting: blocks that its waiting allocations want
  * @pid: process that opened it, in the caller's pid namespace; 0 when it has
@@ -621,7 +621,7 @@ struct kvbm_session_entry {
 	__u32 held;
 	__u32 mutable_blocks;
 	__u32 staged_blocks;
-	__u32 taking;
+	__u32 allocating;
 	__u32 waiting;
 	__u32 pid;
 	__u32 uid;

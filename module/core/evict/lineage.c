@@ -32,17 +32,18 @@
  * own.  When the carrier goes, the oldest twin takes its place.  A held slot
  * that is not LINKED has no twins: an idle one takes its place at once.
  *
- * When the last child of a placeholder goes, its upward link goes, and so on
- * up: a prune.  That may be a long way, so it is done in steps, and anything may
- * come between two of them: the forest is whole after each.  Where a prune has
- * got to, a placeholder is *fading*: held, LINKED, nothing under it.  Fading
- * slots are on a list.  Whatever else happens to one ends that prune: its block
- * becomes idle, another hangs under it, or its hash leaves the store, which cuts
- * the link at once.  A step ends one, and makes at most one other, the parent.
+ * When a placeholder loses its last child, it loses its link to its parent, and
+ * so on up: a prune.  The way up may be long, so a prune goes in steps, and the
+ * forest is consistent after each: other calls may run between two steps.  The
+ * placeholder that a prune has reached is *prunable*: held, LINKED, childless.
+ * Prunable slots are on a list.  Anything else that happens to one ends its
+ * prune: its block becomes idle, it gets a child, or its hash leaves the store,
+ * which cuts the link at once.  A step removes one prunable slot and makes at
+ * most one other, the parent.
  *
- * So there is a leaf when a block is idle and nothing fades; while something
- * fades, the only idle ones may be above it.  Nothing else depends on prunes
- * but the moment at which an idle block becomes a leaf.
+ * So if a block is idle and no slot is prunable, there is a leaf; otherwise all
+ * idle blocks may be above prunable ones.  Prunes decide only when an idle block
+ * becomes a leaf.
  *
  * tick order: a block takes its place when it becomes inactive; leaves are
  * marked.  fifo order: it takes its place when it becomes a leaf.
@@ -71,7 +72,7 @@ struct lineage {
 	struct kvbm_families families;
 	u64 last_key;		/* of the PARENT entry that was added last, */
 	u32 last;		/* and its slot; NIL: maybe it is another's now */
-	u32 fading;		/* list of placeholders without children */
+	u32 prunable;		/* list of placeholders without children */
 	bool tick;		/* order */
 	struct kvbm_order order;	/* leaves are marked */
 };
@@ -117,7 +118,7 @@ static void leaf_del(struct kvbm_store *st, u32 id)
 }
 
 /* Held, and nothing is under it any more, but it is LINKED still. */
-static bool is_fading(const struct kvbm_slot *s)
+static bool is_prunable(const struct kvbm_slot *s)
 {
 	const u32 mask = LIN_IN | LIN_IDLE | LIN_LINKED | LIN_TWIN;
 
@@ -128,20 +129,20 @@ static bool is_fading(const struct kvbm_slot *s)
  * The list goes through ->next and back through ->place: a held block is in no
  * list of free ones, and has no place in the order.
  */
-static void fading_add(struct kvbm_store *st, u32 id)
+static void prunable_add(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
 	struct lineage *ln = st->evict;
 
-	s->next = ln->fading;
+	s->next = ln->prunable;
 	WRITE_ONCE(s->place, KVBM_NIL);
 	if (s->next != KVBM_NIL)
 		WRITE_ONCE(st->slots[s->next].place, id);
-	ln->fading = id;
+	ln->prunable = id;
 	st->pruning = id;
 }
 
-static void fading_del(struct kvbm_store *st, u32 id)
+static void prunable_del(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
 	struct lineage *ln = st->evict;
@@ -149,7 +150,7 @@ static void fading_del(struct kvbm_store *st, u32 id)
 	if (s->place != KVBM_NIL)
 		st->slots[s->place].next = s->next;
 	else
-		ln->fading = s->next;
+		ln->prunable = s->next;
 	if (s->next != KVBM_NIL)
 		WRITE_ONCE(st->slots[s->next].place, s->place);
 }
@@ -278,7 +279,7 @@ static void link_up(struct kvbm_store *st, u32 id)
 	if (p->flags & LIN_IDLE)
 		leaf_del(st, parent);
 	else if (p->flags & LIN_LINKED)
-		fading_del(st, parent);
+		prunable_del(st, parent);
 	p->child = id;
 	s->flags |= LIN_FIRST;
 }
@@ -321,7 +322,7 @@ static void replace_first(struct kvbm_store *st, u32 id, u32 next)
 	if (p->flags & LIN_IDLE)
 		leaf_add(st, parent);
 	else if (p->flags & LIN_LINKED)
-		fading_add(st, parent);
+		prunable_add(st, parent);
 }
 
 /* Undo link_up(). */
@@ -412,8 +413,8 @@ static void lineage_insert(struct kvbm_store *st, u32 id)
 
 	lockdep_assert_held(&st->lock);
 	/* Before it has a place again. */
-	if (unlikely(is_fading(s)))
-		fading_del(st, id);
+	if (unlikely(is_prunable(s)))
+		prunable_del(st, id);
 	if (ln->tick)
 		kvbm_order_add(st, &ln->order, id);
 	if (!(s->flags & LIN_IN))
@@ -454,8 +455,8 @@ static noinline void leave_held(struct kvbm_store *st, u32 id)
 	leave(st, id);
 }
 
-/* A held slot without children is not there. */
-static void vanish(struct kvbm_store *st, u32 id)
+/* A held slot without children has no place in the forest. */
+static void drop_childless(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
 
@@ -469,7 +470,7 @@ static void lineage_remove(struct kvbm_store *st, u32 id)
 {
 	no_longer_idle(st, id);
 	if (!has_child(&st->slots[id]))
-		vanish(st, id);
+		drop_childless(st, id);
 }
 
 /* A step of a prune: where it goes on, or NIL when that was the last. */
@@ -477,9 +478,9 @@ static u32 prune_step(struct kvbm_store *st, u32 id)
 {
 	u32 next;
 
-	fading_del(st, id);
+	prunable_del(st, id);
 	st->pruning = KVBM_NIL;
-	vanish(st, id);
+	drop_childless(st, id);
 	next = st->pruning;
 	st->pruning = KVBM_NIL;
 	return next;
@@ -493,8 +494,8 @@ static u32 lineage_prune(struct kvbm_store *st, u32 from, u32 *budget)
 	lockdep_assert_held(&st->lock);
 	for (;;) {
 		if (any)
-			from = ln->fading;
-		if (from == KVBM_NIL || !is_fading(&st->slots[from]))
+			from = ln->prunable;
+		if (from == KVBM_NIL || !is_prunable(&st->slots[from]))
 			return KVBM_NIL;
 		if (!*budget)
 			return from;
@@ -509,12 +510,12 @@ static u32 lineage_pop(struct kvbm_store *st, u32 *budget)
 	u32 id;
 
 	lockdep_assert_held(&st->lock);
-	/* Without a leaf, all that is idle is above what fades: up there. */
+	/* Without a leaf, all idle blocks are above prunable ones: go up. */
 	while (unlikely((id = kvbm_order_first_block(&ln->order)) == KVBM_NIL)) {
-		if (!*budget || ln->fading == KVBM_NIL)
+		if (!*budget || ln->prunable == KVBM_NIL)
 			return KVBM_NIL;
 		--*budget;
-		prune_step(st, ln->fading);
+		prune_step(st, ln->prunable);
 	}
 	/* Its parent is often marked next to it: first that, then this one goes. */
 	leave(st, id);
@@ -526,8 +527,8 @@ static u32 lineage_pop(struct kvbm_store *st, u32 *budget)
 static void lineage_forget(struct kvbm_store *st, u32 id)
 {
 	lockdep_assert_held(&st->lock);
-	if (is_fading(&st->slots[id]))
-		fading_del(st, id);
+	if (is_prunable(&st->slots[id]))
+		prunable_del(st, id);
 	if (st->slots[id].flags & LIN_IN)
 		leave_held(st, id);
 }
@@ -555,7 +556,7 @@ static int lineage_init(struct kvbm_store *st)
 		return -ENOMEM;
 	st->evict = ln;
 	ln->tick = st->cfg.policy == &kvbm_evict_lineage_tick;
-	ln->fading = KVBM_NIL;
+	ln->prunable = KVBM_NIL;
 	ln->last = KVBM_NIL;
 	if (kvbm_families_init(st, &ln->families) ||
 	    kvbm_order_init(st, &ln->order, 1)) {
@@ -566,12 +567,12 @@ static int lineage_init(struct kvbm_store *st)
 }
 
 /* After a leaf usually comes its parent, which became inactive after it. */
-static u32 lineage_ahead(struct kvbm_store *st, u32 *ids, u32 max)
+static u32 lineage_peek(struct kvbm_store *st, u32 *ids, u32 max)
 {
 	struct lineage *ln = st->evict;
 
 	lockdep_assert_held(&st->lock);
-	return kvbm_order_ahead(&ln->order, kvbm_order_lowest(&ln->order), ids,
+	return kvbm_order_peek(&ln->order, kvbm_order_lowest(&ln->order), ids,
 				max);
 }
 
@@ -597,8 +598,8 @@ static void lineage_rerank(struct kvbm_store *st, u32 id, u32 old, u32 rank)
 }
 
 /* What link_up() and unlink_up() will touch. */
-static void warm_relatives(struct kvbm_store *st, const struct kvbm_slot *s,
-			   bool linked)
+static void prefetch_relatives(struct kvbm_store *st, const struct kvbm_slot *s,
+			       bool linked)
 {
 	/* A hint, as are those below: compared with the bounds only. */
 	u32 parent = data_race(s->parent);
@@ -616,14 +617,14 @@ static void warm_relatives(struct kvbm_store *st, const struct kvbm_slot *s,
 }
 
 /* The line that an entry is in. */
-static void warm_entry(struct lineage *ln, u32 place)
+static void prefetch_entry(struct lineage *ln, u32 place)
 {
 	if (place >> FAMILY_LINE_SHIFT < ln->families.nr_lines)
 		prefetchw(&ln->families.lines[place >> FAMILY_LINE_SHIFT]);
 }
 
 /* The line that a key belongs to. */
-static void warm_key(struct lineage *ln, u64 key)
+static void prefetch_key(struct lineage *ln, u64 key)
 {
 	struct kvbm_family_hash h = kvbm_family_hash(&ln->families, key);
 
@@ -631,8 +632,8 @@ static void warm_key(struct lineage *ln, u64 key)
 }
 
 /* Places, relatives, and table entries of what enters or leaves the forest. */
-static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
-			 enum kvbm_warm what)
+static void lineage_prefetch(struct kvbm_store *st, const u32 *ids, u32 n,
+			     enum kvbm_prefetch what)
 {
 	struct lineage *ln = st->evict;
 	/* The parent key asked for last; at first none: mode 3. */
@@ -640,7 +641,7 @@ static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 	u32 i;
 
 	/* Who is popped was found through its place. */
-	if (what == KVBM_WARM_REMOVE)
+	if (what == KVBM_PREFETCH_REMOVE)
 		kvbm_order_prefetch(st, &ln->order, ids, n);
 	for (i = 0; i < n; i++) {
 		const struct kvbm_slot *s = &st->slots[ids[i]];
@@ -648,26 +649,26 @@ static void lineage_warm(struct kvbm_store *st, const u32 *ids, u32 n,
 		u32 flags = data_race((u32)s->flags);
 
 		if (flags & LIN_IN)
-			warm_relatives(st, s, what != KVBM_WARM_INSERT);
-		if (what != KVBM_WARM_INSERT) {
+			prefetch_relatives(st, s, what != KVBM_PREFETCH_INSERT);
+		if (what != KVBM_PREFETCH_INSERT) {
 			/* Hints, as above. */
 			u32 own = data_race(s->own_entry);
 			/* A hint, too. */
 			u32 parent = data_race(s->parent_entry);
 
-			if (what == KVBM_WARM_POP)
-				warm_entry(ln, own);
+			if (what == KVBM_PREFETCH_POP)
+				prefetch_entry(ln, own);
 			if (flags & LIN_ANCHOR)
-				warm_entry(ln, parent);
+				prefetch_entry(ln, parent);
 		} else if (!(flags & LIN_IN)) {
 			struct kvbm_hash key = kvbm_slot_peek_key(s);
 			u64 own = kvbm_own_key(&key);
 
 			/* Tail first, the child's entry becomes its parent's. */
 			if (own != last)
-				warm_key(ln, own);
+				prefetch_key(ln, own);
 			last = kvbm_parent_key(&key);
-			warm_key(ln, last);
+			prefetch_key(ln, last);
 		}
 	}
 }
@@ -685,8 +686,8 @@ const struct kvbm_evict_ops kvbm_evict_lineage_tick = {
 	.prune = lineage_prune,
 	.order = lineage_order,
 	.rerank = lineage_rerank,
-	.ahead = lineage_ahead,
-	.warm = lineage_warm,
+	.peek = lineage_peek,
+	.prefetch_for = lineage_prefetch,
 };
 
 const struct kvbm_evict_ops kvbm_evict_lineage_fifo = {
@@ -702,6 +703,6 @@ const struct kvbm_evict_ops kvbm_evict_lineage_fifo = {
 	.prune = lineage_prune,
 	.order = lineage_order,
 	.rerank = lineage_rerank,
-	.ahead = lineage_ahead,
-	.warm = lineage_warm,
+	.peek = lineage_peek,
+	.prefetch_for = lineage_prefetch,
 };

@@ -176,12 +176,12 @@ static void multi_lru_rerank(struct kvbm_store *st, u32 id, u32 old, u32 rank)
 	rerank(st, id, old, rank, MULTI_LISTS);
 }
 
-static u32 lru_ahead(struct kvbm_store *st, u32 *ids, u32 max)
+static u32 lru_peek(struct kvbm_store *st, u32 *ids, u32 max)
 {
 	struct kvbm_order *o = st->evict;
 
 	lockdep_assert_held(&st->lock);
-	return kvbm_order_ahead(o, kvbm_order_lowest(o), ids, max);
+	return kvbm_order_peek(o, kvbm_order_lowest(o), ids, max);
 }
 
 static u32 lru_order(struct kvbm_store *st, u32 id)
@@ -190,18 +190,18 @@ static u32 lru_order(struct kvbm_store *st, u32 id)
 }
 
 /* Who is popped was found through its place, among the first: no need then. */
-static void lru_warm(struct kvbm_store *st, const u32 *ids, u32 n,
-		     enum kvbm_warm what)
+static void lru_prefetch(struct kvbm_store *st, const u32 *ids, u32 n,
+			 enum kvbm_prefetch what)
 {
-	if (what == KVBM_WARM_REMOVE)
+	if (what == KVBM_PREFETCH_REMOVE)
 		kvbm_order_prefetch(st, st->evict, ids, n);
 }
 
-static void multi_lru_warm(struct kvbm_store *st, const u32 *ids, u32 n,
-			   enum kvbm_warm what)
+static void multi_lru_prefetch(struct kvbm_store *st, const u32 *ids, u32 n,
+			       enum kvbm_prefetch what)
 {
-	if (what != KVBM_WARM_INSERT) {
-		lru_warm(st, ids, n, what);
+	if (what != KVBM_PREFETCH_INSERT) {
+		lru_prefetch(st, ids, n, what);
 		return;
 	}
 	/* Hints: the slots may be changing. */
@@ -220,8 +220,8 @@ const struct kvbm_evict_ops kvbm_evict_fifo = {
 	.pop = lru_pop,
 	.order = lru_order,
 	.rerank = lru_rerank,
-	.ahead = lru_ahead,
-	.warm = lru_warm,
+	.peek = lru_peek,
+	.prefetch_for = lru_prefetch,
 };
 
 const struct kvbm_evict_ops kvbm_evict_lru = {
@@ -234,8 +234,8 @@ const struct kvbm_evict_ops kvbm_evict_lru = {
 	.pop = lru_pop,
 	.order = lru_order,
 	.rerank = lru_rerank,
-	.ahead = lru_ahead,
-	.warm = lru_warm,
+	.peek = lru_peek,
+	.prefetch_for = lru_prefetch,
 };
 
 const struct kvbm_evict_ops kvbm_evict_multi_lru = {
@@ -250,6 +250,6 @@ const struct kvbm_evict_ops kvbm_evict_multi_lru = {
 	.pop = multi_lru_pop,
 	.order = lru_order,
 	.rerank = multi_lru_rerank,
-	.ahead = lru_ahead,
-	.warm = multi_lru_warm,
+	.peek = lru_peek,
+	.prefetch_for = multi_lru_prefetch,
 };

@@ -330,7 +330,7 @@ u32 kvbm_order_first_ranked(struct kvbm_order *o)
 }
 
 /**
- * kvbm_order_ahead() - who comes first, and who comes behind it
+ * kvbm_order_peek() - who comes first, and who comes behind it
  * @o: the order
  * @rank: of the first
  * @ids: room for @max
@@ -340,7 +340,7 @@ u32 kvbm_order_first_ranked(struct kvbm_order *o)
  *
  * Return: how many.
  */
-u32 kvbm_order_ahead(struct kvbm_order *o, u32 rank, u32 *ids, u32 max)
+u32 kvbm_order_peek(struct kvbm_order *o, u32 rank, u32 *ids, u32 max)
 {
 	u32 place = kvbm_order_first_place(o, rank), n = 0, looks = 2 * max;
 

@@ -65,7 +65,7 @@ u32 kvbm_order_pop(struct kvbm_order *o, u32 rank);
 void kvbm_order_mark_ranked(struct kvbm_order *o, u32 id, u32 place, bool last);
 void kvbm_order_unmark_ranked(struct kvbm_order *o, u32 id, u32 place);
 u32 kvbm_order_first_ranked(struct kvbm_order *o);
-u32 kvbm_order_ahead(struct kvbm_order *o, u32 rank, u32 *ids, u32 max);
+u32 kvbm_order_peek(struct kvbm_order *o, u32 rank, u32 *ids, u32 max);
 
 static inline u32 kvbm_order_next(const struct kvbm_order *o, u32 place)
 {

@@ -20,12 +20,12 @@
 #include "sketch.h"
 
 #define SESSIONS	3
-#define TAKINGS		4
+#define ALLOCATIONS		4
 #define BATCH		9
 
-struct taking {
+struct allocation {
 	bool used, waits;
-	struct kvbm_taking t;
+	struct kvbm_alloc_ctx t;
 	struct kvbm_waiter *w;
 	u32 session, n, got, *ids;
 };
@@ -35,7 +35,7 @@ struct world {
 	size_t left;
 	struct kvbm_store *st;
 	struct kvbm_session *ses[SESSIONS];
-	struct taking taking[TAKINGS];
+	struct allocation allocation[ALLOCATIONS];
 	u32 ticket[SESSIONS];		/* left last */
 	u32 nr_keys;
 	u64 now_ns;
@@ -313,7 +313,7 @@ static void do_register(struct world *w, struct kvbm_session *ses, u8 how)
 
 /* --- allocations, in pieces --------------------------------------------- */
 
-static void end_taking(struct world *w, struct taking *tk, bool keep)
+static void end_allocation(struct world *w, struct allocation *tk, bool keep)
 {
 	struct kvbm_session *ses = w->ses[tk->session];
 	u32 i;
@@ -326,7 +326,7 @@ static void end_taking(struct world *w, struct taking *tk, bool keep)
 	tk->used = false;
 }
 
-static void take_some(struct world *w, struct taking *tk)
+static void allocate_some(struct world *w, struct allocation *tk)
 {
 	struct kvbm_session *ses = w->ses[tk->session];
 	struct kvbm_chunk c;
@@ -342,12 +342,12 @@ static void take_some(struct world *w, struct taking *tk)
 		tk->ids[tk->got++] = c.ids[i];
 	}
 	if (err)
-		end_taking(w, tk, false);
+		end_allocation(w, tk, false);
 	else if (!tk->t.left && !tk->t.reset_only)
 		WALK_CHECK(tk->got == tk->n, "%u of %u", tk->got, tk->n);
 }
 
-static void stop_waiting(struct world *w, struct taking *tk, u8 how)
+static void stop_waiting(struct world *w, struct allocation *tk, u8 how)
 {
 	struct kvbm_session *ses = w->ses[tk->session];
 	bool granted = tk->w->state == KVBM_WAIT_GRANTED, fatal = how & 2;
@@ -368,21 +368,21 @@ static void stop_waiting(struct world *w, struct taking *tk, u8 how)
 	if (ticket)
 		w->ticket[tk->session] = ticket;
 	if (err)
-		end_taking(w, tk, false);
+		end_allocation(w, tk, false);
 }
 
 static void do_begin(struct world *w, u32 s, u8 how)
 {
 	struct kvbm_session *ses = w->ses[s];
 	bool others = w->st->nr_waiters;
-	struct taking *tk = NULL;
+	struct allocation *tk = NULL;
 	u32 i, n = how % (w->st->cfg.total + 1);
 	u8 kind = next(w) % 3;
 	int err;
 
-	for (i = 0; i < TAKINGS; i++)
-		if (!w->taking[i].used)
-			tk = &w->taking[i];
+	for (i = 0; i < ALLOCATIONS; i++)
+		if (!w->allocation[i].used)
+			tk = &w->allocation[i];
 	if (!tk)
 		return;
 	memset(tk, 0, sizeof(*tk));
@@ -408,31 +408,31 @@ static void do_begin(struct world *w, u32 s, u8 how)
 			   (err == -EDQUOT && w->st->cfg.max_held),
 			   "errno %d", err);
 	if (err == -EDEADLK)
-		WALK_CHECK(ses->held + ses->taking + n > w->st->cfg.total ||
-			   n > ses->max_held - ses->held - ses->taking,
+		WALK_CHECK(ses->held + ses->allocating + n > w->st->cfg.total ||
+			   n > ses->max_held - ses->held - ses->allocating,
 			   "could be served");
 }
 
 static void do_go_on(struct world *w, u8 how)
 {
-	struct taking *tk = &w->taking[how % TAKINGS];
+	struct allocation *tk = &w->allocation[how % ALLOCATIONS];
 
 	if (!tk->used)
 		return;
 	if (tk->waits)
-		stop_waiting(w, tk, how / TAKINGS);
+		stop_waiting(w, tk, how / ALLOCATIONS);
 	else if (tk->t.left)
-		take_some(w, tk);
+		allocate_some(w, tk);
 	else
-		end_taking(w, tk, true);
+		end_allocation(w, tk, true);
 }
 
 static void do_abort(struct world *w, u8 how)
 {
-	struct taking *tk = &w->taking[how % TAKINGS];
+	struct allocation *tk = &w->allocation[how % ALLOCATIONS];
 
 	if (tk->used && !tk->waits)
-		end_taking(w, tk, false);
+		end_allocation(w, tk, false);
 }
 
 /* All the way: allocate, register, and perhaps release, last one first. */
@@ -480,8 +480,8 @@ static void check_queue(struct world *w)
 	spin_lock(&w->st->lock);
 	if (node) {
 		first = rb_entry(node, struct kvbm_waiter, node);
-		WALK_CHECK(first->n > kvbm_room(w->st), "%u wanted, room %u",
-			   first->n, kvbm_room(w->st));
+		WALK_CHECK(first->n > kvbm_available(w->st), "%u wanted, room %u",
+			   first->n, kvbm_available(w->st));
 	}
 	WALK_CHECK(w->st->reserved <= w->st->free.len + w->st->nr_inactive,
 		   "%u reserved", w->st->reserved);
@@ -492,8 +492,8 @@ static bool quiet(struct world *w)
 {
 	u32 i;
 
-	for (i = 0; i < TAKINGS; i++)
-		if (w->taking[i].used)
+	for (i = 0; i < ALLOCATIONS; i++)
+		if (w->allocation[i].used)
 			return false;
 	return true;
 }
@@ -502,15 +502,15 @@ static void finish_all(struct world *w, u32 session)
 {
 	u32 i;
 
-	for (i = 0; i < TAKINGS; i++) {
-		struct taking *tk = &w->taking[i];
+	for (i = 0; i < ALLOCATIONS; i++) {
+		struct allocation *tk = &w->allocation[i];
 
 		if (!tk->used || tk->session != session)
 			continue;
 		if (tk->waits)
 			stop_waiting(w, tk, 3);
 		if (tk->used)
-			end_taking(w, tk, false);
+			end_allocation(w, tk, false);
 	}
 }
 
@@ -536,7 +536,7 @@ static void do_look(struct world *w, struct kvbm_session *ses, u8 how)
 	WALK_CHECK(stats.allocations >= stats.allocations_from_reset &&
 		   stats.registrations >= stats.duplicate_blocks +
 		   stats.registration_dedup, "counters");
-	kvbm_poll_room(ses);
+	kvbm_poll_available(ses);
 	err = kvbm_block_info(ses, id, false, &info,
 			      w->st->notes ? note : NULL);
 	WALK_CHECK(err == (id < w->st->cfg.total ? 0 : -EINVAL), "errno %d",

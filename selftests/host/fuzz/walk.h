@@ -194,9 +194,9 @@ static void walk_session(struct kvbm_store *st, struct kvbm_session *ses)
 		   (unsigned long long)ses->number, ses->held, ses->owned,
 		   ses->staged, (unsigned long long)ses->holds, held, owned,
 		   staged, (unsigned long long)holds);
-	WALK_CHECK(!ses->taking && !ses->reserved && list_empty(&ses->takings) &&
+	WALK_CHECK(!ses->allocating && !ses->reserved && list_empty(&ses->allocs) &&
 		   !ses->nr_queued && !ses->nr_parked, "session takes %u",
-		   ses->taking);
+		   ses->allocating);
 	WALK_CHECK(ses->held <= ses->max_held, "%u held, limit %u", ses->held,
 		   ses->max_held);
 }
@@ -580,17 +580,17 @@ static void walk_fading(struct kvbm_store *st)
 	struct lineage *ln = st->evict;
 	u32 id, prev = KVBM_NIL, listed = 0, all = 0;
 
-	for (id = ln->fading; id != KVBM_NIL; id = st->slots[id].next) {
+	for (id = ln->prunable; id != KVBM_NIL; id = st->slots[id].next) {
 		WALK_CHECK(id < st->cfg.total && listed++ < st->cfg.total,
-			   "%u fades", id);
-		WALK_CHECK(is_fading(&st->slots[id]), "%u fades, flags %x", id,
+			   "%u is prunable", id);
+		WALK_CHECK(is_prunable(&st->slots[id]), "%u is prunable, flags %x", id,
 			   st->slots[id].flags);
-		WALK_CHECK(st->slots[id].place == prev, "%u fades after %u, not %u",
+		WALK_CHECK(st->slots[id].place == prev, "%u is prunable after %u, not %u",
 			   id, prev, st->slots[id].place);
 		prev = id;
 	}
 	for (id = 0; id < st->cfg.total; id++)
-		all += is_fading(&st->slots[id]);
+		all += is_prunable(&st->slots[id]);
 	WALK_CHECK(listed == all, "%u fade, %u listed", all, listed);
 	WALK_CHECK(st->pruning == KVBM_NIL, "%u is nobody's", st->pruning);
 }
@@ -621,7 +621,7 @@ static void walk_lineage(struct kvbm_store *st)
 		}
 	}
 	walk_order(st, &ln->order);
-	WALK_CHECK(!st->nr_inactive || ln->fading != KVBM_NIL ||
+	WALK_CHECK(!st->nr_inactive || ln->prunable != KVBM_NIL ||
 		   !kvbm_order_none(&ln->order, kvbm_order_lowest(&ln->order)),
 		   "%u idle, no leaf",
 		   st->nr_inactive);

@@ -20,7 +20,7 @@ static inline int host_take(struct kvbm_session *ses, u32 n, bool reset_only,
 			    struct host_took *out)
 {
 	struct host_took none;
-	struct kvbm_taking t;
+	struct kvbm_alloc_ctx t;
 	struct kvbm_chunk c;
 	int err;
 	u32 i;
