@@ -321,7 +321,7 @@ struct kvbm_store {
 	u64 id;
 	u64 memory;			/* bytes, hold tables not counted */
 
-	/* Slot states, keys, lists, reservations: all from here on. */
+	/* Slot states, keys, the free list, reservations: all from here on. */
 	spinlock_t lock ____cacheline_aligned_in_smp; /* all below */
 	u32 nr_inactive;
 	u32 nr_held;			/* counted, for all must add up */
@@ -846,7 +846,11 @@ static inline void kvbm_unlock_grown(struct kvbm_session *ses)
 		spin_unlock(&ses->lock);
 }
 
-/* What the session may take besides. */
+/*
+ * How many more blocks the session may hold.  Its limit is checked where it gets
+ * some: alloc.c, waiters.c, match.c, register.c, offer.c.  KVBM_MAX_HOLDS is
+ * another limit: holds of one session on one block.
+ */
 static inline u32 kvbm_quota(const struct kvbm_session *ses)
 {
 	lockdep_assert_held(&ses->lock);

@@ -4,7 +4,7 @@
  */
 #include <linux/prefetch.h>
 #include "event.h"
-#include "queue.h"
+#include "order.h"
 #include "retain.h"
 #include "note.h"
 

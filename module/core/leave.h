@@ -1,6 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
  * leave.h - all ways out: a hash leaves the store, a block goes to Reset
+ *
+ * A hash leaves the store (kvbm_hash_leaves()) when its block is
+ *
+ *	evicted by an allocation				alloc.c
+ *	evicted by a registration, which needs its place	register.c
+ *	reset by RESET_INACTIVE					store.c
+ *	released for the last time with reset-on-release	release.c
+ *	invalidated						forget.c
+ *
+ * A block goes to Reset (kvbm_to_reset(), kvbm_free_add()) with all of these but
+ * the first, and when it is
+ *
+ *	Mutable or Staged, and released; or its session ends	release.c
+ *	a Duplicate, and released for the last time		release.c
+ *	not needed by its allocation any more			alloc.c
+ *	the caller's, whose hash is registered already		register.c
+ *	lingering, and its time is over				linger.c
  */
 #ifndef KVBM_LEAVE_H
 #define KVBM_LEAVE_H

@@ -4,7 +4,7 @@
  *
  * In a store with retention each registered block has one of four ranks; what is
  * idle goes by rank, then in the order of the policy.  A rank is a kind of mark
- * in that order (evict/queue.h), so a change of rank moves nothing, costs what
+ * in that order (evict/order.h), so a change of rank moves nothing, costs what
  * two marks cost, and an allocation finds the lowest rank by looking at four of
  * them.  Held blocks have no mark; they get that of their rank when they become
  * idle.

@@ -3,7 +3,7 @@
  * file.h - what users reach: stores with names and owners, open files
  *
  * Who keeps what alive: an open file holds its struct kvbm_file, which holds
- * its struct kvbm_dev.  The directory (device.c) holds every named one until
+ * its struct kvbm_dev.  The directory (dev.c) holds every named one until
  * it is destroyed.  A revocation holds the file that it works on.
  *
  * directory_lock is inside of nothing but a store's access_lock, and outside of

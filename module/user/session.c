@@ -8,6 +8,16 @@
  * into them, so the end comes after the ->release of every file that the same
  * exit, exec or close_range closes: see struct kvbm_file's companion.
  *
+ * What follows a SIGKILL, then:
+ *
+ *	a batch under way stops after its chunk		kvbm_batch_run()
+ *	a sleeper wakes and gives up, even a grant	kvbm_wait_end()
+ *	the last reference to the file goes		session_release(), open.c
+ *	its companion's does, which ends the session	companion_release()
+ *	blocks that are to linger leave it		kvbm_departed_retire()
+ *	all else is released, and waiters are woken	kvbm_session_exit()
+ *	the memory goes					file.c
+ *
  * A revocation may come at any time: it marks the session dead under the
  * session's lock, which every chunk of every call looks at, and takes everything,
  * from allocations under way too.  It waits for nobody.

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
  * usercopy.h - how arguments travel: extensible structures, checked bit by bit
+ *
+ * User memory is touched in module/user only (ioctl.c, data.c, handover.c, keep.c
+ * and event.c), and never under a lock or while holding anything that others wait
+ * for: an access may sleep for as long as the caller likes, with userfaultfd or
+ * FUSE behind it.
  */
-#ifndef KVBM_ARGS_H
-#define KVBM_ARGS_H
+#ifndef KVBM_USERCOPY_H
+#define KVBM_USERCOPY_H
 
 #include <linux/uaccess.h>
 #include "core.h"
@@ -162,4 +167,4 @@ fault:
 	(BUILD_BUG_ON_ZERO(sizeof(*(args)) % sizeof(u64)) +		\
 	 kvbm_fetch(args, sizeof(*(args)), sizeof(*(args)), uarg, usize))
 
-#endif /* KVBM_ARGS_H */
+#endif /* KVBM_USERCOPY_H */

@@ -409,7 +409,7 @@ static void *victim(void *arg)
 	return NULL;
 }
 
-/* A revocation waits until no allocation is under way; then it returns. */
+/* A revocation comes while an allocation is under way, and waits for nobody. */
 static unsigned int revocations(int fd, bool nonblock)
 {
 	u64 start = ktime_get_ns();

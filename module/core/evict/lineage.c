@@ -59,7 +59,7 @@
 #include <linux/slab.h>
 #include "evict.h"
 #include "family.h"
-#include "queue.h"
+#include "order.h"
 
 #define LIN_IN		BIT(0)	/* in the forest */
 #define LIN_IDLE	BIT(1)	/* inactive */

@@ -16,7 +16,7 @@
  */
 #include <linux/slab.h>
 #include "evict.h"
-#include "queue.h"
+#include "order.h"
 #include "sketch.h"
 
 #define MULTI_LISTS	(ARRAY_SIZE(((struct kvbm_config *)0)->thresholds) + 1)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * queue.h - slots in order of arrival, some of them marked; first marked, O(1)
+ * order.h - slots in order of arrival, some of them marked; first marked, O(1)
  */
 #ifndef KVBM_ORDER_H
 #define KVBM_ORDER_H

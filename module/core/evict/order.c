@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * queue.c - slots in order of arrival, some of them marked; first marked, O(1)
+ * order.c - slots in order of arrival, some of them marked; first marked, O(1)
  *
  * Arrivals take the next place of a ring of some 1.7 * total.  Where the first
  * ones leave first, the head follows the tail, now and then by some places, and
@@ -17,7 +17,7 @@
  */
 #include <linux/bitops.h>
 #include <linux/prefetch.h>
-#include "queue.h"
+#include "order.h"
 #include "retain.h"
 
 #define SLIDE_STEPS	8
