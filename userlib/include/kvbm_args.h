@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Filling in the argument structures of the data path, for those who submit
- * them themselves: through io_uring (kvbm_uring.h) or ioctl(2).  Programs that
+ * Filling in the argument structures of the data path, for programs that submit
+ * them directly: through io_uring (kvbm_uring.h) or ioctl(2).  Programs that
  * call the functions of kvbm.h do not need this.
  *
- * Each function clears *@a, sets its size and stores what it is given.  The
- * arrays are not copied: like *@a they must stay alive until the operation has
- * completed.  What an operation does with them, and what NULL means, is told
- * with the function of the same name in kvbm.h.
+ * Each function clears *@a, sets its size and stores its arguments.  The
+ * arrays are not copied: like *@a they must stay valid until the operation has
+ * completed.  The function of the same name in kvbm.h describes what an operation
+ * does with them, and what NULL means.
  */
 #ifndef KVBM_ARGS_H
 #define KVBM_ARGS_H
@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-/* A pointer as it travels to the kernel, on 32-bit machines too. */
+/* A pointer as the kernel takes it, on 32-bit machines too. */
 static inline uint64_t kvbm_args_ptr(const void *p)
 {
 	return (uint64_t)(uintptr_t)p;
@@ -31,12 +31,12 @@ static inline uint64_t kvbm_args_ptr(const void *p)
  * @a: out
  * @flags: KVBM_ALLOC_*
  * @n: blocks wanted
- * @ids: room for @n block ids
- * @evicted: room for @n, or NULL; @a->evicted tells how many
+ * @ids: array of @n block ids
+ * @evicted: array of @n, or NULL; @a->evicted is how many
  * @deadline_ns: with KVBM_ALLOC_WAIT, else 0
  *
- * With KVBM_ALLOC_WAIT @a->clock may be set besides.  @a->ticket is 0, or left
- * as it is for a call that goes on where a signal ended the one before.
+ * With KVBM_ALLOC_WAIT, @a->clock may also be set.  @a->ticket is 0; leave it as it
+ * is to repeat a call that a signal ended.
  */
 static inline void kvbm_args_alloc(struct kvbm_alloc *a, uint32_t flags,
 				   uint32_t n, uint32_t *ids,
@@ -61,7 +61,7 @@ static inline void kvbm_args_alloc(struct kvbm_alloc *a, uint32_t flags,
  * @tokens: tokens in each, or NULL
  *
  * To claim the hashes, set KVBM_STAGE_CLAIM in @a->flags and point @a->states to
- * room for @n bytes (kvbm_args_ptr()).  @a->notes may be pointed to the blocks'
+ * an array of @n bytes (kvbm_args_ptr()).  @a->notes may point to the blocks'
  * notes.
  */
 static inline void kvbm_args_stage(struct kvbm_stage *a, uint32_t n,
@@ -101,9 +101,9 @@ static inline void kvbm_args_ids(struct kvbm_ids *a, uint32_t flags, uint32_t n,
  * @n: blocks
  * @ids: block ids
  * @hashes: the hash of each Mutable block, or NULL: the blocks are Staged
- * @results: room for @n results
+ * @results: array of @n results
  *
- * @a->notes may be pointed to the blocks' notes (kvbm_args_ptr()).
+ * @a->notes may point to the blocks' notes (kvbm_args_ptr()).
  */
 static inline void kvbm_args_register(struct kvbm_register *a, uint32_t flags,
 				      uint32_t n, const uint32_t *ids,
@@ -125,10 +125,10 @@ static inline void kvbm_args_register(struct kvbm_register *a, uint32_t flags,
  * @flags: KVBM_SCAN_TOUCH for a scan, KVBM_MATCH_PENDING for a match, else 0
  * @n: hashes
  * @hashes: the hashes
- * @ids: room for @n block ids
+ * @ids: array of @n block ids
  *
- * @a->generations may be pointed to room for @n numbers, and @a->notes to room for
- * @n notes besides (kvbm_args_ptr()).
+ * @a->generations may point to an array of @n numbers, and @a->notes to one of
+ * @n notes (kvbm_args_ptr()).
  */
 static inline void kvbm_args_match(struct kvbm_match *a, uint32_t flags,
 				   uint32_t n, const struct kvbm_hash *hashes,
@@ -147,10 +147,9 @@ static inline void kvbm_args_match(struct kvbm_match *a, uint32_t flags,
  * @a: out
  * @n: weak references
  * @weaks: the references
- * @ids: room for @n block ids
+ * @ids: array of @n block ids
  *
- * @a->generations may be pointed to room for @n numbers besides
- * (kvbm_args_ptr()).
+ * @a->generations may point to an array of @n numbers (kvbm_args_ptr()).
  */
 static inline void kvbm_args_upgrade(struct kvbm_upgrade *a, uint32_t n,
 				     const struct kvbm_weak *weaks,
@@ -168,7 +167,7 @@ static inline void kvbm_args_upgrade(struct kvbm_upgrade *a, uint32_t n,
  * @a: out
  * @n: hashes
  * @hashes: the hashes
- * @out: room for @n bytes; NULL for touch
+ * @out: array of @n bytes; NULL for touch
  *
  * For presence @a->flags may be KVBM_PRESENCE_PENDING, for touch
  * KVBM_TOUCH_NEWEST.
@@ -190,7 +189,7 @@ static inline void kvbm_args_query(struct kvbm_query *a, uint32_t n,
  * @hashes: the hashes
  * @deadline_ns: absolute, or ~0
  *
- * @a->clock may be set besides.
+ * @a->clock may also be set.
  */
 static inline void kvbm_args_wait(struct kvbm_wait *a, uint32_t n,
 				  const struct kvbm_hash *hashes,
@@ -208,7 +207,7 @@ static inline void kvbm_args_wait(struct kvbm_wait *a, uint32_t n,
  * @a: out
  * @n: hashes
  * @hashes: the hashes
- * @states: room for @n bytes, or NULL
+ * @states: array of @n bytes, or NULL
  */
 static inline void kvbm_args_watch(struct kvbm_watch *a, uint32_t n,
 				   const struct kvbm_hash *hashes,
@@ -227,7 +226,7 @@ static inline void kvbm_args_watch(struct kvbm_watch *a, uint32_t n,
  * @n: holds
  * @ids: block ids
  *
- * @a->flags may be KVBM_OFFER_DIRECT, with @a->fd.  The ticket comes back in
+ * @a->flags may be KVBM_OFFER_DIRECT, with @a->fd.  The ticket is returned in
  * @a->ticket.
  */
 static inline void kvbm_args_offer(struct kvbm_offer *a, uint32_t n,
@@ -242,9 +241,9 @@ static inline void kvbm_args_offer(struct kvbm_offer *a, uint32_t n,
 /**
  * kvbm_args_accept() - arguments of KVBM_OP_ACCEPT
  * @a: out
- * @ticket: the offer; NULL: the oldest one that is to the session alone
- * @room: room at @ids
- * @ids: room for block ids
+ * @ticket: the offer; NULL: the oldest one to this session only
+ * @room: size of @ids
+ * @ids: array of block ids
  */
 static inline void kvbm_args_accept(struct kvbm_accept *a,
 				    const struct kvbm_ticket *ticket,
@@ -279,9 +278,9 @@ static inline void kvbm_args_withdraw(struct kvbm_withdraw *a,
  * @ids: the blocks, which the session holds; or NULL
  * @hashes: or their hashes
  * @rank: enum kvbm_rank
- * @until_ns: when it ends, CLOCK_BOOTTIME; 0: never
+ * @until_ns: when it expires, CLOCK_BOOTTIME; 0: never
  *
- * @a->flags may be KVBM_KEEP_RELATIVE, and @a->results may be set besides
+ * @a->flags may be KVBM_KEEP_RELATIVE, and @a->results may also be set
  * (kvbm_args_ptr()).
  */
 static inline void kvbm_args_keep(struct kvbm_keep *a, uint32_t n,

@@ -3,7 +3,7 @@
  * The data path through io_uring, with liburing.
  *
  * Everything here is inline: a program that uses it links liburing (for its
- * rings) and, for the rest of kvbm.h, libkvbm; libkvbm itself knows nothing of
+ * rings) and, for the rest of kvbm.h, libkvbm; libkvbm itself does not depend on
  * liburing.
  *
  *	struct kvbm_match args;
@@ -16,10 +16,10 @@
  *
  * The completion's res is what the function of kvbm.h would return: >= 0 or
  * -errno; args.done and the other outputs are filled in by then.  The structure
- * and its arrays must stay alive and untouched until the completion has come.
+ * and its arrays must stay valid and untouched until the completion.
  *
  * @fd is a session, or the index of one among the ring's registered files when
- * the caller sets IOSQE_FIXED_FILE afterwards.  The rings are ordinary ones
+ * the caller then sets IOSQE_FIXED_FILE.  The rings are ordinary ones
  * (64-byte SQEs).  An allocation with KVBM_ALLOC_WAIT that has to wait does so
  * in one of the ring's workers, and can be cancelled and linked to a timeout
  * like any other request; it then completes with -EINTR or -ECANCELED.
