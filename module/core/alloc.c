@@ -97,7 +97,7 @@ static void count_eviction(struct kvbm_store *st, const struct kvbm_slot *s)
 /*
  * The next block of the free list, or an evicted one: element @at.  KVBM_NIL:
  * who is evicted next depends on prunes that take longer than one hold of the
- * lock.
+ * lock.  The caller counts.
  */
 static u32 take_one(struct kvbm_alloc_ctx *t, struct kvbm_chunk *c, u32 at,
 		    u32 *budget)
@@ -114,7 +114,6 @@ static u32 take_one(struct kvbm_alloc_ctx *t, struct kvbm_chunk *c, u32 at,
 		id = st->cfg.policy->pop(st, budget);
 		if (unlikely(id == KVBM_NIL))
 			return id;
-		st->nr_inactive--;
 		gen = kvbm_w_gen(kvbm_slot_word(&st->slots[id]));
 		c->keys[at] = st->slots[id].key;
 		c->generation[at] = gen++;
@@ -126,7 +125,6 @@ static u32 take_one(struct kvbm_alloc_ctx *t, struct kvbm_chunk *c, u32 at,
 	st->slots[id].at = st->epoch;
 	atomic64_set(&st->slots[id].word,
 		     kvbm_w_make(gen, KVBM_STATE_MUTABLE, st->cfg.reset, 0));
-	st->nr_held++;
 	return id;
 }
 
@@ -252,6 +250,8 @@ int kvbm_alloc_chunk(struct kvbm_alloc_ctx *t, struct kvbm_chunk *c)
 	struct kvbm_store *st = ses->store;
 	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
 	u32 i, end, n, at = t->n, max = min(t->left, KVBM_CHUNK - at);
+	const bool reset_only = t->reset_only;
+	u32 evicted, owned = 0;
 	bool over = false, rest;
 	u64 before;
 	int err;
@@ -261,7 +261,7 @@ int kvbm_alloc_chunk(struct kvbm_alloc_ctx *t, struct kvbm_chunk *c)
 		t->lost = 0;
 	}
 	before = t->evicted;
-	if (!t->reset_only)
+	if (!reset_only)
 		prefetch_evictions(st, max);
 	spin_lock(&ses->lock);
 	if (unlikely(ses->dead)) {
@@ -269,12 +269,12 @@ int kvbm_alloc_chunk(struct kvbm_alloc_ctx *t, struct kvbm_chunk *c)
 		spin_unlock(&ses->lock);
 		return err;
 	}
-	if (t->reset_only) {
+	if (reset_only) {
 		max = min(max, kvbm_quota(ses));
 		over = !max;
 	}
 	for (n = 0; n < max && kvbm_lock_store(&l); n++) {
-		if (t->reset_only &&
+		if (reset_only &&
 		    (st->nr_waiters || !st->free.len || !kvbm_available(st))) {
 			over = true;
 			break;
@@ -283,9 +283,14 @@ int kvbm_alloc_chunk(struct kvbm_alloc_ctx *t, struct kvbm_chunk *c)
 		if (unlikely(c->ids[at + n] == KVBM_NIL))
 			break;
 	}
-	if (l.held && !t->reset_only) {
-		st->reserved -= n;
-		ses->reserved -= n;
+	evicted = hweight64(t->evicted ^ before);
+	if (l.held) {
+		st->nr_held += n;
+		st->nr_inactive -= evicted;
+		if (!reset_only) {
+			st->reserved -= n;
+			ses->reserved -= n;
+		}
 	}
 	kvbm_unlock_store(&l);
 
@@ -296,22 +301,25 @@ int kvbm_alloc_chunk(struct kvbm_alloc_ctx *t, struct kvbm_chunk *c)
 	for (i = at; i < end; i++) {
 		u32 *cnt = kvbm_count(ses, c->ids[i]);
 
-		if (likely(cnt))
-			own(ses, cnt);
-		else
+		if (likely(cnt)) {
+			*cnt = KVBM_COUNT_OWNED;
+			owned++;
+		} else {
 			kvbm_chain_add(st, &t->chain, c->ids[i]);
+		}
 	}
+	ses->held += owned;
+	ses->owned += owned;
 	ses->counters.allocations += n;
-	ses->counters.allocations_from_reset +=
-		n - hweight64(t->evicted ^ before);
+	ses->counters.allocations_from_reset += n - evicted;
 	t->left = over ? 0 : t->left - n;
-	if (!t->reset_only)
+	if (!reset_only)
 		ses->allocating -= n;
 	ses->allocating += t->chain.len;
 	rest = t->chain.len;
 	if (unlikely(rest))
 		list_add(&t->link, &ses->allocs);
-	if (unlikely(t->reset_only && ses->watched)) {
+	if (unlikely(reset_only && ses->watched)) {
 		kvbm_session_look(ses, &l);
 		spin_unlock(&ses->lock);
 		kvbm_unlock_notify(&l);

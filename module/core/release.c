@@ -46,12 +46,11 @@ static noinline void primary_gone(struct kvbm_session *ses, u32 id, u64 w)
 	kvbm_free_add(st, id);
 }
 
-/* Drop one reference of a PRIMARY or FORGOTTEN slot. */
-static __always_inline void put_primary(struct kvbm_session *ses, u32 id)
+/* Drop one reference of a PRIMARY or FORGOTTEN slot, whose word was @w. */
+static __always_inline void put_primary(struct kvbm_session *ses, u32 id, u64 w)
 {
 	struct kvbm_store *st = ses->store;
 	struct kvbm_slot *s = &st->slots[id];
-	u64 w = kvbm_slot_word(s);
 
 	lockdep_assert_held(&st->lock);
 	for (;;) {
@@ -99,18 +98,18 @@ static noinline void put_duplicate(struct kvbm_session *ses, u32 id)
 		   kvbm_w_gen(w), &s->key, ses->number);
 	st->nr_held--;
 	kvbm_free_add(st, id);
-	put_primary(ses, primary);
+	put_primary(ses, primary, kvbm_slot_word(&st->slots[primary]));
 }
 
 /* Drop one reference of a slot. */
 static noinline void put_locked(struct kvbm_session *ses, u32 id)
 {
 	struct kvbm_store *st = ses->store;
+	u64 w = kvbm_slot_word(&st->slots[id]);
 
 	lockdep_assert_held(&st->lock);
-	if (likely(kvbm_w_state(kvbm_slot_word(&st->slots[id])) !=
-		   KVBM_STATE_DUPLICATE))
-		put_primary(ses, id);
+	if (likely(kvbm_w_state(w) != KVBM_STATE_DUPLICATE))
+		put_primary(ses, id, w);
 	else
 		put_duplicate(ses, id);
 }

@@ -245,28 +245,28 @@ static void link_up(struct kvbm_store *st, u32 id)
 	u64 key = kvbm_parent_key(&s->key);
 	struct lineage *ln = st->evict;
 	struct kvbm_family_hash h;
-	u32 entry, parent;
+	u32 entry, parent, flags;
 
-	s->flags |= LIN_IDLE | LIN_LINKED;
+	flags = LIN_IDLE | LIN_LINKED;
 	s->sib_prev = id;
 	s->sib_next = id;
 	if (!has_parent(s))
-		return;
+		goto out;
 	parent = hinted_parent(st, s, key);
 	if (parent == KVBM_NIL) {
 		h = kvbm_family_hash(&ln->families, key);
 		entry = kvbm_family_find(st, &ln->families, key, h);
 		if (entry == KVBM_NIL) {
-			s->flags |= LIN_FIRST | LIN_ANCHOR;
 			kvbm_family_add(st, &ln->families, key, h,
 					FAMILY_PARENT(id));
 			ln->last_key = key;
 			ln->last = id;
-			return;
+			flags |= LIN_FIRST | LIN_ANCHOR;
+			goto out;
 		}
 		if (FAMILY_IS_PARENT(entry)) {
 			ring_add(st, FAMILY_ID(entry), id);
-			return;
+			goto out;
 		}
 		parent = FAMILY_ID(entry);
 		s->parent = parent;
@@ -274,14 +274,16 @@ static void link_up(struct kvbm_store *st, u32 id)
 	p = &st->slots[parent];
 	if (has_child(p)) {
 		ring_add(st, p->child, id);
-		return;
+		goto out;
 	}
 	if (p->flags & LIN_IDLE)
 		leaf_del(st, parent);
 	else if (p->flags & LIN_LINKED)
 		prunable_del(st, parent);
 	p->child = id;
-	s->flags |= LIN_FIRST;
+	flags |= LIN_FIRST;
+out:
+	s->flags |= flags;
 }
 
 /* The carrier that has a block, which is no ANCHOR, for its first child. */
@@ -412,13 +414,17 @@ static void lineage_insert(struct kvbm_store *st, u32 id)
 	struct lineage *ln = st->evict;
 
 	lockdep_assert_held(&st->lock);
-	/* Before it has a place again. */
-	if (unlikely(is_prunable(s)))
-		prunable_del(st, id);
-	if (ln->tick)
-		kvbm_order_add(st, &ln->order, id);
-	if (!(s->flags & LIN_IN))
+	if (likely(!(s->flags & LIN_IN))) {
+		if (ln->tick)
+			kvbm_order_add(st, &ln->order, id);
 		enter(st, id);
+	} else {
+		/* Before it has a place again. */
+		if (is_prunable(s))
+			prunable_del(st, id);
+		if (ln->tick)
+			kvbm_order_add(st, &ln->order, id);
+	}
 	/*
 	 * A leaf comes last in any order.  Its parent's mark is often next to
 	 * it: that goes after this one has come.
