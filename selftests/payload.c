@@ -165,7 +165,7 @@ TEST(refused_for_its_file)
 	close(other);
 	close(file);
 
-	/* Everything that is no file of memory. */
+	/* Everything that is not a memory file. */
 	file = kvbm_control_open();
 	EXPECT_EQ(-EINVAL, make(file, BLOCKS, BYTES));
 	close(file);

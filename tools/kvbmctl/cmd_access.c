@@ -85,7 +85,7 @@ int cmd_access(int argc, char **argv)
 		.options = options,
 		.parser = parse_access,
 		.args_doc = "NAME",
-		.doc = "Change who may open and administer a store: its own record, which counts, and its node, which can only narrow it. Sessions that are open stay open.",
+		.doc = "Change who may open and administer a store: its own record, which decides, and its node, which can only narrow access. Open sessions stay open.",
 	};
 	struct access_args args = { 0 };
 	struct kvbm_store_info info;
@@ -106,7 +106,7 @@ int cmd_access(int argc, char **argv)
 		memset(&info, 0, sizeof(info));
 	close(control);
 	if (err == -EPERM)
-		return fail("no permission to change store '%s' so: only its owner may, or root, as chown(2) lets them",
+		return fail("no permission for this change of store '%s': only its owner or root may make it, as chown(2) allows",
 			    args.name);
 	if (err)
 		return fail_request(args.name, err, "cannot change store '%s'",

@@ -184,7 +184,7 @@ int cmd_presence(int argc, char **argv)
 		.options = options,
 		.parser = parse_common,
 		.args_doc = "NAME HASH...",
-		.doc = "Tell for each hash whether it is absent, pending, inactive or active, and its frequency. Changes nothing.",
+		.doc = "Show for each hash whether it is absent, pending, inactive or active, and its frequency. Changes nothing.",
 	};
 	struct hash_list list = { 0 };
 	struct common args = { 0 };
@@ -211,8 +211,8 @@ int cmd_match(int argc, char **argv)
 		.options = options,
 		.parser = parse_common,
 		.args_doc = "NAME HASH...",
-		.doc = "Match the longest prefix of a chain of hashes, print the blocks and give them back, last one first.\v"
-		       "This is a real match: it is counted, and the blocks become the most recently used. kvbmctl presence only looks.",
+		.doc = "Match the longest prefix of a chain of hashes, print the blocks and release them, the last one first.\v"
+		       "This is a real match: it counts, and the blocks become the most recently used. kvbmctl presence changes nothing.",
 	};
 	static const struct table_column columns[] = {
 		{ "HASH", 0 },
@@ -264,7 +264,7 @@ int cmd_reset(int argc, char **argv)
 		.options = options,
 		.parser = parse_common,
 		.args_doc = "NAME",
-		.doc = "Forget a store's idle blocks: each goes to the free list. Held blocks stay.",
+		.doc = "Reset a store's inactive blocks: each goes to the free list. Held blocks stay.",
 	};
 	struct common args = { 0 };
 	struct json_object *object;
@@ -283,7 +283,7 @@ int cmd_reset(int argc, char **argv)
 	err = kvbm_reset_inactive_of(t.fd, t.ref, &whole, &done);
 	close(t.fd);
 	if (err == -EPERM)
-		return fail("only the owner of store '%s' may reset it, or root",
+		return fail("only the owner of store '%s' or root may reset it",
 			    args.names[0]);
 	if (err < 0)
 		return fail_request(args.names[0], err, "store '%s'",

@@ -315,10 +315,10 @@ static const struct argp_option create_options[] = {
 	  "What to evict first",
 	  0 },
 	{ "duplicates", 'd', "allow|reject", 0,
-	  "What a registration of a hash that is present comes to: a copy (default) or the existing block",
+	  "What registering a hash that is present does: make a copy (default) or return the existing block",
 	  0 },
 	{ "reset-on-release", 'r', NULL, 0,
-	  "Blocks do not stay idle after their last release, by default of the store",
+	  "Blocks go to Reset with their last release, unless their holder changes that",
 	  0 },
 	{ "frequency", 'f', "CAPACITY", OPTION_ARG_OPTIONAL,
 	  "Track how often hashes are used: none, small (2^18), default (2^21), large (2^24) or a number; multi_lru always does",
@@ -331,7 +331,7 @@ static const struct argp_option create_options[] = {
 	{ "monitor", KEY_MONITOR, "GROUP", 0,
 	  "Group that may read statistics, and nothing else", 0 },
 	{ "others-may", KEY_RIGHTS, "reset,flag", 0,
-	  "What sessions of others than the owner may do: forget idle blocks, flag blocks to reset on release (default: none)",
+	  "What sessions that neither the owner nor root opened may do: reset inactive blocks, set the flag reset-on-release (default: none)",
 	  0 },
 	{ "opaque", KEY_OPAQUE, NULL, 0,
 	  "Hashes are an engine's own keys and have no lineage", 0 },
@@ -340,34 +340,34 @@ static const struct argp_option create_options[] = {
 	{ "max-held", KEY_MAX_HELD, "N", 0,
 	  "Blocks that one session may hold at once", 0 },
 	{ "block-bytes", KEY_BLOCK_BYTES, "BYTES", 0,
-	  "The store has its blocks' bytes too, so many each: a multiple of 4K up to 1G; K, M and G (1024) may follow",
+	  "The store has memory for its blocks too, this much for each: a multiple of 4K up to 1G; K, M and G (1024) may follow",
 	  0 },
 	{ "pages", KEY_PAGES, "4k|thp|2m|1g", 0,
-	  "Pages of that memory (default: 4k); 2m and 1g come from the system's huge pages, thp asks for transparent ones",
+	  "Page size of that memory (default: 4k); 2m and 1g use the system's huge pages, thp requests transparent ones",
 	  0 },
 	{ "numa", KEY_NUMA, "interleave[:N,...]|bind:N,...", 0,
-	  "NUMA nodes of that memory: by turns, or these only", 0 },
+	  "NUMA nodes of that memory: interleaved, or only these", 0 },
 	{ "payload", KEY_PAYLOAD, "FILE", 0,
-	  "That memory is this file, of tmpfs or hugetlbfs", 0 },
+	  "Use this file of tmpfs or hugetlbfs as memory", 0 },
 	{ "linger", KEY_LINGER, "TIME", 0,
-	  "Blocks that a session owned when it ended come back so much later, like 1s or 500ms, up to 600s",
+	  "Blocks that a session owned when it ended become free this much later, like 1s or 500ms, up to 600s",
 	  0 },
 	{ "events", KEY_EVENTS, "N", 0,
-	  "Keep the last N events for who follows them, 64 bytes each: a power of two from 64 to 1M",
+	  "Keep the last N events for readers, 64 bytes each: a power of two from 64 to 1M",
 	  0 },
 	{ "retention", KEY_RETENTION, "N[,M]", OPTION_ARG_OPTIONAL,
-	  "Blocks have ranks that say what is evicted first (kvbmctl keep); at most N are raised at once (default: half), M of them by one user (default: half of that)",
+	  "Blocks have ranks that decide what is evicted first (kvbmctl keep); at most N are raised at once (default: half), M of them by one user (default: half of that)",
 	  0 },
 	{ "note-bytes", KEY_NOTE_BYTES, "N", 0,
-	  "Each block has a note of N bytes, up to 256, which whoever registers it gives",
+	  "Each block has a note of N bytes, up to 256, given at its registration",
 	  0 },
 	{ "digest", KEY_DIGEST, "HEX", 0,
-	  "64 digits that stand for weights, layout and data types: who opens the store may ask that they are his",
+	  "64 digits that stand for weights, layout and data types; programs that open the store can check them",
 	  0 },
 	{ "label", KEY_LABEL, "TEXT", 0,
-	  "A text for people, up to 63 printable characters", 0 },
+	  "Text for people, up to 63 printable characters", 0 },
 	{ "ensure", KEY_ENSURE, NULL, 0,
-	  "Be content with a store of this name that is as the options say; make one anew that is not, if it is yours and nobody uses it",
+	  "Accept an existing store of this name that matches the options; recreate one that does not, if it is yours and nobody uses it",
 	  0 },
 	OPTION_JSON,
 	{ 0 }
@@ -377,9 +377,9 @@ static int create_failed(const struct create_args *args, int err)
 {
 	switch (-err) {
 	case EEXIST:
-		return fail("there is a store '%s' already", args->name);
+		return fail("store '%s' exists already", args->name);
 	case EPERM:
-		return fail("cannot create store '%s': you may not give it to that owner or group, or not make named stores (module parameter named_gid)",
+		return fail("cannot create store '%s': you may not give it to that owner or group, or may not create named stores (module parameter named_gid)",
 			    args->name);
 	case ENOMEM:
 		return fail("cannot create store '%s': %llu blocks do not fit into memory, they take %llu MiB",
@@ -503,7 +503,7 @@ static int destroy_one(int control, const char *name,
 			    name, name);
 	case EPERM:
 	case EACCES:
-		return fail("no permission to destroy store '%s': only its owner may, or root",
+		return fail("no permission to destroy store '%s': only its owner or root may",
 			    name);
 	case EINVAL:
 		return fail("'%s' cannot be the name of a store", name);
@@ -520,14 +520,14 @@ int cmd_destroy(int argc, char **argv)
 		  "End the store's sessions first; their calls fail from then on",
 		  0 },
 		{ "if-exists", KEY_IF_EXISTS, NULL, 0,
-		  "A store that is not there is as good as destroyed", 0 },
+		  "A missing store is no error", 0 },
 		{ 0 }
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_destroy,
 		.args_doc = "NAME...",
-		.doc = "Destroy stores, by name or, @ in front, by id. What they hold is forgotten.",
+		.doc = "Destroy stores, by name or by @ and id. Their contents are lost.",
 	};
 	struct destroy_args args = { 0 };
 	int control, status = STATUS_OK;

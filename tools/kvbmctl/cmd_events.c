@@ -59,12 +59,12 @@ static error_t parse_events(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option options[] = {
 	{ "from", KEY_FROM, "N", 0,
-	  "Begin with event number N; 1 is all that is kept (default: with the next that happens)",
+	  "Begin with event number N; 1 prints all events that the store still has (default: the next one)",
 	  0 },
 	{ "count", 'c', "N", 0, "End after N events", 0 },
 	{ "exit", 'x', NULL, 0, "End when there are no more at the moment", 0 },
 	{ "duplicates", KEY_DUPLICATES, NULL, 0,
-	  "Tell also of copies of a hash that is present", 0 },
+	  "Also print events for further copies of a present hash", 0 },
 	{ "json", KEY_JSON, NULL, 0, "Print a line of JSON for each", 0 },
 	{ 0 }
 };
@@ -74,7 +74,7 @@ static const struct argp argp = {
 	.parser = parse_events,
 	.args_doc = "STORE",
 	.doc = "Follow a store's events: hashes that are stored and removed.\v"
-	       "Needs a store created with --events, and permission to open it to read.",
+	       "Needs a store created with --events, and permission to open it for reading.",
 };
 
 static uint64_t now_ns(clockid_t clock)
@@ -219,17 +219,17 @@ int cmd_events(int argc, char **argv)
 		return fail("store '%s' keeps no events: create it with --events",
 			    args.store);
 	case -EINVAL:
-		return fail("event %" PRIu64 " of store '%s' is yet to come",
+		return fail("event %" PRIu64 " of store '%s' has not happened yet",
 			    args.from, args.store);
 	case -EUSERS:
-		return fail("store '%s' has as many readers of events as it may have",
+		return fail("store '%s' has the maximum number of event readers",
 			    args.store);
 	}
 	if (fd < 0)
 		return fail_request(args.store, fd, "cannot read its events");
 	args.record_size = request.record_size;
 	if (args.record_size > MAX_RECORD)
-		status = fail("events of store '%s' are of a kind that this kvbmctl does not know",
+		status = fail("this kvbmctl does not know the format of the events of store '%s'",
 			      args.store);
 	else
 		status = follow(fd, &args);

@@ -284,7 +284,7 @@ static int open_events(const struct target *t, const char *store)
 		fail("store '%s' keeps no events: create it with --events",
 		     store);
 	else if (fd == -EUSERS)
-		fail("store '%s' has as many readers of events as it may have",
+		fail("store '%s' has the maximum number of event readers",
 		     store);
 	else if (fd < 0)
 		fail_request(store, fd, "cannot read its events");
@@ -294,8 +294,8 @@ static int open_events(const struct target *t, const char *store)
 int cmd_evictions(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "seconds", 's', "N", 0, "Watch for so long (default: 10)", 0 },
-		{ "kept", KEY_KEPT, NULL, 0, "Do not watch: what the events that are kept tell", 0 },
+		{ "seconds", 's', "N", 0, "Watch for N seconds (default: 10)", 0 },
+		{ "kept", KEY_KEPT, NULL, 0, "Do not watch: use only the events that the store has", 0 },
 		OPTION_JSON,
 		OPTION_NO_HEADINGS,
 		{ 0 }
@@ -304,8 +304,8 @@ int cmd_evictions(int argc, char **argv)
 		.options = options,
 		.parser = parse,
 		.args_doc = "STORE",
-		.doc = "Show who evicts whose blocks, and how long these had been there.\v"
-		       "Needs a store created with --events, and permission to open it to read.",
+		.doc = "Show who evicts whose blocks, and how long these had been registered.\v"
+		       "Needs a store created with --events, and permission to open it for reading.",
 	};
 	struct evictions_args args = { .seconds = 10 };
 	struct picture p = { 0 };

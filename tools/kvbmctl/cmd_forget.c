@@ -47,9 +47,9 @@ int cmd_invalidate(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "prefix", KEY_PREFIX, NULL, 0,
-		  "And all that descends from these hashes", 0 },
+		  "And all descendants of these hashes", 0 },
 		{ "all", KEY_ALL, NULL, 0,
-		  "Everything; blocks that were allocated before cannot be registered any more",
+		  "Everything; blocks allocated before can no longer be registered",
 		  0 },
 		OPTION_JSON, { 0 }
 	};
@@ -57,7 +57,7 @@ int cmd_invalidate(int argc, char **argv)
 		.options = options,
 		.parser = parse_forget,
 		.args_doc = "NAME HASH...\nNAME --all",
-		.doc = "Forget hashes: nobody finds them any more. Idle blocks go to the free list; who holds one keeps it until its last release.",
+		.doc = "Forget hashes: no match finds them any more. Inactive blocks go to the free list; holders keep theirs until the last release.",
 	};
 	struct forget_args args = { 0 };
 	struct hash_list list = { 0 };
@@ -82,7 +82,7 @@ int cmd_invalidate(int argc, char **argv)
 	close(t.fd);
 	free(list.hashes);
 	if (err == -EPERM)
-		return fail("only the owner of store '%s' may forget what is in it, or root",
+		return fail("only the owner of store '%s' or root may forget its hashes",
 			    args.common.names[0]);
 	if (err < 0)
 		return fail_request(args.common.names[0], err, "store '%s'",
@@ -118,14 +118,14 @@ int cmd_pending(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "wait", KEY_WAIT, "TIME", 0,
-		  "Wait so long, like 1s or 500ms, until none is pending", 0 },
+		  "Wait up to this long, like 1s or 500ms, until none is pending", 0 },
 		OPTION_JSON, OPTION_NO_HEADINGS, { 0 }
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_forget,
 		.args_doc = "NAME HASH...",
-		.doc = "Tell which hashes somebody has claimed and not registered yet. Fails when one is.",
+		.doc = "Show which hashes are claimed and not registered yet. Fails if there are any.",
 	};
 	static const struct table_column columns[] = { { "HASH", 0 } };
 	struct forget_args args = { 0 };

@@ -258,7 +258,7 @@ int cmd_hash(int argc, char **argv)
 		{ "salt", 'S', "TEXT", 0,
 		  "chain: a salt, such as a tenant's (default: none)", 0 },
 		{ "salt-hash", KEY_SALT_HASH, "HEX", 0,
-		  "chain: the number that adapter and salt come to", 0 },
+		  "chain: the number that adapter and salt result in", 0 },
 		{ "digest", KEY_DIGEST, "HEX", 0,
 		  "opaque: 32 bytes that stand for what the key leaves out (default: zeroes)",
 		  0 },
@@ -272,7 +272,7 @@ int cmd_hash(int argc, char **argv)
 		.options = options,
 		.parser = parse,
 		.args_doc = "pack CURRENT PARENT|- POSITION\nunpack HASH...\nchain [TOKEN...]\nopaque KEY",
-		.doc = "Make sequence hashes and take them apart. \"chain\" prints one for each full block of a prompt, whose tokens may come from standard input; \"opaque\" makes one of a key that an engine has already.",
+		.doc = "Make and split sequence hashes. \"chain\" prints one for each full block of a prompt, whose tokens may come from standard input; \"opaque\" makes one from a key that an engine already has.",
 	};
 	struct hash_args args = { .block_size = 16 };
 	const char *what;

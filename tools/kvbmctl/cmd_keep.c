@@ -54,7 +54,7 @@ static error_t parse_keep(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--rank or --newest expected");
 		if (args->for_ms && (args->rank == NO_RANK ||
 				     args->rank == KVBM_RANK_NORMAL))
-			argp_error(state, "--for goes with a rank that can end");
+			argp_error(state, "--for needs a rank that can expire");
 		return 0;
 	}
 	return parse_common(key, arg, state);
@@ -93,19 +93,19 @@ int cmd_keep(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "rank", 'r', "first|normal|high|keep", 0,
-		  "What is evicted before all others, as others, after them, and last of all",
+		  "Evicted before all others, like others, after them, or last of all",
 		  0 },
 		{ "for", KEY_FOR, "TIME", 0,
-		  "So long, like 60s or 500ms; then it is as others", 0 },
+		  "Keep the rank this long, like 60s or 500ms; then it is normal", 0 },
 		{ "newest", KEY_NEWEST, NULL, 0,
-		  "What is idle becomes the newest", 0 },
+		  "Inactive blocks become the newest", 0 },
 		OPTION_JSON, OPTION_NO_HEADINGS, { 0 }
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_keep,
 		.args_doc = "NAME HASH...",
-		.doc = "Say what is evicted first, and what last, of blocks that are registered. The store must have been made with --retention, but for --newest.",
+		.doc = "Change which registered blocks are evicted first or last. Except for --newest, the store must have been created with --retention.",
 	};
 	struct keep_args args = { .rank = NO_RANK };
 	struct hash_list list = { 0 };
@@ -133,7 +133,7 @@ int cmd_keep(int argc, char **argv)
 	if (err >= 0 && error)
 		err = -(int)error;
 	if (err == -EOPNOTSUPP)
-		status = fail("store '%s' was made without --retention",
+		status = fail("store '%s' was created without --retention",
 			      args.common.names[0]);
 	else if (err < 0)
 		status = fail_request(args.common.names[0], err, "store '%s'",

@@ -85,7 +85,7 @@ int cmd_list(int argc, char **argv)
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_common,
-		.doc = "List stores. Anonymous ones, named \"-\", and destroyed ones that somebody has open are listed to their owners and root.",
+		.doc = "List stores. Only their owners and root see anonymous ones, named \"-\", and destroyed ones that are still open.",
 	};
 	struct kvbm_store_entry *entries;
 	struct common args = { 0 };
@@ -178,7 +178,7 @@ int cmd_features(int argc, char **argv)
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_common,
-		.doc = "Show the versions of the library and of the loaded module, what the module can do, and its limits.",
+		.doc = "Show the versions of the library and of the loaded module, the module's features, and its limits.",
 	};
 	struct common args = { 0 };
 	struct kvbm_features f;
@@ -196,7 +196,7 @@ int cmd_features(int argc, char **argv)
 	err = kvbm_features(control, &f);
 	close(control);
 	if (err)
-		return fail_request(NULL, err, "cannot ask for features");
+		return fail_request(NULL, err, "cannot query features");
 	module = module_version();
 	if (args.json)
 		return print_json(features_json(&f, module));

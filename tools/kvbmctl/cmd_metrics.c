@@ -322,7 +322,7 @@ static int take_all(struct samples *samples)
 	if (!samples->n && samples->refused)
 		return fail("no permission for the statistics of any of the %u stores: be in a store's monitoring group (kvbmctl access --monitor)",
 			    samples->refused);
-	return samples->n ? STATUS_OK : fail("there is no store to tell of");
+	return samples->n ? STATUS_OK : fail("there is no store to report on");
 }
 
 /* The old file stays until the new one is whole. */
@@ -400,8 +400,8 @@ int cmd_metrics(int argc, char **argv)
 {
 	static const char refused[] = "kvbmctl metrics failed: the journal says why\n";
 	static const struct argp_option options[] = {
-		{ "output", 'o', "FILE", 0, "Replace FILE as a whole, once all is known", 0 },
-		{ "http", KEY_HTTP, NULL, 0, "Answer one HTTP request on standard input, as a socket's service", 0 },
+		{ "output", 'o', "FILE", 0, "Replace FILE as a whole, once everything is known", 0 },
+		{ "http", KEY_HTTP, NULL, 0, "Answer one HTTP request on standard input, as the service of a socket", 0 },
 		{ "openmetrics", KEY_OPENMETRICS, NULL, 0, "OpenMetrics instead of Prometheus' text format", 0 },
 		{ 0 }
 	};
@@ -409,7 +409,7 @@ int cmd_metrics(int argc, char **argv)
 		.options = options,
 		.parser = parse,
 		.args_doc = "[NAME...]",
-		.doc = "Print the statistics of stores for Prometheus: of those named, or of all that you may read about.",
+		.doc = "Print the statistics of stores for Prometheus: of those named, or of all whose statistics you may read.",
 	};
 	struct metrics_args args = { 0 };
 	struct samples samples = { 0 };
@@ -421,7 +421,7 @@ int cmd_metrics(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	if (args.http && !read_request(&args.openmetrics)) {
 		respond("400 Bad Request", false, "", 0);
-		return fail("that was no HTTP request");
+		return fail("not an HTTP request");
 	}
 	status = args.n ? take_named(&samples, &args) : take_all(&samples);
 	if (!status) {

@@ -93,7 +93,7 @@ static int look(const struct target *t, uint32_t ours, struct quiet *q)
 static int in_use(const char *name, const struct quiet *q)
 {
 	if (q->others)
-		return fail("store '%s' has %llu sessions: end them first, or what they do from now on will not be in the file",
+		return fail("store '%s' has %llu sessions: end them first, or the file will not include what they do from now on",
 			    name, (unsigned long long)q->others);
 	return fail("store '%s': %llu blocks linger: wait for them", name,
 		    (unsigned long long)q->lingering);
@@ -204,14 +204,14 @@ static int save(const struct save_args *args, const struct target *t,
 int cmd_save(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "destroy", KEY_DESTROY, NULL, 0, "Destroy the store when the file is written, so that nothing is done with it any more", 0 },
+		{ "destroy", KEY_DESTROY, NULL, 0, "Destroy the store once the file is written, so that nobody uses it any more", 0 },
 		{ 0 }
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
 		.args_doc = "NAME FILE",
-		.doc = "Write down which blocks a store has registered, and their order of eviction.",
+		.doc = "Save which blocks a store has registered, and their eviction order.",
 	};
 	struct save_args args = { 0 };
 	struct kvbm_store_info info;
@@ -481,7 +481,7 @@ static int rank_all(struct restoring *r, struct work *w)
 			refused += w->frequencies[k] != KVBM_KEEP_DONE;
 	}
 	if (!error && refused)
-		fail("store '%s': %u blocks have no rank any more: too many are raised",
+		fail("store '%s': %u blocks lost their rank: too many are raised",
 		     r->name, refused);
 	return -(int)error;
 }
@@ -550,7 +550,7 @@ static int verify(const struct restoring *r)
 	printf("%u blocks restored, %u missing, %u at another place in the order of eviction\n",
 	       n, missing, moved + lists);
 	if (noted)
-		return fail("store '%s': %u blocks have another note than the one that was saved",
+		return fail("store '%s': %u blocks have another note than the saved one",
 			    r->name, noted);
 	/* A sketch can count too much; that a block is there matters more. */
 	return missing ? STATUS_FAILED : STATUS_OK;
@@ -575,10 +575,10 @@ static int check_store(struct restoring *r, int session,
 	int err;
 
 	if (what)
-		return fail("store '%s' has another %s than the one that was saved",
+		return fail("store '%s' has another %s than the saved one",
 			    r->name, what);
 	if (!(info->flags & KVBM_CREATE_RETENTION) && has_ranks(r))
-		return fail("store '%s' was made without --retention, and blocks that were saved have ranks",
+		return fail("store '%s' was created without --retention, but saved blocks have ranks",
 			    r->name);
 	err = kvbm_counts(session, &counts);
 	if (!err && info->block_bytes)
@@ -591,7 +591,7 @@ static int check_store(struct restoring *r, int session,
 	if (info->block_bytes && !args->other_file &&
 	    (now.payload_dev != r->h.payload_dev ||
 	     now.payload_ino != r->h.payload_ino))
-		return fail("store '%s' has its bytes in another file than the one that was saved (--other-file if that is a copy)",
+		return fail("store '%s' has its bytes in another file than the saved one (--other-file if that is a copy)",
 			    r->name);
 	return STATUS_OK;
 }
@@ -599,14 +599,14 @@ static int check_store(struct restoring *r, int session,
 int cmd_restore(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "other-file", KEY_OTHER_FILE, NULL, 0, "The blocks' bytes are in another file than then, to which they were copied", 0 },
+		{ "other-file", KEY_OTHER_FILE, NULL, 0, "The blocks' bytes were copied to another file", 0 },
 		{ 0 }
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
 		.args_doc = "NAME FILE",
-		.doc = "Register in a new store what was saved of another one.",
+		.doc = "Register the blocks saved from another store in a new one.",
 	};
 	struct save_args args = { 0 };
 	struct kvbm_store_info info;

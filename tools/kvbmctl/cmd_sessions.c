@@ -142,7 +142,7 @@ int cmd_sessions(int argc, char **argv)
 	if (err) {
 		free(entries);
 		if (err == -EPERM)
-			return fail("only the owner of store '%s' may list its sessions, or root",
+			return fail("only the owner of store '%s' or root may list its sessions",
 				    args.names[0]);
 		return fail_request(args.names[0], err,
 				    "cannot list the sessions of '%s'",
@@ -201,7 +201,7 @@ int cmd_revoke(int argc, char **argv)
 		.options = options,
 		.parser = parse_revoke,
 		.args_doc = "NAME SESSION\nNAME --user=USER\nNAME --pid=PID",
-		.doc = "Take every hold from sessions of store NAME; their calls fail from then on. SESSION is a number from kvbmctl sessions. Only for the store's owner, or root. Their processes, and their devices, can go on to write where they had blocks: stop these first.",
+		.doc = "Take every hold from sessions of store NAME; their calls fail from then on. SESSION is a number from kvbmctl sessions. Only for the store's owner, or root. Their processes and devices can still write to the blocks' bytes: stop them first.",
 	};
 	struct revoke_args args = { 0 };
 	struct json_object *object;
@@ -226,7 +226,7 @@ int cmd_revoke(int argc, char **argv)
 	case 0:
 		break;
 	case EPERM:
-		return fail("only the owner of store '%s' may revoke its sessions, or root",
+		return fail("only the owner of store '%s' or root may revoke its sessions",
 			    args.names[0]);
 	case ENOENT:
 		if (one)

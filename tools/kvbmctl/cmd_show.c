@@ -167,7 +167,7 @@ int cmd_show(int argc, char **argv)
 		.options = options,
 		.parser = parse_common,
 		.args_doc = "NAME",
-		.doc = "Show what a store is made of, where its blocks are, and its statistics.",
+		.doc = "Show a store's properties, the states of its blocks, and its statistics.",
 	};
 	struct kvbm_store_info info;
 	struct kvbm_counts counts;

@@ -156,7 +156,7 @@ int cmd_stats(int argc, char **argv)
 		.options = options,
 		.parser = parse_common,
 		.args_doc = "[NAME...]",
-		.doc = "Print the counters and gauges of stores: of those named, or of all that you may read about.",
+		.doc = "Print the counters and gauges of stores: of those named, or of all whose statistics you may read.",
 	};
 	struct kvbm_store_entry *entries = NULL;
 	struct common args = { 0 };

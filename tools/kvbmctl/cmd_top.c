@@ -331,16 +331,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 int cmd_top(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "batch", 'b', "N", 0, "Print N pictures as text and end", 0 },
+		{ "batch", 'b', "N", 0, "Print N screens as text and end", 0 },
 		{ "delay", 'd', "SECONDS", 0,
-		  "Time between two pictures (default: 2)", 0 },
+		  "Time between two screens (default: 2)", 0 },
 		{ 0 }
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
 		.args_doc = "[NAME...]",
-		.doc = "Watch stores: where their blocks are, allocations, evictions and matched hashes a second, hit rate, how long evicted blocks had been idle, and what each session holds.\vAGE is the median of the time that blocks had been idle when they were evicted. On a terminal h tells the keys.",
+		.doc = "Watch stores: the states of their blocks, allocations, evictions and matched hashes per second, hit rate, how long evicted blocks had been inactive, and what each session holds.\vAGE is the median time that evicted blocks had been inactive. On a terminal h lists the keys.",
 	};
 	struct top top = { .delay = 2 };
 	int control = -1, status;

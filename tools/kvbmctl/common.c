@@ -75,14 +75,14 @@ int open_control(void)
 	case -ENXIO:
 	case -ENODEV:
 		if (module_loaded())
-			fail("there is no %s, though the kvbm module is loaded: is udev or devtmpfs at work?",
+			fail("there is no %s, though the kvbm module is loaded: is udev or devtmpfs running?",
 			     KVBM_CONTROL_PATH);
 		else
 			fail("the kvbm module is not loaded: try 'modprobe kvbm'");
 		return -1;
 	case -EACCES:
 	case -EPERM:
-		fail("no permission to open %s: be root, or be given access by a udev rule",
+		fail("no permission to open %s: run as root, or add a udev rule that gives access",
 		     KVBM_CONTROL_PATH);
 		return -1;
 	}

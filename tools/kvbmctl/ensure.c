@@ -132,7 +132,7 @@ static int make_way(int control, const char *name, const struct difference *d)
 	int err;
 
 	if (d->foreign)
-		return fail("store '%s' is there already and has another owner",
+		return fail("store '%s' exists already and has another owner",
 			    name);
 	err = kvbm_store_destroy(control, name, 0);
 	if (err == -EBUSY)

@@ -83,7 +83,7 @@ static int run(FILE *in, struct script *s)
 			break;
 	}
 	if (!err && ferror(in)) {
-		complain("cannot read on");
+		complain("cannot continue reading");
 		err = -EIO;
 	}
 	free(line);
@@ -106,15 +106,15 @@ int cmd_exec(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "parse-only", 'n', NULL, 0,
-		  "Only tell whether the script can be parsed", 0 },
+		  "Only check that the script can be parsed", 0 },
 		{ 0 }
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
 		.args_doc = "[FILE]",
-		.doc = "Run the operations in FILE (or standard input), one a line, on an anonymous store, and print one line for each.\v"
-		       "kvbm-script(5) tells the language.",
+		.doc = "Run the operations in FILE (or standard input), one per line, on an anonymous store, and print one line for each.\v"
+		       "kvbm-script(5) describes the language.",
 	};
 	struct exec_args args = { .file = "-" };
 	struct script *s = NULL;

@@ -129,7 +129,7 @@ int cmd_export(int argc, char **argv)
 		.options = options,
 		.parser = parse_common,
 		.args_doc = "NAME",
-		.doc = "List the blocks that a store has registered, those that are evicted first before the others.",
+		.doc = "List a store's registered blocks in eviction order.",
 	};
 	static const struct table_column columns[] = {
 		{ "BLOCK", TABLE_NUMBER },

@@ -17,7 +17,7 @@ static const struct command {
 	{ "destroy", cmd_destroy, "destroy named stores" },
 	{ "access", cmd_access, "change who may open and administer a store" },
 	{ "list", cmd_list, "list stores" },
-	{ "show", cmd_show, "show all about a store" },
+	{ "show", cmd_show, "show everything about a store" },
 	{ "stats", cmd_stats, "print counters and gauges" },
 	{ "metrics", cmd_metrics, "print statistics for Prometheus" },
 	{ "top", cmd_top, "watch stores and their sessions" },
@@ -26,26 +26,26 @@ static const struct command {
 	{ "sessions", cmd_sessions, "list a store's sessions" },
 	{ "revoke", cmd_revoke, "take everything from a session and end it" },
 	{ "block", cmd_block, "show blocks" },
-	{ "presence", cmd_presence, "tell which hashes are there" },
-	{ "pending", cmd_pending, "tell which hashes are being computed" },
+	{ "presence", cmd_presence, "show which hashes are present" },
+	{ "pending", cmd_pending, "show which hashes are being computed" },
 	{ "match", cmd_match, "try a prefix match" },
-	{ "reset", cmd_reset, "forget a store's idle blocks" },
+	{ "reset", cmd_reset, "reset a store's inactive blocks" },
 	{ "invalidate", cmd_invalidate, "forget hashes, prefixes, everything" },
-	{ "keep", cmd_keep, "say what is evicted first, and what last" },
-	{ "export", cmd_export, "list what a store has registered" },
-	{ "save", cmd_save, "write down what a store has registered" },
-	{ "restore", cmd_restore, "register it again in a new store" },
-	{ "hash", cmd_hash, "make sequence hashes and take them apart" },
+	{ "keep", cmd_keep, "change which blocks are evicted first or last" },
+	{ "export", cmd_export, "list a store's registered blocks" },
+	{ "save", cmd_save, "save which blocks a store has registered" },
+	{ "restore", cmd_restore, "register saved blocks in a new store" },
+	{ "hash", cmd_hash, "make and split sequence hashes" },
 	{ "features", cmd_features, "show what the module can do" },
-	{ "exec", cmd_exec, "run a script of operations on a store of its own" },
-	{ "help", cmd_help, "tell the options of a command" },
+	{ "exec", cmd_exec, "run a script of operations on a private store" },
+	{ "help", cmd_help, "print the options of a command" },
 };
 
 #define N_COMMANDS	(sizeof(commands) / sizeof(*commands))
 
 static const char doc[] =
 	"Manage kvbm stores.\v"
-	"\"kvbmctl help COMMAND\" tells the options of a command, kvbmctl(8) the rest.";
+	"\"kvbmctl help COMMAND\" prints the options of a command; kvbmctl(8) describes the rest.";
 
 static char *filter(int key, const char *text, void *input)
 {

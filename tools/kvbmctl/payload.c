@@ -107,7 +107,7 @@ void payload_check(struct argp_state *state, const struct payload_args *p)
 	if (!p->block_bytes && (p->given || p->path))
 		argp_error(state, "--block-bytes is missing");
 	if (p->path && p->given)
-		argp_error(state, "--payload names a file that is there: --pages and --numa are its maker's");
+		argp_error(state, "--payload names an existing file: --pages and --numa are its creator's choice");
 	if (p->block_bytes % KVBM_MIN_BLOCK_BYTES ||
 	    p->block_bytes > KVBM_MAX_BLOCK_BYTES)
 		argp_error(state, "--block-bytes: a multiple of 4K up to 1G expected");
@@ -168,7 +168,7 @@ int payload_make(struct payload_args *p, const char *name,
 	}
 	err = kvbm_store_create_payload(c, fd, p->block_bytes);
 	if (err) {
-		fail("'%s' is no file of memory", p->path ? p->path : name);
+		fail("'%s' is not a memory file", p->path ? p->path : name);
 		close(fd);
 		return -1;
 	}

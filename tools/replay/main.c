@@ -47,25 +47,25 @@ static const struct argp_option option_list[] = {
 	{ "policy", KEY_POLICY, "NAME", 0, "what to evict first", 0 },
 	{ "thresholds", KEY_THRESHOLDS, "A,B,C", 0, "of multi_lru (default 3,8,15)", 0 },
 	{ "frequency", KEY_FREQUENCY, "SIZE", 0, "frequency tracking: none, small, default, large, or a capacity (default: only for multi_lru)", 0 },
-	{ "duplicates", KEY_DUPLICATES, "HOW", 0, "allow, or reject (default): what a registration of a hash comes to that another worker registered meanwhile", 0 },
-	{ "block-bytes", KEY_BYTES, "SIZE", 0, "memory for each block: the workers write what they compute and check what they match (default: none)", 0 },
-	{ "private-pools", KEY_PRIVATE, NULL, 0, "each worker has a pool of its own, of N / workers blocks", 0 },
-	{ "store", KEY_STORE, "NAME", 0, "use an existing store, which must be as the other options say", 0 },
+	{ "duplicates", KEY_DUPLICATES, "HOW", 0, "allow, or reject (default): what to do if another worker registered the same hash meanwhile", 0 },
+	{ "block-bytes", KEY_BYTES, "SIZE", 0, "memory for each block: workers write it when they compute and check it when they match (default: none)", 0 },
+	{ "private-pools", KEY_PRIVATE, NULL, 0, "each worker has its own pool, of N / workers blocks", 0 },
+	{ "store", KEY_STORE, "NAME", 0, "use an existing store, which must match the other options", 0 },
 	{ NULL, 0, NULL, 0, "Replay", 2 },
 	{ "workers", KEY_WORKERS, "N", 0, "processes, each with its own session (default 1)", 0 },
-	{ "inflight", KEY_INFLIGHT, "N", 0, "requests whose blocks a worker keeps held (default 1)", 0 },
-	{ "speed", KEY_SPEED, "X", 0, "1 keeps the trace's timestamps, 10 is ten times as fast; max (default) does not pause", 0 },
+	{ "inflight", KEY_INFLIGHT, "N", 0, "requests whose blocks a worker holds at once (default 1)", 0 },
+	{ "speed", KEY_SPEED, "X", 0, "1 follows the trace's timestamps, 10 is ten times as fast; max (default) does not pause", 0 },
 	{ "limit", KEY_LIMIT, "N", 0, "stop after N requests", 0 },
 	{ "kill-worker-at", KEY_KILL, "WHEN", 0, "SIGKILL a worker at this request, or at this percentage of them (50%)", 0 },
 	{ "prefill-rate", KEY_PREFILL, "TOKENS", 0, "tokens a second that a worker computes: it sleeps as long as its missing blocks take (default: no time)", 0 },
 	{ "group", KEY_GROUP, "N", 0, "N samples of each request arrive together (default 1)", 0 },
-	{ "single-flight", KEY_FLIGHT, NULL, 0, "a worker claims what it is going to compute, and waits for what another has claimed", 0 },
-	{ "plant", KEY_PLANT, "MISTAKE", 0, "be wrong on purpose, to see that a check finds it: early registers blocks before they are written; impatient computes what another has claimed", 0 },
-	{ NULL, 0, NULL, 0, "Without TRACE a trace is made from published statistics", 3 },
+	{ "single-flight", KEY_FLIGHT, NULL, 0, "workers claim blocks before they compute them, and wait for blocks that others have claimed", 0 },
+	{ "plant", KEY_PLANT, "MISTAKE", 0, "make a mistake on purpose, to show that a check finds it: early registers blocks before they are written; impatient computes what another has claimed", 0 },
+	{ NULL, 0, NULL, 0, "Without TRACE a trace is generated from published statistics", 3 },
 	{ "seed", KEY_SEED, "N", 0, "same seed, same trace (default 1)", 0 },
 	{ "requests", KEY_REQUESTS, "N", 0, "requests (default 12000)", 0 },
 	{ "like", KEY_LIKE, "WHAT", 0, "conversation (default), or toolagent: long system prompts, short texts, hardly a second turn", 0 },
-	{ "rate", KEY_RATE, "X", 0, "requests a second (default 3.4; 6.56 of toolagent)", 0 },
+	{ "rate", KEY_RATE, "X", 0, "requests a second (default 3.4; 6.56 for toolagent)", 0 },
 	{ "prompts", KEY_PROMPTS, "N", 0, "shared system prompts (default 32)", 0 },
 	{ "zipf", KEY_ZIPF, "X", 0, "exponent of their popularity (default 1.0)", 0 },
 	{ "emit-trace", KEY_EMIT, NULL, 0, "print the trace and stop", 0 },
@@ -73,7 +73,7 @@ static const struct argp_option option_list[] = {
 	{ "json", KEY_JSON, NULL, 0, "summary as JSON", 0 },
 	{ "brief", KEY_BRIEF, NULL, 0, "summary in one line", 0 },
 	{ "quiet", KEY_QUIET, NULL, 0, "no progress on the terminal", 0 },
-	{ "show-wakeup", KEY_WAKEUP, NULL, 0, "no replay: kill a process that holds every block and show when one that waits gets some", 0 },
+	{ "show-wakeup", KEY_WAKEUP, NULL, 0, "no replay: kill a process that holds every block and show when a waiting one gets some", 0 },
 	{ NULL, 0, NULL, 0, NULL, -1 },
 	{ 0 }
 };
@@ -195,9 +195,9 @@ static void check(struct argp_state *state, const struct options *o)
 
 	if (o->show_wakeup && (o->store || o->trace || o->making ||
 			       o->private_pools || o->emit_trace || kills))
-		argp_error(state, "--show-wakeup makes a store of its own and replays nothing");
+		argp_error(state, "--show-wakeup creates its own store and replays nothing");
 	if (o->trace && o->making)
-		argp_error(state, "--seed, --requests, --like, --rate, --prompts and --zipf are of a trace that is made, and exclude TRACE");
+		argp_error(state, "--seed, --requests, --like, --rate, --prompts and --zipf are for a generated trace and exclude TRACE");
 	if (o->json && o->brief)
 		argp_error(state, "--json and --brief exclude each other");
 	if (o->asked & ASKED_THRESHOLDS && !multi_lru &&
@@ -216,15 +216,15 @@ static void check(struct argp_state *state, const struct options *o)
 		argp_error(state, "--show-wakeup replays nothing");
 	if (kills && o->single_flight &&
 	    (o->group < 2 || o->prefill_rate <= 0 || o->impatient))
-		argp_error(state, "--kill-worker-at with --single-flight wants somebody to wait: --prefill-rate, --group of 2 or more");
+		argp_error(state, "--kill-worker-at with --single-flight needs somebody to wait: --prefill-rate, --group of 2 or more");
 	if (o->show_wakeup && o->block_bytes)
 		argp_error(state, "--show-wakeup writes no bytes");
 	if (o->private_pools && o->create.total_blocks < o->workers)
 		argp_error(state, "fewer blocks than private pools");
 	if (kills && o->private_pools)
-		argp_error(state, "--kill-worker-at wants one pool: a private one dies with its worker");
+		argp_error(state, "--kill-worker-at needs one pool: a private one dies with its worker");
 	if (kills && o->workers < 2)
-		argp_error(state, "--kill-worker-at wants --workers of 2 or more");
+		argp_error(state, "--kill-worker-at needs --workers of 2 or more");
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)

@@ -248,7 +248,7 @@ int get_trace(const struct options *o, struct trace *trace)
 			g.requests = o->limit;
 		ret = trace_generate(trace, &g);
 		if (ret)
-			return complain("cannot make a trace", ret);
+			return complain("cannot generate a trace", ret);
 	}
 	ret = trace_repeat(trace, o->group);
 	return ret ? complain("the samples of a group", ret) : 0;
@@ -583,7 +583,7 @@ static int settle(const struct replay *r, const struct result *result)
 		return 1;
 	}
 	if (result->killed.done && !kill_exact(&result->killed)) {
-		fprintf(stderr, "kvbm-replay: the killed worker had other holds than the kernel took back\n");
+		fprintf(stderr, "kvbm-replay: the kernel did not reclaim exactly what the killed worker held\n");
 		return 1;
 	}
 	if (result->killed.done && !kill_survived(&result->killed)) {

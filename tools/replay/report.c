@@ -110,7 +110,7 @@ void report_brief(const struct replay *r, const struct result *result)
 static void report_kill(const struct killed *k)
 {
 	printf("killed      worker %u after request %s, holding %s blocks (%s holds, and %s blocks\n"
-	       "            not registered yet). The kernel took back %s holds and %s blocks\n"
+	       "            not registered yet). The kernel reclaimed %s holds and %s blocks\n"
 	       "            in %s; from SIGKILL to the reaped process %s\n",
 	       k->worker, number(k->at), number(k->held), number(k->holds),
 	       number(k->owned), number(k->reclaimed_holds),
@@ -125,7 +125,7 @@ static void report_survivors(const struct killed *k)
 {
 	if (!k->bereft)
 		return;
-	printf("            It had claimed %s blocks; %u workers waited for them. The end woke\n"
+	printf("            It had claimed %s blocks; %u workers waited for them. Its end woke\n"
 	       "            %u: the first %s after SIGKILL, the last after %s. ",
 	       number(k->claimed), k->bereft, k->woken,
 	       duration(k->first_woke_ns), duration(k->last_woke_ns));
@@ -158,8 +158,8 @@ static void report_computed(const struct options *o, const struct result *result
 static void report_bytes(const struct bytes *b, uint64_t block_bytes)
 {
 	printf("bytes       blocks of %s bytes; %s written before they were registered.\n"
-	       "            %s wrong bytes in %s read: what was matched, and everything\n"
-	       "            again before its release\n",
+	       "            %s wrong bytes in %s read: on each match, and again before\n"
+	       "            each release\n",
 	       number(block_bytes), amount(b->written), number(b->wrong),
 	       amount(b->read));
 }
@@ -198,7 +198,7 @@ void report_text(const struct replay *r, const struct result *result)
 	printf("time        %.2f s: %.0f requests/s, %.0f blocks/s\n",
 	       result->seconds, result->requests / result->seconds,
 	       result->accesses / result->seconds);
-	printf("calls       us, half below / 99 %% below:");
+	printf("calls       us, median/p99:");
 	for (c = 0; c < NR_CALLS; c++) {
 		const struct hist *h = &result->calls[c];
 

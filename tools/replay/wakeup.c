@@ -176,7 +176,7 @@ int show_wakeup(const struct options *options)
 
 	holder = start(hold_all, pool, blocks, scene);
 	if (holder < 0 || !until(is_held, pool, scene)) {
-		fprintf(stderr, "kvbm-replay: the holder could not begin\n");
+		fprintf(stderr, "kvbm-replay: the holder could not start\n");
 		return 1;
 	}
 	waiter = start(wait_for, pool, wanted, scene);
