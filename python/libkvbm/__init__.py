@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """One KV-cache pool for all inference engines of a host.
 
-The kernel keeps the books: which block has what, who holds it, and which idle
-one goes next. Whatever ends a process, the kernel takes back what it held.
+The kernel records which hash each block has, which sessions hold it, and which
+inactive block to evict next. However a process exits, the kernel releases what
+it held.
 
     import libkvbm
 

@@ -16,7 +16,7 @@ SYSTEM = list(range(256))
 
 
 def _engine(store: str, name: int, out: int) -> None:
-    """Four requests: a prompt that all share, and a question of its own."""
+    """Four requests: a shared prompt, and a separate question each."""
     with PrefixCache(store) as cache:
         for i in range(4):
             tokens = SYSTEM + [1000 * name + i] * 64
@@ -37,7 +37,7 @@ def _fork() -> int:
 
 
 def demo(blocks: int) -> int:
-    """Run it; 0 if all went as told."""
+    """Run it; 0 if all went as expected."""
     name = f"demo-{os.getpid()}"
     with Store.create(name, blocks) as store, store.open() as session:
         print(f"1. Two engines with one prompt and a pool of {blocks} blocks\n")

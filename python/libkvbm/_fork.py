@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a child made by fork has no business with."""
+"""Objects that a child must not use after fork."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _live: weakref.WeakSet[_Forkable] = weakref.WeakSet()
 
 
 def watch(obj: _Forkable) -> None:
-    """Have obj._after_fork() called in children."""
+    """Call obj._after_fork() in children."""
     _live.add(obj)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Waiting for blocks in asyncio, by the descriptor's poll(2)."""
+"""Waiting for blocks in asyncio, with poll(2) on the descriptor."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def _wake(future: asyncio.Future[None]) -> None:
 class AsyncSession(Session):
     """A session whose alloc() is awaited.
 
-    Everything else answers at once and is Session's. Tasks of one AsyncSession
-    get their blocks in the order in which they asked; blocking allocations of
-    any session go first, for the kernel serves its own queue before it says
-    that a descriptor is ready.
+    Everything else returns at once, as in Session. Tasks of one AsyncSession
+    get their blocks first come first served. Blocking allocations of any
+    session go first, because the kernel serves its own queue before it reports
+    a descriptor as ready.
     """
 
     __slots__ = ("_turns",)
@@ -57,7 +57,7 @@ class AsyncSession(Session):
     ) -> AsyncIterator[Event]:
         """Events of the store as they happen, until it is gone.
 
-        See Session.events(). LOST comes in place of what is not kept any more.
+        See Session.events(). LOST replaces events that are no longer kept.
         """
         loop = asyncio.get_running_loop()
         with self.events(start=start, duplicates=duplicates) as reader:
@@ -77,12 +77,12 @@ class AsyncSession(Session):
     async def alloc(  # type: ignore[override]
         self, n: int, *, timeout: float | None = None, evicted: bool = False
     ) -> Blocks:
-        """Take n blocks, all or none; wait for them.
+        """Allocate n blocks, all or none; wait for them.
 
         timeout: seconds, None: for ever; then TimedOut. Cancelling the task
         ends the wait, and takes nothing.
 
-        Raises as Session.alloc(), but for NoSpace. With a limit on held
+        Raises as Session.alloc(), except NoSpace. With a limit on held
         blocks it waits until the session holds few enough.
         """
         loop = asyncio.get_running_loop()

@@ -33,7 +33,7 @@ class NoModule(KvbmError):
 
 
 class NoSpace(KvbmError):
-    """Too few blocks are free or idle (ENOSPC); nothing has changed."""
+    """Too few blocks are free or inactive (ENOSPC); nothing has changed."""
 
     ERRNOS = (_errno.ENOSPC,)
 
@@ -45,25 +45,25 @@ class OverQuota(KvbmError):
 
 
 class TimedOut(KvbmError, TimeoutError):
-    """The time given passed before there were blocks (ETIMEDOUT)."""
+    """The timeout passed before blocks were available (ETIMEDOUT)."""
 
     ERRNOS = (_errno.ETIMEDOUT,)
 
 
 class NotHeld(KvbmError, PermissionError):
-    """The session does not hold the block in the needed state (EPERM)."""
+    """The session does not hold the block in the required state (EPERM)."""
 
     ERRNOS = (_errno.EPERM,)
 
 
 class Denied(KvbmError, PermissionError):
-    """The node's permissions (EACCES)."""
+    """The node's permissions forbid it (EACCES)."""
 
     ERRNOS = (_errno.EACCES,)
 
 
 class Revoked(KvbmError):
-    """The session was revoked and holds nothing any more (ESHUTDOWN)."""
+    """The session was revoked and no longer holds anything (ESHUTDOWN)."""
 
     ERRNOS = (_errno.ESHUTDOWN,)
 
@@ -77,8 +77,8 @@ class StoreGone(KvbmError):
 class ForkedSession(KvbmError):
     """This process got the session by fork, which closed it here (EBADF).
 
-    Blocks belong to the parent. Open a session of one's own, or open the
-    parent's with ``inherit=True`` if both shall own what either takes.
+    The blocks belong to the parent. Open a separate session, or open the
+    parent's with ``inherit=True`` if both should own what either takes.
     """
 
     def __init__(self, what: str = "") -> None:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""What happens in a store, as a stream: who reads it sees every change.
+"""The events of a store, as a stream: a reader sees every change.
 
     with libkvbm.Session("pool") as session, session.events() as events:
         present = set(events.snapshot())
         for e in events.read():
             ...
 
-A reader that was too slow gets LOST in place of what it missed, asks for a
-snapshot, and goes on. The store has to be made with events (Store.create()).
+A reader that was too slow gets LOST in place of what it missed, requests a
+snapshot, and continues. The store must be created with events (Store.create()).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from .errors import ClosedSession, error
 
 
 class Change(enum.IntEnum):
-    """What an event tells.
+    """The type of an event.
 
-    STORED, REMOVED: a hash is there now, or is not any more
-    DUPLICATE, DUPLICATE_GONE: a second block with it, told on request
-    CLEARED: none is there any more
+    STORED, REMOVED: a hash is now present, or no longer is
+    DUPLICATE, DUPLICATE_GONE: a second block of it, reported on request
+    CLEARED: no hash is present any more
     LOST: events are missing here
     """
 
@@ -40,7 +40,7 @@ class Change(enum.IntEnum):
 
 
 class Reason(enum.IntEnum):
-    """Why a hash was removed; NONE also for what this package does not know."""
+    """Why a hash was removed; NONE also for reasons unknown to this package."""
 
     NONE = lib.KVBM_REASON_NONE
     EVICTED = lib.KVBM_REASON_EVICTED
@@ -57,9 +57,9 @@ class Reason(enum.IntEnum):
 
 
 class Record(NamedTuple):
-    """What every source tells of a change.
+    """What every source reports for a change.
 
-    hash: of 128 bits; 0 of CLEARED and LOST
+    hash: of 128 bits; 0 for CLEARED and LOST
     """
 
     change: Change
@@ -72,9 +72,9 @@ class Event(NamedTuple):
     hash: of 128 bits
     seq: its number; the store's first one is 1
     time_ns: CLOCK_BOOTTIME
-    session: that did it, 0: none
+    session: number of the session that did it, 0: none
     lost: with LOST: how many are missing; seq is the last one's
-    note: of the block, if it was asked for, and the block was still there
+    note: of the block, if requested and if the block was still registered
     """
 
     change: Change
@@ -90,18 +90,18 @@ class Event(NamedTuple):
 
 
 class Source(Protocol):
-    """Where a publisher has its records from: an EventReader is one."""
+    """Where a publisher gets its records: an EventReader is one."""
 
     def fileno(self) -> int:
-        """A descriptor that poll(2) says is readable when there are records."""
+        """A descriptor that poll(2) reports readable if there are records."""
 
     def read(self) -> Iterable[Record | Event]:
         """The next records, in order; none if nothing happened."""
 
     def snapshot(self) -> Iterable[int]:
-        """The hashes that are there.
+        """The hashes that are present.
 
-        What changes meanwhile is told by records that come afterwards.
+        Later records report what changes meanwhile.
         """
 
 
@@ -161,7 +161,7 @@ class EventReader:
             self.close()
 
     def close(self) -> None:
-        """Stop; does nothing the second time."""
+        """Stop; a second call does nothing."""
         for fd in (self._fd, self._session):
             if fd >= 0:
                 os.close(fd)
@@ -180,7 +180,7 @@ class EventReader:
 
     @property
     def position(self) -> int:
-        """Where another reader would go on: Session.events(start=...)."""
+        """Where another reader would continue: Session.events(start=...)."""
         return self._next
 
     def read(self) -> list[Event]:
@@ -221,11 +221,11 @@ class EventReader:
         )
 
     def snapshot(self) -> list[int]:
-        """The hashes that are there, in no order.
+        """The hashes that are present, in no order.
 
-        Of a store in use it is no snapshot by itself: what changes meanwhile
+        For a store in use this is no snapshot by itself: changes meanwhile
         may be missing. With the events that are read afterwards it is exact.
-        Nothing is there when the store is gone.
+        Empty if the store is gone.
         """
         cursor = ffi.new("uint64_t *")
         entries: Any = ffi.new("struct kvbm_export_entry[]", self.BATCH)

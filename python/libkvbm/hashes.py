@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Sequence hashes: arrays of 128-bit keys, and how engines make them.
+"""Sequence hashes: arrays of 128-bit keys, and functions to make them.
 
-An array of hashes is any C-contiguous buffer of 16 bytes a hash: two
+An array of hashes is any C-contiguous buffer with 16 bytes per hash: two
 native 64-bit words, ``hi`` and ``lo``. The functions here return numpy arrays
-of dtype HASH, which is that.
+of dtype HASH, which has this layout.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Hashes = npt.NDArray[Any]
 # The salt hash of a prompt without adapter and salt.
 NO_SALT: int = lib.KVBM_NO_SALT
 
-# Bytes of a digest that opaque() takes.
+# Bytes of a digest for opaque().
 DIGEST_LEN: int = lib.KVBM_DIGEST_LEN
 
 _HASHES = ffi.typeof("struct kvbm_hash[]")
@@ -34,7 +34,7 @@ _WORDS = ffi.typeof("uint64_t[]")
 
 
 class Fields(NamedTuple):
-    """A sequence hash taken apart.
+    """The fields of a sequence hash.
 
     current: the block's own 64-bit sequence hash
     parent: the low ``parent_bits`` bits of the parent's
@@ -50,7 +50,7 @@ class Fields(NamedTuple):
 
 
 def empty(n: int) -> Hashes:
-    """An array with room for n hashes, not cleared."""
+    """An uninitialised array of n hashes."""
     return np.empty(n, HASH)
 
 
@@ -66,7 +66,7 @@ def to_ints(hashes: Hashes) -> list[int]:
 
 
 def pack(current: int, parent: int, position: int) -> Hashes:
-    """One hash from its parts, in the smallest mode that fits the position.
+    """One hash from its fields, in the smallest mode that fits the position.
 
     parent is the parent's whole 64-bit sequence hash, 0 at position 0. Raises
     KvbmError EINVAL for a position of 2^24 or more.
@@ -81,7 +81,7 @@ def pack(current: int, parent: int, position: int) -> Hashes:
 
 
 def unpack(hashes: Any) -> Fields:
-    """The parts of the first hash of a buffer; EINVAL if it is not valid."""
+    """The fields of the first hash of a buffer; EINVAL if it is not valid."""
     out = ffi.new("struct kvbm_hash_fields *")
     ret = lib.kvbm_hash_unpack(ffi.from_buffer(_HASHES, hashes), out)
     if ret < 0:
@@ -92,9 +92,9 @@ def unpack(hashes: Any) -> Fields:
 
 
 def salt_hash(lora: str = "", salt: str = "") -> int:
-    """The seed that keeps equal tokens apart: Dynamo's rule.
+    """The seed that separates equal tokens, by Dynamo's rule.
 
-    lora: name of the LoRA adapter; salt: such as a tenant's. Empty: not given.
+    lora: name of the LoRA adapter; salt: such as a tenant's. Empty: none.
     """
     a, b = lora.encode(), salt.encode()
     return int(lib.kvbm_salt_hash(a, len(a), b, len(b)))
@@ -103,10 +103,11 @@ def salt_hash(lora: str = "", salt: str = "") -> int:
 def opaque(
     digest: bytes | None, key: bytes, group: int = 0, out: Any = None
 ) -> Hashes:
-    """The hash of a block that an engine names by a key of its own.
+    """The hash of a block from an engine's own key.
 
-    digest: DIGEST_LEN bytes for all that the key leaves out and that must be
-        equal for blocks to be shared (weights, data type, layout); None: zeroes
+    digest: DIGEST_LEN bytes for everything that the key leaves out and that
+        must be equal for blocks to be shared (weights, data type, layout);
+        None: zeroes
     key: such as a SHA-256, at least a byte
     group: of layers, below 2^32
     out: a writable buffer for one hash, instead of a new array
@@ -136,7 +137,7 @@ def block_hash(tokens: Any, salt_hash: int = NO_SALT) -> int:
 
 
 def sequence_hash(parent: int, block: int) -> int:
-    """The 64-bit sequence hash of a block whose parent's is given."""
+    """The 64-bit sequence hash of a block, from its parent's."""
     return int(lib.kvbm_sequence_hash(parent, block))
 
 
@@ -152,7 +153,7 @@ def chain(
     tokens: a buffer of uint32
     block_size: tokens in a block, as the store has it
     salt_hash: from salt_hash()
-    after: the last hash so far, if the tokens go on where a chain ended
+    after: the last hash so far, if the tokens continue a chain
 
     Raises KvbmError EINVAL: a bad block size, or 2^24 blocks or more.
     """
@@ -178,7 +179,7 @@ def chain(
 
 
 def chain_blocks(block_hashes: Any, *, after: Any = None) -> Hashes:
-    """A chain from 64-bit block hashes (a buffer of uint64) made elsewhere."""
+    """A chain from existing 64-bit block hashes (a buffer of uint64)."""
     p = ffi.from_buffer(_WORDS, block_hashes)
     out = empty(len(p))
     ret = lib.kvbm_chain_blocks(

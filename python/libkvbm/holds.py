@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Blocks of a session that go back at the end of a with statement."""
+"""Blocks of a session that are released at the end of a with statement."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _H = TypeVar("_H", bound="_Held")
 
 
 class _Held:
-    """Blocks of a session, given back at the end of a with statement."""
+    """Blocks of a session, released at the end of a with statement."""
 
     __slots__ = ("__weakref__", "_session", "ids")
 
@@ -54,8 +54,8 @@ class _Held:
         try:
             self.release()
         except (Revoked, StoreGone, ClosedSession):
-            # Nothing is held any more: that is what was asked for. Whoever
-            # wants to know calls release().
+            # Nothing is held any more, which is what the caller wants.
+            # release() reports it.
             pass
 
     def __del__(self) -> None:
@@ -79,20 +79,20 @@ class _Held:
 
     @property
     def released(self) -> bool:
-        """Whether this object holds nothing any more."""
+        """Whether this object no longer holds anything."""
         return self._session is None
 
     def take(self) -> Ids:
-        """The ids, which from now on the caller releases by Session.release."""
+        """The ids, which the caller must now release with Session.release()."""
         self._session = None
         return self.ids
 
     def release(self) -> None:
-        """Give all back; does nothing the second time.
+        """Release all; a second call does nothing.
 
         Raises NotHeld if somebody released one of them by its id, Revoked or
-        StoreGone if the holds had ended before, in which case what was read
-        from the payload meanwhile may have been another block's.
+        StoreGone if the holds had ended before: then bytes read from the
+        payload meanwhile may have been another block's.
         """
         session, self._session = self._session, None
         if session is not None and len(self.ids):
@@ -106,7 +106,7 @@ class Holds(_Held):
     """Registered blocks that are held.
 
     ``ids`` has their ids in the order of the hashes; after a scan, NO_BLOCK
-    for those that were not there.
+    for absent ones.
     """
 
     __slots__ = ()
@@ -130,16 +130,16 @@ class Holds(_Held):
         return self.session.payload.tensor(int(self.ids[i]), dtype)
 
     def retain(self) -> Holds:
-        """Another hold on each; EOVERFLOW above KVBM_MAX_HOLDS of a block."""
+        """Add a hold on each; EOVERFLOW above KVBM_MAX_HOLDS of a block."""
         ids = self._to_release().copy()
         self.session.retain(ids)
         return Holds(self.session, ids)
 
 
 class Blocks(_Held):
-    """Mutable blocks, the session's own to write and then register.
+    """Mutable blocks, which the session owns, writes and then registers.
 
-    evicted: an array of EVICTED: hashes that were evicted for them
+    evicted: an array of EVICTED: hashes evicted for them
     """
 
     __slots__ = ("evicted",)
@@ -172,8 +172,8 @@ class Blocks(_Held):
         """Announce that this session computes hashes: a Claim for each.
 
         hashes: as many as there are blocks, or fewer. Blocks whose hash was
-            claimed are Staged now, the others are still Mutable
-        notes: what is to be said of them, as for register()
+            claimed are now Staged, the others are still Mutable
+        notes: as for register()
 
         See Session.claim().
         """
@@ -183,12 +183,12 @@ class Blocks(_Held):
         return self.session.claim(self.ids[:n], hashes, notes=notes)
 
     def publish(self, which: Any, *, duplicates: bool | None = None) -> Holds:
-        """Make blocks visible whose hash was claimed; the others stay here.
+        """Make blocks visible whose hash was claimed; keep the others here.
 
         which: an array of bool, for each block
 
-        When it fails half-way, what was registered is released, and what was
-        not stays in this object.
+        If it fails half-way, registered blocks are released, and the
+        others stay in this object.
         """
         session = self.session
         mask = np.asarray(which, bool)
@@ -216,14 +216,14 @@ class Blocks(_Held):
 
         hashes: as many as there are blocks, or fewer: then the first blocks
             are registered and the others stay here
-        duplicates: of a hash that is there already: True keeps this block as
-            a second copy, False gives it back and holds the existing one;
-            None: as the store was created
+        duplicates: for a hash that is present: True keeps this block as
+            a second copy, False releases it and holds the existing one;
+            None: the store's default
         notes: an array of uint8, a row of the store's note_bytes for each
-            hash; None: zeroes. A hash that is there already keeps its own
+            hash; None: zeroes. A hash that is present keeps its own
 
-        When it fails half-way, what was registered is released, and what was
-        not stays in this object.
+        If it fails half-way, registered blocks are released, and the
+        others stay in this object.
         """
         session = self.session
         n = len(_from_buffer(_HASHES, hashes))

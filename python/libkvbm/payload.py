@@ -18,11 +18,11 @@ _BYTES = ffi.typeof("uint8_t[]")
 
 
 class Payload:
-    """A mapped memory file with room for all blocks of a store.
+    """A mapped memory file for all blocks of a store.
 
-    Views of it stay valid until close(), whatever becomes of the session and
-    the store. The kernel does not protect a block: who writes to one that it
-    does not own, or reads one that it does not hold, gets what is there.
+    Views of it stay valid until close(), whatever happens to the session and
+    the store. The kernel does not protect blocks: nothing prevents writing one
+    that the session does not own, or reading one that it does not hold.
     """
 
     __slots__ = ("_base", "_map", "block_bytes", "blocks")
@@ -58,7 +58,7 @@ class Payload:
 
     @classmethod
     def of_session(cls, session: int) -> Payload:
-        """Map what the store of a session keeps its blocks' bytes in.
+        """Map the payload of a session's store.
 
         session: its descriptor
 
@@ -86,12 +86,12 @@ class Payload:
         self.close()
 
     def close(self) -> None:
-        """Unmap it: BufferError while views are in use."""
+        """Unmap it; BufferError while views are in use."""
         self._base.release()
         self._map.close()
 
     def block(self, block: int, *, writable: bool = False) -> memoryview:
-        """The bytes of a block: IndexError if there is no such block."""
+        """The bytes of a block; IndexError if there is no such block."""
         if not 0 <= block < self.blocks:
             raise IndexError(f"no block {block}")
         at = block * self.block_bytes
@@ -128,15 +128,15 @@ class Payload:
             )
 
     def address(self) -> int:
-        """Where the first block is, for cudaHostRegister and the like."""
+        """The address of the first block, for cudaHostRegister and the like."""
         return int(ffi.cast("uintptr_t", ffi.from_buffer(self._base)))
 
 
 def create_memory(nbytes: int, *, page_bytes: int = 0) -> int:
-    """A sealed memory file, all of whose memory is there: a descriptor.
+    """A descriptor of a sealed, fully allocated memory file.
 
     nbytes: rounded up to whole pages
-    page_bytes: 0: the usual ones; else a size of huge pages that there is
+    page_bytes: 0: normal pages; else an available size of huge pages
 
     Raises KvbmError ENOMEM (it does not fit), EINVAL, EMFILE, ENFILE.
     """
@@ -153,8 +153,8 @@ def create_memory(nbytes: int, *, page_bytes: int = 0) -> int:
 class Window:
     """A buffer as an address, to copy from and to while others run.
 
-    Slices of memoryviews and numpy keep other threads of Python from running
-    while they copy; these copies do not. Keeps the buffer exported until
+    Slices of memoryviews and numpy block other Python threads while they copy;
+    these copies do not. Keeps the buffer exported until
     close().
     """
 
@@ -166,14 +166,14 @@ class Window:
         self.nbytes = len(self._cdata)
 
     def close(self) -> None:
-        """Let go of the buffer."""
+        """Release the buffer."""
         if self._cdata is not None:
             ffi.release(self._cdata)
             self._cdata = self._start = None
             self.nbytes = 0
 
     def copy_from(self, at: int, source: Window, start: int, n: int) -> None:
-        """Copy n bytes: IndexError if they are not in both."""
+        """Copy n bytes; IndexError if they are not in both."""
         if (
             min(at, start, n) < 0
             or at + n > self.nbytes

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""A prefix cache as an engine's block pool has it: the worked example.
+"""A prefix cache like an engine's block pool: the worked example.
 
-Requests take the blocks of their prompts from a pool that other processes use
-too. A request finds the longest prefix that anybody has computed, gets blocks
-for the rest, and publishes each block when it is full:
+Requests take the blocks of their prompts from a pool that other processes
+share. A request finds the longest prefix that anybody has computed, allocates
+blocks for the rest, and publishes each block when it is full:
 
     cache = PrefixCache("pool")
-    request = cache.start(prompt_tokens)       # request.cached blocks are there
+    request = cache.start(prompt_tokens)       # request.cached are cached
     ...                                        # compute into request.blocks
-    request.computed(len(prompt_tokens))       # publish what is full now
+    request.computed(len(prompt_tokens))       # publish full blocks
     request.append([token])                    # decoding
     request.finish()
 """
@@ -27,9 +27,9 @@ from .session import Session
 
 
 class Request:
-    """A request's blocks, from the first to the one that fills up.
+    """A request's blocks, from the first to the one being filled.
 
-    cached: blocks that were there at the start
+    cached: blocks that were cached at the start
     blocks: ids, cached ones first; the last may be partly filled
     """
 
@@ -61,7 +61,7 @@ class Request:
     def _find(self) -> None:
         size = self._cache.block_size
         self._hashes = chain(self._tokens, size, self._cache.salt_hash)
-        # An engine has to compute one token at least, to get the next one.
+        # An engine must compute at least one token to get the next one.
         wanted = self._hashes[: max(0, (len(self._tokens) - 1) // size)]
         self.blocks = self._cache.session.match(wanted).take().tolist()
         self.cached = self._published = len(self.blocks)
@@ -87,10 +87,10 @@ class Request:
             raise
 
     def computed(self, tokens: int) -> int:
-        """The first so many tokens are computed: publish their full blocks.
+        """The first n tokens are computed: publish their full blocks.
 
-        Returns how many blocks were published. If somebody was faster the
-        request holds that one's block from then on.
+        Returns how many blocks were published. If another request was faster,
+        this one then holds that request's block.
         """
         cache = self._cache
         full = min(tokens, len(self._tokens)) // cache.block_size
@@ -111,10 +111,10 @@ class Request:
         return full - done
 
     def finish(self) -> None:
-        """Give all back: what was published stays for others to find."""
+        """Release all: published blocks stay for others."""
         blocks, self.blocks = self.blocks, []
         if blocks and not self._cache.session.closed:
-            # The tail becomes idle first, and is evicted first.
+            # The tail becomes inactive first, and is evicted first.
             self._cache.session.release(np.array(blocks[::-1], np.uint32))
 
 
@@ -122,7 +122,7 @@ class PrefixCache:
     """The pool, as one engine sees it.
 
     store: name or path of a store
-    salt_hash: keeps models, adapters and tenants apart: see salt_hash()
+    salt_hash: separates models, adapters and tenants: see salt_hash()
     timeout: seconds to wait for blocks, None: for ever
     """
 
@@ -153,15 +153,15 @@ class PrefixCache:
         return Request(self, tokens)
 
     def usage(self) -> float:
-        """The part of the pool that requests hold, of all processes."""
+        """The part of the pool that requests of all processes hold."""
         c = self.session.counts()
         return 1.0 - c.available / c.total
 
     def reset(self) -> bool:
-        """Forget idle blocks, as for new weights; whether all are free now."""
+        """Reset inactive blocks, as for new weights; True if all are free."""
         return self.session.reset_inactive()[1]
 
     def close(self) -> None:
-        """End the session, if it is this object's."""
+        """End the session, if this object opened it."""
         if self._own:
             self.session.close()

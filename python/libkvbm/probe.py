@@ -18,10 +18,10 @@ _match_opaque = lib.kvbm_match_opaque
 
 
 class Probe:
-    """Looks opaque keys up that come one by one, in memory of its own.
+    """Looks up opaque keys that come one by one, in preallocated memory.
 
     digest: as for libkvbm.opaque(), at least DIGEST_LEN bytes
-    group_bytes: as many at a key's end are not its own but the number of its
+    group_bytes: how many bytes at a key's end are the number of its
         group, big-endian; at most 4
 
     One thread at a time. It does not keep the session open.
@@ -36,12 +36,11 @@ class Probe:
         "_session",
     )
 
-    # What find() answers for keys that are not there, the second for those
-    # that somebody has claimed.
+    # What find() returns for absent keys, the second for claimed ones.
     ABSENT = -1
     PENDING = -2
 
-    # Numbers of groups that are remembered as integers.
+    # Group numbers that are cached as integers.
     MAX_GROUPS = 1024
 
     def __init__(
@@ -59,10 +58,10 @@ class Probe:
         self._pending = _new("bool *")
 
     def find(self, key: bytes) -> int:
-        """The block, of which the caller has a hold now; ABSENT or PENDING.
+        """The block, which the caller now holds; or ABSENT or PENDING.
 
-        Raises as Session.match(), and KvbmError EINVAL if nothing of the key is
-        its own.
+        Raises as Session.match(), and KvbmError EINVAL if the key has only
+        a group.
         """
         n = len(key) - self._group_bytes
         if n < 0:

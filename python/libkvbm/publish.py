@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Tells routers which blocks the pool of a host has: vLLM's events over ZMQ.
 
-One publisher a pool. What is in the pool, and when it leaves, comes from the
+One publisher per pool. What enters and leaves the pool comes from the
 pool's own stream (libkvbm.events). The pool knows neither tokens nor parents;
-these come from the events that the engines publish of their GPU caches, joined
-by the low 64 bits of the block's hash, which are all that routers are told.
+these come from the events that the engines publish for their GPU caches, joined
+by the low 64 bits of the block's hash, the only bits that routers get.
 
-A block is told when its parent has been: consumers drop what hangs in the air.
-What is in the pool and cannot be told is counted.
+A block is published after its parent: consumers drop blocks without one.
+Blocks that are in the pool and cannot be published are counted.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def low_bits(h: int) -> int:
 
 
 def low_of_key(key: int | bytes) -> int:
-    """The same of a hash as an engine's events have it."""
+    """The same for a hash from an engine's events."""
     if isinstance(key, int):
         return key & _LOW
     return int.from_bytes(key[-8:], "big")
 
 
 class Fact(NamedTuple):
-    """What an engine has told of a block.
+    """What an engine has published about a block.
 
     parent: low 64 bits of the parent's hash, None at the beginning of a prompt
     """
@@ -58,12 +58,12 @@ class Fact(NamedTuple):
     lora_name: str | None = None
     extra_keys: tuple[Any, ...] | None = None
     group: int | None = None
-    # Of that group: consumers refuse a group of which they know no kind.
+    # Of that group: consumers refuse a group of an unknown kind.
     kind: str | None = None
     window: int | None = None
 
     def continues(self, other: Fact) -> bool:
-        """Whether one event can have both, this one after the other."""
+        """Whether one event can contain both, this one after the other."""
         return (
             self.block_size == other.block_size
             and self.lora_id == other.lora_id
@@ -79,10 +79,10 @@ _NOTHING = Fact(None, (), 0)
 
 
 class Index:
-    """What the pool has, and what consumers were told of it.
+    """What the pool has, and what consumers know of it.
 
-    empty: blocks of which no engine told anything are told with no tokens;
-        otherwise not at all
+    empty: publish blocks that no engine has described without tokens;
+        otherwise do not publish them
     facts: how many blocks to remember that are not in the pool
     """
 
@@ -98,14 +98,14 @@ class Index:
         self._facts: dict[int, Fact] = {}
         self._others: OrderedDict[int, Fact] = OrderedDict()
         self._told: dict[int, Fact] = {}
-        # Blocks of the pool whose parent was not told, by that parent.
+        # Blocks of the pool whose parent is not published, by that parent.
         self._waiting: dict[int, set[int]] = {}
         self._out: list[dict[str, Any]] = []
         self._last: Fact | None = None
         self.lost = 0
 
     def counts(self) -> dict[str, int]:
-        """Blocks in the pool, by what was told of them."""
+        """Blocks in the pool, by what was published about them."""
         waiting = sum(map(len, self._waiting.values()))
         described = sum(low in self._facts for low in self._copies)
         return {
@@ -119,7 +119,7 @@ class Index:
     # The pool
 
     def record(self, r: Record | Event) -> bool:
-        """A change; whether the caller has to call resync() now."""
+        """Take a change; returns whether the caller must call resync() now."""
         if r.change is Change.STORED:
             self._stored(r.hash)
         elif r.change is Change.REMOVED:
@@ -132,7 +132,7 @@ class Index:
         return False
 
     def resync(self, hashes: Iterable[int]) -> None:
-        """Begin anew: consumers forget all, and are told what there is."""
+        """Start over: consumers clear everything, then get the contents."""
         self._others.update(self._facts)
         self._facts.clear()
         self._present.clear()
@@ -146,7 +146,7 @@ class Index:
         self._forget()
 
     def again(self) -> None:
-        """Consumers forget all, and are told what there is."""
+        """Consumers clear everything, and get the pool's contents."""
         self.resync(list(self._present))
 
     def _stored(self, h: int) -> None:
@@ -177,7 +177,7 @@ class Index:
             self._forget()
         if self._told.pop(low, None) is not None:
             self._emit_removed(low, fact)
-        # What was told without tokens may wait as well.
+        # Blocks published without tokens may wait as well.
         if fact is not None and fact.parent is not None:
             siblings = self._waiting.get(fact.parent)
             if siblings is not None:
@@ -188,7 +188,7 @@ class Index:
     # The engines
 
     def describe(self, low: int, fact: Fact) -> None:
-        """An engine told what a block is."""
+        """Take an engine's description of a block."""
         if low in self._copies:
             if low not in self._facts:
                 self._facts[low] = fact
@@ -199,7 +199,7 @@ class Index:
             self._forget()
 
     def engine_event(self, event: dict[str, Any]) -> None:
-        """An event of an engine: a map, as on the wire.
+        """Take an event of an engine: a map, as on the wire.
 
         Raises KeyError, TypeError, ValueError: not such an event.
         """
@@ -235,7 +235,7 @@ class Index:
     # The consumers
 
     def _tell(self, low: int) -> None:
-        """Tell a block, and what waited for it."""
+        """Publish a block, and those that waited for it."""
         todo = deque([low])
         while todo:
             low = todo.popleft()
@@ -312,7 +312,7 @@ class Index:
         self._out.append(event)
 
     def take(self) -> list[dict[str, Any]]:
-        """What consumers are to be told now, at most MAX_EVENTS of it."""
+        """The next events for consumers, at most MAX_EVENTS."""
         events = self._out[: self.MAX_EVENTS]
         self._out = self._out[self.MAX_EVENTS :]
         if not self._out:
@@ -331,10 +331,10 @@ class Publisher:
     """The sockets: vLLM's frames, sequence numbers and replay.
 
     endpoint: to bind, for SUB sockets of consumers
-    replay: to bind, for those that missed messages; None: no replay
+    replay: to bind, for consumers that missed messages; None: no replay
     topic: such as kv@POD@MODEL
     keep: messages to keep for replay
-    rank: data-parallel rank to tell
+    rank: data-parallel rank to publish
     """
 
     END = (-1).to_bytes(8, "big", signed=True)
@@ -358,7 +358,7 @@ class Publisher:
         self._rank = rank
         self._seq = 0
         self._kept: deque[tuple[int, bytes]] = deque(maxlen=keep)
-        # Tells of each that subscribes; to these it is a PUB.
+        # Reports each new subscriber; to subscribers it is a PUB.
         self._pub = context.socket(zmq.XPUB)
         self._pub.setsockopt(zmq.XPUB_VERBOSE, 1)
         self._pub.set_hwm(100_000)
@@ -403,10 +403,7 @@ class Publisher:
                 new = True
 
     def serve_replay(self) -> bool:
-        """Answer one request, if there is one; whether more was asked for.
-
-        That is what is no longer kept.
-        """
+        """Answer one request, if any; True if it wants lost messages."""
         zmq, sock = self._zmq, self.replay_socket
         try:
             frames = sock.recv_multipart(zmq.NOBLOCK)
@@ -417,7 +414,7 @@ class Publisher:
             return False
         client, _, start = frames
         first = int.from_bytes(start, "big")
-        # As it is now: what comes meanwhile has later numbers.
+        # As it is now: later messages have later numbers.
         gone = first < (self._kept[0][0] if self._kept else self._seq)
         try:
             for seq, payload in self._kept:
@@ -439,16 +436,16 @@ class Publisher:
 
 
 class Follower:
-    """Runs a publisher: the pool's source and the engines' events into it.
+    """Runs a publisher on the pool's source and the engines' events.
 
     engines: endpoints of the engines' publishers, to connect to
     source: may be None, and set later by follow()
     """
 
-    # Records that are read before others get their turn.
+    # Records to read before others get their turn.
     ROUNDS = 64
-    # Telling all again, since somebody came: not before so many seconds have
-    # passed, and for at most a tenth of the time.
+    # Publishing everything again for a new subscriber: at most once in this
+    # many seconds, and for at most a tenth of the time.
     AGAIN_S = 1.0
 
     def __init__(
@@ -459,7 +456,7 @@ class Follower:
         engines: Iterable[str] = (),
         context: Any = None,
     ) -> None:
-        """Connect to the engines, which need not be there yet."""
+        """Connect to the engines, which need not run yet."""
         import msgspec
         import zmq
 
@@ -487,13 +484,13 @@ class Follower:
         self.follow(source)
 
     def follow(self, source: Source | None) -> None:
-        """Another source, or none: consumers are told what there is now."""
+        """Set another source, or none: consumers get its contents."""
         if self.source is not None:
             self._poller.unregister(self.source.fileno())
         self.source = source
         if source is not None:
             self._poller.register(source.fileno(), self._zmq.POLLIN)
-        # Those that are there by now are told all in any case.
+        # Those that have subscribed by now get everything in any case.
         self.publisher.joined()
         self._again = False
         self.index.resync(source.snapshot() if source is not None else ())
@@ -514,16 +511,16 @@ class Follower:
             for event in events:
                 self.index.engine_event(event)
         except Exception:
-            # Whatever an engine sends, the publisher goes on.
+            # Whatever an engine sends, the publisher continues.
             self.bad_messages += 1
 
     def step(self, timeout: float) -> None:
-        """Wait for something for so many seconds, and pass it on."""
+        """Wait up to this many seconds for something, and pass it on."""
         zmq = self._zmq
         if self._again:
             timeout = min(timeout, max(0.0, self._again_at - time.monotonic()))
         ready = dict(self._poller.poll(int(timeout * 1000) + 1))
-        # Engines first: what they tell of a block comes before the block.
+        # Engines first: a block's description comes before the block.
         for sub in self._subs:
             if sub not in ready:
                 continue
@@ -553,7 +550,7 @@ class Follower:
             self._tell_again()
 
     def _tell_again(self) -> None:
-        """All of it, for who came late: there is no other way to reach it."""
+        """Publish everything for late subscribers: there is no other way."""
         start = time.monotonic()
         self._again = False
         self.index.again()
@@ -563,7 +560,7 @@ class Follower:
 
 
 class _Pool:
-    """The pool's events, opened again whenever the pool comes back."""
+    """The pool's events, reopened whenever the pool comes back."""
 
     RETRY_S = 1.0
 
@@ -582,7 +579,7 @@ class _Pool:
         self.reader = self.session = None
 
     def open(self) -> EventReader | None:
-        """The reader, if the pool is there; tried once a second."""
+        """The reader, if the pool exists; tried once a second."""
         if time.monotonic() < self._at:
             return None
         try:
@@ -603,7 +600,7 @@ class _Pool:
 def run(
     follower: Follower, pool: _Pool, stop: list[int], report: float
 ) -> None:
-    """Follow the pool until a signal has come."""
+    """Follow the pool until a signal arrives."""
     next_report = time.monotonic() + report
     while not stop:
         if pool.reader is None:
@@ -632,7 +629,7 @@ def main(argv: list[str] | None = None) -> int:
     p = argparse.ArgumentParser(
         prog="kvbm-publish",
         description="Tell routers which blocks a pool has: vLLM's KV events "
-        "over ZMQ. One publisher for each pool.",
+        "over ZMQ. Run one publisher for each pool.",
     )
     p.add_argument("pool", help="name of the store, or path of its node")
     p.add_argument(
@@ -657,7 +654,7 @@ def main(argv: list[str] | None = None) -> int:
         "--topic", default="", help="of all messages, such as kv@POD@MODEL"
     )
     p.add_argument(
-        "--rank", type=int, default=0, help="data-parallel rank to tell"
+        "--rank", type=int, default=0, help="data-parallel rank to publish"
     )
     p.add_argument(
         "--keep",
@@ -671,22 +668,22 @@ def main(argv: list[str] | None = None) -> int:
         type=int,
         default=1 << 20,
         metavar="N",
-        help="blocks outside of the pool to remember what engines told of "
+        help="blocks outside the pool whose descriptions to remember "
         "(default: %(default)s)",
     )
     p.add_argument(
         "--undescribed",
         choices=("skip", "empty"),
         default="skip",
-        help="blocks that no engine told of: do not tell them, or without "
-        "tokens (default: %(default)s)",
+        help="blocks that no engine described: leave them out, or publish "
+        "them without tokens (default: %(default)s)",
     )
     p.add_argument(
         "--report",
         type=float,
         default=60.0,
         metavar="S",
-        help="seconds between lines that count (default: %(default)s; 0: none)",
+        help="seconds between lines of counts (default: %(default)s; 0: none)",
     )
     args = p.parse_args(argv)
     logging.basicConfig(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What calls answer: states, tuples, and arrays of records."""
+"""What calls return: states, tuples, and arrays of records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .hashes import HASH, Hashes
 
 Ids = npt.NDArray[np.uint32]
 
-# No block: what a scan answers for a miss.
+# No block: what a scan returns for a miss.
 NO_BLOCK: int = lib.KVBM_NO_BLOCK
 
 # The result of a registration, an evicted hash with the block that it left, and
@@ -53,7 +53,7 @@ class State(enum.IntEnum):
 
 
 class Kind(enum.IntEnum):
-    """What became of a block that was registered."""
+    """The result of a registration."""
 
     PRIMARY = lib.KVBM_KIND_PRIMARY
     DUPLICATE = lib.KVBM_KIND_DUPLICATE
@@ -61,7 +61,7 @@ class Kind(enum.IntEnum):
 
 
 class Presence(enum.IntEnum):
-    """Whether a hash is there; PENDING: not, but somebody has claimed it."""
+    """Whether a hash is present; PENDING: it is absent and claimed."""
 
     ABSENT = lib.KVBM_ABSENT
     INACTIVE = lib.KVBM_INACTIVE
@@ -70,7 +70,7 @@ class Presence(enum.IntEnum):
 
 
 class Claim(enum.IntEnum):
-    """What came of a claim: the hash is this session's to compute, or not."""
+    """The result of a claim: whether this session computes the hash."""
 
     CLAIMED = lib.KVBM_CLAIMED
     PENDING = lib.KVBM_CLAIM_PENDING
@@ -78,7 +78,7 @@ class Claim(enum.IntEnum):
 
 
 class Rank(enum.IntEnum):
-    """What is evicted first: of idle blocks, the lowest rank."""
+    """The eviction rank: inactive blocks of the lowest one go first."""
 
     FIRST = lib.KVBM_RANK_FIRST
     NORMAL = lib.KVBM_RANK_NORMAL
@@ -87,10 +87,10 @@ class Rank(enum.IntEnum):
 
 
 class Kept(enum.IntEnum):
-    """What came of a rank.
+    """The result of a change of rank.
 
-    DENIED: it would be lower, and this session does not hold the block
-    FULL: too much is raised already
+    DENIED: it would lower the rank, and this session does not hold the block
+    FULL: too many blocks are raised already
     """
 
     DONE = lib.KVBM_KEEP_DONE
@@ -104,9 +104,9 @@ class Counts(NamedTuple):
 
     total: all
     reset: free
-    inactive: registered and idle
+    inactive: registered and not held
     available: reset + inactive
-    registered: registered, held or idle
+    registered: registered, held or inactive
     waiters: allocations that wait
     """
 
@@ -121,8 +121,8 @@ class Counts(NamedTuple):
 class Forgotten(NamedTuple):
     """Blocks whose hashes were forgotten.
 
-    idle: that are free now
-    held: that their holders keep until their last release
+    idle: blocks that are now free
+    held: blocks that stay with their holders until the last release
     """
 
     idle: int
@@ -130,12 +130,12 @@ class Forgotten(NamedTuple):
 
 
 class BlockInfo(NamedTuple):
-    """All about a block.
+    """Everything about a block.
 
-    holds: of all sessions; own_holds: of the one that asked
+    holds: of all sessions; own_holds: of the calling one
     hash: an array of one hash; meaningful for registered and staged blocks
     rank: NORMAL in a store without retention
-    keep_until_ns: CLOCK_BOOTTIME at which rank is NORMAL again, 0: never
+    keep_until_ns: CLOCK_BOOTTIME at which the rank expires, 0: never
     """
 
     block: int
@@ -150,12 +150,12 @@ class BlockInfo(NamedTuple):
 
 
 class StoreInfo(NamedTuple):
-    """What a store is made of.
+    """Properties of a store.
 
     block_size: tokens in a block
     max_held: blocks that one session may hold, 0: no limit
-    memory: bytes of kernel memory, hold tables not counted
-    session_id: the session that asked
+    memory: bytes of kernel memory, without hold tables
+    session_id: the calling session
     block_bytes: of a block's payload, 0: the store has none
     note_bytes: of a block's note, 0: likewise
     """

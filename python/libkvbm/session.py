@@ -52,18 +52,18 @@ _new = ffi.new
 class Session:
     """An open session of a store; it owns the blocks that it holds.
 
-    A context manager: leaving it closes the session, and the kernel takes back
-    all that it holds, as it does when the process ends. May be used by several
-    threads at once; close it when none does any more. Arrays of hashes and ids
+    A context manager: leaving it closes the session, and the kernel releases
+    everything it holds, as it does when the process ends. Several threads may
+    use it at once; close it when none does any more. Arrays of hashes and ids
     may be any C-contiguous buffers (numpy arrays, array.array, memoryviews);
-    nothing is copied. A batch has at most 2^24 elements. All calls let other
-    threads of Python run.
+    nothing is copied. A batch has at most 2^24 elements. Other Python threads
+    can run during all calls.
 
-    After fork the child's copy is closed and says so (ForkedSession), unless
+    After fork the child's copy is closed and raises ForkedSession, unless
     it was opened with ``inherit=True``.
 
     Every method can raise Revoked, StoreGone, ClosedSession and ForkedSession;
-    each lists what else.
+    each lists its further errors.
     """
 
     __slots__ = (
@@ -87,8 +87,8 @@ class Session:
 
         store: name of a store, path of its node, or a descriptor of a session,
             which this object then owns
-        inherit: children by fork share this session
-        payload: memory of the blocks, of a store that has none
+        inherit: children share this session after fork
+        payload: memory of the blocks, for a store that has none
 
         Raises NoModule (no such store, no module), Denied, OverQuota (the
         store's limit on sessions), KvbmError EINVAL (not a name), EMFILE.
@@ -135,7 +135,7 @@ class Session:
         return f"<{type(self).__name__} fd {self._fd}>"
 
     def close(self) -> None:
-        """End the session; does nothing the second time."""
+        """End the session; a second call does nothing."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
@@ -177,10 +177,10 @@ class Session:
 
     @property
     def payload(self) -> Payload:
-        """The memory of the blocks: mapped at first use, until close().
+        """The memory of the blocks, mapped from first use to close().
 
         Raises KvbmError ENODATA (the store has none, and none was given), or
-        what Payload.of_session() does.
+        the errors of Payload.of_session().
         """
         if self._payload is None:
             from .payload import Payload
@@ -197,7 +197,7 @@ class Session:
         self._own_payload = False
 
     def info(self) -> StoreInfo:
-        """What the store is made of."""
+        """Properties of the store."""
         i = _new("struct kvbm_store_info *")
         ret = lib.kvbm_store_info(self._fd, i)
         if ret < 0:
@@ -222,7 +222,7 @@ class Session:
         )
 
     def counts(self) -> Counts:
-        """Free, idle and available blocks, at one moment."""
+        """Free, inactive and available blocks, in one snapshot."""
         c = _new("struct kvbm_counts *")
         ret = lib.kvbm_counts(self._fd, c)
         if ret < 0:
@@ -244,7 +244,7 @@ class Session:
         }
 
     def block_info(self, block: int) -> BlockInfo:
-        """All about a block; may be slow. EINVAL: no such id."""
+        """Everything about a block; may be slow. EINVAL: no such id."""
         i = _new("struct kvbm_block_info *")
         ret = lib.kvbm_block_info(self._fd, block, i)
         if ret < 0:
@@ -294,7 +294,7 @@ class Session:
         return np.zeros((n, self.note_bytes), np.uint8)
 
     def note(self, block: int) -> npt.NDArray[np.uint8]:
-        """A block's note; zeroes where block_info() has no hash.
+        """A block's note; zeroes if block_info() has no hash.
 
         A Duplicate has its Primary's. EINVAL: no such id; the store has no
         notes.
@@ -309,7 +309,7 @@ class Session:
         return rows.reshape(-1)
 
     def reset_inactive(self) -> tuple[int, bool]:
-        """Forget all idle blocks: how many, and whether all are free now."""
+        """Reset inactive blocks: how many, and whether all are now free."""
         whole = _new("bool *")
         ret = lib.kvbm_reset_inactive(self._fd, whole, NULL)
         if ret < 0:
@@ -323,18 +323,18 @@ class Session:
         descendants: bool = False,
         everything: bool = False,
     ) -> Forgotten:
-        """Forget hashes, held ones too: from now on nobody finds them.
+        """Forget hashes, including held ones: no call finds them any more.
 
-        hashes: in any order; those that are not there do no harm
-        descendants: and all that goes on from them, parent by parent
-        everything: all there is, instead of hashes; blocks that were allocated
-            before cannot be registered afterwards (ESTALE)
+        hashes: in any order; absent ones do no harm
+        descendants: also forget all their descendants, parent by parent
+        everything: instead of hashes; blocks allocated before can no longer be
+            registered (ESTALE)
 
-        Who holds such a block keeps it, and its bytes, until the last release;
-        its hash may be registered anew, in another block.
+        Holders keep such a block, and its bytes, until the last release;
+        its hash may be registered again, in another block.
 
         NotHeld (EPERM: neither the store's owner nor an administrator), EINVAL
-        (descendants of what is not a hash), EOPNOTSUPP (descendants of opaque
+        (descendants of an invalid hash), EOPNOTSUPP (descendants of opaque
         hashes), ENOMEM, ValueError (hashes and everything, or neither).
         """
         n, h, flags = _what_to_forget(hashes, descendants, everything)
@@ -345,7 +345,7 @@ class Session:
         return Forgotten(idle[0], held[0])
 
     def set_low_watermark(self, blocks: int) -> None:
-        """poll(2) says writable when so many could be allocated: EINVAL."""
+        """poll(2) reports writable if this many could be allocated: EINVAL."""
         ret = lib.kvbm_session_config(self._fd, blocks)
         if ret < 0:
             raise self._error(ret, "set_low_watermark")
@@ -381,15 +381,15 @@ class Session:
     def events(
         self, *, start: int = 0, duplicates: bool = False, notes: bool = False
     ) -> EventReader:
-        """What happens to hashes from now on: a context manager.
+        """A reader of the store's events, as a context manager.
 
-        start: number of the first event to read, as EventReader.position of
-            one before; 0: the next that happens
-        duplicates: tell of second blocks of a hash too
-        notes: of blocks that are still there when they are read
+        start: number of the first event to read, from EventReader.position of
+            an earlier reader; 0: the next that happens
+        duplicates: report second blocks of a hash too
+        notes: also return notes of blocks that are still registered
 
         Raises KvbmError ENODATA (the store keeps no events), EINVAL (start is
-        yet to come; the store has no notes), OverQuota (too many readers),
+        too far ahead; the store has no notes), OverQuota (too many readers),
         EMFILE, ENFILE, ENOMEM.
         """
         from .events import Change, EventReader
@@ -410,7 +410,7 @@ class Session:
         return EventReader(self._fd, types, start, notes=notes)
 
     def revoke(self, session_id: int) -> int:
-        """End another session; how many holds and blocks came back.
+        """End another session; returns how many holds and blocks it had.
 
         0 if it was revoked before. NotHeld unless owner or root, ENOENT
         (NoModule): no such session.
@@ -426,11 +426,11 @@ class Session:
     def alloc(
         self, n: int, *, timeout: float | None = 0, evicted: bool = False
     ) -> Blocks:
-        """Take n blocks, all or none: free ones, then idle ones evicted.
+        """Allocate n blocks, all or none: free ones, then evicted ones.
 
-        timeout: seconds to wait for blocks; 0: do not; None: for ever. Those
-            that wait are served in the order in which they came
-        evicted: tell which hashes were evicted
+        timeout: seconds to wait for blocks; 0: do not; None: for ever. Waiting
+            calls are served first come first served
+        evicted: return which hashes were evicted
 
         Raises NoSpace (timeout 0), TimedOut, OverQuota, EINVAL (more than the
         store has), ENOMEM, EDEADLK (only this thread could end the wait, by
@@ -446,7 +446,7 @@ class Session:
     def alloc_into(
         self, ids: Any, *, timeout: float | None = 0, evicted: Any = None
     ) -> int:
-        """alloc() of as many as the buffer has room for; returns the evicted.
+        """alloc() as many as fit into the buffer; returns the evicted.
 
         ids: out: a writable buffer of uint32
         evicted: out: a writable buffer of as many EVICTED, or None
@@ -471,7 +471,7 @@ class Session:
             try:
                 ret = -errno.EINTR
                 while ret == -errno.EINTR:
-                    # A handler that raises ends the wait here.
+                    # A signal handler that raises ends the wait here.
                     ret = lib.kvbm_alloc_wait_at(
                         self._fd, n, p, gone, count, deadline, place
                     )
@@ -483,17 +483,17 @@ class Session:
         return int(count[0])
 
     def alloc_free(self, n: int) -> Blocks:
-        """Take up to n free blocks, evict none: OverQuota, ENOMEM."""
+        """Allocate up to n free blocks, evict none: OverQuota, ENOMEM."""
         ids = np.empty(n, np.uint32)
         ret = lib.kvbm_alloc_reset(self._fd, n, _from_buffer(_IDS, ids, True))
         if ret < 0:
             raise self._error(ret, f"alloc_free {n}")
         return Blocks(self, ids[:ret], np.empty(0, EVICTED))
 
-    # Look-up
+    # Lookup
 
     def match(self, hashes: Any) -> Holds:
-        """Hold the longest prefix of a chain that is there.
+        """Hold the longest cached prefix of a chain.
 
         Raises OverQuota (the session's limit on held blocks), EOVERFLOW (more
         than KVBM_MAX_HOLDS of a block), ENOMEM; nothing is held then.
@@ -521,7 +521,7 @@ class Session:
     def match_into(self, hashes: Any, ids: Any) -> int:
         """match() into a buffer: returns how many, which the caller releases.
 
-        ids: out: a writable buffer of uint32, room for all hashes
+        ids: out: a writable buffer of uint32, as long as hashes
         """
         h = _from_buffer(_HASHES, hashes)
         i = _from_buffer(_IDS, ids, True)
@@ -538,7 +538,7 @@ class Session:
     def match_pending_into(self, hashes: Any, ids: Any) -> tuple[int, int]:
         """match_into(), and the index of the first pending hash past it.
 
-        That is the number of hashes if nobody has claimed any of the rest.
+        That is the number of hashes if none of the rest is claimed.
         """
         h = _from_buffer(_HASHES, hashes)
         i = _from_buffer(_IDS, ids, True)
@@ -553,7 +553,7 @@ class Session:
         return ret, int(pending[0])
 
     def scan(self, hashes: Any, *, touch: bool = False) -> Holds:
-        """Hold every block that is there; ids has NO_BLOCK for the others.
+        """Hold every block that is present; ids has NO_BLOCK for the others.
 
         touch: count each hit in the frequency sketch
 
@@ -605,7 +605,7 @@ class Session:
         return Holds(self, ids), notes
 
     def _undo(self, ids: Any, n: int) -> None:
-        """Give back what a batch took before it failed."""
+        """Release what a batch took before it failed."""
         for k in range(n):
             if ids[k] != NO_BLOCK:
                 lib.kvbm_release(self._fd, 1, ids + k, 0, NULL)
@@ -615,7 +615,7 @@ class Session:
     ) -> npt.NDArray[np.uint8]:
         """Presence of each hash, without holding anything.
 
-        pending: tell what somebody has claimed from what is absent
+        pending: distinguish claimed hashes from absent ones
         """
         h = _from_buffer(_HASHES, hashes)
         out = np.empty(len(h), np.uint8)
@@ -641,7 +641,7 @@ class Session:
     def touch(self, hashes: Any, *, newest: bool = False) -> None:
         """Count each hash once in the frequency sketch.
 
-        newest: what is idle becomes the newest besides, without a hold
+        newest: also make inactive blocks the newest, without a hold
         """
         h = _from_buffer(_HASHES, hashes)
         why = _new(_ID)
@@ -655,7 +655,7 @@ class Session:
     ) -> npt.NDArray[np.uint8]:
         """Give held blocks a rank: a Kept for each.
 
-        seconds: after which they are NORMAL again; None: never
+        seconds: after which the rank expires; None: never
 
         No allocation fails because of ranks. NotHeld, with done; EINVAL (no
         such rank, NORMAL for a time), EOPNOTSUPP (the store has no retention).
@@ -666,7 +666,7 @@ class Session:
     def keep_hashes(
         self, hashes: Any, rank: Rank, *, seconds: float | None = None
     ) -> npt.NDArray[np.uint8]:
-        """The same of registered hashes, held or not."""
+        """keep() for registered hashes, held or not."""
         h = _from_buffer(_HASHES, hashes)
         return self._keep(lib.kvbm_keep_hashes, h, rank, seconds)
 
@@ -677,7 +677,7 @@ class Session:
         why = _new(_ID)
         ns, flags = 0, 0
         if seconds is not None:
-            # 0 ns are for good.
+            # 0 ns: never expires.
             ns = max(1, min(int(seconds * 1e9), (1 << 63) - 1))
             flags = lib.KVBM_KEEP_RELATIVE
         results = _from_buffer(_BYTES, out, True)
@@ -689,7 +689,7 @@ class Session:
     # Blocks by id
 
     def release(self, ids: Any) -> None:
-        """Give back a hold on each, in this order: NotHeld, with done."""
+        """Release a hold on each, in this order: NotHeld, with done."""
         i = _from_buffer(_IDS, ids)
         why = _new(_ID)
         ret = lib.kvbm_release(self._fd, len(i), i, 0, why)
@@ -697,7 +697,7 @@ class Session:
             raise self._error(-why[0], "release", max(ret, 0))
 
     def retain(self, ids: Any) -> None:
-        """Another hold on each registered block, all or none.
+        """Add a hold on each registered block, all or none.
 
         NotHeld, EINVAL (Mutable or Staged), EOVERFLOW.
         """
@@ -709,7 +709,7 @@ class Session:
             raise self._error(-why[0], "retain", 0)
 
     def set_reset(self, ids: Any, on: bool) -> None:
-        """Whether blocks are reset at their last release: NotHeld."""
+        """Set whether blocks are reset at their last release: NotHeld."""
         i = _from_buffer(_IDS, ids)
         why = _new(_ID)
         ret = lib.kvbm_set_reset(self._fd, len(i), i, on, why)
@@ -726,7 +726,7 @@ class Session:
     ) -> None:
         """Give own Mutable blocks their hashes.
 
-        tokens: a buffer of uint32: what is not the block size is EINVAL
+        tokens: a buffer of uint32: any other than the block size is EINVAL
         notes: as for Blocks.register(), not together with tokens
 
         NotHeld (not Mutable, not own), EINVAL (not a hash), with done.
@@ -752,8 +752,8 @@ class Session:
     ) -> npt.NDArray[np.uint8]:
         """Stage own Mutable blocks and claim their hashes: a Claim for each.
 
-        A hash has at most one claim, which ends when anybody registers the
-        hash, and when its block is unstaged or released, or its session ends.
+        A hash has at most one claim. It ends when anybody registers the hash,
+        when its block is unstaged or released, and when its session ends.
         Blocks whose hash is PENDING or PRESENT stay Mutable.
 
         notes: as for Blocks.register()
@@ -790,16 +790,16 @@ class Session:
         )
         ret = -errno.EINTR
         while ret == -errno.EINTR:
-            # A handler that raises ends the wait here.
+            # A signal handler that raises ends the wait here.
             ret = lib.kvbm_wait(self._fd, len(h), h, deadline, NULL)
         if ret < 0:
             raise self._error(ret, "wait")
 
     def watch(self, hashes: Any) -> npt.NDArray[np.uint8]:
-        """Have poll(2) say POLLPRI when one of these claims has ended.
+        """Make poll(2) report POLLPRI once one of these claims has ended.
 
-        Instead of what was watched before. Returns PENDING for each that is
-        claimed, and watched now, and ABSENT for the others. EINVAL (too many),
+        Replaces what was watched before. Returns PENDING for each that is
+        claimed and now watched, and ABSENT for the others. EINVAL (too many),
         ENOMEM.
         """
         h = _from_buffer(_HASHES, hashes)
@@ -815,7 +815,7 @@ class Session:
         """Offer a hold on each block to another session: the ticket, 16 bytes.
 
         to: the only session that may accept, or a descriptor of it (poll(2)
-            says POLLIN there); None: whoever has the ticket
+            reports POLLIN there); None: anyone with the ticket
 
         All or nothing. The holds stay this session's until they are accepted,
         and cannot be released meanwhile (EBUSY). NotHeld, EINVAL (not
@@ -836,12 +836,12 @@ class Session:
     def accept(
         self, ticket: bytes | None = None, *, room: int = 1024
     ) -> npt.NDArray[np.uint32]:
-        """Take over what is offered: ids in the order of the offer.
+        """Take over offered holds: ids in the order of the offer.
 
-        ticket: from offer(); None: the oldest offer to this session alone
-        room: ids to make room for at first
+        ticket: from offer(); None: the oldest offer to this session only
+        room: initial size of the array of ids
 
-        All or nothing. ENOENT (no such offer, any more), OverQuota, EOVERFLOW,
+        All or nothing. ENOENT (no such offer), OverQuota, EOVERFLOW,
         EINVAL (its own offer), ENOMEM.
         """
         named = NULL
@@ -866,7 +866,7 @@ class Session:
         return out[:ret]
 
     def withdraw(self, ticket: bytes) -> int:
-        """Take an offer back: how many holds are as before.
+        """Withdraw an offer: how many holds are ordinary again.
 
         ENOENT: there is none, or all of it has been accepted.
         """
@@ -880,7 +880,7 @@ class Session:
         return int(ret)
 
     def unstage(self, ids: Any) -> None:
-        """Staged blocks become Mutable again: NotHeld, with done."""
+        """Make Staged blocks Mutable again: NotHeld, with done."""
         i = _from_buffer(_IDS, ids)
         why = _new(_ID)
         ret = lib.kvbm_unstage(self._fd, len(i), i, why)
@@ -897,13 +897,13 @@ class Session:
     ) -> None:
         """Make Staged blocks visible.
 
-        results: out: a writable buffer of REGISTERED: the block that is held
-            now, and Kind
+        results: out: a writable buffer of REGISTERED: the block that is now
+            held, and Kind
         duplicates: as for Blocks.register()
-        notes: likewise, but None: what they were staged with
+        notes: likewise, but None: the notes they were staged with
 
-        NotHeld, OverQuota, EOVERFLOW, ENOMEM, ESTALE (allocated before all was
-        forgotten), with done.
+        NotHeld, OverQuota, EOVERFLOW, ENOMEM, ESTALE (allocated before
+        everything was forgotten), with done.
         """
         i = _from_buffer(_IDS, ids)
         r = _from_buffer(_RESULTS, results, True)
@@ -955,8 +955,8 @@ class Session:
     def weak(self, ids: Any) -> npt.NDArray[Any]:
         """Weak references to held registered blocks, as an array of WEAK.
 
-        They are data: no holds, and cost the store nothing. NotHeld, EINVAL
-        (Mutable or Staged, no such id).
+        They are data: they hold nothing and cost the store nothing. NotHeld,
+        EINVAL (Mutable or Staged, no such id).
         """
         i = _from_buffer(_IDS, ids)
         out = np.empty(len(i), WEAK)
@@ -968,7 +968,7 @@ class Session:
         return out
 
     def upgrade(self, weaks: Any) -> Holds:
-        """Hold what weak references name; ids has NO_BLOCK for what is gone.
+        """Hold the blocks of weak references; ids has NO_BLOCK for lost ones.
 
         Raises as match(); nothing is held then.
         """

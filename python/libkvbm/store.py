@@ -28,7 +28,7 @@ class StoreEntry(NamedTuple):
 
 
 class Features(NamedTuple):
-    """What the running module can do; flags are KVBM_FEATURE_* bits."""
+    """Features of the running module; flags are KVBM_FEATURE_* bits."""
 
     flags: int
     max_blocks: int
@@ -127,7 +127,7 @@ def _create(
 class Store:
     """A named store. As a context manager it is destroyed at the end.
 
-    Store("pool") names a store and does not look whether it is there.
+    Store("pool") names a store and does not check that it exists.
     """
 
     __slots__ = ("name",)
@@ -176,28 +176,28 @@ class Store:
         blocks: 1 to 2^24
         block_size: tokens in a block, 0: 16
         policy: "fifo", "lru", "multi_lru", "lineage_tick" or "lineage_fifo";
-            None: "lineage_tick", of opaque hashes "lru"
+            None: "lineage_tick", or "lru" for opaque hashes
         freq_capacity: of the frequency sketch, 0: none (multi_lru: 2^21)
-        thresholds: three, of multi_lru
+        thresholds: three, for multi_lru
         duplicates: whether a hash may be registered twice by default
         reset: blocks are reset at their last release by default
-        opaque: hashes are engines' own keys, see libkvbm.opaque(): they have
-            no lineage
+        opaque: hashes are engines' own keys without lineage, see
+            libkvbm.opaque()
         mode: of the node, within 0o660; 0: 0o600
         uid, gid: of the node; -1: the caller's
         max_sessions: open at once, 0: the module's limit
         max_held: blocks that one session may hold, 0: no limit
-        block_bytes: bytes of a block, a multiple of 4096: the store keeps them
-            for its sessions, see Session.payload; 0: it has none
-        payload: descriptor or path of a memory file to keep them in, which is
-            long enough; None: a new one, all of whose memory is there
+        block_bytes: bytes of a block in the store's memory, a multiple of
+            4096, see Session.payload; 0: no memory
+        payload: descriptor or path of a memory file, which must be
+            long enough; None: a new one, fully allocated
         events: how many of its last events it keeps, a power of two from 64 to
-            2^20; 0: it has none
+            2^20; 0: none
         retention: blocks have ranks, see Session.keep()
-        keep_blocks: of them, how many may be above NORMAL at once; 0: half
-        keep_user_blocks: of these, raised by one user; 0: half
-        note_bytes: of a block's note, which whoever registers it gives, up to
-            256; 0: there are none
+        keep_blocks: how many blocks may be above NORMAL at once; 0: half
+        keep_user_blocks: how many of these one user may raise; 0: half
+        note_bytes: bytes of a block's note, given at its registration, up to
+            256; 0: no notes
 
         Raises KvbmError EEXIST, EINVAL, NotHeld (EPERM: owner or group not
         permitted, or no right to named stores), ENOMEM, OverQuota (a limit of
@@ -253,7 +253,7 @@ class Store:
     ) -> Session:
         """Create a store without a name: its first session.
 
-        It lives as long as a session of it does. Options as for create().
+        It lives as long as any of its sessions. Options as for create().
         """
         c = _create(
             None,
@@ -344,7 +344,7 @@ class Store:
 
 
 def features() -> Features:
-    """What the running module can do: NoModule, Denied."""
+    """Features of the running module: NoModule, Denied."""
     f = ffi.new("struct kvbm_features *")
     with _control() as fd:
         ret = lib.kvbm_features(fd, f)

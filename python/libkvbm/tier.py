@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""A cache tier of an inference engine over a pool: what plug-ins share.
+"""A cache tier of an inference engine on top of a pool, for plug-ins.
 
-An engine has rows of memory of its own, its primary tier, and names what is in
+An engine has its own rows of memory, its primary tier, and names the content of
 a row by a key. This class copies rows to a pool that all engines of the host
-share, and back. It knows nothing of any engine: a plug-in translates calls.
+share, and back. It knows nothing about any engine: a plug-in translates calls.
 
-Rules that hold whatever happens:
+Rules that always hold:
 
-- No method raises, and none waits, but drain() and shutdown() for copies under
-  way. What is not possible now is a miss, or is not stored.
+- No method raises, and none waits, except that drain() and shutdown() wait for
+  copies in progress. What is not possible now is a miss, or is not stored.
 - Never the wrong bytes. A row is copied from a block while it is held, and the
-  copy counts only if the hold was still there to give back afterwards: when a
-  session is revoked, or the store destroyed, the blocks go to others while the
-  copy runs. A digest of all that the key leaves out is part of each name.
-- Nothing is leaked. What a look-up held and no load took is released at the end
-  of the step; a store that fails gives its blocks back; the kernel has the rest
-  when the process ends.
+  copy counts only if the hold still exists afterwards: if a session is revoked,
+  or the store destroyed, others get the blocks while the copy runs. Each name
+  includes a digest of everything that the key leaves out.
+- Nothing leaks. Blocks that a lookup held and no load took are released at the
+  end of the step; a store that fails releases its blocks; the kernel releases
+  the rest when the process ends.
 
-One thread calls, or several under a lock of theirs; the copies are made by
-threads of the tier.
+One thread calls, or several under their own lock; threads of the tier make the
+copies.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ logger = logging.getLogger("libkvbm.tier")
 
 
 class Answer(enum.Enum):
-    """What a look-up found."""
+    """The result of a lookup."""
 
     MISS = 0
     HIT = 1
@@ -66,9 +66,9 @@ _MISS, _HIT, _RETRY = Answer.MISS, Answer.HIT, Answer.RETRY
 class Done:
     """A job that ended.
 
-    success: all keys; of a load that was not, ``keys`` has those that were
-    stored: rows of a store that are in the pool now
-    seconds: that the copies took; bytes: that were copied
+    success: all keys succeeded; otherwise ``keys`` has those that a load loaded
+    stored: rows of a store that are now in the pool
+    seconds: time of the copies; bytes: how much was copied
     """
 
     job: int
@@ -82,20 +82,20 @@ class Done:
 
 @dataclass
 class Options:
-    """How a tier behaves. All have defaults but the store.
+    """How a tier behaves. All options but the store have defaults.
 
     store: name of the pool, or path of its node
-    threads: that copy; with two or more, one of them only loads
-    load_queue_mb, store_queue_mb: bytes that may wait or be under way, in
-        MiB; look-ups miss and stores are skipped beyond
+    threads: threads that copy; with two or more, one of them only loads
+    load_queue_mb, store_queue_mb: bytes that may be queued or in flight, in
+        MiB; beyond that, lookups miss and stores are skipped
     stage_mb: memory that one store job takes from the pool at a time, in MiB
     required: fail to start rather than run without the pool
     on_reset: "epoch": after the engine dropped its cache, as for new weights,
         this engine uses new names; "keep": the weights stay the same
-    weights_version: names the weights; whoever gives it changes it with them,
-        and a reset of the cache changes nothing then
-    pending_wait_ms: how long look-ups of one request are told to ask again,
-        in all, since another engine is storing what they look for; then miss
+    weights_version: names the weights; change it when they change; a reset of
+        the cache then changes nothing
+    pending_wait_ms: how long, in all, lookups of one request return "retry"
+        while another engine stores the same blocks; then they miss
     retry_min_s, retry_max_s: pauses between attempts to open a pool that went
         away
     """
@@ -113,7 +113,7 @@ class Options:
     retry_max_s: float = 10.0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant: ValueError."""
+        """Refuse meaningless values: ValueError."""
         if self.on_reset not in ("epoch", "keep"):
             raise ValueError('on_reset must be "epoch" or "keep"')
         for name in ("threads", "load_queue_mb", "store_queue_mb", "stage_mb"):
@@ -124,30 +124,30 @@ class Options:
 
 
 class Mismatch(Exception):
-    """The pool is there and cannot be used: what to do about it."""
+    """The pool exists and cannot be used: what to do about it."""
 
 
 # Each counter with what it counts, for the engines' metrics.
 COUNTERS = {
     "lookups": "keys looked up",
     "hits": "keys found, and held for a load",
-    "lookups_pending": "look-ups to be repeated: another engine stores the key",
-    "pending_given_up": "look-ups that missed as that took too long",
-    "lookups_held_back": "look-ups that missed as the load queue was full",
+    "lookups_pending": "lookups deferred: another engine stores the key",
+    "pending_given_up": "lookups that missed because that took too long",
+    "lookups_held_back": "lookups that missed: the load queue was full",
     "loaded_bytes": "bytes copied from the pool",
     "loads_failed": "rows that could not be loaded",
     "stored_bytes": "bytes copied to the pool",
-    "stores_present": "rows not stored: in the pool already",
+    "stores_present": "rows not stored: already in the pool",
     "stores_pending": "rows not stored: another engine was storing them",
     "stores_no_room": "rows not stored: the pool was full of held blocks",
     "stores_queue_full": "rows not stored: the store queue was full",
     "stores_off": "rows not stored: no pool",
     "stores_failed": "rows not stored: an error",
-    "unused_holds": "keys found, and not loaded by the engine",
-    "lost": "times that the pool went away: revoked, or destroyed",
-    "reopened": "times that it came back",
-    "epochs": "resets of the cache that changed the names",
-    "errors": "errors that should not be; each is logged",
+    "unused_holds": "keys found that the engine did not load",
+    "lost": "how often the pool went away: revoked, or destroyed",
+    "reopened": "how often it came back",
+    "epochs": "cache resets that changed the names",
+    "errors": "unexpected errors; each is logged",
 }
 
 
@@ -162,7 +162,7 @@ class _Link:
         self.broken = False
 
     def put(self) -> None:
-        """One user less; called under the tier's lock."""
+        """Drop a user; called under the tier's lock."""
         self.users -= 1
         if self.users == 0:
             self.session.close()
@@ -211,9 +211,10 @@ class Tier:
     view: the engine's rows, a writable buffer; row i is at i x row_bytes
     row_bytes: bytes of a row; a block of the pool has as many, rounded up to
         4096
-    identity: called once, at the first look-up or store: what the digest is
-        made of, or raises Mismatch, which turns the tier off
-    group_bytes: as many at a key's end are the number of its group, big-endian
+    identity: called once, at the first lookup or store: returns what the digest
+        is made of, or raises Mismatch, which turns the tier off
+    group_bytes: how many bytes at a key's end are the number of its group,
+        big-endian
     """
 
     # Keys whose load failed are remembered for as long as the request; this
@@ -244,14 +245,14 @@ class Tier:
         self._view: Window | None = Window(view, writable=True)
         self._digest: bytes | None = None
         self._epoch = b""
-        # Why the tier is off for good.
+        # Why the tier is permanently off.
         self.off: str | None = None
         self._link: _Link | None = None
         self._held: dict[bytes, int] = {}
         self._failed: dict[str, set[bytes]] = {}
         # When a request first had to ask again.
         self._asking: dict[str, float] = {}
-        # There while the pool is open and the digest known.
+        # Set while the pool is open and the digest known.
         self._probe: Probe | None = None
         self._load_limit = options.load_queue_mb << 20
         self._retry_at = 0.0
@@ -409,7 +410,7 @@ class Tier:
             self._counts[name] += n
 
     def take_counts(self) -> dict[str, int]:
-        """What has been counted since the last call: see COUNTERS."""
+        """Counts since the last call: see COUNTERS."""
         with self._q.lock:
             counts, self._counts = self._counts, dict.fromkeys(COUNTERS, 0)
         counts["lookups"] += self._lookups
@@ -455,8 +456,8 @@ class Tier:
     def _pending(self, request: str) -> Answer:
         """Another engine is storing the key: ask again, for a bounded time.
 
-        Bounded by request, whatever it asks for: who has claimed may have been
-        stopped, and an engine defers all of the request while it asks again.
+        The bound is per request, whatever it looks up: the claimant may be
+        stopped, and an engine defers the whole request while it asks again.
         """
         now = time.monotonic()
         if (
@@ -472,7 +473,7 @@ class Tier:
         return Answer.MISS
 
     def _trouble(self, link: _Link, e: KvbmError) -> None:
-        """An error of a call: what it means for the link."""
+        """Handle the error of a call for the link."""
         if e.errno in (errno.ESHUTDOWN, errno.ENODEV, errno.EBADF):
             link.broken = True
             if threading.current_thread() not in self._threads:
@@ -548,7 +549,7 @@ class Tier:
             else:
                 self._q.stores.append(work)
                 self._q.store_bytes += work.nbytes
-            # All: the one that would wake may be waiting for loads only.
+            # All: the one that would wake may wait for loads only.
             self._q.lock.notify_all()
 
     def touch(self, keys: Iterable[bytes]) -> None:
@@ -564,7 +565,7 @@ class Tier:
                 self._q.lock.notify_all()
 
     def finished(self) -> list[Done]:
-        """The jobs that ended since the last call."""
+        """Jobs that ended since the last call."""
         with self._q.lock:
             ended, self._q.done = self._q.done, []
         for work, done in ended:
@@ -581,7 +582,7 @@ class Tier:
         return [done for _, done in ended]
 
     def end_of_step(self) -> None:
-        """Release what look-ups of this step held and no load took."""
+        """Release blocks that lookups of this step held and no load took."""
         if not self._held:
             return
         link = self._link
@@ -606,7 +607,7 @@ class Tier:
         return self.off is None and link is not None and not link.broken
 
     def busy(self) -> bool:
-        """Whether jobs wait, run, or have ended and were not asked for."""
+        """Whether jobs wait, run, or have ended without being reported."""
         with self._q.lock:
             return bool(
                 self._q.loads
@@ -616,10 +617,10 @@ class Tier:
             )
 
     def drain(self) -> None:
-        """Wait until no copy is under way; the engine drops its cache.
+        """Wait until no copy is in progress; the engine drops its cache.
 
-        Stores that no thread has begun are given up. From here on names are
-        new ones, unless the weights stay the same: see Options.on_reset.
+        Stores that no thread has begun are dropped. From here on names are
+        new, unless the weights stay the same: see Options.on_reset.
         """
         self.end_of_step()
         with self._q.lock:
@@ -654,7 +655,7 @@ class Tier:
                 work.link.session.release(np.array(ids[::-1], np.uint32))
 
     def shutdown(self) -> None:
-        """Join the threads, let go of the engine's memory, close the pool."""
+        """Join the threads, release the engine's memory, close the pool."""
         with self._q.lock:
             self._q.stop = True
             self._give_up(self._q.loads)
@@ -786,14 +787,14 @@ class Tier:
             with contextlib.suppress(KvbmError):
                 link.session.release(np.array(held[::-1], np.uint32))
             raise
-        # Only what was held to the end is what it seems. The head of a prompt
-        # becomes idle last, so that its tail is evicted first.
+        # Only rows held to the end are valid. The head of a prompt becomes
+        # inactive last, so its tail is evicted first.
         if ids:
             link.session.release(np.array(ids[::-1], np.uint32))
         return keys
 
     def _store(self, work: _Job) -> list[bytes]:
-        """Copy to the pool what it has not: the keys that were stored."""
+        """Copy missing rows to the pool: the keys that were stored."""
         link, view = work.link, self._view
         assert link is not None and view is not None
         n = self.row_bytes
@@ -819,7 +820,7 @@ class Tier:
                     break
                 with blocks:
                     part = part[: len(blocks)]
-                    # From here on others see that these are on their way.
+                    # From here on others see that these are being stored.
                     claims = blocks.claim(hashes[part])
                     mine = claims == Claim.CLAIMED
                     for i, block in zip(
@@ -849,7 +850,7 @@ class Tier:
 
     @staticmethod
     def _blocks(session: Session, n: int) -> Blocks:
-        """n blocks, or as many as there are: NoSpace for none."""
+        """n blocks, or as many as are available: NoSpace for none."""
         while True:
             try:
                 return session.alloc(n)

@@ -13,9 +13,9 @@
 Further members of the tier are the fields of libkvbm.tier.Options, and:
 
 revision
-    of the model, where vLLM does not tell it
+    of the model, if vLLM does not report it
 
-No file of vLLM is changed. See Documentation/guides/vllm.rst.
+vLLM is unpatched. See Documentation/guides/vllm.rst.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _METRIC = "vllm:kv_offload_kvbm_"
 _ON = _METRIC + "on"
 
 
-# What a member costs by its class, a call in Python 3.11, is paid once.
+# A member by its class costs a call in Python 3.11: pay it once.
 _MISS, _HIT, _RETRY = LookupResult.MISS, LookupResult.HIT, LookupResult.RETRY
 _POOL_HIT, _POOL_RETRY = tier.Answer.HIT, tier.Answer.RETRY
 
@@ -88,7 +88,7 @@ class Kvbm(SecondaryTierManager):  # type: ignore[misc]
     ) -> None:
         """See vLLM's SecondaryTierManager, and the module.
 
-        Raises TypeError for an option that there is not and ValueError for a
+        Raises TypeError for an unknown option and ValueError for a
         wrong one; with required also if the tier cannot work.
         """
         super().__init__(
@@ -107,9 +107,9 @@ class Kvbm(SecondaryTierManager):  # type: ignore[misc]
         self._config = offloading_spec.config
         self._model = _compat.model_facts(_compat.find_vllm_config())
         self._core: tier.Tier | None = None
-        # Jobs that no tier took: failed loads, and stores of nothing.
+        # Jobs that no tier took: failed loads, and empty stores.
         self._lost_jobs: list[JobResult] = []
-        # Requests with such a load: what they look up is a miss from then on.
+        # Requests with such a load: their lookups miss from then on.
         self._lost_requests: set[str] = set()
         try:
             self._check(offloading_spec)
@@ -165,7 +165,7 @@ class Kvbm(SecondaryTierManager):  # type: ignore[misc]
         logger.exception("kvbm: %s failed: %s", what, e)
 
     def lookup(self, key: OffloadKey, req_context: ReqContext) -> LookupResult:
-        """HIT: held until a load takes it, or the step ends. MISS; or RETRY."""
+        """HIT: held until a load takes it, or the step ends; MISS; or RETRY."""
         try:
             core = self._core
             request = req_context.req_id
@@ -236,13 +236,13 @@ class Kvbm(SecondaryTierManager):  # type: ignore[misc]
         )
 
     def take_events(self) -> Iterable[OffloadingEvent]:
-        """None: the pool has one publisher for all its engines."""
+        """Returns None: the pool has one publisher for all its engines."""
         return ()
 
     def touch(
         self, keys: Collection[OffloadKey], req_context: ReqContext
     ) -> None:
-        """Keep these in the pool for longer."""
+        """Keep these in the pool longer."""
         try:
             if self._core is not None:
                 self._core.touch(keys)
@@ -252,7 +252,7 @@ class Kvbm(SecondaryTierManager):  # type: ignore[misc]
     def on_new_request(
         self, req_context: ReqContext
     ) -> RequestOffloadingContext:
-        """No wish as to what is offloaded."""
+        """Does not influence what is offloaded."""
         return RequestOffloadingContext()
 
     def on_request_finished(self, req_context: ReqContext) -> None:
@@ -265,7 +265,7 @@ class Kvbm(SecondaryTierManager):  # type: ignore[misc]
             self._failed("on_request_finished", e)
 
     def on_schedule_end(self, context: ScheduleEndContext) -> None:
-        """Release what was looked up and not loaded."""
+        """Release blocks that were looked up and not loaded."""
         try:
             if self._core is not None:
                 self._core.end_of_step()
@@ -273,7 +273,7 @@ class Kvbm(SecondaryTierManager):  # type: ignore[misc]
             self._failed("on_schedule_end", e)
 
     def drain_jobs(self) -> None:
-        """Wait for copies under way; a new epoch of names begins."""
+        """Wait for copies in progress; a new epoch of names begins."""
         try:
             if self._core is not None:
                 self._core.drain()
@@ -281,7 +281,7 @@ class Kvbm(SecondaryTierManager):  # type: ignore[misc]
             self._failed("drain_jobs", e)
 
     def shutdown(self) -> None:
-        """Join the threads and let go of vLLM's memory."""
+        """Join the threads and release vLLM's memory."""
         core, self._core = self._core, None
         try:
             if core is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What differs between releases of vLLM, and what they do not tell a tier.
+"""Differences between vLLM releases, and what they do not tell a tier.
 
 The one place that knows versions. A release is added here when the tests of
 python/tests/engines pass with it.
@@ -18,14 +18,14 @@ import vllm
 
 from ..tier import Mismatch
 
-# What "make test-engines" tests; later fixes of these are taken, other releases
-# are refused by name.
+# What "make test-engines" tests; later fixes of these are accepted, other
+# releases are refused by name.
 RELEASES = ("0.31.0", "0.32.0", "0.33.0")
 SUPPORTED = tuple(r.rpartition(".")[0] for r in RELEASES)
 
 
 def version() -> str:
-    """The exact version of the vLLM that runs."""
+    """The exact version of the running vLLM."""
     return str(vllm.__version__)
 
 
@@ -42,9 +42,9 @@ def check_version() -> None:
 def find_vllm_config() -> Any:
     """The engine's VllmConfig, or None.
 
-    A tier is given the normalised OffloadingConfig only, in which neither the
-    model's revision is nor what of its configuration was overridden. Whoever
-    constructs the connector has it.
+    A tier gets only the normalised OffloadingConfig, which lacks the model's
+    revision and the overrides of its configuration. The code that constructs
+    the connector has it.
     """
     frame = sys._getframe(1)
     while frame is not None:
@@ -56,7 +56,7 @@ def find_vllm_config() -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Something that json writes the same way each time."""
+    """A value that json writes the same way each time."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             f.name: _plain(getattr(value, f.name))
@@ -72,7 +72,7 @@ def _plain(value: Any) -> Any:
 
 
 def _files(path: str) -> Any:
-    """What a directory of weights has: names, sizes and times."""
+    """The files in a directory of weights: names, sizes and times."""
     try:
         names = sorted(os.listdir(path))
     except OSError:
@@ -88,7 +88,7 @@ def _files(path: str) -> Any:
 
 
 def _model(vllm_config: Any) -> dict[str, Any]:
-    """What of a VllmConfig decides about the bytes of a block."""
+    """The parts of a VllmConfig that determine the bytes of a block."""
     model = vllm_config.model_config
     facts: dict[str, Any] = {
         name: _plain(getattr(model, name, None))
@@ -118,7 +118,7 @@ def _model(vllm_config: Any) -> dict[str, Any]:
 
 
 def identity(config: Any, model: dict[str, Any] | None, **more: Any) -> bytes:
-    """All that must be equal for two engines to share blocks.
+    """Everything that must be equal for two engines to share blocks.
 
     config: OffloadingConfig: model, data type, layout, parallelism, layers and
         their groups, tokens of a block and a chunk
@@ -149,8 +149,8 @@ def model_facts(vllm_config: Any) -> dict[str, Any] | None:
 def none_hash() -> tuple[str, bytes]:
     """The hash algorithm and NONE_HASH, with which each chain begins.
 
-    Mismatch unless they are such that another process has the same: the
-    algorithm is found by computing NONE_HASH again.
+    Mismatch unless another process would get the same: computing NONE_HASH
+    again finds the algorithm.
     """
     from vllm.utils import hashing
     from vllm.v1.core import kv_cache_utils
