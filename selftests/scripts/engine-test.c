@@ -41,6 +41,11 @@ static int session_open(int session)
 	return fake.writer >= 0 ? fake.writer : open_null();
 }
 
+static void session_close(int session)
+{
+	close(session);
+}
+
 /* Does @n elements, or what it was told to fail after. */
 static int answer(uint32_t n, uint32_t *error)
 {
@@ -159,6 +164,8 @@ static int block_info(int session, uint32_t block,
 static const struct script_backend backend = {
 	.create = create,
 	.session_open = session_open,
+	.session_close = session_close,
+	.session_kill = script_kill_owner,
 	.alloc = alloc,
 	.match = match,
 	.scan = scan,

@@ -45,52 +45,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-static int run_line(struct script *s, struct script_cmd *cmd, char *line,
-		    size_t len)
-{
-	const char *why = "";
-	int got;
-
-	if (strlen(line) != len) {
-		got = -EINVAL;
-		why = "a NUL byte";
-	} else {
-		got = script_parse(cmd, line, &why);
-	}
-	if (got == -EINVAL) {
-		complain(why);
-		return -EINVAL;
-	}
-	if (got == 1)
-		got = s ? script_run(s, cmd, stdout) : 0;
-	if (got < 0)
-		complain(strerror(-got));
-	return got;
-}
-
-static int run(FILE *in, struct script *s)
-{
-	struct script_cmd cmd = { 0 };
-	char *line = NULL;
-	size_t room = 0;
-	ssize_t len;
-	int err = 0;
-
-	script_line = 1;
-	for (; !err && (len = getline(&line, &room, in)) >= 0; script_line++) {
-		err = run_line(s, &cmd, line, len);
-		if (err)
-			break;
-	}
-	if (!err && ferror(in)) {
-		complain("cannot continue reading");
-		err = -EIO;
-	}
-	free(line);
-	script_cmd_free(&cmd);
-	return err;
-}
-
 /* A script may open as many sessions as the system lets it. */
 static void raise_limits(void)
 {
@@ -146,7 +100,7 @@ int cmd_exec(int argc, char **argv)
 		if (!s)
 			return fail("%s", strerror(ENOMEM));
 	}
-	err = run(in, s);
+	err = script_run_file(s, in, stdout, &script_line, complain);
 	if (s)
 		script_end(s);
 	if (in != stdin)

@@ -5,10 +5,13 @@
  *	script_parse.c	a line of text -> struct script_cmd
  *	script_books.c	what a script has made: sessions, blocks owned, guards
  *	script_run.c	runs a command against a backend and prints its line;
- *			script_ops.c and script_sessions.c are its operations
+ *			script_{ops,share,sessions}.c are its operations
+ *	script_file.c	runs a file of them
+ *	script_kernel.c	the backend of kvbmctl, with script_kill.c
  *
- * The store is reached through struct script_backend only, so that parser and
- * engine can be tested without a kernel.
+ * The store is reached through struct script_backend only. Of the others one
+ * is the reference model (selftests/host/model/script_model.c), whose answers
+ * the kernel's are compared with, and one fails on purpose.
  */
 #ifndef KVBMCTL_SCRIPT_H
 #define KVBMCTL_SCRIPT_H
@@ -128,13 +131,15 @@ void script_cmd_free(struct script_cmd *cmd);
 /**
  * struct script_backend - a store as the engine sees it
  *
- * Sessions are descriptors, and close(2) ends them. Calls return as those of
- * libkvbm do, whose functions most of these are.
+ * Calls return as those of libkvbm do, whose functions most of these are.
  */
 struct script_backend {
 	/* The first session of a new anonymous store, or -errno. */
 	int (*create)(const struct script_new *config);
 	int (*session_open)(int session);
+	void (*session_close)(int session);
+	/* The same, as the death of its owner; 0, or -errno: it is still open. */
+	int (*session_kill)(int session);
 
 	int (*alloc)(int session, uint32_t n, uint32_t *ids,
 		     struct kvbm_evicted *evicted, uint32_t *nr_evicted);
@@ -200,6 +205,14 @@ struct script_backend {
 /* The real thing: a store of the kernel's, through libkvbm. */
 extern const struct script_backend script_kernel;
 
+/*
+ * script_kill_owner() - session_kill() of sessions that are descriptors
+ *
+ * Makes a child process the only owner of @fd and kills it. When the child can
+ * be reaped, what the session held is back.
+ */
+int script_kill_owner(int fd);
+
 struct script;
 
 /**
@@ -220,6 +233,19 @@ struct script *script_start(const struct script_backend *backend,
  * -errno when the script cannot go on.
  */
 int script_run(struct script *s, const struct script_cmd *cmd, FILE *out);
+
+/**
+ * script_run_file() - run the lines of a file, until one ends the script
+ * @s: the script, or NULL: the lines are only parsed
+ * @in: the file
+ * @out: where their answers go
+ * @line: out: number of the line that is being run, for @complain
+ * @complain: called with what is wrong with it
+ *
+ * Return: 0, or -errno: -EINVAL when a line is not in the language.
+ */
+int script_run_file(struct script *s, FILE *in, FILE *out, unsigned long *line,
+		    void (*complain)(const char *text));
 
 /* Gives back everything and frees the script. */
 void script_end(struct script *s);

@@ -39,9 +39,16 @@ static int create(const struct script_new *config)
 	return err ? err : c.fd;
 }
 
+static void session_close(int session)
+{
+	close(session);
+}
+
 const struct script_backend script_kernel = {
 	.create = create,
 	.session_open = kvbm_session_open,
+	.session_close = session_close,
+	.session_kill = script_kill_owner,
 	.alloc = kvbm_alloc,
 	.alloc_reset = kvbm_alloc_reset,
 	.stage = kvbm_stage,

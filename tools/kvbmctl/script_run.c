@@ -9,7 +9,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "script_engine.h"
 
@@ -119,7 +118,7 @@ void script_drop_store(struct script *s)
 	struct script_session *session;
 
 	for (session = s->books.sessions; session; session = session->next)
-		close(session->fd);
+		s->backend->session_close(session->fd);
 	books_clear(&s->books);
 	s->current = NULL;
 	s->total = 0;

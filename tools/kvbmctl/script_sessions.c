@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Script operations that make and end stores and sessions. */
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "script_engine.h"
 
@@ -40,7 +35,7 @@ int script_op_new(struct script *s, const struct script_cmd *cmd)
 	if (fd < 0)
 		return fd;
 	if (books_add_session(&s->books, MAIN, fd, &session)) {
-		close(fd);
+		s->backend->session_close(fd);
 		return script_nomem(s);
 	}
 	s->current = session;
@@ -59,69 +54,13 @@ int script_op_session(struct script *s, const struct script_cmd *cmd)
 		if (fd < 0)
 			return fd;
 		if (books_add_session(&s->books, cmd->name, fd, &session)) {
-			close(fd);
+			s->backend->session_close(fd);
 			return script_nomem(s);
 		}
 	}
 	s->current = session;
 	script_put(s, "ok");
 	return 0;
-}
-
-/* Keeps @fd, and nothing else but @ready, open until somebody kills it. */
-static void keep(int fd, int ready)
-{
-	unsigned int low = fd < ready ? fd : ready;
-	unsigned int high = fd < ready ? ready : fd;
-	char byte = 0;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (low)
-		close_range(0, low - 1, 0);
-	if (low + 1 < high)
-		close_range(low + 1, high - 1, 0);
-	close_range(high + 1, ~0U, 0);
-	if (write(ready, &byte, 1) != 1)
-		_exit(1);
-	for (;;)
-		pause();
-}
-
-/*
- * Makes a child process the only owner of @fd and kills it. When the child can
- * be reaped, what the session held is back. @fd is closed in any case where 0
- * is returned, and stays open otherwise.
- */
-static int kill_owner(int fd)
-{
-	int ready[2], status, err = 0;
-	ssize_t n;
-	pid_t child;
-	char byte;
-
-	if (pipe2(ready, O_CLOEXEC))
-		return -errno;
-	child = fork();
-	if (child < 0)
-		err = -errno;
-	if (!child)
-		keep(fd, ready[1]);
-
-	close(ready[1]);
-	if (!err) {
-		do
-			n = read(ready[0], &byte, 1);
-		while (n < 0 && errno == EINTR);
-		if (n == 1)
-			close(fd);
-		else
-			err = -ECHILD;
-		kill(child, SIGKILL);
-		while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-			;
-	}
-	close(ready[0]);
-	return err;
 }
 
 static int end_session(struct script *s, const struct script_cmd *cmd)
@@ -142,11 +81,11 @@ static int end_session(struct script *s, const struct script_cmd *cmd)
 	if (err < 0)
 		return err;
 	if (cmd->op == SCRIPT_KILL) {
-		err = kill_owner(session->fd);
+		err = s->backend->session_kill(session->fd);
 		if (err)
 			return err;
 	} else {
-		close(session->fd);
+		s->backend->session_close(session->fd);
 	}
 	err = s->backend->stats(first->fd, &after);
 	if (err < 0)

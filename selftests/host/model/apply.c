@@ -148,6 +148,7 @@ static int apply_one(struct model *m, const struct g_op *op, struct g_res *res)
 void g_apply(struct model *m, const struct g_op *op, struct g_res *res)
 {
 	int s = op->session;
+	uint32_t offer;
 
 	memset(res, 0, sizeof(*res));
 	M_ASSERT(op->n <= G_MAX);
@@ -183,15 +184,18 @@ void g_apply(struct model *m, const struct g_op *op, struct g_res *res)
 		tell_notes(m, res);
 		return;
 	case G_OFFER:
-		res->err = m_offer(m, s, op->ids, op->n);
+		/* One at a time: it goes by its giver. */
+		res->err = m_open_offer(m, s) != M_NONE ? -EALREADY :
+			   m_offer(m, s, op->ids, op->n, &offer);
 		res->done = res->err ? 0 : op->n;
 		return;
 	case G_ACCEPT:
-		res->err = m_accept(m, s, (int)op->generation[0], res->ids,
-				    &res->done);
+		offer = m_open_offer(m, (int)op->generation[0]);
+		res->err = m_accept(m, s, offer, res->ids, &res->done);
 		return;
 	case G_WITHDRAW:
-		res->err = m_withdraw(m, s, &res->done);
+		offer = m_open_offer(m, s);
+		res->err = m_withdraw(m, s, offer, &res->done);
 		return;
 	case G_TIME:
 		m->now_ns += op->ns;

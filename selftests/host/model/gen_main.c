@@ -13,13 +13,15 @@
 #include <string.h>
 
 #include "gen.h"
-#include "script.h"
+#include "script_engine.h"
+#include "script_model.h"
 
 #define LINES_PER_STORE 1500
 
 struct maker {
 	struct g_rng rng;
-	struct script s;
+	struct script *s;
+	struct script_cmd cmd;
 	struct g_universe u;
 	enum g_twins twins;
 	const char *policy;
@@ -38,6 +40,17 @@ static void add(struct maker *k, const char *fmt, ...)
 	va_end(ap);
 	M_ASSERT(n >= 0 && k->len + n < sizeof(k->line));
 	k->len += n;
+}
+
+static const struct script_books *books(const struct maker *k)
+{
+	return &k->s->books;
+}
+
+/* The model's session, which is the script's current one. */
+static int session(const struct maker *k)
+{
+	return k->s->current->fd;
 }
 
 /* A hash in one of the forms the language takes. */
@@ -90,10 +103,11 @@ static void add_query(struct maker *k, uint32_t n, bool bad)
 static uint32_t owned(const struct maker *k, enum m_state state, uint32_t *ids,
 		      uint32_t max)
 {
+	const struct model *m = script_model_store();
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < k->s.m->cfg.total && n < max; i++) {
-		if (m_owns(k->s.m, k->s.session, i, state))
+	for (uint32_t i = 0; i < m->cfg.total && n < max; i++) {
+		if (m_owns(m, session(k), i, state))
 			ids[n++] = i;
 	}
 	return n;
@@ -105,7 +119,7 @@ static uint32_t one_owned(struct maker *k, enum m_state state)
 	uint32_t ids[64], n = owned(k, state, ids, 64);
 
 	if (!n || g_once_in(&k->rng, 30))
-		return g_below(&k->rng, k->s.m->cfg.total + 2);
+		return g_below(&k->rng, script_model_store()->cfg.total + 2);
 	return ids[g_below(&k->rng, n)];
 }
 
@@ -130,11 +144,9 @@ static uint32_t live_guards(const struct maker *k, uint32_t *g, uint32_t max)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = k->s.n_guards; i-- > 0 && n < max;) {
-		if (k->s.guard[i].live &&
-		    k->s.guard[i].session == k->s.session)
-			g[n++] = i;
-	}
+	for (uint64_t i = k->s->current->last; i != SCRIPT_NO_GUARD && n < max;
+	     i = books(k)->guards[i].prev)
+		g[n++] = i;
 	return n;
 }
 
@@ -144,7 +156,7 @@ static uint32_t one_guard(struct maker *k)
 
 	/* One that never was. */
 	if (!n || g_once_in(&k->rng, 60))
-		return k->s.n_guards + g_below(&k->rng, 3);
+		return books(k)->n_guards + g_below(&k->rng, 3);
 	return g[g_below(&k->rng, n)];
 }
 
@@ -247,19 +259,25 @@ static enum act any_act(struct maker *k)
 	}
 }
 
-/* The model has one for each session. */
 static bool has_offer(const struct maker *k)
 {
-	return k->s.m->offer[k->s.session].n;
+	return m_open_offer(script_model_store(), session(k)) != M_NONE;
+}
+
+static bool is_open(const struct maker *k, uint32_t offer)
+{
+	const struct script_offer *o = &books(k)->offers[offer];
+
+	return o->n && books(k)->guards[o->guards[0]].session;
 }
 
 /* Mostly one that is open. */
 static uint32_t one_offer(struct maker *k)
 {
-	uint32_t n = k->s.n_offers;
+	uint32_t n = books(k)->n_offers;
 
 	for (uint32_t i = n; i-- > 0 && !g_once_in(&k->rng, 20);) {
-		if (k->s.offer[i].open && !g_once_in(&k->rng, 3))
+		if (is_open(k, i) && !g_once_in(&k->rng, 3))
 			return i;
 	}
 	return g_below(&k->rng, n + 1 + g_once_in(&k->rng, 10));
@@ -299,9 +317,9 @@ static bool has_object(const struct maker *k, enum act act)
 		return live_guards(k, &one, 1) && !has_offer(k);
 	case A_ACCEPT:
 	case A_WITHDRAW:
-		return k->s.n_offers;
+		return books(k)->n_offers;
 	case A_UPGRADE:
-		return k->s.n_weaks;
+		return books(k)->n_weaks;
 	default:
 		return true;
 	}
@@ -324,7 +342,7 @@ static enum act relief(struct maker *k)
 static void stage_line(struct maker *k)
 {
 	struct m_hash h = one_hash(k);
-	uint32_t tokens = k->s.m->cfg.block_size;
+	uint32_t tokens = script_model_store()->cfg.block_size;
 
 	add(k, "stage %" PRIu32, one_owned(k, M_MUTABLE));
 	add_hash(k, h, true);
@@ -340,7 +358,7 @@ static void any_line(struct maker *k)
 					   "pending" };
 	struct g_rng *r = &k->rng;
 	enum act act = any_act(k);
-	const struct model *m = k->s.m;
+	const struct model *m = script_model_store();
 	uint32_t available = m->n_free + m->index.len;
 
 	if (available < m->cfg.total / 4 + 1 && g_once_in(r, 2))
@@ -392,7 +410,7 @@ static void any_line(struct maker *k)
 		add(k, "weak g%" PRIu32, one_guard(k));
 		break;
 	case A_UPGRADE:
-		add(k, "upgrade w%" PRIu32, g_below(r, k->s.n_weaks +
+		add(k, "upgrade w%" PRIu32, g_below(r, books(k)->n_weaks +
 						    g_once_in(r, 20) + 1));
 		break;
 	case A_DROP_MUTABLE:
@@ -406,8 +424,8 @@ static void any_line(struct maker *k)
 	case A_SET_RESET: {
 		uint32_t g = one_guard(k), id = g_below(r, m->cfg.total + 1);
 
-		if (g < k->s.n_guards)
-			id = k->s.guard[g].id;
+		if (g < books(k)->n_guards)
+			id = books(k)->guards[g].block;
 		add(k, "set_reset %" PRIu32 " %u", id, g_once_in(r, 2));
 		break;
 	}
@@ -464,6 +482,22 @@ static void any_line(struct maker *k)
 	}
 }
 
+static void complain(const char *text)
+{
+	fprintf(stderr, "model-gen: %s\n", text);
+	exit(2);
+}
+
+/* Runs the line; what comes next depends on it. */
+static void run_line(struct maker *k, FILE *sink)
+{
+	const char *why;
+
+	if (script_parse(&k->cmd, k->line, &why) != 1)
+		complain(why);
+	M_ASSERT(!script_run(k->s, &k->cmd, sink));
+}
+
 static int usage(const char *self)
 {
 	fprintf(stderr,
@@ -494,7 +528,8 @@ int main(int argc, char **argv)
 	}
 	sink = fopen("/dev/null", "w");
 	M_ASSERT(sink);
-	script_init(&k.s);
+	k.s = script_start(&script_model, complain);
+	M_ASSERT(k.s);
 	for (unsigned long i = 0; i < n; i++) {
 		k.len = 0;
 		if (i % LINES_PER_STORE == 0)
@@ -502,14 +537,10 @@ int main(int argc, char **argv)
 		else
 			any_line(&k);
 		puts(k.line);
-		if (!script_line(&k.s, k.line, sink)) {
-			fprintf(stderr, "cannot be parsed: %s\n", k.line);
-			return 2;
-		}
+		run_line(&k, sink);
 	}
-	if (k.s.m)
-		model_check(k.s.m);
-	script_exit(&k.s);
+	script_end(k.s);
+	script_cmd_free(&k.cmd);
 	fclose(sink);
 	return 0;
 }

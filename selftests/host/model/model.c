@@ -127,6 +127,9 @@ void model_free(struct model *m)
 		return;
 	m_index_exit(&m->index);
 	m_sketch_exit(&m->sketch);
+	for (uint32_t i = 0; i < m->n_offers; i++)
+		free(m->offer[i].ids);
+	free(m->offer);
 	free(m->rank);
 	free(m->free);
 	free(m->slot);
@@ -330,14 +333,24 @@ int m_session_open(struct model *m, int s)
 	return 0;
 }
 
+/* Its holds are not bound by it any more. */
+static void end_offer(struct model *m, struct m_offer *o)
+{
+	while (o->n)
+		m->slot[o->ids[--o->n]].offered[o->giver]--;
+	free(o->ids);
+	for (m->n_offers--; o < &m->offer[m->n_offers]; o++)
+		o[0] = o[1];
+}
+
 uint64_t m_session_close(struct model *m, int s)
 {
 	uint64_t n = 0;
 
 	M_ASSERT(m->open[s]);
-	for (uint32_t i = m->offer[s].n; i; i--)
-		m->slot[m->offer[s].ids[i - 1]].offered[s]--;
-	m->offer[s].n = 0;
+	for (uint32_t i = m->n_offers; i-- > 0;)
+		if (m->offer[i].giver == s)
+			end_offer(m, &m->offer[i]);
 	for (uint32_t i = 0; i < m->cfg.total; i++) {
 		if (m_owns(m, s, i, M_MUTABLE) || m_owns(m, s, i, M_STAGED)) {
 			put_free(m, i);
@@ -582,54 +595,71 @@ int m_release(struct model *m, int s, uint32_t id)
 	return 0;
 }
 
-static void unoffer(struct model *m, int s, uint32_t n)
+/* Whether the session may offer one hold on the block. */
+static int offerable(const struct model *m, int s, uint32_t id)
 {
-	while (n)
-		m->slot[m->offer[s].ids[--n]].offered[s]--;
+	if (m_owns(m, s, id, M_MUTABLE) || m_owns(m, s, id, M_STAGED))
+		return -EINVAL;
+	if (!holding(m, s, id))
+		return -EPERM;
+	return m->slot[id].holds[s] == m->slot[id].offered[s] ? -EBUSY : 0;
 }
 
-int m_offer(struct model *m, int s, const uint32_t *ids, uint32_t n)
+int m_offer(struct model *m, int s, const uint32_t *ids, uint32_t n,
+	    uint32_t *offer)
 {
-	uint32_t i;
+	struct m_offer *o;
 	int err = 0;
 
-	if (m->offer[s].n)
-		return -EALREADY;
 	if (!n)
 		return -EINVAL;
-	M_ASSERT(n <= M_OFFER_MAX);
 	/* What is no block is told before any of them is looked at. */
-	for (i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++)
 		if (ids[i] >= m->cfg.total)
 			return -EPERM;
-	for (i = 0; i < n; i++) {
-		if (m_owns(m, s, ids[i], M_MUTABLE) ||
-		    m_owns(m, s, ids[i], M_STAGED))
-			err = -EINVAL;
-		else if (!holding(m, s, ids[i]))
-			err = -EPERM;
-		else if (m->slot[ids[i]].holds[s] ==
-			 m->slot[ids[i]].offered[s])
-			err = -EBUSY;
-		if (err) {
-			unoffer(m, s, i);
-			return err;
-		}
-		m->slot[ids[i]].offered[s]++;
-		m->offer[s].ids[i] = ids[i];
+	m->offer = realloc(m->offer, (m->n_offers + 1) * sizeof(*m->offer));
+	M_ASSERT(m->offer);
+	o = &m->offer[m->n_offers++];
+	*o = (struct m_offer){
+		.number = m->offers_made,
+		.giver = s,
+		.ids = malloc(n * sizeof(*o->ids)),
+	};
+	M_ASSERT(o->ids);
+	while (o->n < n && !err) {
+		err = offerable(m, s, ids[o->n]);
+		if (err)
+			break;
+		m->slot[ids[o->n]].offered[s]++;
+		o->ids[o->n] = ids[o->n];
+		o->n++;
 	}
-	m->offer[s].n = n;
+	if (err) {
+		end_offer(m, o);
+		return err;
+	}
+	*offer = m->offers_made++;
 	return 0;
 }
 
-int m_accept(struct model *m, int s, int giver, uint32_t *ids, uint32_t *done)
+/* One that is open, or NULL. */
+static struct m_offer *find_offer(const struct model *m, uint32_t offer)
 {
-	struct m_offer *o = &m->offer[giver];
+	for (uint32_t i = 0; i < m->n_offers; i++)
+		if (m->offer[i].number == offer)
+			return &m->offer[i];
+	return NULL;
+}
+
+int m_accept(struct model *m, int s, uint32_t offer, uint32_t *ids,
+	     uint32_t *done)
+{
+	struct m_offer *o = find_offer(m, offer);
 	uint32_t i, k, need = 0;
 
-	if (!o->n)
+	if (!o)
 		return -ENOENT;
-	if (giver == s)
+	if (o->giver == s)
 		return -EINVAL;
 	/* Each block once, whoever has it already; a copy with its Primary. */
 	for (i = 0; i < o->n; i++) {
@@ -640,27 +670,33 @@ int m_accept(struct model *m, int s, int giver, uint32_t *ids, uint32_t *done)
 	}
 	if (m->cfg.max_held && need > quota(m, s))
 		return -EDQUOT;
-	unoffer(m, giver, o->n);
 	for (i = 0; i < o->n; i++) {
-		m->slot[o->ids[i]].holds[giver]--;
+		m->slot[o->ids[i]].holds[o->giver]--;
 		m->slot[o->ids[i]].holds[s]++;
 		ids[i] = o->ids[i];
 	}
 	*done = o->n;
-	o->n = 0;
+	end_offer(m, o);
 	return 0;
 }
 
-int m_withdraw(struct model *m, int s, uint32_t *done)
+int m_withdraw(struct model *m, int s, uint32_t offer, uint32_t *done)
 {
-	struct m_offer *o = &m->offer[s];
+	struct m_offer *o = find_offer(m, offer);
 
-	if (!o->n)
+	if (!o || o->giver != s)
 		return -ENOENT;
-	unoffer(m, s, o->n);
 	*done = o->n;
-	o->n = 0;
+	end_offer(m, o);
 	return 0;
+}
+
+uint32_t m_open_offer(const struct model *m, int s)
+{
+	for (uint32_t i = m->n_offers; i-- > 0;)
+		if (m->offer[i].giver == s)
+			return m->offer[i].number;
+	return M_NONE;
 }
 
 int m_retain(struct model *m, int s, uint32_t id)

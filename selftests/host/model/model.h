@@ -205,12 +205,11 @@ struct m_slot {
 	int payer;			/* user, or -1 */
 };
 
-#define M_OFFER_MAX	96	/* holds in an offer */
-
-/* At most one for each session. */
 struct m_offer {
-	uint32_t n;			/* 0: none is open */
-	uint32_t ids[M_OFFER_MAX];
+	uint32_t number;
+	int giver;
+	uint32_t n;			/* holds */
+	uint32_t *ids;
 };
 
 struct m_stats {
@@ -246,7 +245,8 @@ struct model {
 	struct m_sketch sketch;
 	struct m_stats count;	/* the gauges in here stay 0 */
 	bool open[M_MAX_SESSIONS];
-	struct m_offer offer[M_MAX_SESSIONS];
+	struct m_offer *offer;	/* those that are open, in order */
+	uint32_t n_offers, offers_made;
 	uint64_t now_ns;	/* whoever has the model moves it */
 	uint8_t *rank;		/* for a pop */
 };
@@ -284,11 +284,15 @@ int m_scan(struct model *m, int s, const struct m_hash *h, uint32_t n,
 	   bool touch, uint32_t *ids, uint32_t *done);
 int m_release(struct model *m, int s, uint32_t id);
 int m_retain(struct model *m, int s, uint32_t id);
-/* All or nothing; -EALREADY: the session has an open offer. */
-int m_offer(struct model *m, int s, const uint32_t *ids, uint32_t n);
-/* All or nothing of session giver's offer; ids has room for M_OFFER_MAX. */
-int m_accept(struct model *m, int s, int giver, uint32_t *ids, uint32_t *done);
-int m_withdraw(struct model *m, int s, uint32_t *done);
+/* All or nothing. Offers have numbers, which are never used again. */
+int m_offer(struct model *m, int s, const uint32_t *ids, uint32_t n,
+	    uint32_t *offer);
+/* All or nothing; ids has room for what was offered. */
+int m_accept(struct model *m, int s, uint32_t offer, uint32_t *ids,
+	     uint32_t *done);
+int m_withdraw(struct model *m, int s, uint32_t offer, uint32_t *done);
+/* The newest of the session's that is open, or M_NONE. */
+uint32_t m_open_offer(const struct model *m, int s);
 int m_set_reset(struct model *m, int s, uint32_t id, bool on);
 int m_weak(const struct model *m, int s, uint32_t id, struct m_weak *w);
 /* *id = M_NONE when nothing is left to hold. */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "gen.h"
-#include "script.h"
+#include "script_model.h"
 
 static const char *why;		/* of the failure, or NULL */
 static char why_buf[512];
@@ -559,22 +559,43 @@ static const char *const script_text[][2] = {
 	{ "release 0", NULL },
 };
 
+static void complain(const char *text)
+{
+	snprintf(why_buf, sizeof(why_buf), "model and engine: %s", text);
+	why = why_buf;
+}
+
+/* What a line prints is in *text; false: it cannot be parsed. */
+static bool run_line(struct script *s, struct script_cmd *cmd, const char *line,
+		     char **text)
+{
+	char *copy = strdup(line);
+	const char *reason;
+	size_t len;
+	FILE *out = open_memstream(text, &len);
+	int got;
+
+	M_ASSERT(copy && out);
+	got = script_parse(cmd, copy, &reason);
+	if (got == 1)
+		M_ASSERT(!script_run(s, cmd, out));
+	fclose(out);
+	free(copy);
+	return got >= 0;
+}
+
 static void t_script(void)
 {
-	struct script s;
+	struct script *s = script_start(&script_model, complain);
+	struct script_cmd cmd = { 0 };
 
-	script_init(&s);
+	M_ASSERT(s);
 	for (size_t i = 0; i < sizeof(script_text) / sizeof(script_text[0]); i++) {
 		const char *want = script_text[i][1];
 		char *text = NULL;
-		size_t len;
-		FILE *out = open_memstream(&text, &len);
-		bool good;
+		bool good = run_line(s, &cmd, script_text[i][0], &text);
 
-		M_ASSERT(out);
-		good = script_line(&s, script_text[i][0], out);
-		fclose(out);
-		if (good != !!want || (want && strcmp(text, want))) {
+		if (!why && (good != !!want || (want && strcmp(text, want)))) {
 			snprintf(why_buf, sizeof(why_buf), "%s: %s, not %s",
 				 script_text[i][0], good ? text : "no parse",
 				 want ? want : "no parse");
@@ -584,7 +605,8 @@ static void t_script(void)
 		if (why)
 			break;
 	}
-	script_exit(&s);
+	script_end(s);
+	script_cmd_free(&cmd);
 }
 
 /* Random operations: every invariant after each, and every event happens. */

@@ -3,42 +3,42 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "script.h"
+#include "script_model.h"
+
+static const char *name = "standard input";
+static unsigned long line;
+static bool disagreed;
+
+static void complain(const char *text)
+{
+	fflush(stdout);
+	fprintf(stderr, "model-script: %s:%lu: %s\n", name, line, text);
+	disagreed = true;
+}
 
 int main(int argc, char **argv)
 {
 	FILE *in = stdin;
-	struct script s;
-	char *line = NULL;
-	size_t size = 0;
-	unsigned long n = 0;
-	int status = 0;
+	struct script *s;
+	int err;
 
 	if (argc > 2) {
 		fprintf(stderr, "usage: %s [FILE]\n", argv[0]);
 		return 2;
 	}
 	if (argc == 2 && strcmp(argv[1], "-")) {
-		in = fopen(argv[1], "r");
+		name = argv[1];
+		in = fopen(name, "r");
 		if (!in) {
-			perror(argv[1]);
+			perror(name);
 			return 2;
 		}
 	}
-	script_init(&s);
-	while (getline(&line, &size, in) >= 0) {
-		n++;
-		if (!script_line(&s, line, stdout)) {
-			fprintf(stderr, "line %lu: cannot be parsed\n", n);
-			status = 1;
-			break;
-		}
-	}
-	if (s.m)
-		model_check(s.m);
-	script_exit(&s);
-	free(line);
+	s = script_start(&script_model, complain);
+	M_ASSERT(s);
+	err = script_run_file(s, in, stdout, &line, complain);
+	script_end(s);
 	if (in != stdin)
 		fclose(in);
-	return status;
+	return err || disagreed ? 1 : 0;
 }
