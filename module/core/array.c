@@ -7,18 +7,18 @@
 #include <linux/vmalloc.h>
 #include "core.h"
 
-/* Large pages, but where the last one would be mostly waste. */
+/* Large pages, unless the last one would be mostly waste. */
 static bool want_large_pages(u64 bytes)
 {
 	return round_up(bytes, PMD_SIZE) - bytes <= bytes / 8;
 }
 
 /**
- * kvbm_array_need() - the most that an array of kvbm_array_alloc() takes
+ * kvbm_array_need() - the most memory that kvbm_array_alloc() takes
  * @n: elements
  * @size: bytes of each
  *
- * Return: bytes: whole pages, and whole large ones where it may have such.
+ * Return: bytes: whole pages, and whole large ones if it may use these.
  */
 u64 kvbm_array_need(u64 n, u64 size)
 {
@@ -33,8 +33,8 @@ u64 kvbm_array_need(u64 n, u64 size)
  * @n: elements
  * @size: bytes of each
  *
- * Charged to the caller's memory cgroup.  Too much is NULL at once: no OOM
- * kill, no warning, no swapping the machine to death first.
+ * Charged to the caller's memory cgroup.  Returns NULL at once if it does not
+ * fit: no OOM kill, no warning, no swapping the machine to death first.
  */
 void *kvbm_array_alloc(struct kvbm_store *st, size_t n, size_t size)
 {

@@ -2,10 +2,10 @@
 /*
  * batch.h - the one loop over a batch's chunks
  *
- * Who runs a batch gives a function that copies a chunk's arguments to where the
- * core may read them, calls the core's function for the chunk, and copies the
- * results out.  System calls copy user memory; the model and the benchmarks copy
- * their own.
+ * The caller passes a function that copies a chunk's arguments to memory that
+ * the core may read, calls the core's function for the chunk, and copies the
+ * results out.  System calls copy user memory; the model and the benchmarks
+ * copy their own.
  */
 #ifndef KVBM_BATCH_H
 #define KVBM_BATCH_H
@@ -15,12 +15,12 @@
 #include "core.h"
 
 /**
- * struct kvbm_batch - a batch under way; kvbm_batch_run() fills it in
+ * struct kvbm_batch - a batch in progress; kvbm_batch_run() fills it in
  * @ses: the session
  * @done: elements done
  *
- * It is embedded in what the chunks' function needs besides.  Where that has
- * pointers to arrays, not arrays, compilers keep all of it in registers.
+ * Embedded in the data of the chunks' function.  If that has pointers to
+ * arrays, not arrays, compilers keep all of it in registers.
  */
 struct kvbm_batch {
 	struct kvbm_session *ses;
@@ -28,7 +28,7 @@ struct kvbm_batch {
 };
 
 /**
- * kvbm_batch_pause() - between chunks: a killed process goes, others get their turn
+ * kvbm_batch_pause() - between chunks: stop if killed, let others run
  *
  * Return: 0 or -EINTR.
  */
@@ -46,12 +46,13 @@ static inline int kvbm_batch_pause(void)
  * @ses: the session
  * @count: elements of the batch
  * @chunk: elements of a chunk, at most KVBM_CHUNK
- * @one: does n elements from @b->done on; how many it did, or -errno if the chunk
- *	is not to count.  A constant, so that it is inlined
+ * @one: does n elements from @b->done on; returns how many, or -errno if the
+ *	chunk does not count.  A constant, so that it is inlined
  *
  * Nothing is held between two chunks.  An empty batch has one empty chunk.
  *
- * Return: 0 when all is done or the step said stop, else -errno; @b->done are done.
+ * Return: 0 if everything is done or the step said stop, else -errno; @b->done
+ * are done.
  */
 static __always_inline int
 kvbm_batch_run(struct kvbm_batch *b, struct kvbm_session *ses, u32 count,

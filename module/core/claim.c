@@ -1,30 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * claim.c - single flight: who has announced that he computes which hash
- *
- * A claim belongs to a Staged block of a session.  There is at most one of a
- * hash, and none of a hash that is present.  It ends when the hash is registered
- * by anybody, or when its block is Staged no more.  Neither slots nor the index
- * know of claims; those who do not ask for them look at a count.
- *
- * Claims are in trees, by key; a hash of the key, the index's, chooses the tree.
- * With 64 blocks a tree there is a handful of claims in each.  Who knows the
- * index's secrets can put all of his into one tree, whose depth is then the
- * logarithm of their number: no table has to grow, and no key is worse than
- * others.
- *
- * A claim that ends, and that somebody waits for, moves to a list of such; who
- * ended it tells those who wait when it has no lock any more, up to KVBM_CHUNK,
- * and a work item tells the rest.  Each wait counts the claims that it waits
- * for, and is over when none of them is left; a hash that is claimed anew is
- * another claim.
- *
- * All of this is under the store's lock, but the count of claims is also read
- * without: who sees 0 does so at a moment when there was none.
- *
- * Who sleeps looks at ->over, and pairs with kvbm_claims_tell() and
- * kvbm_claim_waits_end() as sleep_until() in wait.c says.
- */
+XX */
 #include <linux/overflow.h>
 #include <linux/sched.h>
 #include <linux/sched/task.h>
@@ -33,7 +9,7 @@
 #include "index.h"
 #include "trace.h"
 
-/* Blocks a tree, and limits of the number of trees. */
+/* Blocks per tree, and limits on the number of trees. */
 #define TREE_BLOCKS	64
 #define TREES_MIN	16U
 #define TREES_MAX	65536U
@@ -41,10 +17,10 @@
 /**
  * struct kvbm_claim - a hash that somebody computes
  * @node: in its tree, until it ends
- * @link: among spare ones, or those that ended and are waited for
- * @waits: links of who waits for it, or watches it
+ * @link: among spare ones, or ended ones with waiters
+ * @waits: links of its waiters and watches
  * @key: the hash
- * @ses: whose; not followed once it has ended
+ * @ses: the session; not dereferenced once the claim has ended
  * @block: the Staged block
  */
 struct kvbm_claim {
@@ -62,7 +38,7 @@ static u32 nr_trees(const struct kvbm_config *cfg)
 }
 
 /**
- * kvbm_claims_need() - bytes that kvbm_claims_init() allocates at most
+ * kvbm_claims_need() - the most bytes that kvbm_claims_init() allocates
  * @cfg: the store's configuration
  */
 u64 kvbm_claims_need(const struct kvbm_config *cfg)
@@ -76,7 +52,7 @@ static void tell_work(struct work_struct *work)
 }
 
 /**
- * kvbm_claims_init() - a store without claims
+ * kvbm_claims_init() - prepare a store for claims
  * @st: the store
  *
  * Return: 0 or -ENOMEM.
@@ -96,7 +72,7 @@ int kvbm_claims_init(struct kvbm_store *st)
 }
 
 /**
- * kvbm_claims_exit() - the store goes
+ * kvbm_claims_exit() - free a store's claims
  * @st: it has no session any more
  */
 void kvbm_claims_exit(struct kvbm_store *st)
@@ -105,7 +81,7 @@ void kvbm_claims_exit(struct kvbm_store *st)
 
 	cancel_work_sync(&cs->work);
 	WARN_ON_ONCE(cs->nr);
-	/* Nobody waits any more; who was told last of some left them here. */
+	/* Nobody waits any more; the last waiters left some claims here. */
 	while (!list_empty(&cs->ended)) {
 		kvbm_claims_tell(st);
 		cancel_work_sync(&cs->work);
@@ -126,7 +102,7 @@ static int compare(const struct kvbm_hash *a, const struct kvbm_hash *b)
 }
 
 /*
- * The claim of a hash, or NULL; then, if they are wanted, the place in the tree
+ * The claim of a hash, or NULL; then, on request, the place in the tree
  * where it would be.
  */
 static struct kvbm_claim *find(const struct kvbm_store *st,
@@ -169,7 +145,7 @@ void kvbm_claiming_begin(struct kvbm_claiming *c)
 }
 
 /**
- * kvbm_claiming_ready() - have claims ready for a chunk, without locks
+ * kvbm_claiming_ready() - preallocate claims for a chunk, without locks
  * @c: the batch's
  * @n: elements, at most KVBM_CHUNK
  *
@@ -190,7 +166,7 @@ int kvbm_claiming_ready(struct kvbm_claiming *c, u32 n)
 
 /**
  * kvbm_claiming_end() - after a batch of claims
- * @c: the batch's; what it did not use is freed
+ * @c: the batch's; unused claims are freed
  */
 void kvbm_claiming_end(struct kvbm_claiming *c)
 {
@@ -258,7 +234,7 @@ static void end(struct kvbm_store *st, struct kvbm_claim *c, u32 hash)
 		list_add_tail(&c->link, &st->claims.ended);
 }
 
-/* kvbm_claim_after_register(), where there are claims. */
+/* kvbm_claim_after_register(), if there are claims. */
 void kvbm_claim_registered(struct kvbm_store *st, const struct kvbm_slot *s)
 {
 	struct kvbm_claim *c = find(st, &s->key, s->hash, NULL, NULL);
@@ -268,7 +244,7 @@ void kvbm_claim_registered(struct kvbm_store *st, const struct kvbm_slot *s)
 		end(st, c, s->hash);
 }
 
-/* Nobody is to compute a hash any more, or not for those who wait. */
+/* End a claim: nobody computes the hash for its waiters any more. */
 void kvbm_claim_forgotten(struct kvbm_store *st, const struct kvbm_hash *key,
 			  u32 hash)
 {
@@ -279,7 +255,7 @@ void kvbm_claim_forgotten(struct kvbm_store *st, const struct kvbm_hash *key,
 		end(st, c, hash);
 }
 
-/* kvbm_claim_after_drop(), where the session has claims. */
+/* kvbm_claim_after_drop(), if the session has claims. */
 void kvbm_claim_dropped(struct kvbm_session *ses, const struct kvbm_slot *s)
 {
 	struct kvbm_store *st = ses->store;
@@ -291,7 +267,7 @@ void kvbm_claim_dropped(struct kvbm_session *ses, const struct kvbm_slot *s)
 		end(st, c, s->hash);
 }
 
-/* The next claim that has ended lost one of those who wait: who is to be woken? */
+/* Take a waiter from the next ended claim: returns the one to wake. */
 static struct kvbm_claim_wait *next_to_notify(struct kvbm_claim *c)
 {
 	struct kvbm_claim_link *l;
@@ -302,7 +278,7 @@ static struct kvbm_claim_wait *next_to_notify(struct kvbm_claim *c)
 	w = l->wait;
 	w->left--;
 	if (!w->task) {
-		/* Once is enough until it is watched anew. */
+		/* Once is enough until the next watch. */
 		if (w->ses->claim_ended)
 			return NULL;
 		/* kvbm_session_poll() looks without the lock. */
@@ -316,7 +292,7 @@ static struct kvbm_claim_wait *next_to_notify(struct kvbm_claim *c)
  * kvbm_claims_tell() - wake who waits for claims that have ended
  * @st: the store, not locked
  *
- * Looks at up to KVBM_CHUNK waits; a work item does the rest.
+ * Handles up to KVBM_CHUNK waits; a work item does the rest.
  */
 noinline void kvbm_claims_tell(struct kvbm_store *st)
 {
@@ -331,7 +307,7 @@ noinline void kvbm_claims_tell(struct kvbm_store *st)
 		struct kvbm_claim *c;
 
 		c = list_first_entry(ended, struct kvbm_claim, link);
-		/* Who gave up waiting may have been the last. */
+		/* The last waiter may have given up. */
 		if (!list_empty(&c->waits))
 			w = next_to_notify(c);
 		if (list_empty(&c->waits)) {
@@ -345,7 +321,7 @@ noinline void kvbm_claims_tell(struct kvbm_store *st)
 			tasks[nr_tasks++] = get_task_struct(w->task);
 			WRITE_ONCE(w->over, true);
 		} else if (st->poll) {
-			/* It watches, so its file is there. */
+			/* It watches, so its file exists. */
 			st->poll->get(w->ses);
 			due[nr_due++] = w->ses;
 		}
@@ -363,14 +339,14 @@ noinline void kvbm_claims_tell(struct kvbm_store *st)
 }
 
 /**
- * kvbm_claims_seen() - of hashes that were absent, which are pending?
+ * kvbm_claims_seen() - find which absent hashes are pending
  * @st: the store
  * @c: keys; ->hash is filled
  * @n: elements, at most KVBM_CHUNK
  * @out: in and out: enum kvbm_presence
  *
- * That one was absent was some moments ago: what has no claim now is looked up
- * again, for it may have been registered in between.
+ * They were absent some moments ago: those without a claim now are looked up
+ * again, since they may have been registered in between.
  */
 void kvbm_claims_seen(struct kvbm_store *st, const struct kvbm_chunk *c, u32 n,
 		      u8 *out)
@@ -394,7 +370,7 @@ void kvbm_claims_seen(struct kvbm_store *st, const struct kvbm_chunk *c, u32 n,
 }
 
 /**
- * kvbm_claims_first() - the first of some hashes that is pending
+ * kvbm_claims_first() - the first pending hash of several
  * @st: the store
  * @keys: hashes
  * @n: elements, at most KVBM_CHUNK
@@ -434,7 +410,7 @@ static struct kvbm_claim_wait *new_wait(struct kvbm_session *ses, u32 n)
 	return w;
 }
 
-/* Out of all lists; claims that ended may be left with nobody who waits. */
+/* Out of all lists; ended claims may remain without waiters. */
 static void unlink_wait(struct kvbm_claim_wait *w)
 {
 	u32 i;
@@ -446,14 +422,14 @@ static void unlink_wait(struct kvbm_claim_wait *w)
 }
 
 /**
- * kvbm_claim_wait_begin() - wait for the ends of claims
+ * kvbm_claim_wait_begin() - begin to wait for claims to end
  * @ses: the session
  * @keys: hashes
  * @n: how many, at most KVBM_MAX_WATCHED
  * @wp: out: the wait, or NULL: none of them is pending
  *
  * Return: 0: sleep until ->over, then call kvbm_claim_wait_end(); -EDEADLK,
- * -EMLINK, -ENOMEM as of struct kvbm_wait, or the session's end.
+ * -EMLINK, -ENOMEM as in struct kvbm_wait, or the session's end.
  */
 int kvbm_claim_wait_begin(struct kvbm_session *ses,
 			  const struct kvbm_hash *keys, u32 n,
@@ -474,7 +450,7 @@ int kvbm_claim_wait_begin(struct kvbm_session *ses,
 	w->task = current;
 
 	spin_lock(&st->lock);
-	/* Who ends the session sees the wait, or is seen here. */
+	/* Either the end of the session sees the wait, or we see the end. */
 	err = READ_ONCE(ses->dead);
 	for (i = 0; i < n && !err; i++) {
 		struct kvbm_claim *c = find_key(st, &keys[i]);
@@ -504,11 +480,11 @@ int kvbm_claim_wait_begin(struct kvbm_session *ses,
 
 /**
  * kvbm_claim_wait_end() - stop waiting
- * @w: as kvbm_claim_wait_begin() gave it; it is gone afterwards
+ * @w: from kvbm_claim_wait_begin(); it is gone afterwards
  * @err: why it stops, or 0
  * @left: out: claims that have not ended
  *
- * Return: 0 when none is left, else @err or the session's end.
+ * Return: 0 if none is left, else @err or the session's end.
  */
 int kvbm_claim_wait_end(struct kvbm_claim_wait *w, int err, u32 *left)
 {
@@ -517,7 +493,7 @@ int kvbm_claim_wait_end(struct kvbm_claim_wait *w, int err, u32 *left)
 
 	spin_lock(&st->lock);
 	*left = w->left;
-	/* Who ends the session took it out of the list. */
+	/* The end of the session took it out of the list. */
 	if (!list_empty(&w->link))
 		ses->nr_claim_waits--;
 	unlink_wait(w);
@@ -527,7 +503,7 @@ int kvbm_claim_wait_end(struct kvbm_claim_wait *w, int err, u32 *left)
 }
 
 /**
- * kvbm_claim_waits_end() - a session's waits learn of its end
+ * kvbm_claim_waits_end() - wake a session's waits at its end
  * @ses: the session, dead
  */
 void kvbm_claim_waits_end(struct kvbm_session *ses)
@@ -553,7 +529,7 @@ void kvbm_claim_waits_end(struct kvbm_session *ses)
 }
 
 /**
- * kvbm_claim_watch() - what poll is to tell of
+ * kvbm_claim_watch() - set the claims whose end poll reports
  * @ses: the session
  * @keys: hashes
  * @n: how many, at most KVBM_MAX_WATCHED
@@ -604,7 +580,7 @@ int kvbm_claim_watch(struct kvbm_session *ses, const struct kvbm_hash *keys,
 	return 0;
 }
 
-/* The session watches nothing any more. */
+/* The session no longer watches anything. */
 void kvbm_claim_unwatch(struct kvbm_session *ses)
 {
 	struct kvbm_store *st = ses->store;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * claim.h - who has announced that he computes which hash; see claim.c
+ * claim.h - which session computes which hash; see claim.c
  */
 #ifndef KVBM_CLAIM_H
 #define KVBM_CLAIM_H
@@ -8,10 +8,10 @@
 #include "locked.h"
 
 /**
- * struct kvbm_claiming - what a batch of claims has ready before it locks
- * @spare: claims made and not used yet
+ * struct kvbm_claiming - preallocated claims of a batch
+ * @spare: claims not used yet
  * @nr: how many
- * @states: out: of the chunk's elements, enum kvbm_claim_state
+ * @states: out: enum kvbm_claim_state of the chunk's elements
  */
 struct kvbm_claiming {
 	struct list_head spare;
@@ -41,9 +41,9 @@ u32 kvbm_claims_first(struct kvbm_store *st, const struct kvbm_hash *keys,
 		      u32 n);
 
 /**
- * struct kvbm_claim_link - one hash that is waited for, or watched
- * @link: among those of its claim, until that ends; under the store's lock
- * @wait: whose
+ * struct kvbm_claim_link - one hash of a wait or watch
+ * @link: in its claim's list, until that ends; under the store's lock
+ * @wait: the wait or watch
  */
 struct kvbm_claim_link {
 	struct list_head link;
@@ -51,16 +51,16 @@ struct kvbm_claim_link {
 };
 
 /**
- * struct kvbm_claim_wait - who waits for the ends of claims, or watches them
+ * struct kvbm_claim_wait - a wait for claims to end, or a watch of them
  * @ses: the session
  * @link: in its list, while it waits
- * @task: who sleeps; NULL: what the session watches
+ * @task: the sleeper; NULL: the session's watch
  * @left: claims that have not ended
- * @over: nothing is left, or the session is dead: the sleeper goes on
+ * @over: nothing is left, or the session is dead: the sleeper continues
  * @nr: links
- * @links: a hash each
+ * @links: one per hash
  *
- * Under the store's lock; the sleeper looks at @over without.
+ * Under the store's lock; the sleeper reads @over without it.
  */
 struct kvbm_claim_wait {
 	struct kvbm_session *ses;
@@ -81,7 +81,7 @@ int kvbm_claim_watch(struct kvbm_session *ses, const struct kvbm_hash *keys,
 		     u32 n, u8 *states, u32 *pending);
 void kvbm_claim_unwatch(struct kvbm_session *ses);
 
-/* A block was registered under its hash: nobody need compute that any more. */
+/* A block was registered under its hash: end the claim. */
 static inline void kvbm_claim_after_register(struct kvbm_store *st,
 					     const struct kvbm_slot *s)
 {
@@ -90,7 +90,7 @@ static inline void kvbm_claim_after_register(struct kvbm_store *st,
 		kvbm_claim_registered(st, s);
 }
 
-/* A Staged block of the session's is not any more, nor was it registered. */
+/* A block of the session is no longer Staged, and was not registered. */
 static inline void kvbm_claim_after_drop(struct kvbm_session *ses,
 					 const struct kvbm_slot *s)
 {
@@ -99,10 +99,10 @@ static inline void kvbm_claim_after_drop(struct kvbm_session *ses,
 		kvbm_claim_dropped(ses, s);
 }
 
-/* The last of a chunk that may have ended claims; no lock is held. */
+/* The end of a chunk that may have ended claims; no lock is held. */
 static inline void kvbm_claims_notify(struct kvbm_store *st)
 {
-	/* What this chunk ended, it sees; others tell of theirs. */
+	/* It sees the claims that it ended itself; others handle theirs. */
 	if (unlikely(!data_race(list_empty(&st->claims.ended))))
 		kvbm_claims_tell(st);
 }

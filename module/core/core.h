@@ -8,17 +8,18 @@
  * Locks, outermost first:
  *
  *	store->stats_lock (mutex)	one sum over the sessions at a time
- *	store->sessions_lock (mutex)	list of sessions; at most KVBM_CHUNK of
- *					them are looked at in one hold
+ *	store->sessions_lock (mutex)	list of sessions; one hold walks at most
+ *					KVBM_CHUNK of them
  *	store->offers_lock (spinlock)	offers; KVBM_CHUNK holds move
  *	session->lock (spinlock)	the session's hold table, counters, waiters
  *	store->lock (spinlock)		slot states, keys, lists, reservations,
- *					the queue, claims, who polls
+ *					the queue, claims, pollers
  *	overflow bucket, sketch->lock	leaves
  *
- * Two sessions' locks are held together under offers_lock only.  No lock is held
- * for more than KVBM_CHUNK elements.  Lock-free is only: looking up a block, and
- * moving a slot's references between non-zero values (slot.h).
+ * Two sessions' locks are held together only under offers_lock.  No lock is
+ * held for more than KVBM_CHUNK elements.  Only two things are lockless:
+ * looking up a block, and moving a slot's references between non-zero values
+ * (slot.h).
  */
 #ifndef KVBM_CORE_H
 #define KVBM_CORE_H
@@ -44,7 +45,7 @@ struct rhashtable;
 struct kvbm_retention;
 struct kvbm_keeper;
 
-/* What an eviction index is asked to make ready for. */
+/* What an eviction index can prefetch for. */
 enum kvbm_prefetch {
 	KVBM_PREFETCH_INSERT,
 	KVBM_PREFETCH_REMOVE,
@@ -56,36 +57,37 @@ enum kvbm_prefetch {
  * @name: as users choose it
  * @needs_frequency: creation without tracking is refused
  * @has_thresholds: takes thresholds
- * @needs_lineage: opaque hashes, which have none, are refused
- * @need: bytes that @init allocates at most
+ * @needs_lineage: refuses opaque hashes, which have none
+ * @need: the most bytes that @init allocates
  * @init: build the index; 0 or -errno
  * @exit: free it
  * @insert: a block became inactive; must not fail
- * @remove: an inactive block was taken out by name
- * @pop: take out the next block to evict; one is inactive.  KVBM_NIL: which
- *	one is not known before more prunes have gone on, of which this call did
- *	up to @budget steps; call again, after others had the lock
+ * @remove: take out a given inactive block
+ * @pop: take out the next block to evict; one is inactive.  KVBM_NIL: the
+ *	victim depends on unfinished prunes, of which this call did up to
+ *	@budget steps; call again, after others had the lock
  * @forget: optional: a registered, held block's hash leaves the store
- * @prune: optional: up to @budget steps of a prune that has got to @from;
- *	KVBM_NIL: of any. Returns where it has got to, KVBM_NIL when it is over
- * @order: where an idle block stands in the order of eviction, from 1 on; what
- *	stands behind it has more. 0: nowhere, as others have to go first. Only
- *	blocks of one rank can be compared
- * @rerank: an idle block gets another rank; its place stays (retain.c)
- * @peek: who will probably be popped next; a hint, for prefetching
- * @prefetch_for: optional: bring in what slots, at most KVBM_CHUNK, will need besides
- *	themselves; a hint
+ * @prune: optional: up to @budget steps of the prune that has reached @from;
+ *	KVBM_NIL: of any. Returns where it has got to, KVBM_NIL if it is
+ *	finished
+ * @order: an inactive block's place in the eviction order, from 1 on; later
+ *	victims have higher numbers. 0: none, because others have to go first.
+ *	Only blocks of one rank can be compared
+ * @rerank: change an inactive block's rank; its place stays (retain.c)
+ * @peek: the probable next victims; a hint, for prefetching
+ * @prefetch_for: optional: prefetch what slots, at most KVBM_CHUNK, will need
+ *	besides themselves; a hint
  *
- * All but @prefetch_for are called with the store's lock held.  Each does a bounded
- * amount of work.  What a remove, pop or forget would have to do beyond that is
- * a prune: the call leaves in st->pruning where it begins.  An index with prunes
- * that are not over is whole: every call may come between two steps of one, and
- * only the order of eviction depends on how far it has got.  Who made a prune
- * necessary sees it through (locked.h): some steps at once, the rest after its
- * chunk, 64 for each hold of the lock; if a fatal signal ends that, a work item
- * does the rest.  Nobody else waits for it, but a pop that finds nothing to take
- * before it has got further.  So whoever is alone sees the order that an
- * unbounded prune would give.
+ * All but @prefetch_for are called with the store's lock held.  Each does a
+ * bounded amount of work.  What remains to do after a remove, pop or forget is
+ * a prune: the call stores in st->pruning where it begins.  An index with
+ * unfinished prunes is consistent: every call may come between two steps of
+ * one, and only the eviction order depends on how far it has got.  The task
+ * that causes a prune finishes it (locked.h): some steps at once, the rest
+ * after its chunk, 64 per hold of the lock; if a fatal signal stops that, a
+ * work item does the rest.  Nobody else waits for it, except a pop that finds
+ * no victim before it has got further.  So a task that is alone sees the order
+ * that an unbounded prune would give.
  */
 struct kvbm_evict_ops {
 	const char *name;
@@ -111,7 +113,7 @@ const struct kvbm_evict_ops *kvbm_evict_find(const char *name);
 const struct kvbm_evict_ops *kvbm_evict_nth(unsigned int n);
 
 /**
- * struct kvbm_config - what a store is made of
+ * struct kvbm_config - properties of a store
  * @total: blocks
  * @block_size: tokens in a block
  * @policy: eviction index
@@ -122,11 +124,10 @@ const struct kvbm_evict_ops *kvbm_evict_nth(unsigned int n);
  * @thresholds: of multi_lru
  * @max_sessions: limit on sessions
  * @max_held: limit on blocks held by one session, 0 = none
- * @event_records: events that are kept, 0 = none are told
- * @keep_blocks: blocks that may have a rank above the normal one; 0: no block has
- *	a rank
- * @keep_user_blocks: of these, raised by one user
- * @note_bytes: bytes of a block's note, 0 = there are none
+ * @event_records: events that the store keeps, 0 = none
+ * @keep_blocks: blocks that may have a rank above the normal one; 0: no ranks
+ * @keep_user_blocks: how many of these one user may raise
+ * @note_bytes: bytes of a block's note, 0 = no notes
  */
 struct kvbm_config {
 	u32 total;
@@ -154,16 +155,16 @@ struct kvbm_counters {
 };
 
 /**
- * struct kvbm_summing - a sum over sessions under way
- * @sum: as far as it has got
- * @upto: sessions up to this number are in it
+ * struct kvbm_summing - a sum over sessions in progress
+ * @sum: the sum so far
+ * @upto: it includes sessions up to this number
  */
 struct kvbm_summing {
 	struct kvbm_counters sum;
 	u64 upto;
 };
 
-/* What the ends of sessions gave back, under store->sessions_lock. */
+/* What ended sessions released, under store->sessions_lock. */
 struct kvbm_reclaimed {
 	u64 sessions;
 	u64 owned;
@@ -197,11 +198,11 @@ enum kvbm_wait_state {
 };
 
 /**
- * struct kvbm_waiter - an allocation that waits, or the place of one
+ * struct kvbm_waiter - a waiting allocation, or its place
  * @node: in store->waiters, by @place, while QUEUED; under the store's lock
- * @link: in its session's, by @place, under that one's lock
+ * @link: in its session's, by @place, under the session's lock
  * @ses: the session
- * @task: who sleeps; NULL while IDLE
+ * @task: the sleeper; NULL while IDLE
  * @place: first come, first served
  * @n: blocks wanted
  * @since_ns: CLOCK_BOOTTIME when it began to wait
@@ -222,9 +223,9 @@ struct kvbm_waiter {
 };
 
 /**
- * struct kvbm_poll_ops - how pollers of a session are told
+ * struct kvbm_poll_ops - how to wake pollers of a session
  * @get: keep the session until @wake; called under the store's lock
- * @wake: wake up to @budget of those who poll it, and let it go; returns how
+ * @wake: wake up to @budget of its pollers, and drop the session; returns how
  *	many were woken.  The rest are woken later.  Called without locks.
  */
 struct kvbm_poll_ops {
@@ -246,7 +247,7 @@ struct kvbm_line {
 
 /**
  * struct kvbm_index - sequence hash -> registered slot; see index.h
- * @lines: what most blocks are found through
+ * @lines: through which most blocks are found
  * @nr_lines: how many
  * @secret: of the hash that chooses lines and tags; the last one is odd
  * @second: of the hash that chooses second lines; odd
@@ -254,7 +255,7 @@ struct kvbm_line {
  * @tables: the overflow
  * @over: their nodes
  * @over_capacity: how many there are
- * @sip_key: of the hash by which they are found
+ * @sip_key: of the hash that finds them
  */
 struct kvbm_index {
 	struct kvbm_line *lines;
@@ -269,13 +270,13 @@ struct kvbm_index {
 };
 
 /**
- * struct kvbm_claims - who computes which hash; see claim.c
+ * struct kvbm_claims - which session computes which hash; see claim.c
  * @trees: claims by key; a hash of the key chooses the tree.  Does not change
  *	after creation, nor does @nr_trees
  * @nr_trees: how many
  * @nr: claims in them
- * @ended: claims that have ended, and of whose end somebody is to be told
- * @work: tells them
+ * @ended: ended claims that still have to wake somebody
+ * @work: wakes them
  * @made: statistics, as are the following
  * @refused_pending: the hash was claimed already
  * @refused_present: it was registered already
@@ -293,10 +294,10 @@ struct kvbm_claims {
 	u64 waits;
 };
 
-/* The overflow's nodes: free ones, and idle blocks', oldest first. */
+/* The overflow's nodes: free ones, and inactive blocks', oldest first. */
 struct kvbm_overflow {
 	u32 free;
-	u32 fresh;			/* from here on never used */
+	u32 fresh;			/* never used from here on */
 	u32 used;
 	u32 first;
 	u32 last;
@@ -306,8 +307,8 @@ struct kvbm_overflow {
 /**
  * struct kvbm_store - a pool of blocks
  *
- * The upper part does not change after creation; what follows @lock is under
- * it, but for what names another lock.
+ * The upper part does not change after creation; @lock guards what follows it,
+ * except for fields that name another lock.
  */
 struct kvbm_store {
 	struct kvbm_slot *slots;
@@ -319,20 +320,20 @@ struct kvbm_store {
 	struct kvbm_retention *retention;	/* ranks, or NULL */
 	void *notes;			/* by block, or NULL; see note.h */
 	u64 id;
-	u64 memory;			/* bytes, hold tables not counted */
+	u64 memory;			/* bytes, without hold tables */
 
 	/* Slot states, keys, the free list, reservations: all from here on. */
 	spinlock_t lock ____cacheline_aligned_in_smp; /* all below */
 	u32 nr_inactive;
-	u32 nr_held;			/* counted, for all must add up */
+	u32 nr_held;			/* counted separately */
 	u32 nr_lingering;
 	u32 nr_registered;
 	u32 reserved;			/* of free + inactive */
 	u32 pruning;			/* NIL unless a chunk has the lock */
-	u32 epoch;			/* all was forgotten so many times */
+	u32 epoch;			/* how often everything was forgotten */
 	struct kvbm_chain free;
 	struct rb_root_cached waiters;	/* the queue, by place */
-	struct rb_root_cached pollers;	/* sessions to be told, by mark */
+	struct rb_root_cached pollers;	/* sessions to wake, by mark */
 	u32 nr_waiters;			/* in the queue */
 	u64 next_place;
 	u64 evicted_idle_ns;
@@ -345,29 +346,29 @@ struct kvbm_store {
 	u64 wait_ns;
 	u64 wait_histogram[KVBM_WAIT_BUCKETS];
 	struct work_struct notify_work;
-	struct work_struct prune_work;	/* prunes of who was killed */
+	struct work_struct prune_work;	/* prunes left by killed tasks */
 	const struct kvbm_poll_ops *poll;	/* NULL: nobody polls */
 
 	struct mutex sessions_lock ____cacheline_aligned_in_smp;
 	struct list_head sessions;	/* by number, ascending */
 	struct rb_root by_number;
 	u32 nr_listed;
-	u32 nr_sessions;		/* of these, those not revoked */
-	u8 reserves;			/* KVBM_RESERVE_* that are taken */
+	u32 nr_sessions;		/* those not revoked */
+	u8 reserves;			/* KVBM_RESERVE_* in use */
 	u64 next_session;
 	bool closing;			/* destroyed: no new sessions */
 	struct kvbm_counters ended;	/* of sessions that ended */
-	struct kvbm_summing *summing;	/* under way */
+	struct kvbm_summing *summing;	/* in progress */
 	struct kvbm_reclaimed reclaimed;
 
-	spinlock_t offers_lock;		/* offers, and to lock two sessions */
-	struct rb_root offers;		/* those that are open, by ticket */
-	u64 handed_over;		/* holds that moved */
+	spinlock_t offers_lock;		/* offers; locking two sessions */
+	struct rb_root offers;		/* open offers, by ticket */
+	u64 handed_over;		/* holds moved so far */
 
 	struct mutex stats_lock;	/* outside of sessions_lock */
 };
 
-/* One session each, when those that all share are taken. */
+/* One session each, when the common places are taken. */
 #define KVBM_RESERVE_OWNER	BIT(0)
 #define KVBM_RESERVE_ADMIN	BIT(1)
 
@@ -375,17 +376,18 @@ struct kvbm_store {
 #define KVBM_PAGE_COUNTS	512
 
 /*
- * A count, 0 if the session has nothing to do with the block: the holds that it
- * has, below KVBM_COUNT_KEPT; and in a Primary's, how many Duplicates of it the
- * session holds, which keep it alive too.  So each block that the session alone
- * can keep from others has a count above 0, and ->held is how many those are.
+ * A count, 0 if the session has nothing to do with the block: its holds, below
+ * KVBM_COUNT_KEPT; and for a Primary, how many Duplicates of it the session
+ * holds, which keep it alive too.  So each block that the session alone can
+ * keep from others has a count above 0, and ->held is the number of these
+ * blocks.
  *
  * Some of the holds may be offered; how many is in the session's ->offered.
  */
 #define KVBM_COUNT_OWNED	0x80000000U	/* its Mutable or Staged block */
-#define KVBM_COUNT_OFFERED	0x80000000U	/* beside holds: some are offered */
+#define KVBM_COUNT_OFFERED	0x80000000U	/* some holds are offered */
 #define KVBM_COUNT_COPY		0x40000000U	/* the block is a Duplicate */
-#define KVBM_COUNT_KEPT		0x00100000U	/* one Duplicate that keeps it */
+#define KVBM_COUNT_KEPT		0x00100000U	/* one Duplicate keeps it */
 #define KVBM_COUNT_KEPT_MASK	(KVBM_COUNT_COPY - KVBM_COUNT_KEPT)
 
 static_assert((KVBM_COUNT_KEPT - 1) == KVBM_MAX_HOLDS);
@@ -400,53 +402,53 @@ static_assert((KVBM_COUNT_KEPT_MASK / KVBM_COUNT_KEPT) ==
  * @max_held: limit on @held + @allocating
  * @held: blocks with a non-zero count: those that it holds, and those that its
  *	Duplicates keep alive
- * @allocating: blocks that its allocations under way will add to @held: those in
- *	the queue, and what is reserved for it.  From @dead on all of these are
- *	given back by who ends the session, not by the allocation
- * @reserved: of the store's, what is reserved for it; under the store's lock
- * @allocs: allocations under way with blocks in no hold table yet
+ * @allocating: blocks that its allocations in progress will add to @held: those
+ *	in the queue, and those reserved for it.  From @dead on, the task that
+ *	ends the session releases all of these, not the allocation
+ * @reserved: its part of the store's reserved; under the store's lock
+ * @allocs: allocations in progress with blocks in no hold table yet
  * @owned: Mutable and Staged blocks in the table
- * @staged: of these, Staged
+ * @staged: how many of these are Staged
  * @holds: sum of the counts of registered blocks
  * @counters: statistics
  * @waiters: its waiting allocations and tickets, by place
  * @nr_waiters: how many; at most KVBM_MAX_TICKETS
- * @nr_parked: of these, PARKED
- * @nr_queued: of these, QUEUED or GRANTED
- * @last_ticket: the number given last
+ * @nr_parked: how many are PARKED
+ * @nr_queued: how many are QUEUED or GRANTED
+ * @last_ticket: the latest ticket
  * @watched: look at waiters and pollers when @held or @allocating changes
  * @polled: somebody polled it once
- * @quota_mark: told to pollers when it may take so many more; 0: nobody asks
- * @poll_mark: told to pollers when the store has so many; under its lock
+ * @quota_mark: wake pollers when it may take this many more; 0: nobody waits
+ * @poll_mark: wake pollers when the store has this many; under its lock
  * @poll_node: in store->pollers, or empty; under its lock
- * @low_watermark: poll says whether so many could be allocated
+ * @low_watermark: poll reports whether this many could be allocated
  * @pages: pages in the table
  * @nr_claims: hashes that it has claimed; under the store's lock, as are the
  *	following
- * @nr_claim_waits: calls that wait for the ends of others'; at most
+ * @nr_claim_waits: calls that wait for other claims to end; at most
  *	KVBM_MAX_TICKETS
- * @claim_waits: they
- * @watch: of whose ends poll tells, or NULL
+ * @claim_waits: these calls
+ * @watch: claims whose end poll reports, or NULL
  * @claim_ended: one of them has ended
- * @offered: of the counts, how many holds are offered: pages as in @table; NULL
- *	while nothing was offered
+ * @offered: how many holds of each count are offered: pages as in @table; NULL
+ *	before the first offer
  * @nr_offered: their sum; at most KVBM_MAX_OFFERED
  * @offers: its offers that are not DONE, oldest first; under the store's
  *	offers_lock, as are the following
  * @nr_offers: how many; at most KVBM_MAX_OFFERS
- * @nr_offers_to: open ones that are to it alone
- * @offers_to: they, oldest first
+ * @nr_offers_to: open offers to it only
+ * @offers_to: these, oldest first
  * @accepting: offers whose holds move to it
  * @link: in store->sessions, under its sessions_lock
  * @node: in store->by_number, likewise
- * @keeper: who pays for the ranks that it raises, or NULL; see retain.c
- * @uid: of whom
- * @may_lower: also what it does not hold, and no user's limit is its own
- * @reserve: KVBM_RESERVE_* that it may use; then the one that it does use
+ * @keeper: account charged for the ranks that it raises, or NULL; see retain.c
+ * @uid: the account's user
+ * @may_lower: may lower ranks without a hold; no user's limit applies
+ * @reserve: KVBM_RESERVE_* that it may use; then the one that it uses
  * @counted: in store->nr_sessions, under its sessions_lock
- * @number: names the session in its store
- * @table: the hold table: pages of counts by block id, NULL while no block of
- *	a page was held; a page once there stays till the end
+ * @number: the session's number in its store
+ * @table: the hold table: pages of counts by block id, NULL until a block of
+ *	the page is held; pages stay until the session ends
  */
 struct kvbm_session {
 	struct kvbm_store *store;
@@ -497,13 +499,13 @@ struct kvbm_session {
 };
 
 /**
- * struct kvbm_chunk - working memory of one atomic stretch, on the caller's
+ * struct kvbm_chunk - working memory of one atomic step, on the caller's
  *	stack
  * @keys: sequence hashes in, or evicted ones out
  * @hash: kvbm_index_hash() of them
- * @generation: of the slots, or of what was evicted from them
+ * @generation: of the slots, or of the blocks evicted from them
  * @tokens: tokens in each block (stage)
- * @ids: block ids in or out; while they are not known yet, candidates
+ * @ids: block ids in or out; candidates until they are known
  */
 struct kvbm_chunk {
 	struct kvbm_hash keys[KVBM_CHUNK];
@@ -545,7 +547,7 @@ u32 kvbm_holds_entries(struct kvbm_session *ses, u32 *from,
  * @err: errno of the element after the last one done; 0: none
  * @stop: the batch ends here, without error
  * @page_of: the hold table lacks a page for this id; KVBM_NIL: it does not
- * @prune: the chunk's own: what it has to see through when it has no lock
+ * @prune: the chunk's own: the prune to finish once it holds no lock
  *
  * A chunk operation does up to n (<= KVBM_CHUNK) elements and returns how many
  * it did.  Fewer than n with neither @err nor @stop: call
@@ -587,7 +589,7 @@ void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out);
 u8 kvbm_presence_of(struct kvbm_store *st, const struct kvbm_hash *key,
 		    u32 hash);
 
-/* release.c: giving back */
+/* release.c: releasing holds */
 u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 		       u32 kinds, struct kvbm_step *step);
 void kvbm_unhold(struct kvbm_session *ses, const u32 *ids, u32 n);
@@ -618,16 +620,16 @@ u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
 			struct kvbm_step *step);
 
 /**
- * struct kvbm_alloc_ctx - an allocation under way
+ * struct kvbm_alloc_ctx - an allocation in progress
  * @ses: for this session
  * @link: in its allocs, while @chain is not empty
  * @chain: blocks taken: Mutable, in no hold table yet.  Under the session's
- *	lock; who ends the session takes them
+ *	lock; whoever ends the session takes them
  * @left: still to take
- * @n: elements of the chunk that are filled
+ * @n: filled elements of the chunk
  * @reset_only: from the free list only, nothing is reserved
- * @evicted: of these, by bit, those that were evicted
- * @lost: those that were given back, as the hold table had no room
+ * @evicted: bit mask of those that were evicted
+ * @lost: bit mask of those released for lack of a page in the hold table
  */
 struct kvbm_alloc_ctx {
 	struct kvbm_session *ses;
@@ -653,13 +655,13 @@ int kvbm_alloc_results(struct kvbm_session *ses, const u32 *taken, u32 n,
 void kvbm_alloc_abort(struct kvbm_alloc_ctx *t);
 void kvbm_allocs_end(struct kvbm_session *ses);
 
-/* event.c: who appended to the ring of events gives up the store's lock */
+/* event.c: drop the store's lock after appending to the ring of events */
 void kvbm_ring_unlock(struct kvbm_store *st) __releases(&st->lock);
 
-/* In the list that an allocation makes of what it took: it was evicted. */
+/* Mark in an allocation's list of blocks: this one was evicted. */
 #define KVBM_TAKEN_EVICTED	0x80000000U
 
-/* waiters.c: who waits for blocks, who polls for them */
+/* waiters.c: waiters and pollers for blocks */
 int kvbm_wait_begin(struct kvbm_alloc_ctx *t, struct kvbm_session *ses, u32 n,
 		    u32 ticket, bool alone, struct kvbm_waiter **wp);
 int kvbm_wait_end(struct kvbm_alloc_ctx *t, struct kvbm_waiter *w, int err,
@@ -685,7 +687,7 @@ u32 kvbm_holds_collect(struct kvbm_session *ses, u32 *from, bool owned,
 u64 kvbm_holds_memory(const struct kvbm_session *ses);
 int kvbm_offered_prepare(struct kvbm_session *ses, u32 id);
 
-/* Make room for a block's count, unlocked: 0, or -ENOMEM. */
+/* Add the page for a block's count, unlocked: 0, or -ENOMEM. */
 static inline int kvbm_holds_prepare(struct kvbm_session *ses, u32 id)
 {
 	if (likely(READ_ONCE(ses->table[id / KVBM_PAGE_COUNTS])))
@@ -693,7 +695,7 @@ static inline int kvbm_holds_prepare(struct kvbm_session *ses, u32 id)
 	return kvbm_holds_add_page(ses, id);
 }
 
-/* The count of a block, or NULL when the table has no page for it yet. */
+/* The count of a block, or NULL if the table has no page for it yet. */
 static inline u32 *kvbm_count(const struct kvbm_session *ses, u32 id)
 {
 	u32 *counts = READ_ONCE(ses->table[id / KVBM_PAGE_COUNTS]);
@@ -709,7 +711,7 @@ static inline u32 *kvbm_offered_count(const struct kvbm_session *ses, u32 id)
 	return &ses->offered[id / KVBM_PAGE_COUNTS][id % KVBM_PAGE_COUNTS];
 }
 
-/* Bring in the count of a block; where it has no page, a hint to nowhere. */
+/* Prefetch the count of a block; without a page, a harmless hint. */
 static inline void kvbm_count_prefetch(u32 *const *table, u32 id)
 {
 	u32 *counts = READ_ONCE(table[id / KVBM_PAGE_COUNTS]);
@@ -717,7 +719,7 @@ static inline void kvbm_count_prefetch(u32 *const *table, u32 id)
 	prefetchw(&counts[id % KVBM_PAGE_COUNTS]);
 }
 
-/* A count leaves or reaches zero: keep the sum that reclaim goes by. */
+/* A count leaves or reaches zero: keep the sum that reclaim uses. */
 static inline void kvbm_count_first(struct kvbm_session *ses, u32 *cnt,
 				    u32 value)
 {
@@ -744,7 +746,7 @@ static inline void kvbm_count_keep(struct kvbm_session *ses, u32 *cnt)
 	*cnt += KVBM_COUNT_KEPT;
 }
 
-/* A Duplicate is the session's no more. */
+/* The session no longer has a Duplicate. */
 static inline void kvbm_count_unkeep(struct kvbm_session *ses, u32 *cnt)
 {
 	*cnt -= KVBM_COUNT_KEPT;
@@ -753,8 +755,8 @@ static inline void kvbm_count_unkeep(struct kvbm_session *ses, u32 *cnt)
 }
 
 /*
- * A caller's block id that was compared with the total: also what the processor
- * does before it knows the outcome stays inside of the arrays.
+ * A caller's block id after comparison with the total: speculative accesses
+ * stay inside the arrays, too.
  */
 static inline u32 kvbm_id_nospec(const struct kvbm_store *st, u32 id)
 {
@@ -779,7 +781,7 @@ static inline u32 *kvbm_count_owned(const struct kvbm_session *ses, u32 id)
 	return cnt && *cnt == KVBM_COUNT_OWNED ? cnt : NULL;
 }
 
-/* Of a count: holds on a registered block; 0 for an owned one. */
+/* The holds in a count of a registered block; 0 for an owned one. */
 static inline u32 kvbm_count_holds(u32 count)
 {
 	return count & KVBM_MAX_HOLDS;
@@ -796,7 +798,7 @@ static inline u32 *kvbm_count_held(const struct kvbm_session *ses, u32 id)
 	return cnt && kvbm_count_holds(*cnt) ? cnt : NULL;
 }
 
-/* Chains of slots, by the store's lock unless nobody else knows the chain. */
+/* Chains of slots, under the store's lock unless the chain is private. */
 static inline void kvbm_chain_add(struct kvbm_store *st, struct kvbm_chain *c,
 				  u32 id)
 {
@@ -830,7 +832,7 @@ static inline bool kvbm_hash_fits(const struct kvbm_store *st,
 	return !kvbm_hash_mode(h) || (!st->cfg.opaque && kvbm_hash_valid(h));
 }
 
-/* Free and idle blocks that no allocation has been promised. */
+/* Free and inactive blocks that are not promised to an allocation. */
 static inline u32 kvbm_available(const struct kvbm_store *st)
 {
 	lockdep_assert_held(&st->lock);
@@ -847,9 +849,9 @@ static inline void kvbm_unlock_grown(struct kvbm_session *ses)
 }
 
 /*
- * How many more blocks the session may hold.  Its limit is checked where it gets
- * some: alloc.c, waiters.c, match.c, register.c, offer.c.  KVBM_MAX_HOLDS is
- * another limit: holds of one session on one block.
+ * How many more blocks the session may hold.  The limit is checked wherever it
+ * gets some: alloc.c, waiters.c, match.c, register.c, offer.c.  KVBM_MAX_HOLDS
+ * is another limit: holds of one session on one block.
  */
 static inline u32 kvbm_quota(const struct kvbm_session *ses)
 {
@@ -857,7 +859,7 @@ static inline u32 kvbm_quota(const struct kvbm_session *ses)
 	return ses->max_held - min(ses->max_held, ses->held + ses->allocating);
 }
 
-/* While all room is promised, idle blocks count as evicted already. */
+/* While all blocks are promised, inactive ones count as evicted already. */
 static inline bool kvbm_all_reserved(const struct kvbm_store *st)
 {
 	return !kvbm_available(st);

@@ -2,22 +2,22 @@
 /*
  * event.c - a ring of a store's last events
  *
- * Whoever changes what is registered appends to the ring, under the store's
+ * Every change of what is registered appends to the ring, under the store's
  * lock.  Readers take no lock, and nobody waits for them: a reader copies
- * records, then looks whether the writer has come round to them meanwhile.  The
- * record that comes next may be half written at any time, so one of the ring's
+ * records, then checks whether the writer has overwritten them meanwhile.  The
+ * next record may be half written at any time, so one of the ring's
  * records is never read.
  *
- * A reader that sleeps arms the ring first.  Who appended looks at that once it
- * has given up the store's lock, so an event costs no barrier:
+ * A reader arms the ring before it sleeps.  The writer checks that after it has
+ * dropped the store's lock, so an event costs no barrier:
  *
  *	reader				writer
  *	armed = true			head = n + 1
  *	smp_mb()			smp_mb()
  *	head: sleep if none		armed: wake
  *
- * A writer that finds the ring armed disarms it, then wakes all readers; those
- * that find nothing arm it again.
+ * A writer that finds the ring armed disarms it, then wakes all readers;
+ * readers that find nothing arm it again.
  */
 #include <linux/ktime.h>
 #include <linux/mm.h>
@@ -28,7 +28,7 @@
 
 static_assert(sizeof(struct kvbm_record) == 64);
 
-/* Bytes that kvbm_ring_init() allocates at most. */
+/* The most bytes that kvbm_ring_init() allocates. */
 u64 kvbm_ring_need(u32 records)
 {
 	return records ? kvbm_array_need(records, sizeof(struct kvbm_record)) +
@@ -36,9 +36,9 @@ u64 kvbm_ring_need(u32 records)
 }
 
 /**
- * kvbm_ring_init() - make a ring for a store
+ * kvbm_ring_init() - create a ring for a store
  * @st: the store
- * @ring: zeroed; ->wake is the caller's to set
+ * @ring: zeroed; the caller sets ->wake
  * @records: a power of two
  *
  * Return: 0 or -ENOMEM.
@@ -62,7 +62,9 @@ void kvbm_ring_exit(struct kvbm_ring *ring)
 	kvbm_array_free(ring->records);
 }
 
-/* The first event of a lock hold: the time for all of it, or 0: none any more. */
+/*
+ * The first event of a lock hold: the time for all of it; 0: no ring any more.
+ */
 u64 kvbm_ring_begin(struct kvbm_ring *ring)
 {
 	if (!ring->ended)
@@ -71,10 +73,10 @@ u64 kvbm_ring_begin(struct kvbm_ring *ring)
 }
 
 /**
- * kvbm_ring_unlock() - give up the lock of a store that has a ring
+ * kvbm_ring_unlock() - unlock a store that has a ring
  * @st: the store
  *
- * If there were events, and a reader waits for them, it is woken.
+ * If there were events, this wakes readers that wait for them.
  */
 void kvbm_ring_unlock(struct kvbm_store *st)
 	__releases(&st->lock)
@@ -107,13 +109,13 @@ void kvbm_ring_end(struct kvbm_store *st)
 	spin_lock(&st->lock);
 	kvbm_event(st, KVBM_EVENT_CLEARED, KVBM_REASON_DESTROYED, KVBM_NO_BLOCK,
 		   0, &none, 0);
-	/* After the event: who sees this sees that. */
+	/* After the event: a reader that sees this sees the event. */
 	smp_store_release(&st->ring->ended, true);
 	kvbm_ring_unlock(st);
 }
 
 /**
- * kvbm_ring_detach() - nobody looks for notes any more
+ * kvbm_ring_detach() - stop looking for notes
  * @st: the store, which is about to be freed
  */
 void kvbm_ring_detach(struct kvbm_store *st)
@@ -142,7 +144,7 @@ static void copy_record(struct kvbm_event *to, const struct kvbm_record *from,
 	to->count = 0;
 }
 
-/* The writer has come round to where the reader is: go on half a ring behind. */
+/* The writer has overtaken the reader: continue half a ring behind it. */
 static u32 lost(struct kvbm_ring *ring, struct kvbm_cursor *c, u64 head,
 		struct kvbm_event *out)
 {
@@ -162,13 +164,14 @@ static u32 lost(struct kvbm_ring *ring, struct kvbm_cursor *c, u64 head,
 /**
  * kvbm_ring_read() - read events
  * @ring: the ring
- * @c: the reader's cursor, which moves on; nobody else's meanwhile
- * @out: room for @max
+ * @c: the reader's cursor, which advances; not shared meanwhile
+ * @out: array of @max
  * @max: at least 1
  *
- * Looks at no more than @max records of those that its reader does not want, too.
+ * Looks at no more than @max records, including types that the reader did not
+ * select.
  *
- * Return: how many; 0: none that it wants among those that there are.
+ * Return: how many; 0: none of the selected types among them.
  */
 u32 kvbm_ring_read(struct kvbm_ring *ring, struct kvbm_cursor *c,
 		   struct kvbm_event *out, u32 max)
@@ -194,7 +197,7 @@ u32 kvbm_ring_read(struct kvbm_ring *ring, struct kvbm_cursor *c,
 	return n;
 }
 
-/* Of a block that is still, or again, what the event tells of. */
+/* Is the block still registered under the event's generation? */
 static bool note_of(struct kvbm_store *st, const struct kvbm_event *e,
 		    u64 *words)
 {
@@ -204,15 +207,15 @@ static bool note_of(struct kvbm_store *st, const struct kvbm_event *e,
 }
 
 /**
- * kvbm_ring_notes() - events, each with the note of its block behind it
+ * kvbm_ring_notes() - append its block's note to each event
  * @ring: the ring
  * @note_bytes: of the store
  * @events: as they were read
  * @n: how many
- * @out: room for as many, each followed by whole words of a note
+ * @out: as many, each followed by whole words of a note
  *
- * Its note has who is still registered under the event's generation; what has
- * left the store has none.
+ * A block has its note while it is registered under the event's generation; a
+ * block that has left the store has none.
  */
 void kvbm_ring_notes(struct kvbm_ring *ring, u32 note_bytes,
 		     const struct kvbm_event *events, u32 n, void *out)
@@ -242,7 +245,7 @@ void kvbm_ring_notes(struct kvbm_ring *ring, u32 note_bytes,
  * @ring: the ring
  * @c: the reader's cursor
  *
- * If not, ->wake is called when there is, or may be.
+ * If not, ->wake is called once there is, or may be.
  */
 bool kvbm_ring_ready(struct kvbm_ring *ring, struct kvbm_cursor *c)
 {

@@ -8,7 +8,7 @@
 #include <linux/kref.h>
 #include "core.h"
 
-/* An event as the ring has it: a cache line.  Its place says its number. */
+/* An event in the ring: a cache line.  Its position gives its number. */
 struct kvbm_record {
 	u64 time_ns;
 	u64 session;
@@ -25,9 +25,9 @@ struct kvbm_record {
  * @head: the next event's number; written under the store's lock
  * @now: time of this lock hold's events, 0: none yet; under the store's lock
  * @armed: a reader waits for the next event
- * @ended: the store is destroyed, no event comes any more
- * @store: whose notes are told; NULL: it is gone, or has none
- * @ref: the store's, and one for each reader: a reader keeps no store
+ * @ended: the store is destroyed, there are no further events
+ * @store: the store with the notes; NULL: it is gone, or has none
+ * @ref: the store's, and one per reader: a reader does not keep the store
  * @wake: there are events, and a reader waits; called without locks
  */
 struct kvbm_ring {
@@ -43,9 +43,9 @@ struct kvbm_ring {
 };
 
 /**
- * struct kvbm_cursor - how far a reader has got
- * @next: number of the event that it reads next
- * @types: bit KVBM_EVENT_*: what it wants
+ * struct kvbm_cursor - a reader's position
+ * @next: number of the next event to read
+ * @types: bit KVBM_EVENT_*: the types it selected
  */
 struct kvbm_cursor {
 	u64 next;
@@ -69,14 +69,14 @@ u64 kvbm_ring_begin(struct kvbm_ring *ring);
 #define KVBM_WHAT_REASON(what)		((what) >> 16)
 
 /**
- * kvbm_ring_append() - the next event
+ * kvbm_ring_append() - append an event
  * @st: the store, locked
  * @ring: its ring
  * @what: KVBM_EVENT_WHAT(enum kvbm_event_type, enum kvbm_reason)
  * @id: block
  * @gen: its generation
  * @key: its hash
- * @session: who did it, or 0
+ * @session: number of the session that did it, or 0
  *
  * Inline: a call would double what an event costs.
  */
@@ -109,7 +109,7 @@ static inline void kvbm_ring_append(struct kvbm_store *st,
 	smp_store_release(&ring->head, n + 1);
 }
 
-/* Something happened to a block, under the store's lock. */
+/* Report an event of a block, under the store's lock. */
 static inline void kvbm_event(struct kvbm_store *st, enum kvbm_event_type type,
 			      enum kvbm_reason reason, u32 id, u32 gen,
 			      const struct kvbm_hash *key, u64 session)
@@ -120,7 +120,7 @@ static inline void kvbm_event(struct kvbm_store *st, enum kvbm_event_type type,
 		return;
 	kvbm_ring_append(st, ring, KVBM_EVENT_WHAT(type, reason), id,
 			 gen, key, session);
-	/* Else gcc has who keeps no events pay for registers that this needs. */
+	/* Otherwise gcc makes stores without events pay for its registers. */
 	barrier();
 }
 

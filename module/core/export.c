@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * export.c - all registered blocks, a part at a time
+ * export.c - all registered blocks, in parts
  */
 #include <linux/prefetch.h>
 #include "event.h"
@@ -11,13 +11,13 @@
 /**
  * kvbm_export_chunk() - the next registered blocks, in order of block id
  * @st: the store
- * @from: in and out: block id to go on from; the store's total: no more
- * @out: room for @max entries
- * @notes: NULL, or room for kvbm_note_words() of each
+ * @from: in and out: block id to continue from; the store's total: no more
+ * @out: array of @max entries
+ * @notes: NULL, or kvbm_note_words() of memory for each
  * @max: at most this many
  *
- * Looks at no more than KVBM_CHUNK slots, all in one hold of the lock, so that
- * what it tells was true together, and 0 does not mean the end.
+ * Looks at no more than KVBM_CHUNK slots, all in one hold of the lock, so its
+ * entries are consistent, and 0 does not mean the end.
  *
  * Return: entries filled in.
  */
@@ -39,7 +39,7 @@ u32 kvbm_export_chunk(struct kvbm_store *st, u32 *from,
 	seq = st->ring ? st->ring->head - 1 : 0;
 	for (id = kvbm_id_nospec(st, *from); id < end && n < max; id++) {
 		const struct kvbm_slot *s = &st->slots[id];
-		/* refs: 0 or not does not change under the lock. */
+		/* Whether refs is 0 does not change under the lock. */
 		u64 w = kvbm_slot_word(s);
 		bool idle = !kvbm_w_refs(w);
 		u64 until_ns;

@@ -2,14 +2,14 @@
 /*
  * hold_table.c - a session's hold table: block id -> count
  *
- * A row of pages, 512 counts each.  Pages are added before a count is needed and
- * freed when the session ends, so giving back never allocates.
+ * An array of pages, 512 counts each.  Pages are added before a count is needed
+ * and freed when the session ends, so releasing never allocates.
  *
- * A session that offers holds has a second such table, of how many of each are
- * offered.
+ * A session that offers holds has a second such table, which counts how many of
+ * each are offered.
  *
- * What a count says is told with KVBM_COUNT_OWNED.  All under the session's lock, but for
- * pointers, which are set once.
+ * See KVBM_COUNT_OWNED for the format of a count.  Everything is under the
+ * session's lock except pointers, which are set once.
  */
 #include <linux/math.h>
 #include <linux/mm.h>
@@ -46,7 +46,7 @@ static int add_page(struct kvbm_session *ses, u32 **page)
 	/* Another thread of the session may have been faster. */
 	spin_lock(&ses->lock);
 	if (!*page) {
-		/* Zeroed before it is seen; pairs with kvbm_count(). */
+		/* Zeroed before it is visible; pairs with kvbm_count(). */
 		smp_store_release(page, counts);
 		/* Listings read it without the lock. */
 		WRITE_ONCE(ses->pages, ses->pages + 1);
@@ -58,7 +58,7 @@ static int add_page(struct kvbm_session *ses, u32 **page)
 }
 
 /**
- * kvbm_holds_add_page() - make room for a block's count, where there is none
+ * kvbm_holds_add_page() - add the page for a block's count
  * @ses: the session; its lock is not held
  * @id: block id, in range
  *
@@ -69,7 +69,7 @@ int kvbm_holds_add_page(struct kvbm_session *ses, u32 id)
 	return add_page(ses, &ses->table[id / KVBM_PAGE_COUNTS]);
 }
 
-/* The row of pages of what is offered. */
+/* The array of pages for offered holds. */
 static int add_offered(struct kvbm_session *ses)
 {
 	u32 **row = kvcalloc(nr_pages(ses), sizeof(*row), GFP_KERNEL_ACCOUNT);
@@ -78,7 +78,7 @@ static int add_offered(struct kvbm_session *ses)
 		return -ENOMEM;
 	spin_lock(&ses->lock);
 	if (!ses->offered) {
-		/* As a page of counts. */
+		/* Like a page of counts. */
 		smp_store_release(&ses->offered, row);
 		row = NULL;
 	}
@@ -88,7 +88,7 @@ static int add_offered(struct kvbm_session *ses)
 }
 
 /**
- * kvbm_offered_prepare() - make room to say that holds on a block are offered
+ * kvbm_offered_prepare() - add the page that counts a block's offered holds
  * @ses: the session; its lock is not held
  * @id: block id, in range
  *
@@ -133,12 +133,12 @@ void kvbm_holds_free(struct kvbm_session *ses)
 /**
  * kvbm_holds_collect() - the next blocks that a session holds
  * @ses: the session, locked
- * @from: in and out: block id to go on from; total when there are no more
+ * @from: in and out: block id to continue from; total if there are no more
  * @owned: Mutable and Staged blocks, or registered ones
- * @ids: room for @max ids, ascending
+ * @ids: array of @max ids, ascending
  * @max: at most this many
  *
- * Looks at a bounded part of the table, so that 0 does not mean the end.
+ * Looks at a bounded part of the table, so 0 does not mean the end.
  *
  * Return: how many ids.
  */

@@ -2,22 +2,22 @@
 /*
  * index.c - sequence hash -> registered slot: lines, and what overflows them
  *
- * Lines have room for twelve entries and get seven on average, with lineage eight.
- * While blocks come and go, one registration in 30, or 14, meets a line that does
- * not take it, and goes to its second line.  One in 940, or 221, goes further: the
- * overflow table has room for one block in 16.
+ * Lines take twelve entries and have seven on average, with lineage eight.
+ * While blocks come and go, one registration in 30, or 14, meets a full line
+ * and goes to its second line.  One in 940, or 221, goes further: the overflow
+ * table takes one block in 16.
  *
- * When all that room is taken, somebody chose his keys with knowledge of the
- * lines' secrets.  Then a registration that meets two full lines evicts an idle
- * block of the overflow table, the one that has been idle for longest, and fails
- * only while all of them are held.
+ * If the overflow table is full, somebody who knows the lines' secrets chose
+ * his keys.  Then a registration that meets two full lines evicts the block of
+ * the overflow table that has been inactive for longest, and fails only while
+ * all of them are held.
  *
- * The overflow table is one rhashtable, or several where one would need more
- * buckets than rhashtable_init() makes at once.  Its nodes are objects of their
- * own, that are never anything else: a reader who stands on one that moved to
- * another chain notices it at that chain's end, as rhashtable's own look-up does.
- * A chain that would make rhashtable rehash takes no further node: that is a
- * matter of SipHashes under a secret key, and does not happen.
+ * The overflow table is one rhashtable, or several if one would need more
+ * buckets than rhashtable_init() makes at once.  Its nodes are type-stable: a
+ * reader on a node that moved to another chain notices it at that chain's end,
+ * as rhashtable's own lookup does.  A chain that would make rhashtable rehash
+ * takes no further node: with SipHashes under a secret key, that does not
+ * happen.
  */
 #include <linux/err.h>
 #include <linux/log2.h>
@@ -28,14 +28,14 @@
 #include "index.h"
 
 /*
- * Entries a line on average, when all blocks are registered.  Lineage has a table
- * of its own in memory, and makes do with fuller lines.
+ * Entries per line on average, if all blocks are registered.  Lineage needs
+ * memory for another table, and lives with fuller lines.
  */
 #define LINE_LOAD		7
 #define LINE_LOAD_LINEAGE	8
 #define LINE_ENTRIES		12
 
-/* The overflow's share, and what small stores have in any case. */
+/* The overflow's share, and the minimum for small stores. */
 #define OVER_SHARE		16
 #define OVER_LEAST		256
 
@@ -47,15 +47,15 @@
 #define CHAIN_MAX		14
 
 /**
- * struct kvbm_over_node - a registered block that its line has no room for
+ * struct kvbm_over_node - a registered block that does not fit into its lines
  * @head: in one of the overflow tables
  * @sip: kvbm_index_sip() of the key
  * @slot: the block
- * @prev: among idle ones, by time of becoming idle
- * @next: likewise; of a free one, the next free one
+ * @prev: among inactive ones, in order of becoming inactive
+ * @next: likewise; for a free one, the next free one
  * @idle: it is among them
  *
- * Readers see @head, @sip and @slot; all else is under the store's lock.
+ * Readers see @head, @sip and @slot; everything else is under the store's lock.
  */
 struct kvbm_over_node {
 	struct rhash_head head;
@@ -66,7 +66,7 @@ struct kvbm_over_node {
 	bool idle;
 };
 
-/* What a look-up compares with; begins with the hashed part. */
+/* What a lookup compares with; begins with the hashed part. */
 struct over_key {
 	u32 sip;
 	const struct kvbm_hash *key;
@@ -123,11 +123,11 @@ static u32 over_buckets_of(u32 total)
 }
 
 /**
- * kvbm_index_need() - bytes that kvbm_index_init() allocates at most
+ * kvbm_index_need() - the most bytes that kvbm_index_init() allocates
  * @cfg: the store's configuration
  *
- * rhashtable allocates its buckets itself, charged to nobody, and maybe of twice
- * the size: a power of two of pages.
+ * rhashtable allocates its buckets itself, charged to nobody, and maybe twice
+ * as large: a power of two of pages.
  */
 u64 kvbm_index_need(const struct kvbm_config *cfg)
 {
@@ -146,7 +146,7 @@ static int over_table_init(struct rhashtable *ht, u32 size)
 	bool whole;
 	int err;
 
-	/* Never larger than at first: then it never grows, nor says it should. */
+	/* Never larger than at first, so it never tries to grow. */
 	params.max_size = size;
 	params.nelem_hint = min(size / 4 * 3, (u32)U16_MAX);
 	err = rhashtable_init(ht, &params);
@@ -192,10 +192,10 @@ static int over_init(struct kvbm_store *st)
 }
 
 /**
- * kvbm_index_init() - make a store's index
+ * kvbm_index_init() - create a store's index
  * @st: the store
  *
- * Return: 0, or -ENOMEM; nothing is left then.
+ * Return: 0, or -ENOMEM, which leaves nothing behind.
  */
 int kvbm_index_init(struct kvbm_store *st)
 {
@@ -236,8 +236,9 @@ void kvbm_index_exit(struct kvbm_store *st)
 }
 
 /*
- * In the overflow table; @sip: out, or NULL.  In one piece with rhashtable's look-up,
- * and apart from the others, which need not save registers for it.
+ * Look in the overflow table; @sip: out, or NULL.  One function with
+ * rhashtable's lookup, and separate from the others, which need not save
+ * registers for it.
  */
 static noinline __flatten struct kvbm_slot *
 over_find(const struct kvbm_store *st, const struct kvbm_hash *key, u32 *sip)
@@ -251,14 +252,14 @@ over_find(const struct kvbm_store *st, const struct kvbm_hash *key, u32 *sip)
 
 	if (sip)
 		*sip = k.sip;
-	/* A node is never freed, only used again. */
+	/* A node is never freed, only reused. */
 	n = rhashtable_lookup_fast(over_table(st, k.sip), &k, over_params);
 	return n ? &st->slots[READ_ONCE(n->slot)] : NULL;
 }
 
 /*
- * Of the entries @m from @first on, one word's, that have a hash's tag: the slot that
- * carries the key.  False: it is in this word or nowhere in the line.
+ * Among one word's entries @m, from @first on, that have a hash's tag: the slot
+ * with the key.  False: it is in this word or nowhere in the line.
  */
 static __always_inline bool
 word_find(const struct kvbm_store *st, const struct kvbm_line *l,
@@ -266,7 +267,7 @@ word_find(const struct kvbm_store *st, const struct kvbm_line *l,
 	  struct kvbm_slot **found)
 {
 	*found = NULL;
-	/* Where an entry is read depends on the tags: that orders the reads. */
+	/* The entry's address depends on the tags, which orders the reads. */
 	for (; m; m &= m - 1) {
 		u32 at = first + (u32)__ffs64(m) / 8, id;
 		struct kvbm_slot *s;
@@ -285,7 +286,7 @@ word_find(const struct kvbm_store *st, const struct kvbm_line *l,
 	return true;
 }
 
-/* The slot in a line that carries a key, or NULL. */
+/* The slot in a line that has a key, or NULL. */
 static __always_inline struct kvbm_slot *
 line_find(const struct kvbm_store *st, const struct kvbm_line *l,
 	  const struct kvbm_hash *key, u32 h)
@@ -310,7 +311,7 @@ static noinline struct kvbm_slot *find_further(const struct kvbm_store *st,
 
 	s = line_find(st, kvbm_index_second(st, h), key, h);
 	/*
-	 * Without the lock, too, nobody is there while there are none: a block
+	 * Even without the lock, a count of 0 means that it is empty: a block
 	 * is counted before its word says that it is registered.
 	 */
 	if (s || likely(!READ_ONCE(st->overflow.used)))
@@ -319,7 +320,7 @@ static noinline struct kvbm_slot *find_further(const struct kvbm_store *st,
 }
 
 /**
- * kvbm_index_find_further() - the slot that carries a key, not in its first line
+ * kvbm_index_find_further() - the slot that has a key, not in its first line
  * @st: the store
  * @key: sequence hash
  * @h: its kvbm_index_key()
@@ -340,12 +341,12 @@ struct kvbm_slot *kvbm_index_find_further(const struct kvbm_store *st,
 }
 
 /**
- * kvbm_index_find() - the slot that carries a key
+ * kvbm_index_find() - the slot that has a key
  * @st: the store
  * @key: sequence hash
  * @h: its kvbm_index_key()
  *
- * Without the store's lock, the slot may carry another key by the time that it
+ * Without the store's lock, the slot may have another key by the time it
  * is returned.
  *
  * Return: the slot, or NULL.
@@ -360,7 +361,7 @@ struct kvbm_slot *kvbm_index_find(const struct kvbm_store *st,
 	return s ?: kvbm_index_find_further(st, key, h);
 }
 
-/* A block's line says that it went further, or no longer. */
+/* A block's line records that it went further, or no longer did. */
 static void further_count(struct kvbm_store *st, u32 h, bool add)
 {
 	struct kvbm_line *l;
@@ -444,7 +445,7 @@ static noinline void over_remove(struct kvbm_store *st, struct kvbm_slot *s)
 	s->at = 0;
 }
 
-/* A block in the overflow table became idle: behind those that are. */
+/* A block in the overflow table became inactive: append it. */
 void kvbm_index_over_idle(struct kvbm_store *st, struct kvbm_slot *s)
 {
 	struct kvbm_over_node *nodes = st->index.over;
@@ -462,7 +463,7 @@ void kvbm_index_over_idle(struct kvbm_store *st, struct kvbm_slot *s)
 	ov->last = at;
 }
 
-/* It is idle no longer. */
+/* It is no longer inactive. */
 void kvbm_index_over_busy(struct kvbm_store *st, struct kvbm_slot *s)
 {
 	struct kvbm_over_node *nodes = st->index.over;
@@ -482,7 +483,7 @@ void kvbm_index_over_busy(struct kvbm_store *st, struct kvbm_slot *s)
 		nodes[next].prev = prev;
 }
 
-/* Who makes room in a full overflow table: idle for longest, or KVBM_NIL. */
+/* The victim in a full overflow table: inactive for longest, or KVBM_NIL. */
 u32 kvbm_index_over_victim(const struct kvbm_store *st)
 {
 	u32 first = st->overflow.first;
@@ -491,7 +492,7 @@ u32 kvbm_index_over_victim(const struct kvbm_store *st)
 	return first == KVBM_NIL ? KVBM_NIL : st->index.over[first].slot;
 }
 
-/* Has an entry of a word's the rest of what a hash looks like? */
+/* Does an entry of a word match the rest of a hash? */
 static bool word_alike(const u32 *entry, u64 m, u32 h)
 {
 	for (; m; m &= m - 1)
@@ -502,8 +503,8 @@ static bool word_alike(const u32 *entry, u64 m, u32 h)
 }
 
 /*
- * Readers look at two entries of a line, and compare one key: none goes where two
- * have its tag, or one looks like it.
+ * Readers look at two entries of a line, and compare one key: so no entry goes
+ * where two have its tag, or one looks like it.
  */
 static bool line_takes(const struct kvbm_line *l, u32 h)
 {
@@ -518,7 +519,7 @@ static bool line_takes(const struct kvbm_line *l, u32 h)
 			 !word_alike(l->entry + 8, rest, h));
 }
 
-/* Put a block into a line: false: it is full. */
+/* Put a block into a line; false: it is full. */
 static __always_inline bool line_insert(struct kvbm_store *st,
 					struct kvbm_line *l,
 					struct kvbm_slot *s)
@@ -548,8 +549,7 @@ static __always_inline bool line_insert(struct kvbm_store *st,
 }
 
 /*
- * Its line is full, or has entries with its tag, or something that looks like it
- * went further.
+ * Its line is full, or has entries with its tag, or a look-alike went further.
  */
 static noinline struct kvbm_slot *insert_slow(struct kvbm_store *st,
 					      struct kvbm_slot *s,
@@ -586,12 +586,12 @@ static noinline struct kvbm_slot *insert_slow(struct kvbm_store *st,
 }
 
 /**
- * kvbm_index_insert() - a block becomes registered
+ * kvbm_index_insert() - insert a block that becomes registered
  * @st: the store, locked
  * @s: its slot, key and hash set
  *
- * Return: NULL: it is in; the slot that has the key already; or
- * ERR_PTR(-ENOBUFS): neither its lines nor the overflow table have room. Nothing
+ * Return: NULL: it is in; the slot that already has the key; or
+ * ERR_PTR(-ENOBUFS): its lines and the overflow table are full. Nothing
  * has changed in the last two cases.
  */
 struct kvbm_slot *kvbm_index_insert(struct kvbm_store *st, struct kvbm_slot *s)
@@ -635,7 +635,7 @@ static noinline void remove_further(struct kvbm_store *st,
 }
 
 /**
- * kvbm_index_remove() - a block is no longer registered
+ * kvbm_index_remove() - remove a block that is no longer registered
  * @st: the store, locked
  * @s: its slot
  */

@@ -3,21 +3,20 @@
  * index.h - sequence hash -> registered slot: lines first, an rhashtable behind
  *
  * A line is one cache line with twelve entries of {tag, slot number}; a hash of
- * the key chooses the line and the tag.  What a full line has no room for goes
- * to a second line, which the hash chooses too; and what that one has no room
- * for, to the overflow table, an rhashtable whose keys are SipHashes.  The
- * first line counts what went further, and keeps a filter of it.  So a look-up is
- * one line, now and then two, and hardly ever a SipHash and one look-up more,
- * whatever keys callers choose: also when they know the secrets by which lines
- * are chosen.
+ * the key chooses the line and the tag.  If the line is full, an entry goes to
+ * a second line, which the hash chooses too; if that one is full, to the
+ * overflow table, an rhashtable whose keys are SipHashes.  The first line
+ * counts what went further, and keeps a filter of it.  So a lookup is one line,
+ * now and then two, and hardly ever a SipHash and one lookup more, whatever
+ * keys callers choose, even if they know the secrets that choose lines.
  *
- * All memory is the store's from its creation on.  Nothing grows, shrinks or
- * rehashes.
+ * All memory is allocated with the store.  Nothing grows, shrinks or rehashes.
  *
  * Changes are made under the store's lock; readers take none.  An entry stays
- * where it is until its block is no longer registered: a reader who passes over
- * a key did so at a moment when it was not there.  What a reader finds may have
- * been recycled since: he compares the key, between two looks at the slot's word.
+ * where it is until its block is no longer registered: a reader that misses a
+ * key looked at a moment when it was not there.  What a reader finds may have
+ * been recycled since: it compares the key, between two reads of the slot's
+ * word.
  */
 #ifndef KVBM_INDEX_H
 #define KVBM_INDEX_H
@@ -27,12 +26,12 @@
 #include <linux/prefetch.h>
 #include "core.h"
 
-/* Of the slot's ->at: an overflow node's number, not a line's entry. */
+/* In the slot's ->at: an overflow node's number, not a line's entry. */
 #define KVBM_AT_OVER		BIT(31)
-/* Of the slot's ->at: an entry of its second line. */
+/* In the slot's ->at: an entry of its second line. */
 #define KVBM_AT_SECOND		BIT(30)
 
-/* While a chunk's ids are candidates: not in its line, and nothing went further. */
+/* While a chunk's ids are candidates: not in its line, nothing went further. */
 #define KVBM_FIND_NONE		KVBM_NO_BLOCK
 /* Maybe behind the first candidate, or further. */
 #define KVBM_FIND_LINE		(KVBM_NO_BLOCK - 1)
@@ -42,9 +41,10 @@
 /*
  * Callers choose the keys, and some count up: a secret multiplication of 64 by
  * 64 bits, whose halves are folded into one, and another one.  (Sums of 32-bit
- * products, which are universal too, put what counts up into few lines for one
- * secret in 20.)  Whoever does not know the secrets cannot make keys collide more
- * often than chance does.  Who does fills lines, and then the overflow table.
+ * products, which are universal too, put such keys into few lines for one
+ * secret in 20.)  Without the secrets nobody can make keys collide more often
+ * than chance does.  With them, one can fill lines, and then the overflow
+ * table.
  *
  * From the top, the bits choose the line; from the bottom, seven the tag in the
  * entry, the lowest three of them the filter's bit, and seven the tag.
@@ -69,14 +69,14 @@ static __always_inline u64 kvbm_index_tag(u32 h)
 	return tag + !tag;
 }
 
-/* The top bit of each byte of @tags that equals the byte of which @all is made. */
+/* The top bit of each byte of @tags that equals the bytes of @all. */
 static __always_inline u64 kvbm_index_equal(u64 tags, u64 all)
 {
 	/* Bytes below 0x80 only, so nothing is borrowed from the next. */
 	return (KVBM_TAG_TOPS - (tags ^ all)) & KVBM_TAG_TOPS;
 }
 
-/* The same of the four tags in ->rest; borrows only go upwards, from them. */
+/* The same for the four tags in ->rest; borrows only go up, from them. */
 static __always_inline u64 kvbm_index_equal_rest(u64 rest, u64 all)
 {
 	return (KVBM_REST_TOPS - ((rest ^ all) & U32_MAX)) & KVBM_REST_TOPS;
@@ -90,7 +90,7 @@ static __always_inline u32 kvbm_index_entry_tag(u32 h)
 	return h << 25;
 }
 
-/* In ->rest, above its tags: a filter of what went further, and how much did. */
+/* In ->rest, above its tags: a filter and a count of what went further. */
 #define KVBM_REST_COUNT_SHIFT	40
 #define KVBM_REST_COUNT		BIT_ULL(KVBM_REST_COUNT_SHIFT)
 #define KVBM_REST_FILTER	(0xffULL << 32)
@@ -106,7 +106,7 @@ kvbm_index_line(struct kvbm_line *lines, u32 nr_lines, u32 h)
 	return &lines[(u64)h * nr_lines >> 32];
 }
 
-/* Where a hash goes when its line is full: by other bits, as good as any. */
+/* Where a hash goes if its line is full: by other bits, equally good. */
 static __always_inline struct kvbm_line *
 kvbm_index_second(const struct kvbm_store *st, u32 h)
 {
@@ -128,7 +128,7 @@ void kvbm_index_over_idle(struct kvbm_store *st, struct kvbm_slot *s);
 void kvbm_index_over_busy(struct kvbm_store *st, struct kvbm_slot *s);
 u32 kvbm_index_over_victim(const struct kvbm_store *st);
 
-/* A registered block becomes idle, or is held again. */
+/* A registered block becomes inactive, or is held again. */
 static inline void kvbm_index_idle(struct kvbm_store *st, struct kvbm_slot *s)
 {
 	if (unlikely(s->at & KVBM_AT_OVER))
@@ -148,9 +148,10 @@ static inline u32 kvbm_index_key(const struct kvbm_store *st,
 }
 
 /*
- * A key's SipHash, for the overflow table.  The kernel's short one is made for hash
- * tables: nobody is told it.  Keys are compared in full besides, and rhashtable takes
- * no more than 32 bits: Documentation/design.rst has what more would cost, and whom.
+ * A key's SipHash, for the overflow table.  The kernel's short one is made for
+ * hash tables, whose hashes nobody sees.  Keys are also compared in full, and
+ * rhashtable uses only 32 bits: see Documentation/design.rst for the cost of
+ * more.
  */
 static inline u32 kvbm_index_sip(const struct kvbm_store *st,
 				 const struct kvbm_hash *key)
@@ -159,7 +160,7 @@ static inline u32 kvbm_index_sip(const struct kvbm_store *st,
 			     &st->index.sip_key);
 }
 
-/* Bring in the line of a hash, to change it. */
+/* Prefetch the line of a hash, to change it. */
 static __always_inline void kvbm_index_prefetchw(const struct kvbm_store *st,
 						 u32 h)
 {
@@ -167,9 +168,9 @@ static __always_inline void kvbm_index_prefetchw(const struct kvbm_store *st,
 }
 
 /*
- * Has a slot that was met in a line the tag and the entry's bits of a hash?  If so, no
- * other in that line has: see line_takes().  If not, it came there after the tags were
- * read, and hides what they spoke of.
+ * Does a slot found in a line have the tag and the entry's bits of a hash?  If
+ * so, no other in that line has: see line_takes().  If not, it came there after
+ * the tags were read, and hides the entry that they belonged to.
  */
 static __always_inline bool kvbm_index_alike(const struct kvbm_slot *s, u32 h)
 {
@@ -200,7 +201,7 @@ static __always_inline u32 kvbm_index_candidate(const struct kvbm_line *l,
 }
 
 /**
- * struct kvbm_finding - looking up a chunk's keys, step by step
+ * struct kvbm_finding - lookup of a chunk's keys, step by step
  * @lines: the index's
  * @nr_lines: likewise
  * @secret: likewise
@@ -208,7 +209,7 @@ static __always_inline u32 kvbm_index_candidate(const struct kvbm_line *l,
  * @slots: the store's
  * @table: of the session's counts, or NULL
  *
- * Copies: the compiler cannot know that nobody changes them.
+ * These are copies: the compiler cannot know that nobody changes the originals.
  */
 struct kvbm_finding {
 	struct kvbm_line *lines;
@@ -233,7 +234,7 @@ kvbm_finding_init(const struct kvbm_store *st, u32 *const *table)
 	};
 }
 
-/* First step, of element @i: fill c->hash, bring in the line. */
+/* First step for element @i: fill c->hash, prefetch the line. */
 static __always_inline void kvbm_find_line(const struct kvbm_finding *f,
 					   struct kvbm_chunk *c, u32 i)
 {
@@ -244,8 +245,8 @@ static __always_inline void kvbm_find_line(const struct kvbm_finding *f,
 }
 
 /*
- * Second step, some elements later: fill c->ids with the first candidate, bring
- * in its slot, and its count where there is a table.
+ * Second step, some elements later: fill c->ids with the first candidate,
+ * prefetch its slot, and its count if there is a table.
  */
 static __always_inline void kvbm_find_slot(const struct kvbm_finding *f,
 					   struct kvbm_chunk *c, u32 i)
@@ -266,10 +267,10 @@ static __always_inline void kvbm_find_slot(const struct kvbm_finding *f,
 }
 
 /*
- * A key of a prepared chunk with its first candidate, @id: is it there?  @id:
- * where; @w: the slot's word as it was before the key was compared: if it can be
- * moved from there, or is of the same life afterwards, the block is the one
- * looked for.
+ * A key of a prepared chunk with its first candidate, @id: is it present?  @id:
+ * where; @w: the slot's word before the key was compared: if it can be changed
+ * from that value, or has the same generation and state afterwards, it is the
+ * right block.
  */
 static __always_inline bool
 kvbm_index_is_at(struct kvbm_slot *slots, const struct kvbm_hash *key, u32 id,
@@ -281,7 +282,7 @@ kvbm_index_is_at(struct kvbm_slot *slots, const struct kvbm_hash *key, u32 id,
 	return likely(kvbm_slot_is(&slots[id], key));
 }
 
-/* Where it is looked for again: see kvbm_index_find_again(). */
+/* For the second lookup, see kvbm_index_find_again(). */
 static __always_inline struct kvbm_slot *
 kvbm_index_slot_again(const struct kvbm_store *st, const struct kvbm_chunk *c,
 		      u32 i, const bool now)
@@ -301,10 +302,10 @@ kvbm_index_slot_again(const struct kvbm_store *st, const struct kvbm_chunk *c,
 }
 
 /*
- * The same for element @i, where the candidate is not believed, or another's.
+ * The same for element @i, if the candidate is not trusted, or is another's.
  *
- * False: at some moment since the chunk's lines were looked at, it was not there;
- * with @now, at one since this was called.
+ * False: at some moment since the chunk's lines were read, it was absent;
+ * with @now, at a moment since this call.
  */
 static __always_inline bool
 kvbm_index_find_again(const struct kvbm_store *st, const struct kvbm_chunk *c,

@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * leave.h - all ways out: a hash leaves the store, a block goes to Reset
+ * leave.h - every way in which a hash leaves the store, or a block goes to
+ * Reset
  *
  * A hash leaves the store (kvbm_hash_leaves()) when its block is
  *
  *	evicted by an allocation				alloc.c
- *	evicted by a registration, which needs its place	register.c
+ *	evicted by a registration that needs its place		register.c
  *	reset by RESET_INACTIVE					store.c
  *	released for the last time with reset-on-release	release.c
  *	invalidated						forget.c
  *
- * A block goes to Reset (kvbm_to_reset(), kvbm_free_add()) with all of these but
- * the first, and when it is
+ * A block goes to Reset (kvbm_to_reset(), kvbm_free_add()) in all of these
+ * cases except the first, and when it is
  *
  *	Mutable or Staged, and released; or its session ends	release.c
  *	a Duplicate, and released for the last time		release.c
- *	not needed by its allocation any more			alloc.c
+ *	no longer needed by its allocation			alloc.c
  *	the caller's, whose hash is registered already		register.c
- *	lingering, and its time is over				linger.c
+ *	lingering, and its time has passed			linger.c
  */
 #ifndef KVBM_LEAVE_H
 #define KVBM_LEAVE_H
@@ -28,12 +29,11 @@
 #include "trace.h"
 
 /**
- * kvbm_hash_leaves() - no look-up finds a registered block any more, and its rank
- *	goes
+ * kvbm_hash_leaves() - end a registration: no lookup finds it, its rank ends
  * @st: the store, locked
- * @s: the block, of which the eviction policy knows no more
+ * @s: the block, which is no longer in the eviction index
  * @gen: generation under which it had the hash
- * @why: reason that readers of events are told
+ * @why: reason for readers of events
  * @session: number of the session whose call it is, or 0
  */
 static inline void kvbm_hash_leaves(struct kvbm_store *st, struct kvbm_slot *s,
@@ -50,7 +50,7 @@ static inline void kvbm_hash_leaves(struct kvbm_store *st, struct kvbm_slot *s,
 }
 
 /**
- * kvbm_free_add() - a Reset slot enters the free list, at its tail
+ * kvbm_free_add() - append a Reset slot to the free list
  * @st: the store, locked
  * @id: the block
  */
@@ -62,9 +62,9 @@ static inline void kvbm_free_add(struct kvbm_store *st, u32 id)
 }
 
 /**
- * kvbm_to_reset() - a block that nobody has goes to Reset
+ * kvbm_to_reset() - move a block that nobody holds to Reset
  * @st: the store, locked
- * @id: the block; no other one moves its word
+ * @id: the block; nobody else changes its word
  * @gen: its generation from now on: one more than before if it was registered
  */
 static inline void kvbm_to_reset(struct kvbm_store *st, u32 id, u32 gen)

@@ -2,11 +2,12 @@
 /*
  * linger.c - blocks that outlive their session
  *
- * What a session owned when it ended may still be written to: by a device that
- * a live process shares, or by a request of io_uring that outlives the process.
- * Where the store asks for it, such blocks are LINGERING for a while: in no hold
- * table, in no list, nobody's.  They hang on a chain that whoever ended the
- * session keeps, and that takes nothing of the session's memory.
+ * Blocks that a session owned when it ended may still be written to: by a
+ * device that a live process shares, or by a request of io_uring that outlives
+ * the process.  If the store is configured so, such blocks are LINGERING for a
+ * while: in no hold table, in no list, and nobody owns them.  They are on a
+ * chain that the task that ended the session keeps, and that uses none of the
+ * session's memory.
  *
  * A lingering block was Mutable or Staged, so no hash leads to it.
  */
@@ -14,7 +15,7 @@
 #include "locked.h"
 
 /**
- * kvbm_linger_add() - a block that left its session begins to linger
+ * kvbm_linger_add() - make a block that left its session linger
  * @st: the store, locked
  * @c: the chain
  * @id: the block, Mutable or Staged, in no hold table any more
@@ -31,9 +32,9 @@ void kvbm_linger_add(struct kvbm_store *st, struct kvbm_chain *c, u32 id)
 }
 
 /**
- * kvbm_linger_return() - the next blocks of a chain become Reset
+ * kvbm_linger_return() - move the next blocks of a chain to Reset
  * @st: the store
- * @c: the chain, nobody else's any more
+ * @c: the chain, no longer shared
  *
  * Return: how many, at most KVBM_CHUNK; 0: there are no more.
  */

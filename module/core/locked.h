@@ -11,9 +11,9 @@
 /**
  * struct kvbm_locked - does this chunk have the store's lock?
  * @st: the store
- * @held: it does
+ * @held: yes
  * @budget: steps of prunes that the chunk may do under it
- * @prune: a prune that it leaves to kvbm_prune_end(), or KVBM_NIL
+ * @prune: a prune left to kvbm_prune_end(), or KVBM_NIL
  */
 struct kvbm_locked {
 	struct kvbm_store *st;
@@ -25,7 +25,7 @@ struct kvbm_locked {
 #define KVBM_LOCKED_INIT(store)						\
 	{ .st = (store), .budget = KVBM_CHUNK, .prune = KVBM_NIL }
 
-/* The prune that the chunk's last operation began: is it over? */
+/* Is the prune that the chunk's last operation began finished? */
 static inline bool kvbm_pruned(struct kvbm_locked *l)
 {
 	struct kvbm_store *st = l->st;
@@ -38,8 +38,8 @@ static inline bool kvbm_pruned(struct kvbm_locked *l)
 }
 
 /*
- * Take the lock if it is not held yet.  False: what the chunk did last began a
- * prune so long that the chunk must end here.
+ * Take the lock if it is not held yet.  False: the chunk's last operation began
+ * a prune so long that the chunk must end here.
  */
 static inline bool kvbm_lock_store(struct kvbm_locked *l)
 {
@@ -65,14 +65,14 @@ static inline void kvbm_unlock_store(struct kvbm_locked *l)
 	l->held = false;
 }
 
-/* The chunk has the lock, and somebody waits or polls for room. */
+/* The chunk has the lock, and somebody waits or polls for blocks. */
 static inline bool kvbm_has_waiters(const struct kvbm_locked *l)
 {
 	return l->held && unlikely(l->st->nr_waiters ||
 				   rb_first_cached(&l->st->pollers));
 }
 
-/* The same, at the end of what may have made room: who waits or polls is told. */
+/* The same after blocks may have become free: wakes waiters and pollers. */
 static inline void kvbm_unlock_notify(struct kvbm_locked *l)
 {
 	if (kvbm_has_waiters(l))
@@ -81,7 +81,7 @@ static inline void kvbm_unlock_notify(struct kvbm_locked *l)
 		kvbm_unlock_store(l);
 }
 
-/* The last of a chunk, which has no lock any more. */
+/* The end of a chunk, which no longer holds a lock. */
 static inline void kvbm_prune_end(struct kvbm_store *st, u32 from)
 {
 	if (unlikely(from != KVBM_NIL))

@@ -2,18 +2,19 @@
 /*
  * match.c - references to registered blocks: match, scan, upgrade, retain
  *
- * A session refers to a block once, however many holds it has: its second hold
- * moves a count in its own table.  The first takes a reference on the slot:
+ * A session has one reference to a block, however many holds it has: its second
+ * hold increments a count in its own table.  The first takes a reference on the
+ * slot:
  *
- *	without the store's lock, when others hold the block already (PRIMARY,
- *	refs > 0): look up, read the word, compare the key, move the
- *	word to refs + 1.  If the move succeeds from the generation that was
- *	read, in state PRIMARY, before the key was compared, the block is the one
- *	looked for: a key of a registered generation does not change.
+ *	without the store's lock, if others hold the block already (PRIMARY,
+ *	refs > 0): look up, read the word, compare the key, change the
+ *	word to refs + 1.  If that succeeds from the generation that was
+ *	read, in state PRIMARY, before the key was compared, it is the right
+ *	block: the key of a registered generation does not change.
  *
- *	under the lock otherwise: an idle block leaves the eviction index.
+ *	under the lock otherwise: an inactive block leaves the eviction index.
  *
- * The session's lock is held all along, so that a count above zero means that
+ * The session's lock is held throughout, so a count above zero means that
  * the block stays registered: it needs no second look.
  */
 #include "index.h"
@@ -26,7 +27,7 @@
  * @st: the store, locked
  * @s: a PRIMARY or DUPLICATE slot
  *
- * Return: false when it is idle and promised to an allocation, thus gone.
+ * Return: false if it is inactive and promised to an allocation, thus gone.
  */
 bool kvbm_get_locked(struct kvbm_store *st, struct kvbm_slot *s)
 {
@@ -34,7 +35,7 @@ bool kvbm_get_locked(struct kvbm_store *st, struct kvbm_slot *s)
 
 	lockdep_assert_held(&st->lock);
 	if (kvbm_w_refs(w)) {
-		/* Others move refs meanwhile, but 1 -> 0 needs the lock. */
+		/* Others change refs meanwhile, but 1 -> 0 needs the lock. */
 		atomic64_inc(&s->word);
 		return true;
 	}
@@ -44,21 +45,21 @@ bool kvbm_get_locked(struct kvbm_store *st, struct kvbm_slot *s)
 	st->nr_inactive--;
 	kvbm_index_busy(st, s);
 	st->nr_held++;
-	/* From 0 only the lock's holder moves it. */
+	/* Only the lock's holder changes it from 0. */
 	atomic64_set(&s->word, w + 1);
 	return true;
 }
 
 /*
- * A reference on an active block without the lock, if it still is in the life in
- * which its word was @w; pairs with put_unlocked.
+ * Take a reference on an active block without the lock, if it still has the
+ * generation and state of @w; pairs with put_unlocked.
  */
 static __always_inline bool get_unlocked(struct kvbm_slot *s, u64 w)
 {
 	const u64 was = w;
 
 	do {
-		/* Where it did not move, a comparison less. */
+		/* If it did not change, one comparison less. */
 		if (unlikely(!kvbm_w_active(w) ||
 			     (w != was && kvbm_w_tag(w) != kvbm_w_tag(was))))
 			return false;
@@ -69,8 +70,8 @@ static __always_inline bool get_unlocked(struct kvbm_slot *s, u64 w)
 /**
  * struct holding - how far a chunk of holds got
  * @i: the next element
- * @fresh: first holds of the session among those before
- * @missed: misses among those before (scan)
+ * @fresh: first holds of the session among the elements before
+ * @missed: misses among the elements before (scan)
  */
 struct holding {
 	u32 i;
@@ -78,7 +79,7 @@ struct holding {
 	u32 missed;
 };
 
-/* Where one block of a chunk is idle, the others mostly are. */
+/* If one block of a chunk is inactive, the others mostly are. */
 static void prefetch_idle(struct kvbm_store *st, const struct kvbm_chunk *c, u32 i,
 			  u32 n)
 {
@@ -114,8 +115,8 @@ static struct kvbm_slot *find_locked(struct kvbm_store *st,
 }
 
 /*
- * The rest of a prepared chunk, from a block on that is idle, or was recycled
- * since it was looked up.
+ * The rest of a prepared chunk, starting with a block that is inactive, or was
+ * recycled since the lookup.
  */
 static noinline_for_stack void
 hold_locked(struct kvbm_session *ses, struct kvbm_chunk *c, u32 n, u32 room,
@@ -168,10 +169,10 @@ miss:
 }
 
 /*
- * A chunk is looked up in steps that overlap: while the elements of one group are
- * compared, the slots of the next one and the lines of the one after that are on
- * their way from memory.  Who misses at once should not pay for that: it begins
- * when the first FIRST_LINES lines have given an answer.
+ * A chunk is looked up in overlapping steps: while the elements of one group
+ * are compared, the slots of the next group and the lines of the one after that
+ * are being prefetched.  A call that misses at once should not pay for that: it
+ * begins after the first FIRST_LINES lines were checked.
  */
 #define FIND_GROUP	16
 #define FIRST_LINES	8
@@ -192,7 +193,7 @@ static __always_inline void find_upto(const struct kvbm_finding *f,
 		kvbm_find_slot(f, c, at->slots);
 }
 
-/* Begin; false: one of the first is a miss, and the match probably ends there. */
+/* Begin; false: an early miss, where the match probably ends. */
 static __always_inline bool find_first(const struct kvbm_finding *f,
 				       struct kvbm_chunk *c, u32 n,
 				       const bool scan, struct looking *at)
@@ -212,10 +213,10 @@ enum held { HELD_ALL, HELD_MISS, HELD_NO_PAGE, HELD_SLOW };
 /*
  * Hold elements [h->i, @end) of a chunk as far as no lock is needed.
  *
- * Each is held before the next one is compared with its key, so that where a
- * match stops, all before are held: it stops at the first miss of one moment.
- * That a key had no candidate when its line was looked at was before that
- * moment, so such a key is looked for again.
+ * Each is held before the next one is compared with its key, so when a match
+ * stops, all blocks before are held: it stops at the first miss of one moment.
+ * A line may have been checked before that moment, so a key that had no
+ * candidate there is looked up again.
  */
 static __always_inline enum held
 hold_unlocked(struct kvbm_store *st, const struct kvbm_finding *f,
@@ -252,7 +253,7 @@ hold_unlocked(struct kvbm_store *st, const struct kvbm_finding *f,
 		}
 		cnt += id % KVBM_PAGE_COUNTS;
 		count = *cnt;
-		/* Held all along, so registered while the key was compared. */
+		/* Held throughout, so registered while the key was compared. */
 		if (count - 1 < KVBM_MAX_HOLDS - 1) {
 			*cnt = count + 1;
 			continue;
@@ -269,7 +270,7 @@ hold_unlocked(struct kvbm_store *st, const struct kvbm_finding *f,
 	return how;
 }
 
-/* The same of the whole chunk; HELD_SLOW: all of it has been looked up. */
+/* The same for the whole chunk; HELD_SLOW: all of it has been looked up. */
 static __always_inline enum held
 hold_groups(struct kvbm_store *st, const struct kvbm_finding *f,
 	    struct kvbm_chunk *c, u32 n, const bool scan, const bool slow,
@@ -295,8 +296,8 @@ hold_groups(struct kvbm_store *st, const struct kvbm_finding *f,
 }
 
 /*
- * Where hold_unlocked() stops at a block that the session's own Duplicates keep
- * alive, and which thus is what its key was compared with: holds it, and goes on.
+ * hold_unlocked() stops at a block that the session's own Duplicates keep
+ * alive, so its key did not change since the comparison: hold it, and continue.
  */
 static noinline_for_stack enum held
 hold_kept(struct kvbm_session *ses, struct kvbm_chunk *c, u32 end,
@@ -340,7 +341,7 @@ static __always_inline u32 hold_chunk(struct kvbm_session *ses,
 
 	lockdep_assert_held(&ses->lock);
 	room = kvbm_quota(ses);
-	/* Near the session's limit, each is compared with it under the lock. */
+	/* Near the session's limit, check each one under the lock. */
 	how = hold_groups(ses->store, &f, c, n, scan, room < n, &h);
 	if (unlikely(how == HELD_SLOW) && room >= n)
 		how = hold_kept(ses, c, n, scan, &h);
@@ -432,7 +433,7 @@ static bool is_forgotten(const struct kvbm_slot *s)
 	return kvbm_w_state(kvbm_slot_word(s)) == KVBM_STATE_FORGOTTEN;
 }
 
-/* The slot that a weak reference leads to now, or NULL. */
+/* The slot that a weak reference now leads to, or NULL. */
 static struct kvbm_slot *weak_target(struct kvbm_store *st,
 				     const struct kvbm_weak *weak)
 {
@@ -498,12 +499,12 @@ static int upgrade_one(struct kvbm_session *ses, struct kvbm_slot *s,
 }
 
 /**
- * kvbm_upgrade_chunk() - weak references to holds
+ * kvbm_upgrade_chunk() - turn weak references into holds
  * @ses: the session
  * @weak: references
  * @ids: out: block ids, KVBM_NO_BLOCK for none
  * @n: elements, at most KVBM_CHUNK
- * @hits: out: holds given
+ * @hits: out: holds returned
  * @step: how it ended
  *
  * Return: elements done.
@@ -548,7 +549,7 @@ u32 kvbm_upgrade_chunk(struct kvbm_session *ses, const struct kvbm_weak *weak,
 }
 
 /**
- * kvbm_retain_chunk() - another hold on blocks that the session holds
+ * kvbm_retain_chunk() - add a hold on blocks that the session holds
  * @ses: the session
  * @ids: blocks
  * @n: elements, at most KVBM_CHUNK
@@ -632,13 +633,13 @@ u8 kvbm_presence_of(struct kvbm_store *st, const struct kvbm_hash *key,
 	s = kvbm_index_find(st, key, hash);
 	if (s && kvbm_w_refs(kvbm_slot_word(s)))
 		return KVBM_ACTIVE;
-	/* What is promised to an allocation counts as evicted. */
+	/* Blocks promised to an allocation count as evicted. */
 	return s && !kvbm_all_reserved(st) ? KVBM_INACTIVE : KVBM_ABSENT;
 }
 
 /*
- * Where a look without the lock met a slot on the move, or an idle one while
- * allocations are under way that may have been promised it.
+ * For when the lockless lookup met a slot that was changing, or an inactive one
+ * that may be promised to an allocation in progress.
  */
 static u8 presence_locked(struct kvbm_store *st, const struct kvbm_chunk *c,
 			  u32 i)
@@ -677,8 +678,9 @@ void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out)
 		     !kvbm_index_find_again(st, c, i, false, &id, &w)))
 			continue;
 		/*
-		 * In one life before and after the key was compared, it was that
-		 * life's.  Pairs with the release in owned_move().
+		 * Same generation and state before and after the comparison:
+		 * the key belongs to it.  Pairs with the release in
+		 * owned_move().
 		 */
 		smp_rmb();
 		now = kvbm_slot_word(&st->slots[id]);
@@ -687,7 +689,7 @@ void kvbm_presence(struct kvbm_store *st, struct kvbm_chunk *c, u32 n, u8 *out)
 			out[i] = presence_locked(st, c, i);
 		else if (kvbm_w_refs(now))
 			out[i] = KVBM_ACTIVE;
-		/* Idle now: only if some are promised does it matter. */
+		/* Inactive now: matters only if some are promised. */
 		else if (!data_race(st->reserved))
 			out[i] = KVBM_INACTIVE;
 		else

@@ -2,17 +2,17 @@
 /*
  * prune.c - prunes of the eviction index that are longer than a chunk may take
  *
- * Who made a prune necessary sees it through at the end of its chunk.  A prune
- * that is under way keeps nobody waiting: see struct kvbm_evict_ops.
+ * The task that causes a prune finishes it at the end of its chunk.  Nobody
+ * waits for an unfinished prune: see struct kvbm_evict_ops.
  */
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include "core.h"
 
-/* Holds of the lock in one run of the work item, which then queues anew. */
+/* Holds of the lock in one run of the work item, which then requeues itself. */
 #define PRUNE_RUN	16
 
-/* Up to a chunk's worth of steps of a prune; where it has got to. */
+/* Do up to a chunk's worth of steps of a prune; returns where it has got to. */
 static noinline u32 prune_some(struct kvbm_store *st, u32 from)
 {
 	u32 budget = KVBM_CHUNK;
@@ -23,7 +23,7 @@ static noinline u32 prune_some(struct kvbm_store *st, u32 from)
 	return from;
 }
 
-/* All prunes that there are: some have nobody to see them through. */
+/* All unfinished prunes: some have nobody left to finish them. */
 void kvbm_prune_work(struct work_struct *work)
 {
 	struct kvbm_store *st = container_of(work, struct kvbm_store,
@@ -39,7 +39,7 @@ void kvbm_prune_work(struct work_struct *work)
 }
 
 /**
- * kvbm_prune_rest() - see a prune through
+ * kvbm_prune_rest() - finish a prune
  * @st: the store, not locked
  * @from: where the prune has got to
  *

@@ -2,8 +2,8 @@
 /*
  * register.c - Mutable to Staged to Primary or Duplicate
  *
- * A block that is Mutable or Staged is its session's alone; nobody finds it.
- * Registration looks up and inserts in one step, so that of two registrations
+ * A Mutable or Staged block belongs to its session alone; nobody finds it.
+ * Registration looks up and inserts in one step, so of two registrations
  * of one hash only one becomes Primary.
  */
 #include <linux/err.h>
@@ -26,7 +26,7 @@ owned_slot(struct kvbm_session *ses, u32 id, enum kvbm_state state, u32 **cnt)
 	return kvbm_w_state(kvbm_slot_word(s)) == state ? s : NULL;
 }
 
-/* Mutable and Staged slots have no references: nobody else moves the word. */
+/* Mutable and Staged slots have no references: nobody else changes the word. */
 static void owned_move(struct kvbm_slot *s, enum kvbm_state to, bool reset,
 		       u32 refs)
 {
@@ -48,7 +48,7 @@ static u64 owned_keep(struct kvbm_slot *s, enum kvbm_state to, u32 refs)
 	return w;
 }
 
-/* Of notes on their way in; NULL: none are given. */
+/* New notes; NULL: none are given. */
 static __always_inline const u64 *nth_note(const struct kvbm_store *st,
 					   const u64 *notes, u32 i)
 {
@@ -57,7 +57,7 @@ static __always_inline const u64 *nth_note(const struct kvbm_store *st,
 	return notes + i * kvbm_note_words(st->cfg.note_bytes);
 }
 
-/* Outside of the locks under which they are written. */
+/* Outside the locks under which they are written. */
 static noinline_for_stack void prefetch_notes(const struct kvbm_store *st,
 					      const u32 *ids, u32 n)
 {
@@ -142,14 +142,14 @@ u32 kvbm_stage_chunk(struct kvbm_session *ses, const u32 *ids,
 }
 
 /**
- * kvbm_claim_chunk() - the same, and claim the hashes
+ * kvbm_claim_chunk() - Mutable to Staged, and claim the hashes
  * @ses: the session
  * @ids: its Mutable blocks
  * @keys: their hashes
  * @tokens: tokens in each, or NULL
  * @notes: kvbm_note_words() of each, or NULL
  * @n: elements, at most KVBM_CHUNK
- * @claiming: the batch's; out: what became of each element
+ * @claiming: the batch's; out: the result of each element
  * @step: how it ended
  *
  * A block whose hash is pending or present stays Mutable.
@@ -206,8 +206,8 @@ u32 kvbm_unstage_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 }
 
 /*
- * An idle block goes: it is promised to an allocation and makes room for its
- * hash, or the index has no other room for somebody's.
+ * Evict an inactive block: it is promised to an allocation and gives up its
+ * hash, or the index is full for another one.
  */
 static void evict_idle(struct kvbm_session *ses, struct kvbm_slot *s,
 		       enum kvbm_reason reason)
@@ -226,11 +226,13 @@ static void evict_idle(struct kvbm_session *ses, struct kvbm_slot *s,
 }
 
 /*
- * Insert a block into the index.  What has to go for it, goes: at most one block
- * that is promised to an allocation, and at most one of a full overflow table.
+ * Insert a block into the index.  This evicts what is in its way: at most one
+ * block that is promised to an allocation, and at most one of a full overflow
+ * table.
  *
- * Return: NULL: it is in; who has its key; or ERR_PTR(): -ENOBUFS: there is no
- * room and all that could make some are held; -EAGAIN: a prune comes first.
+ * Return: NULL: it is in; the slot that has its key; or ERR_PTR(): -ENOBUFS:
+ * the index is full and all possible victims are held; -EAGAIN: a prune comes
+ * first.
  */
 static struct kvbm_slot *insert_or_evict(struct kvbm_session *ses,
 					 struct kvbm_slot *s)
@@ -250,7 +252,7 @@ static struct kvbm_slot *insert_or_evict(struct kvbm_session *ses,
 		old = kvbm_index_insert(st, s);
 		if (!old)
 			return NULL;
-		/* One eviction more can begin one prune more. */
+		/* Another eviction can begin another prune. */
 		if (st->pruning != KVBM_NIL)
 			return ERR_PTR(-EAGAIN);
 	}
@@ -266,7 +268,7 @@ static struct kvbm_slot *insert_or_evict(struct kvbm_session *ses,
 /*
  * The hash is present already, under @old: allow makes the slot a Duplicate
  * that keeps @old alive; reject gives the session a hold on @old instead.  The
- * hash keeps the note that it has.
+ * hash keeps its note.
  */
 static int register_present(struct kvbm_session *ses, u32 id, u32 *cnt,
 			    struct kvbm_slot *old, bool reject,
@@ -286,7 +288,7 @@ static int register_present(struct kvbm_session *ses, u32 id, u32 *cnt,
 	if (!reject) {
 		if (kvbm_count_kept_full(*old_cnt))
 			return -EOVERFLOW;
-		/* From now on it keeps two blocks from others. */
+		/* It now keeps two blocks from others. */
 		if (!*old_cnt && !kvbm_quota(ses))
 			return -EDQUOT;
 		kvbm_get_locked(st, old);
@@ -320,13 +322,13 @@ static int register_present(struct kvbm_session *ses, u32 id, u32 *cnt,
 	return 0;
 }
 
-/* Notes on their way in: those of a chunk whose first result is @first. */
+/* New notes: those of a chunk whose first result is @first. */
 struct noting {
 	const u64 *notes;
 	const struct kvbm_registered *first;
 };
 
-/* Apart, so that registration in stores without notes needs no registers for it. */
+/* Separate, so stores without notes spend no registers on it. */
 static noinline void note_primary(struct kvbm_store *st, struct kvbm_slot *s,
 				  const struct noting *nt,
 				  const struct kvbm_registered *out)
@@ -361,7 +363,7 @@ static int register_one(struct kvbm_session *ses, u32 id,
 		kvbm_slot_set_key(s, key, hash);
 	}
 
-	/* What can fail comes first: the insertion. */
+	/* The insertion comes first, because it can fail. */
 	old = insert_or_evict(ses, s);
 	if (IS_ERR(old))
 		return PTR_ERR(old);
@@ -388,7 +390,7 @@ static int register_one(struct kvbm_session *ses, u32 id,
 	return 0;
 }
 
-/* Hash the keys; bring in slots, counts and the index's lines. */
+/* Hash the keys; prefetch slots, counts and the index's lines. */
 static void prefetch_register(struct kvbm_session *ses, const u32 *ids,
 			      const struct kvbm_hash *keys, u32 *hash, u32 n)
 {
@@ -412,7 +414,7 @@ static void prefetch_register(struct kvbm_session *ses, const u32 *ids,
 	}
 }
 
-/* Count the new hashes; the session's lock keeps the blocks what they are. */
+/* Count the new hashes; the session's lock keeps the blocks' states. */
 static void touch_registered(struct kvbm_session *ses,
 			     const struct kvbm_registered *out, u32 n)
 {
@@ -432,10 +434,10 @@ static void touch_registered(struct kvbm_session *ses,
  * @ses: the session
  * @ids: its Staged blocks, or Mutable ones when @keys is given
  * @keys: hashes to stage them under, or NULL
- * @notes: kvbm_note_words() of each; NULL: those that they were staged with
+ * @notes: kvbm_note_words() of each; NULL: those they were staged with
  * @n: elements, at most KVBM_CHUNK
  * @reject: duplicate policy
- * @out: what became of each
+ * @out: the result of each
  * @step: how it ended
  *
  * Return: elements done.
@@ -478,7 +480,10 @@ u32 kvbm_register_chunk(struct kvbm_session *ses, const u32 *ids,
 	ses->holds += i;
 	ses->counters.registrations += i;
 	if (st->sketch) {
-		/* A block that was not needed is room: no unlocking untold. */
+		/*
+		 * A block that was not needed is free now: unlocking must
+		 * notify.
+		 */
 		if (!kvbm_has_waiters(&l))
 			kvbm_unlock_store(&l);
 		touch_registered(ses, out, i);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * release.c - giving back: release, the undoing of a chunk, the end of a session
+ * release.c - releasing holds: release, undoing a chunk, the end of a session
  *
  * The last hold of a session drops its reference on the slot; the last
  * reference of all, dropped under the store's lock, sends the block to the
@@ -16,9 +16,9 @@
 #include "offer.h"
 
 /*
- * Leave PRIMARY or DUPLICATE for good; false when somebody moved the word.
- * Fully ordered: all that others did under their references comes before what
- * becomes of the slot; pairs with the release in put_unlocked().
+ * Leave PRIMARY or DUPLICATE for good; false if somebody changed the word.
+ * Fully ordered: everything that others did under their references comes before
+ * the slot's next use; pairs with the release in put_unlocked().
  */
 static bool slot_end(struct kvbm_slot *s, u64 *w)
 {
@@ -35,7 +35,7 @@ static noinline void primary_gone(struct kvbm_session *ses, u32 id, u64 w)
 	enum kvbm_reason why;
 
 	lockdep_assert_held(&st->lock);
-	/* The hash of a FORGOTTEN one has left before. */
+	/* The hash of a FORGOTTEN one left earlier. */
 	if (likely(kvbm_w_state(w) == KVBM_STATE_PRIMARY)) {
 		if (st->cfg.policy->forget)
 			st->cfg.policy->forget(st, id);
@@ -56,7 +56,7 @@ static __always_inline void put_primary(struct kvbm_session *ses, u32 id, u64 w)
 	for (;;) {
 		if (kvbm_w_refs(w) > 1 ||
 		    !(w & (KVBM_W_RESET | KVBM_W_FORGOTTEN))) {
-			/* Maybe the last: ordered as in slot_end(). */
+			/* Maybe the last one: ordered as in slot_end(). */
 			if (!atomic64_try_cmpxchg(&s->word, &w, w - 1))
 				continue;
 			if (kvbm_w_refs(w) > 1)
@@ -74,7 +74,7 @@ static __always_inline void put_primary(struct kvbm_session *ses, u32 id, u64 w)
 	primary_gone(ses, id, w);
 }
 
-/* The same of a DUPLICATE one. */
+/* The same for a DUPLICATE one. */
 static noinline void put_duplicate(struct kvbm_session *ses, u32 id)
 {
 	struct kvbm_store *st = ses->store;
@@ -83,7 +83,7 @@ static noinline void put_duplicate(struct kvbm_session *ses, u32 id)
 	u32 primary;
 
 	lockdep_assert_held(&st->lock);
-	/* Its own slot goes first, then what it keeps alive. */
+	/* First its own slot, then the Primary that it keeps alive. */
 	do {
 		if (kvbm_w_refs(w) > 1) {
 			if (atomic64_try_cmpxchg_release(&s->word, &w, w - 1))
@@ -116,7 +116,7 @@ static noinline void put_locked(struct kvbm_session *ses, u32 id)
 
 /*
  * Drop a reference that is not the last one; pairs with get_unlocked(), and with
- * who drops the last one.
+ * the drop of the last one.
  */
 static __always_inline bool put_unlocked(struct kvbm_slot *s)
 {
@@ -129,8 +129,8 @@ static __always_inline bool put_unlocked(struct kvbm_slot *s)
 }
 
 /*
- * A Mutable or Staged block leaves the session: to Reset, or, as its bytes may
- * be written to for some time yet, to a chain of lingering ones.
+ * A Mutable or Staged block leaves the session: to Reset, or to a chain of
+ * lingering blocks, because its bytes may still be written to for some time.
  */
 static void drop_owned(struct kvbm_session *ses, u32 id, u32 *cnt,
 		       struct kvbm_chain *linger)
@@ -164,8 +164,9 @@ static u32 owned_kind(struct kvbm_session *ses, u32 id)
 }
 
 /*
- * The first of these is the last reference, so the others mostly are too.
- * False: the chunk ends here.
+ * Drop last references in a batch: if the first one is the last reference to
+ * its block, the others mostly are too.  Returns false if the chunk must end
+ * here.
  */
 static noinline_for_stack bool lock_to_put(struct kvbm_store *st,
 					   const u32 *ids, u32 n,
@@ -177,9 +178,9 @@ static noinline_for_stack bool lock_to_put(struct kvbm_store *st,
 }
 
 /*
- * The session gives back a Duplicate: it keeps the Primary alive no more, or not
- * for this session.  Not the last reference on the Primary, if the slot has
- * others.
+ * The session releases a Duplicate, which no longer keeps the Primary alive, at
+ * least for this session.  If the slot has other references, this is not the
+ * last one on the Primary.
  */
 static void put_copy(struct kvbm_session *ses, u32 id, u32 *cnt)
 {
@@ -192,7 +193,7 @@ static void put_copy(struct kvbm_session *ses, u32 id, u32 *cnt)
 	kvbm_count_unkeep(ses, kvbm_count(ses, primary));
 }
 
-/* Are all holds that a count tells of offered? */
+/* Are all holds in a count offered? */
 static bool all_offered(const struct kvbm_session *ses, u32 id, u32 count)
 {
 	return kvbm_count_holds(count) && count & KVBM_COUNT_OFFERED &&
@@ -200,8 +201,8 @@ static bool all_offered(const struct kvbm_session *ses, u32 id, u32 count)
 }
 
 /*
- * One hold of a block whose count says more than how many there are: 0; 1 for a
- * Mutable or Staged one; -EPERM; -EBUSY; or -EAGAIN: the chunk ends here.
+ * Release one hold on a block whose count has marks: 0; 1 for a Mutable or
+ * Staged block; -EPERM; -EBUSY; or -EAGAIN: the chunk ends here.
  */
 static noinline_for_stack int release_marked(struct kvbm_session *ses, u32 id,
 					     u32 *cnt, u32 kinds,
@@ -221,7 +222,7 @@ static noinline_for_stack int release_marked(struct kvbm_session *ses, u32 id,
 		*cnt = count - 1;
 		return 0;
 	}
-	/* A Primary of which Duplicates are left has their references. */
+	/* A Primary with remaining Duplicates has their references. */
 	if (holds && !(count & KVBM_COUNT_COPY) &&
 	    put_unlocked(&ses->store->slots[id])) {
 		*cnt = count - 1;
@@ -238,7 +239,7 @@ static noinline_for_stack int release_marked(struct kvbm_session *ses, u32 id,
 }
 
 /**
- * kvbm_release_chunk() - give one hold back for each id
+ * kvbm_release_chunk() - release one hold for each id
  * @ses: the session
  * @ids: blocks
  * @n: elements, at most KVBM_CHUNK
@@ -251,7 +252,7 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 		       u32 kinds, struct kvbm_step *step)
 {
 	const bool registered = !kinds || kinds & KVBM_RELEASE_REGISTERED;
-	/* Counts that are a hold that may go, the last one and others. */
+	/* Counts with a hold that may go, for the last one and for others. */
 	const u32 one = registered ? 1 : KVBM_NIL;
 	const u32 more = registered ? KVBM_MAX_HOLDS - 1 : 0;
 	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
@@ -279,7 +280,9 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 			break;
 		counts += id % KVBM_PAGE_COUNTS;
 		cnts[known] = counts;
-		/* Not for writing: others may share it, and it may stay so. */
+		/*
+		 * Not for writing: others may share it, and it may stay shared.
+		 */
 		if (*counts == 1)
 			prefetch(&slots[id]);
 	}
@@ -326,12 +329,12 @@ u32 kvbm_release_chunk(struct kvbm_session *ses, const u32 *ids, u32 n,
 }
 
 /**
- * kvbm_unhold() - undo the holds of a chunk whose result could not be told
+ * kvbm_unhold() - undo the holds of a chunk whose result could not be written
  * @ses: the session
- * @ids: blocks; KVBM_NO_BLOCK is passed over
+ * @ids: blocks; KVBM_NO_BLOCK is skipped
  * @n: elements
  *
- * What another thread of the session released meanwhile is passed over too.
+ * Blocks that another thread of the session released meanwhile are skipped too.
  */
 void kvbm_unhold(struct kvbm_session *ses, const u32 *ids, u32 n)
 {
@@ -352,14 +355,14 @@ void kvbm_unhold(struct kvbm_session *ses, const u32 *ids, u32 n)
 }
 
 /**
- * kvbm_alloc_undo() - give back what an allocation took and cannot tell
+ * kvbm_alloc_undo() - release blocks whose ids an allocation cannot write
  * @ses: the session
- * @ids: blocks; KVBM_NO_BLOCK is passed over
+ * @ids: blocks; KVBM_NO_BLOCK is skipped
  * @n: elements, at most KVBM_CHUNK
- * @evicted: by bit, which of them were evicted
+ * @evicted: bit mask of those that were evicted
  *
- * Evictions stand.  What another thread of the session made use of meanwhile
- * stays its own.
+ * Evictions stand.  Blocks that another thread of the session has used
+ * meanwhile stay.
  */
 void kvbm_alloc_undo(struct kvbm_session *ses, const u32 *ids, u32 n,
 		     u64 evicted)
@@ -387,7 +390,7 @@ void kvbm_alloc_undo(struct kvbm_session *ses, const u32 *ids, u32 n,
 /* Less than a chunk: each block is cold, and nobody waits for the end. */
 #define RECLAIM_CHUNK	(KVBM_CHUNK / 2)
 
-/* One lock hold's worth of reclaim; false when all is done. */
+/* One lock hold's worth of reclaim; false if everything is done. */
 static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 			  struct kvbm_chain *linger, u64 *back)
 {
@@ -401,7 +404,7 @@ static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 	n = kvbm_holds_collect(ses, &next, owned, ids, RECLAIM_CHUNK);
 	for (i = 0; i < n; i++)
 		prefetchw(&st->slots[ids[i]]);
-	/* In order of block id they are strangers to each other: all cold. */
+	/* In order of block id they are unrelated: all cold. */
 	if (!owned && st->cfg.policy->prefetch_for)
 		st->cfg.policy->prefetch_for(st, ids, n, KVBM_PREFETCH_INSERT);
 	for (i = 0; i < n; i++) {
@@ -425,7 +428,7 @@ static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 					break;
 				put_locked(ses, ids[i]);
 			}
-			/* What Duplicates of it say stays until they go. */
+			/* The part for its Duplicates stays until they go. */
 			*cnt &= KVBM_COUNT_KEPT_MASK;
 			if (!*cnt)
 				ses->held--;
@@ -445,14 +448,14 @@ static bool reclaim_chunk(struct kvbm_session *ses, u32 *from, bool owned,
 
 /**
  * kvbm_session_retire() - take everything from a session
- * @ses: the session; nobody may add holds any more once this has begun
- * @err: what its calls fail with from now on
- * @linger: where its Mutable and Staged blocks go; NULL: they come back
+ * @ses: the session; nobody may add holds once this has begun
+ * @err: errno for its calls from now on
+ * @linger: chain for its Mutable and Staged blocks; NULL: they become free
  *
  * Mutable and Staged blocks first, then registered ones, each in ascending
  * block id.
  *
- * Return: owned blocks and holds given back.
+ * Return: owned blocks and holds released.
  */
 u64 kvbm_session_retire(struct kvbm_session *ses, int err,
 			struct kvbm_chain *linger)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * sessions.c - the sessions of a store, and what is summed over them
+ * sessions.c - the sessions of a store, and sums over them
  *
- * They are in a list in order of their numbers, and in a tree to find one by
- * its number.  Nobody walks all of them under sessions_lock: a walk stops after
- * KVBM_CHUNK sessions, lets others have the lock, and goes on behind the
- * number at which it stopped.
+ * They are in a list ordered by number, and in a tree to find one by
+ * number.  Nobody walks all of them under sessions_lock: a walk stops after
+ * KVBM_CHUNK sessions, drops the lock, and continues behind the number at which
+ * it stopped.
  */
 #include <linux/rbtree.h>
 #include <linux/sched.h>
@@ -58,14 +58,14 @@ static void add_last(struct kvbm_store *st, struct kvbm_session *ses)
 	st->nr_listed++;
 }
 
-/* Room for one more, in the common part or in who asks' reserve. */
+/* A place for one more, in the common part or in the opener's reserve. */
 static int count_in(struct kvbm_store *st, struct kvbm_session *ses)
 {
 	lockdep_assert_held(&st->sessions_lock);
 	if (st->nr_sessions - hweight8(st->reserves) < st->cfg.max_sessions) {
 		ses->reserve = 0;
 	} else {
-		/* The lowest one that is free. */
+		/* The lowest free number. */
 		ses->reserve &= ~st->reserves;
 		ses->reserve &= -ses->reserve;
 		if (!ses->reserve)
@@ -78,7 +78,7 @@ static int count_in(struct kvbm_store *st, struct kvbm_session *ses)
 }
 
 /**
- * kvbm_session_uncount() - a session takes up no room any more
+ * kvbm_session_uncount() - give up a session's place
  * @ses: it is revoked, or ends; its store's sessions_lock held
  */
 void kvbm_session_uncount(struct kvbm_session *ses)
@@ -96,7 +96,7 @@ void kvbm_session_uncount(struct kvbm_session *ses)
 /**
  * kvbm_session_init() - a session joins its store
  * @ses: zeroed memory; ->reserve says which reserves it may use, ->uid and
- *	->may_lower what ranks it may give
+ *	->may_lower which ranks it may set
  * @st: the store
  *
  * Return: 0, -ENOMEM, -EUSERS (limit on sessions), -ENODEV (the store is
@@ -146,8 +146,8 @@ static void add_counters(struct kvbm_counters *to,
 }
 
 /**
- * kvbm_session_exit() - a session ends: everything it holds comes back
- * @ses: no call of it is under way
+ * kvbm_session_exit() - end a session and release everything it holds
+ * @ses: no call of it is in progress
  *
  * A revocation may still be looking at its hold table, which kvbm_holds_free()
  * frees with the last reference.
@@ -164,7 +164,7 @@ void kvbm_session_exit(struct kvbm_session *ses)
 		     ses->nr_offers_to || !list_empty(&ses->accepting));
 	mutex_lock(&st->sessions_lock);
 	add_counters(&st->ended, &ses->counters);
-	/* A sum under way does not come to it any more. */
+	/* A sum in progress will not reach it any more. */
 	if (st->summing && ses->number > st->summing->upto)
 		add_counters(&st->summing->sum, &ses->counters);
 	kvbm_session_uncount(ses);
@@ -216,7 +216,7 @@ static bool sum_some(struct kvbm_store *st, struct kvbm_summing *s,
 	return ses;
 }
 
-/* The header's structure has what the list has. */
+/* The header's structure matches the list. */
 enum {
 #define KVBM_STAT(_name, _help)	STAT_##_name,
 #include "stats.def"
@@ -228,8 +228,8 @@ enum {
  * @st: the store
  * @out: zeroed; filled in
  *
- * One at a time for each store, so that a session that ends meanwhile knows the
- * one sum that it may be missing from.
+ * One at a time per store, so a session that ends meanwhile knows the only sum
+ * that may miss it.
  *
  * Return: 0, or -EINTR after a fatal signal.
  */
@@ -293,7 +293,7 @@ int kvbm_store_stats(struct kvbm_store *st, struct kvbm_stats *out)
 	return 0;
 }
 
-/* The locked session's holds of a block; an owned one counts as one. */
+/* The locked session's holds on a block; an owned one counts as one. */
 static u32 holds_of_locked(struct kvbm_session *ses, u32 id)
 {
 	u32 *cnt, n;
@@ -351,14 +351,15 @@ static int sum_holds(struct kvbm_store *st, u32 id, u64 *holds, u32 *sessions)
 
 /**
  * kvbm_block_info() - everything about one block
- * @ses: the asking session
+ * @ses: the calling session
  * @id: block id
- * @own: do not ask the other sessions
+ * @own: do not visit the other sessions
  * @out: filled in
- * @note: NULL, or room for kvbm_note_words(); zeroes where the hash is not told
+ * @note: NULL, or kvbm_note_words() of memory; zeroes if the hash is hidden
  *
- * The sum over sessions is exact when nobody moved the block's references, or
- * holds from one session to another, meanwhile; after a few tries it is what was seen.
+ * The sum over sessions is exact if nobody changed the block's references, or
+ * moved holds from one session to another, meanwhile; after a few tries it is
+ * whatever was seen.
  *
  * Return: 0, -EINVAL, or -EINTR after a fatal signal.
  */
@@ -378,7 +379,10 @@ int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
 	out->holds = 0;
 	do {
 		before = kvbm_slot_word(s);
-		/* A hold that passes from one to another may leave the word. */
+		/*
+		 * A hold that passes to another session may leave the word
+		 * unchanged.
+		 */
 		handed = READ_ONCE(st->handed_over);
 		if (!own) {
 			err = sum_holds(st, id, &out->holds, &sessions);
@@ -386,8 +390,8 @@ int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
 				return err;
 		}
 		/*
-		 * Together with what the block is: whose it is decides whether
-		 * its hash and note are told.
+		 * Together with the block's state: its owner decides whether
+		 * hash and note are visible.
 		 */
 		spin_lock(&ses->lock);
 		spin_lock(&st->lock);
@@ -408,7 +412,7 @@ int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
 	out->state = kvbm_w_state(w);
 	out->generation = kvbm_w_gen(w);
 	out->reset_on_release = !!(w & KVBM_W_RESET);
-	/* Mutable and Staged blocks have no references, but an owner. */
+	/* Mutable and Staged blocks have an owner and no references. */
 	owner = out->state == KVBM_STATE_MUTABLE ||
 		out->state == KVBM_STATE_STAGED;
 	out->sessions = max(kvbm_w_refs(w), owner);
@@ -432,11 +436,11 @@ int kvbm_block_info(struct kvbm_session *ses, u32 id, bool own,
 /**
  * kvbm_holds_entries() - the next blocks that a session holds
  * @ses: the session
- * @from: in and out: block id to go on from; the store's total: no more
- * @out: room for @max entries
+ * @from: in and out: block id to continue from; the store's total: no more
+ * @out: array of @max entries
  * @max: at most this many
  *
- * Looks at a bounded part of the table, so that 0 does not mean the end.
+ * Looks at a bounded part of the table, so 0 does not mean the end.
  *
  * Return: entries filled in.
  */
@@ -458,7 +462,7 @@ u32 kvbm_holds_entries(struct kvbm_session *ses, u32 *from,
 		}
 		if (!*cnt)
 			continue;
-		/* The count keeps state, generation and key. */
+		/* The count pins state, generation and key. */
 		w = kvbm_slot_word(s);
 		out[n] = (struct kvbm_hold_entry) {
 			.block = id,
@@ -477,10 +481,10 @@ u32 kvbm_holds_entries(struct kvbm_session *ses, u32 *from,
 }
 
 /**
- * kvbm_session_waits() - what a session's allocations wait for
+ * kvbm_session_waits() - how much a session's allocations wait for
  * @ses: the session
- * @blocks: out: blocks that they want
- * @since_ns: out: CLOCK_BOOTTIME since when the first of them waits; 0: none
+ * @blocks: out: blocks that they request
+ * @since_ns: out: CLOCK_BOOTTIME at which the first began to wait; 0: none
  */
 void kvbm_session_waits(struct kvbm_session *ses, u32 *blocks, u64 *since_ns)
 {
@@ -489,7 +493,7 @@ void kvbm_session_waits(struct kvbm_session *ses, u32 *blocks, u64 *since_ns)
 	*blocks = 0;
 	*since_ns = 0;
 	spin_lock(&ses->lock);
-	/* At most KVBM_MAX_TICKETS; a ticket is nobody who waits. */
+	/* At most KVBM_MAX_TICKETS; a ticket does not wait. */
 	list_for_each_entry(w, &ses->waiters, link) {
 		enum kvbm_wait_state state = READ_ONCE(w->state);
 

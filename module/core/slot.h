@@ -2,8 +2,8 @@
 /*
  * slot.h - one slot: 64 bytes, one cache line, and its word
  *
- * The word holds {generation:32 state:3 reset:1 refs:28} and is the only thing
- * that is changed without the store's lock, and only by moving refs between
+ * The word holds {generation:32 state:3 reset:1 refs:28}.  It is the only field
+ * that changes without the store's lock, and only by moving refs between
  * non-zero values:
  *
  *	I1  refs = sessions whose count for the block is > 0, plus the
@@ -18,8 +18,8 @@
  *	I5  PRIMARY with refs 0 has no reset flag: the last reference would have
  *	    sent it to Reset.
  *
- * So a reader that finds the slot without a lock and then moves the word from
- * the value that it read (PRIMARY, refs > 0) to refs + 1 has held the block
+ * So if a reader finds the slot without a lock and then changes the word from
+ * the value that it read (PRIMARY, refs > 0) to refs + 1, it holds the block
  * that the key named when the word was read.
  */
 #ifndef KVBM_SLOT_H
@@ -44,20 +44,20 @@
 #define KVBM_W_GEN_SHIFT	32
 
 /**
- * struct kvbm_slot - one block's books
- * @hash: of @key, for the index and the sketch; as long as there is a key
- * @at: index.c: where in the index, while PRIMARY; the epoch in which it was
- *	allocated, while Mutable or Staged
+ * struct kvbm_slot - one block's metadata
+ * @hash: of @key, for the index and the sketch; valid while there is a key
+ * @at: index.c: its place in the index, while PRIMARY; the epoch of its
+ *	allocation, while Mutable or Staged
  * @key: sequence hash
  * @word: generation, state, reset-on-release flag and references
- * @place: in the order of eviction, while inactive; while Staged, KVBM_NOTE_*
+ * @place: in the eviction order, while inactive; while Staged, KVBM_NOTE_*
  * @next: free list, or an allocation's private chain; lineage: while held
- * @idle_since: while inactive: kvbm_idle_clock() when it became so
+ * @idle_since: while inactive: kvbm_idle_clock() at the last release
  * @own_entry: lineage: place in the family table, as the node of its own key;
  *	for a twin, the next twin
  * @parent_entry: lineage: place in the family table, as the first child of a
  *	parent that is not in the forest
- * @parent: lineage: else: where the parent was last seen, a hint
+ * @parent: lineage: otherwise: where the parent was last seen, a hint
  * @child: lineage: first child; for a twin, the previous twin; for a
  *	Duplicate, the Primary that it keeps alive
  * @flags: lineage: KVBM_LIN_*
@@ -111,8 +111,8 @@ static inline u32 kvbm_w_gen(u64 w)
 }
 
 /*
- * State and the low 29 bits of the generation: names one stage of one life of
- * the slot, for as long as it may be compared.
+ * State and the low 29 bits of the generation: identifies one state in one
+ * generation of the slot, for as long as a comparison may take.
  */
 static inline u32 kvbm_w_tag(u64 w)
 {
@@ -142,8 +142,8 @@ static inline u64 kvbm_slot_word(const struct kvbm_slot *s)
 }
 
 /*
- * When blocks become idle, by a clock that costs one load: it ticks every 8 to
- * 16 ms, whatever HZ is, and comes round after a year.
+ * When blocks become inactive, by a clock that costs one load: it ticks every 8
+ * to 16 ms, whatever HZ is, and wraps after a year.
  */
 #define KVBM_IDLE_JIFFIES	BIT(ilog2(HZ) - 6)
 #define KVBM_IDLE_TICK_NS	((u64)TICK_NSEC * KVBM_IDLE_JIFFIES)
@@ -154,15 +154,15 @@ static inline u32 kvbm_idle_clock(void)
 	return jiffies / KVBM_IDLE_JIFFIES;
 }
 
-/* How long an inactive block has been so; under the store's lock. */
+/* How long a block has been inactive; under the store's lock. */
 static inline u64 kvbm_slot_idle_ns(const struct kvbm_slot *s)
 {
 	return (u32)(kvbm_idle_clock() - s->idle_since) * KVBM_IDLE_TICK_NS;
 }
 
 /*
- * The key may be read while the slot is being recycled: a torn value is told
- * apart by the generation afterwards.
+ * The key may be read while the slot is being recycled: checking the generation
+ * afterwards detects a torn value.
  */
 static inline bool kvbm_slot_is(const struct kvbm_slot *s,
 				const struct kvbm_hash *key)
@@ -171,7 +171,7 @@ static inline bool kvbm_slot_is(const struct kvbm_slot *s,
 	       READ_ONCE(s->key.hi) == key->hi;
 }
 
-/* A key that may be changing: for hints only. */
+/* A key that may be changing: only for hints. */
 static inline struct kvbm_hash kvbm_slot_peek_key(const struct kvbm_slot *s)
 {
 	return (struct kvbm_hash) {
@@ -190,9 +190,9 @@ static inline void kvbm_slot_set_key(struct kvbm_slot *s,
 
 /*
  * Slots are type-stable: KASAN cannot see that one is used after it was freed.
- * So kernels with KASAN put the generation into the key of a free slot, and look
- * at it before the slot is used again.  No valid hash is of mode 3, as this is:
- * whoever still compares the key finds that it is another, however torn.
+ * So kernels with KASAN put the generation into the key of a free slot, and
+ * check it before the slot is used again.  Its mode is 3, which no valid hash
+ * has: a late comparison of the key fails, however torn the key is.
  */
 #define KVBM_SLOT_POISON	0xf6b6b6b6ULL
 
@@ -229,7 +229,7 @@ static inline u32 kvbm_parent_bits(u32 position)
 	return position < (1U << 8) ? 54 : position < (1U << 16) ? 46 : 38;
 }
 
-/* Of a valid hash only: mode 3 has no position. */
+/* Only for a valid hash: mode 3 has no position. */
 static inline u32 kvbm_hash_position(const struct kvbm_hash *h)
 {
 	u32 bits = 8 + 8 * kvbm_hash_mode(h);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * store.c - a store's life, and what can be asked of it as a whole
+ * store.c - life of a store, and queries of the whole store
  *
- * kvbm_store_init() makes all memory that a store will need; no operation on
- * blocks allocates, but for pages of hold tables.
+ * kvbm_store_init() allocates all memory that a store will need; operations on
+ * blocks allocate only pages of hold tables.
  *
  * The caller keeps the store alive while a session exists.
  */
@@ -19,7 +19,7 @@
 #include "sketch.h"
 
 /**
- * kvbm_config_check() - check and complete what a user asks for
+ * kvbm_config_check() - check and complete a user's configuration
  * @cfg: in and out
  *
  * Return: 0 or -EINVAL.
@@ -64,10 +64,10 @@ int kvbm_config_check(struct kvbm_config *cfg)
 }
 
 /**
- * kvbm_store_need() - all that kvbm_store_init() will allocate
+ * kvbm_store_need() - memory that kvbm_store_init() will allocate
  * @cfg: checked by kvbm_config_check()
  *
- * What sessions need for their holds is not in it.
+ * Does not include the sessions' hold tables.
  *
  * Return: bytes, an upper bound.
  */
@@ -109,8 +109,8 @@ static int init_slots(struct kvbm_store *st)
 }
 
 /**
- * kvbm_store_init() - make a store
- * @st: zeroed memory; @st->id and ->poll are the caller's to set
+ * kvbm_store_init() - create a store
+ * @st: zeroed memory; the caller sets @st->id and ->poll
  * @cfg: checked by kvbm_config_check()
  *
  * Return: 0, -ENOMEM, or -EINTR after a fatal signal.
@@ -189,16 +189,16 @@ void kvbm_store_exit(struct kvbm_store *st)
 	kvbm_sketch_destroy(st);
 	st->cfg.policy->exit(st);
 	kvbm_retention_exit(st);
-	/* The table goes before the slots that hang in it. */
+	/* Free the table before the slots that are in it. */
 	kvbm_index_exit(st);
 	kvbm_notes_exit(st);
 	kvbm_array_free(st->slots);
 }
 
 /**
- * kvbm_session_ready() - do what a chunk operation could not under its locks
+ * kvbm_session_ready() - do what a chunk operation could not do under its locks
  * @ses: the session
- * @step: as the chunk left it
+ * @step: from the chunk
  *
  * Return: 0, -ENOMEM, or -EINTR after a fatal signal.
  */
@@ -213,7 +213,7 @@ int kvbm_session_ready(struct kvbm_session *ses, struct kvbm_step *step)
 }
 
 /**
- * kvbm_store_counts() - one snapshot of where the blocks are
+ * kvbm_store_counts() - a snapshot of the blocks' states
  * @st: the store
  * @out: filled in
  */
@@ -232,7 +232,7 @@ void kvbm_store_counts(struct kvbm_store *st, struct kvbm_counts *out)
 	spin_unlock(&st->lock);
 }
 
-/* One hold of the lock; @more: some are idle still. */
+/* One hold of the lock; @more: some are still inactive. */
 static u32 reset_some(struct kvbm_store *st, u32 max, bool *more)
 {
 	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
@@ -262,11 +262,11 @@ static u32 reset_some(struct kvbm_store *st, u32 max, bool *more)
 }
 
 /**
- * kvbm_reset_inactive_chunk() - idle blocks to Reset, in eviction order
+ * kvbm_reset_inactive_chunk() - reset inactive blocks, in eviction order
  * @st: the store
  * @max: at most this many
  *
- * Return: how many; 0 when none is idle, or after a fatal signal.
+ * Return: how many; 0 if none is inactive, or after a fatal signal.
  */
 u32 kvbm_reset_inactive_chunk(struct kvbm_store *st, u32 max)
 {

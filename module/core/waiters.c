@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * waiters.c - who waits for blocks, and who polls for them
+ * waiters.c - waiters and pollers for blocks
  *
- * Who finds too little may wait.  Waiters reserve nothing until their whole n
- * can be had, and get it strictly in the order of their places; while the queue
- * is not empty, nobody else reserves.  Whoever makes room grants.
+ * An allocation that finds too few blocks may wait.  Waiters reserve nothing
+ * until their whole n is available, and get it strictly in the order of their
+ * places; while the queue is not empty, nobody else reserves.  Whoever frees
+ * blocks grants them.
  *
- * A place is a number, drawn when the wait begins.  A waiter stands in the queue
- * when two things are so, which both depend on its own session only:
+ * A place is a number, drawn when the wait begins.  A waiter is in the queue
+ * while two conditions hold, which both depend on its own session only:
  *
  *	a call waits: otherwise it is a ticket, the place of a wait that a
- *	signal ended, and of which the next call may make use;
+ *	signal ended, which the next call may use;
  *
- *	others' releases could serve it: n + held + allocating of its session are no
- *	more than the store's total, nor than the session's limit.  Otherwise it
- *	is parked.
+ *	others' releases could serve it: n + held + allocating of its session do
+ *	not exceed the store's total and the session's limit.  Otherwise it is
+ *	parked.
  *
- * Else it is beside the queue and holds up nobody.  It rejoins at its place.
- * While in the queue, its n is part of the session's allocating: what is granted
- * needs no second look at the limit.
+ * Otherwise it is beside the queue and holds up nobody.  It rejoins at its
+ * place.  While in the queue, its n is part of the session's allocating: a
+ * grant need not check the limit again.
  *
- * held and allocating change under the session's lock; where they do, and the
- * session is watched, kvbm_session_look() moves its waiters in and out before
- * that lock is given up.  It has at most KVBM_MAX_TICKETS.
+ * held and allocating change under the session's lock.  When they do in a
+ * watched session, kvbm_session_look() moves its waiters in and out before that
+ * lock is dropped.  A session has at most KVBM_MAX_TICKETS.
  *
- * Sessions that are polled and found too little are in another tree, by the
- * number of blocks at which they are to be told.
+ * Polled sessions that found too few blocks are in another tree, by the number
+ * of blocks at which to wake them.
  *
  * Wake-ups come after both locks are dropped (kvbm_unlock_notify()).
  */
@@ -102,15 +103,16 @@ static bool could_be_served(const struct kvbm_session *ses, u32 n)
 	       (u64)ses->held + ses->allocating + n <= ses->store->cfg.total;
 }
 
-/* The session's limit once nothing lingers any more that lowers it. */
+/* The session's limit once no lingering blocks lower it. */
 static u32 full_limit(const struct kvbm_session *ses)
 {
 	return ses->store->cfg.max_held ?: U32_MAX;
 }
 
 /*
- * Can a session come to hold less, or to hold more, with no call of its own? Who
- * accepts its offers takes holds from it; what lingers comes back in time.
+ * Can a session come to hold less, or be allowed more, without a call of its
+ * own? Accepting its offers takes holds from it; lingering blocks become free
+ * in time.
  */
 static bool others_help(const struct kvbm_session *ses)
 {
@@ -124,7 +126,7 @@ static void park(struct kvbm_waiter *w)
 	w->ses->nr_parked++;
 }
 
-/* Out of its session's list. */
+/* Take it out of its session's list. */
 static void forget(struct kvbm_waiter *w)
 {
 	lockdep_assert_held(&w->ses->lock);
@@ -149,7 +151,7 @@ static void poll_arm(struct kvbm_session *ses, u32 mark)
 /**
  * kvbm_session_look() - a watched session's held or allocating has changed
  * @ses: the session, locked
- * @l: the store's lock, which is taken when needed; the caller ends with
+ * @l: the store's lock, which is taken if needed; the caller ends with
  *	kvbm_unlock_notify()
  */
 void kvbm_session_look(struct kvbm_session *ses, struct kvbm_locked *l)
@@ -187,7 +189,7 @@ void kvbm_session_look(struct kvbm_session *ses, struct kvbm_locked *l)
 }
 
 /**
- * kvbm_session_grown() - unlock a watched session that may hold more now
+ * kvbm_session_grown() - unlock a watched session that may now hold more
  * @ses: the session, locked
  */
 void kvbm_session_grown(struct kvbm_session *ses)
@@ -199,11 +201,11 @@ void kvbm_session_grown(struct kvbm_session *ses)
 	kvbm_unlock_notify(&l);
 }
 
-/* Grants under one lock hold, and wake-ups after it; the rest is for work. */
+/* Grants per lock hold, and wake-ups after it; a work item does the rest. */
 #define TOLD_MAX	KVBM_CHUNK
 
 /**
- * kvbm_wake_waiters() - there may be room: grant, tell who polls, unlock
+ * kvbm_wake_waiters() - blocks may be free: grant, wake pollers, unlock
  * @l: the store's lock, held; no session's is
  */
 void kvbm_wake_waiters(struct kvbm_locked *l)
@@ -248,7 +250,7 @@ void kvbm_wake_waiters(struct kvbm_locked *l)
 		RB_CLEAR_NODE(node);
 		if (!st->poll)
 			continue;
-		/* It is in the tree, so its file is there. */
+		/* It is in the tree, so its file exists. */
 		st->poll->get(ses);
 		due[nr_due++] = ses;
 	}
@@ -256,8 +258,8 @@ void kvbm_wake_waiters(struct kvbm_locked *l)
 		schedule_work(&st->notify_work);
 
 	/*
-	 * Who has a grant does not wait for who gave it to run again.  With
-	 * PREEMPT_RT unlocking may sleep, and priorities say who runs.
+	 * A granted waiter need not wait until the granting task runs again.
+	 * With PREEMPT_RT unlocking may sleep, and priorities decide who runs.
 	 */
 	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
 		preempt_disable();
@@ -331,13 +333,13 @@ static void waiter_add(struct kvbm_session *ses, struct kvbm_waiter *w, u32 n,
  * @t: filled in
  * @ses: for this session
  * @n: blocks, 1 to the store's total
- * @ticket: place that an earlier wait left, or 0
- * @alone: nobody but the caller can release what the session holds
+ * @ticket: ticket that an earlier wait left, or 0
+ * @alone: only the caller can release what the session holds
  * @wp: out: the waiter; the caller sleeps until its ->state is
  *	KVBM_WAIT_GRANTED or above, which it may be at once
  *
  * Return: 0: wait, then call kvbm_wait_end(); -EDQUOT, -EDEADLK, -EBUSY,
- * -EMLINK, -ENOMEM as of struct kvbm_alloc, or the session's end.
+ * -EMLINK, -ENOMEM as in struct kvbm_alloc, or the session's end.
  */
 int kvbm_wait_begin(struct kvbm_alloc_ctx *t, struct kvbm_session *ses, u32 n,
 		    u32 ticket, bool alone, struct kvbm_waiter **wp)
@@ -402,7 +404,7 @@ int kvbm_wait_begin(struct kvbm_alloc_ctx *t, struct kvbm_session *ses, u32 n,
 	return err;
 }
 
-/* An allocation got what it had waited for. */
+/* An allocation got the blocks that it had waited for. */
 static void count_wait(struct kvbm_store *st, u64 ns)
 {
 	u32 i = fls64(ns >> KVBM_WAIT_SHIFT);
@@ -415,16 +417,16 @@ static void count_wait(struct kvbm_store *st, u64 ns)
 /**
  * kvbm_wait_end() - stop waiting
  * @t: the allocation
- * @w: as kvbm_wait_begin() gave it; it is gone afterwards
+ * @w: from kvbm_wait_begin(); it is gone afterwards
  * @err: why it stops; 0 if it was granted
  * @keep: leave the place as a ticket
- * @fatal: after a fatal signal even a grant is given up
- * @ticket: out: the ticket that was left, or 0
+ * @fatal: after a fatal signal even a grant is dropped
+ * @ticket: out: the ticket left, or 0
  *
  * A grant beats a timeout or a signal that came at the same moment.
  *
- * Return: 0: granted, go on with kvbm_alloc_chunk(); else @err or the session's
- * end, all is undone.
+ * Return: 0: granted, continue with kvbm_alloc_chunk(); else @err or the
+ * session's end, everything is undone.
  */
 int kvbm_wait_end(struct kvbm_alloc_ctx *t, struct kvbm_waiter *w, int err,
 		  bool keep, bool fatal, u32 *ticket)
@@ -440,7 +442,7 @@ int kvbm_wait_end(struct kvbm_alloc_ctx *t, struct kvbm_waiter *w, int err,
 	spin_lock(&ses->lock);
 	lock_store(&l);
 	if (ses->dead) {
-		/* Who ends it gives back what was promised. */
+		/* Whoever ends it releases what was promised. */
 		err = ses->dead;
 		if (w->state == KVBM_WAIT_QUEUED) {
 			rb_erase_cached(&w->node, &st->waiters);
@@ -475,7 +477,10 @@ int kvbm_wait_end(struct kvbm_alloc_ctx *t, struct kvbm_waiter *w, int err,
 	}
 	if (err)
 		t->left = 0;
-	/* Others of the session may queue now; those behind it have their turn. */
+	/*
+	 * Others of the session may queue now; waiters behind it get their
+	 * turn.
+	 */
 	if (!ses->dead)
 		kvbm_session_look(ses, &l);
 	spin_unlock(&ses->lock);
@@ -488,7 +493,7 @@ int kvbm_wait_end(struct kvbm_alloc_ctx *t, struct kvbm_waiter *w, int err,
 }
 
 /**
- * kvbm_ticket_give_up() - a place in the queue is not needed any more
+ * kvbm_ticket_give_up() - drop a place in the queue
  * @ses: the session
  * @ticket: its ticket
  *
@@ -515,11 +520,11 @@ int kvbm_ticket_give_up(struct kvbm_session *ses, u32 ticket)
 }
 
 /**
- * kvbm_waiters_end() - a session's waiters learn of its end
+ * kvbm_waiters_end() - wake a session's waiters at its end
  * @ses: the session, dead
  *
- * Gives back all that is reserved for it, also for allocations that take their
- * blocks already: they find it dead under its lock before they take more.
+ * Releases everything reserved for it, also for allocations that are already
+ * taking blocks: they see under its lock that it is dead before they take more.
  */
 void kvbm_waiters_end(struct kvbm_session *ses)
 {
@@ -546,7 +551,9 @@ void kvbm_waiters_end(struct kvbm_session *ses)
 		st->wait_wakeups++;
 		WRITE_ONCE(w->state, KVBM_WAIT_DEAD);
 	}
-	/* Who comes second writes nothing: the first may look without the lock. */
+	/*
+	 * The second one writes nothing: the first may look without the lock.
+	 */
 	if (ses->allocating || ses->nr_parked) {
 		ses->nr_queued = 0;
 		ses->nr_parked = 0;
@@ -566,7 +573,7 @@ void kvbm_waiters_end(struct kvbm_session *ses)
  * kvbm_poll_available() - could the session allocate its low watermark?
  * @ses: the session
  *
- * When not, who polls it is told (struct kvbm_poll_ops) once it could.
+ * If not, its pollers are woken (struct kvbm_poll_ops) once it could.
  */
 bool kvbm_poll_available(struct kvbm_session *ses)
 {
@@ -591,12 +598,13 @@ bool kvbm_poll_available(struct kvbm_session *ses)
 }
 
 /**
- * kvbm_poll_short() - a call found too little: tell who polls when there is more
+ * kvbm_poll_short() - a call found too few blocks: wake pollers when there are
+ *	more
  * @ses: the session
  * @n: blocks that were too many
  *
- * Who waits for edges does not look again before there is one; so each shortage
- * is followed by one as soon as @n, and the low watermark, can be had.
+ * An edge-triggered poller looks again only after an edge; so an edge follows
+ * each shortage as soon as @n, and the low watermark, are available.
  */
 void kvbm_poll_short(struct kvbm_session *ses, u32 n)
 {
@@ -614,16 +622,16 @@ void kvbm_poll_short(struct kvbm_session *ses, u32 n)
 		ses->watched = true;
 	}
 	spin_unlock(&ses->lock);
-	/* It may have come meanwhile. */
+	/* It may be available by now. */
 	kvbm_unlock_notify(&l);
 }
 
 /**
- * kvbm_poll_config() - how many blocks poll speaks of
+ * kvbm_poll_config() - set the low watermark for poll
  * @ses: the session
- * @low_watermark: so many
+ * @low_watermark: blocks
  *
- * The caller tells who polls already.
+ * The caller wakes existing pollers.
  *
  * Return: 0, or -EINVAL: more than the session can ever allocate.
  */
