@@ -208,11 +208,7 @@ int kvbm_store_list_from(int control, uint64_t *cursor, uint32_t count,
 	};
 	int ret = kvbm_ioctl(control, KVBM_IOC_STORE_LIST, &args);
 
-	kvbm_put(total, args.total);
-	if (ret < 0)
-		return ret;
-	*cursor = args.cursor;
-	return (int)args.done;
+	return listed(ret, args.done, total, args.total, cursor, args.cursor);
 }
 
 int kvbm_store_list(int control, uint32_t count,

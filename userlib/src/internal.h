@@ -49,4 +49,15 @@ static inline int ended(int ret, uint32_t *error, uint32_t told)
 	return ret;
 }
 
+/* What a listing returns, and where its next call continues. */
+static inline int listed(int ret, uint32_t done, uint32_t *to_total,
+			 uint32_t total, uint64_t *to_cursor, uint64_t cursor)
+{
+	kvbm_put(to_total, total);
+	if (ret < 0)
+		return ret;
+	*to_cursor = cursor;
+	return (int)done;
+}
+
 #endif /* KVBM_INTERNAL_H */

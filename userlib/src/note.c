@@ -100,11 +100,7 @@ int kvbm_export_notes(int fd, const struct kvbm_store_ref *ref,
 
 	if (!ret)
 		ret = kvbm_ioctl(fd, KVBM_IOC_EXPORT, &args);
-	kvbm_put(total, args.total);
-	if (ret < 0)
-		return ret;
-	*cursor = args.cursor;
-	return (int)args.done;
+	return listed(ret, args.done, total, args.total, cursor, args.cursor);
 }
 
 int kvbm_events_read_notes(int fd, void *out, uint32_t record_size,

@@ -127,11 +127,7 @@ int kvbm_session_list_of(int fd, const struct kvbm_store_ref *ref,
 
 	if (!ret)
 		ret = kvbm_ioctl(fd, KVBM_IOC_SESSION_LIST, &args);
-	kvbm_put(total, args.total);
-	if (ret < 0)
-		return ret;
-	*cursor = args.cursor;
-	return (int)args.done;
+	return listed(ret, args.done, total, args.total, cursor, args.cursor);
 }
 
 int kvbm_session_list(int session, uint32_t count,
@@ -177,33 +173,14 @@ int kvbm_holds(int session, uint64_t *cursor, uint32_t count,
 	};
 	int ret = kvbm_ioctl(session, KVBM_IOC_HOLDS, &args);
 
-	kvbm_put(total, args.total);
-	if (ret < 0)
-		return ret;
-	*cursor = args.cursor;
-	return (int)args.done;
+	return listed(ret, args.done, total, args.total, cursor, args.cursor);
 }
 
 int kvbm_export(int fd, const struct kvbm_store_ref *ref, uint64_t *cursor,
 		uint32_t count, struct kvbm_export_entry *entries,
 		uint32_t *total)
 {
-	struct kvbm_export args = {
-		.size = sizeof(args),
-		.count = count,
-		.entry_size = sizeof(*entries),
-		.cursor = *cursor,
-		.entries = (uintptr_t)entries,
-	};
-	int ret = kvbm_fill_ref(ref, &args.store_id, args.name);
-
-	if (!ret)
-		ret = kvbm_ioctl(fd, KVBM_IOC_EXPORT, &args);
-	kvbm_put(total, args.total);
-	if (ret < 0)
-		return ret;
-	*cursor = args.cursor;
-	return (int)args.done;
+	return kvbm_export_notes(fd, ref, cursor, count, entries, NULL, total);
 }
 
 int kvbm_block_info(int session, uint32_t block, struct kvbm_block_info *info)
