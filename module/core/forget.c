@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * forget.c - hashes that must not be found any more
+ * forget.c - forgetting hashes
  *
- * An idle block that is forgotten goes to Reset.  A held one leaves the index
- * and becomes FORGOTTEN: its holders keep it, no look-up leads to it, and its
- * last release sends it to Reset.  A reader without the lock who has found it
- * before cannot take a first reference: the state is part of what he compares.
+ * A forgotten block that is inactive goes to Reset.  A held one leaves the
+ * index and becomes FORGOTTEN: its holders keep it, no lookup leads to it, and
+ * its last release sends it to Reset.  A lockless reader that found it before
+ * cannot take a first reference, because it compares the state too.
  *
- * Everything is forgotten by raising the store's epoch: what was allocated
- * before cannot be staged or registered any more.  While a block is owned, its
- * slot's ->at says in which epoch it was allocated.
+ * Raising the store's epoch forgets everything: blocks allocated before it can
+ * no longer be staged or registered.  While a block is owned, its slot's ->at
+ * has the epoch of its allocation.
  *
- * A prefix is forgotten by parents: from the given hash on, whatever names
- * something forgotten as its parent, in order of positions.  So each registered
- * block is looked at once.  That takes memory, for the time of the call: 16 bytes
- * for each block that is registered or Staged behind the prefix's position, and 16 to 32
- * for the set of what was forgotten.
+ * A prefix is forgotten by parents: from the given hash on, in order of
+ * positions, each block whose parent is forgotten is forgotten too.  So each
+ * registered block is checked once.  This takes memory during the call: 16
+ * bytes for each block that is registered or Staged behind the prefix's
+ * position, and 16 to 32 for the set of forgotten ones.
  *
- * Under the store's lock up to KVBM_CHUNK blocks are looked at.
+ * One hold of the store's lock handles up to KVBM_CHUNK blocks.
  */
 #include <linux/log2.h>
 #include <linux/mm.h>
@@ -30,7 +30,7 @@
 #include "forget.h"
 #include "leave.h"
 
-/* A registered block; whoever holds it keeps it. */
+/* Forget a registered block; its holders keep it. */
 static void forget_slot(struct kvbm_store *st, struct kvbm_slot *s,
 			struct kvbm_forgotten *f)
 {
@@ -48,7 +48,7 @@ static void forget_slot(struct kvbm_store *st, struct kvbm_slot *s,
 			 f->session);
 	if (kvbm_w_refs(w)) {
 		/*
-		 * Others move refs meanwhile, from 1 to 0 only under the lock.
+		 * Others change refs meanwhile, but 1 to 0 only under the lock.
 		 * Fully ordered; pairs with the acquire in get_unlocked().
 		 */
 		atomic64_or(KVBM_W_FORGOTTEN, &s->word);
@@ -64,7 +64,7 @@ static void forget_slot(struct kvbm_store *st, struct kvbm_slot *s,
  * @st: the store
  * @keys: hashes
  * @n: elements, at most KVBM_CHUNK
- * @f: what came of it is added
+ * @f: the results are added
  *
  * Claims of them end.
  *
@@ -92,10 +92,10 @@ u32 kvbm_forget_chunk(struct kvbm_store *st, const struct kvbm_hash *keys,
 }
 
 /**
- * kvbm_forget_epoch() - what is allocated from now on is of another epoch
+ * kvbm_forget_epoch() - begin a new epoch for allocations
  * @st: the store
  *
- * All claims end with their blocks, which can only be released.
+ * Claims end with their blocks, which can only be released now.
  */
 void kvbm_forget_epoch(struct kvbm_store *st)
 {
@@ -105,12 +105,12 @@ void kvbm_forget_epoch(struct kvbm_store *st)
 }
 
 /**
- * kvbm_forget_some() - forget what is registered in a range of blocks
+ * kvbm_forget_some() - forget the registered blocks of a range
  * @st: the store
  * @from: in and out: the first of them
- * @f: what came of it is added
+ * @f: the results are added
  *
- * Return: there are more.
+ * Return: whether there are more.
  */
 bool kvbm_forget_some(struct kvbm_store *st, u32 *from,
 		      struct kvbm_forgotten *f)
@@ -138,13 +138,13 @@ bool kvbm_forget_some(struct kvbm_store *st, u32 *from,
 /* --- prefixes ------------------------------------------------------------ */
 
 /**
- * struct behind - what is registered behind a prefix's position
- * @order: position << 32 | block, twice as much room as there are blocks
+ * struct behind - the registered blocks behind a prefix's position
+ * @order: position << 32 | block, twice as many entries as blocks
  * @nr: how many
- * @set: node keys of what was forgotten, 0: free; a power of two, half empty
+ * @set: node keys of forgotten blocks, 0: free; a power of two, half empty
  * @mask: its size, less one
- * @key: of the hash that finds places in it: of this call alone, so that nobody
- *	can make many names meet
+ * @key: of the hash for places in it: of this call alone, so nobody
+ *	can make many names collide
  */
 struct behind {
 	u64 *order;
@@ -154,13 +154,13 @@ struct behind {
 	siphash_key_t key;
 };
 
-/* What a child at @position calls a parent with this hash; never 0. */
+/* The name of a parent with this hash in a child at @position; never 0. */
 static u64 name_of(u32 position, u64 fragment)
 {
 	u32 bits = kvbm_parent_bits(position);
 	u32 mode = (54 - bits) / 8;
 
-	/* Positions from 1 on, of 8, 16 or 24 bits: all fits. */
+	/* Positions from 1 on, of 8, 16 or 24 bits: everything fits. */
 	return (u64)mode << 62 | (u64)position << bits |
 	       (fragment & GENMASK_ULL(bits - 1, 0));
 }
@@ -202,8 +202,8 @@ static bool is_behind(const struct kvbm_slot *s, u32 position)
 }
 
 /*
- * Blocks [@from, ...) behind a position, up to a chunk of them: into @to, or only
- * counted.
+ * Collect blocks [@from, ...) behind a position, up to a chunk, into @to, or
+ * only count them.
  */
 static u32 look(struct kvbm_store *st, u32 *from, u32 position, u64 *to,
 		u32 room)
@@ -233,7 +233,7 @@ static int next(u32 done)
 	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
-/* By position, eight bits at a time; between chunks others get their turn. */
+/* Sort by position, eight bits at a time; others can run between chunks. */
 static int sort_behind(struct behind *b)
 {
 	u64 *from = b->order, *to = b->order + b->nr;
@@ -280,12 +280,15 @@ static int collect(struct kvbm_store *st, u32 position, struct behind *b)
 	}
 	if (err)
 		return err;
-	/* Some more come meanwhile; those after that are not meant. */
+	/* More may come meanwhile; later ones are not included. */
 	room = min(st->cfg.total, room + room / 8 + KVBM_CHUNK);
 	b->mask = roundup_pow_of_two(2 * room) - 1;
 	bytes = 2 * (u64)room * sizeof(*b->order) +
 		((u64)b->mask + 1) * sizeof(*b->set);
-	/* At once, as a store that does not fit; not after swapping for long. */
+	/*
+	 * Fail at once, like a store that does not fit, not after long
+	 * swapping.
+	 */
 	if (bytes >> PAGE_SHIFT > (u64)max(si_mem_available(), 0L))
 		return -ENOMEM;
 	get_random_bytes(&b->key, sizeof(b->key));
@@ -301,7 +304,7 @@ static int collect(struct kvbm_store *st, u32 position, struct behind *b)
 	return err;
 }
 
-/* The next of them, up to a chunk, as far as their parents were forgotten. */
+/* Forget the next ones, up to a chunk, whose parents were forgotten. */
 static u32 forget_behind(struct kvbm_store *st, struct behind *b, u32 at,
 			 struct kvbm_forgotten *f)
 {
@@ -313,7 +316,7 @@ static u32 forget_behind(struct kvbm_store *st, struct behind *b, u32 at,
 		struct kvbm_hash key = s->key;
 		u32 position, hash = s->hash;
 
-		/* It may have another hash by now: then that one counts. */
+		/* It may have another hash by now, which then counts. */
 		if (!is_behind(s, 0))
 			continue;
 		position = kvbm_hash_position(&key);
@@ -333,10 +336,10 @@ static u32 forget_behind(struct kvbm_store *st, struct behind *b, u32 at,
 }
 
 /**
- * kvbm_forget_prefix() - forget a hash and all that descends from it
+ * kvbm_forget_prefix() - forget a hash and all its descendants
  * @st: the store, whose hashes have lineage
  * @key: the hash, registered or not
- * @f: what came of it is added
+ * @f: the results are added
  *
  * Return: 0, -ENOMEM (nothing has changed), or -EINTR after a fatal signal.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * forget.h - hashes that must not be found any more; see forget.c
+ * forget.h - forgetting hashes; see forget.c
  */
 #ifndef KVBM_FORGET_H
 #define KVBM_FORGET_H
@@ -8,10 +8,10 @@
 #include "core.h"
 
 /**
- * struct kvbm_forgotten - what forgetting came to
- * @session: who asks, for the events; 0: nobody's session
+ * struct kvbm_forgotten - the result of forgetting
+ * @session: calling session, for the events; 0: none
  * @idle: blocks that went to Reset
- * @held: blocks that their holders keep
+ * @held: blocks that stay with their holders
  */
 struct kvbm_forgotten {
 	u64 session;
@@ -19,7 +19,7 @@ struct kvbm_forgotten {
 	u32 held;
 };
 
-/* No block has a position above this, thus none a child there. */
+/* No block has a position above this, so none has a child there. */
 #define KVBM_MAX_POSITION	((1U << 24) - 1)
 
 u32 kvbm_forget_chunk(struct kvbm_store *st, const struct kvbm_hash *keys,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * note.c - what users say of a block; see note.h
+ * note.c - notes that users attach to blocks; see note.h
  */
 #include <linux/string.h>
 #include "note.h"
 
-/* Bytes that kvbm_notes_init() allocates at most. */
+/* The most bytes that kvbm_notes_init() allocates. */
 u64 kvbm_notes_need(const struct kvbm_config *cfg)
 {
 	return cfg->note_bytes ?
@@ -13,7 +13,7 @@ u64 kvbm_notes_need(const struct kvbm_config *cfg)
 }
 
 /**
- * kvbm_notes_init() - room for the notes of a store, if its blocks have such
+ * kvbm_notes_init() - allocate the notes of a store, if its blocks have notes
  * @st: the store
  *
  * Return: 0 or -ENOMEM.
@@ -51,19 +51,19 @@ void kvbm_note_write(struct kvbm_store *st, u32 id, const u64 *words)
 }
 
 /**
- * kvbm_note_end() - a note that was staged is nobody's any more
+ * kvbm_note_end() - drop a staged note
  * @st: the store, locked
  * @id: the block, which is still Staged
  */
 void kvbm_note_end(struct kvbm_store *st, u32 id)
 {
 	lockdep_assert_held(&st->lock);
-	/* A generation that the block has had already. */
+	/* A generation that the block has had before. */
 	WRITE_ONCE(kvbm_note_at(st, id)->generation,
 		   kvbm_w_gen(kvbm_slot_word(&st->slots[id])) - 1);
 }
 
-/* What the block of this generation has as its note: zeroes if it has none. */
+/* The note of the block's given generation: zeroes if it has none. */
 static void copy_note(const struct kvbm_store *st, u32 id, u32 generation,
 		      u64 *words)
 {
@@ -79,7 +79,7 @@ static void copy_note(const struct kvbm_store *st, u32 id, u32 generation,
 }
 
 /**
- * kvbm_note_read_locked() - a block's note
+ * kvbm_note_read_locked() - read a block's note
  * @st: the store, locked, which has notes
  * @id: a Staged or registered block; a Duplicate has its Primary's note
  * @words: out
@@ -96,20 +96,20 @@ void kvbm_note_read_locked(struct kvbm_store *st, u32 id, u64 *words)
 	copy_note(st, id, kvbm_w_gen(w), words);
 }
 
-/* PRIMARY or FORGOTTEN: the registration that a note is of. */
+/* PRIMARY or FORGOTTEN: the registration that a note belongs to. */
 static bool has_note(u64 w)
 {
 	return kvbm_w_state(w & ~KVBM_W_FORGOTTEN) == KVBM_STATE_PRIMARY;
 }
 
 /**
- * kvbm_note_read() - the note of a registered block, without the lock
+ * kvbm_note_read() - read the note of a registered block, without the lock
  * @st: the store, which has notes
  * @id: the block
  * @key: the hash that it must have
- * @words: out; zeroes if the block has that hash no more
+ * @words: out; zeroes if the block no longer has that hash
  *
- * Return: true: it is the note of one registration of this hash.
+ * Return: whether it is the note of one registration of this hash.
  */
 bool kvbm_note_read(struct kvbm_store *st, u32 id, const struct kvbm_hash *key,
 		    u64 *words)
@@ -131,13 +131,13 @@ bool kvbm_note_read(struct kvbm_store *st, u32 id, const struct kvbm_hash *key,
 }
 
 /**
- * kvbm_note_read_gen() - the same, of one generation
+ * kvbm_note_read_gen() - read the note of one generation, without the lock
  * @st: the store, which has notes
  * @id: the block
- * @generation: that it must have
- * @words: out; zeroes if it has another, or is not registered
+ * @generation: the generation that it must have
+ * @words: out; zeroes if it has another one, or is not registered
  *
- * Return: true: it is that one's note.
+ * Return: whether it is that generation's note.
  */
 bool kvbm_note_read_gen(struct kvbm_store *st, u32 id, u32 generation,
 			u64 *words)

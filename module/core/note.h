@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * note.h - what users say of a block: up to KVBM_MAX_NOTE_BYTES
+ * note.h - notes that users attach to blocks: up to KVBM_MAX_NOTE_BYTES
  *
- * Notes lie in an array of their own, by block id, each with the generation of
- * the registration that it belongs to; any other is a block without a note.  So
- * who gives none touches nothing there, and what has left is over by itself.
+ * Notes are in an array of their own, by block id, each with the generation of
+ * the registration it belongs to; in any other generation the block has no
+ * note. So sessions that give no notes touch nothing there, and a note ends by
+ * itself when its block leaves.
  *
- * A note is written under the store's lock, while its block is Mutable or Staged,
- * before the word says that it is registered.  From then on it does not change.
- * Readers need no lock: they read the word, copy, and look at the word again.
+ * A note is written under the store's lock, while its block is Mutable or
+ * Staged, before the word says that it is registered.  Then it does not change
+ * any more.  Readers need no lock: they read the word, copy, and read the word
+ * again.
  *
  *	writer				reader
  *	word: next generation		word: registered (acquire)
@@ -16,9 +18,9 @@
  *	note				smp_rmb()
  *	word: registered (release)	word: the same generation?
  *
- * A Staged block's generation is not used up when it is given back.  So whoever
- * stages says in ->place, which has another use only in registered blocks,
- * whether there is a note, and if so it ends with that stage.
+ * Releasing a Staged block does not use up its generation.  So staging records
+ * in ->place, which has another use only in registered blocks, whether there is
+ * a note; if so, the note ends with that stage.
  */
 #ifndef KVBM_NOTE_H
 #define KVBM_NOTE_H
@@ -29,14 +31,14 @@
 
 #define KVBM_NOTE_WORDS		(KVBM_MAX_NOTE_BYTES / sizeof(u64))
 
-/* ->place of a Staged block. */
+/* Values of ->place in a Staged block. */
 #define KVBM_NOTE_NONE		0U
 #define KVBM_NOTE_GIVEN		1U
 
 /**
- * struct kvbm_note - a note as the store has it
- * @generation: of the block, when the note is its own
- * @words: the bytes, and zeroes behind them
+ * struct kvbm_note - a note in the store
+ * @generation: the block's generation that has this note
+ * @words: the bytes, then zeroes
  */
 struct kvbm_note {
 	u32 generation;
@@ -44,7 +46,7 @@ struct kvbm_note {
 	u64 words[];
 };
 
-/* A note takes whole words, where the store has it and on its way there. */
+/* A note takes whole words, in the store and on the way to it. */
 static inline u32 kvbm_note_words(u32 note_bytes)
 {
 	return DIV_ROUND_UP(note_bytes, sizeof(u64));
@@ -62,7 +64,7 @@ static inline struct kvbm_note *kvbm_note_at(const struct kvbm_store *st,
 	return st->notes + (size_t)id * kvbm_note_size(st->cfg.note_bytes);
 }
 
-/* Bring in what is about to be written; a hint. */
+/* Prefetch what is about to be written; a hint. */
 static inline void kvbm_note_prefetchw(const struct kvbm_store *st, u32 id)
 {
 	const void *p = kvbm_note_at(st, id);
@@ -96,7 +98,7 @@ static inline void kvbm_note_stage(struct kvbm_store *st, struct kvbm_slot *s,
 		kvbm_note_write(st, kvbm_slot_id(st, s), words);
 }
 
-/* A Staged block is staged no more, and was not registered. */
+/* A block is no longer Staged, and was not registered. */
 static inline void kvbm_note_unstage(struct kvbm_store *st,
 				     const struct kvbm_slot *s)
 {

@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * offer.c - holds that pass from one session to another
+ * offer.c - handing holds from one session to another
  *
- * An offer names holds of its giver on registered blocks.  They stay the giver's,
- * in its hold table, where a bit of the count says that some of the holds on that
- * block are offered; how many is in a table of its own, which only sessions have
- * that offer.  So what matches and releases meets the bit where it leaves its
- * straight path anyway, and nobody else pays.
+ * An offer names its giver's holds on registered blocks.  They stay the
+ * giver's, in its hold table, where a bit of the count says that some of the
+ * holds on that block are offered.  A second table, which only sessions with
+ * offers have, says how many.  So matches and releases see the bit where they
+ * leave the fast path anyway, and nobody else pays.
  *
- * Who accepts looks first at everything that could go wrong: it makes pages for
- * its hold table, compares with its limits and reserves what it will hold.  Then,
- * in one hold of offers_lock, the offer is MOVING, and from there it goes through
- * to the end.  Holds move up to KVBM_CHUNK at a time, under the locks of both
- * sessions: who looks at a session under its lock finds each of them in one of
- * the two.
+ * The accepting session first does everything that can fail: it adds pages to
+ * its hold table, checks its limits and reserves what it will hold.  Then, in
+ * one hold of offers_lock, the offer becomes MOVING, and from there it always
+ * completes.  Holds move up to KVBM_CHUNK at a time, under the locks of both
+ * sessions: under either session's lock, each hold is in exactly one of the
+ * two.
  *
  * Whoever ends one of the two sessions moves what is left before it takes
- * anything from it, as the one who accepts does at the same time: each step is
+ * anything from it, concurrently with the accepting session: each step is
  * one hold of offers_lock, from where the last one ended.  A step needs no memory.
- * So no death ends it half-way, and nobody waits for anybody.
+ * So no death leaves a hand-over half done, and nobody waits for anybody.
  *
- * offers_lock is the outermost spinlock.  It guards all offers of a store, and is
- * what allows to lock two sessions, in any order.  An offer that is not DONE keeps
- * neither of its sessions: these take leave of it in kvbm_offers_end().
+ * offers_lock is the outermost spinlock.  It guards all offers of a store, and
+ * allows locking two sessions, in any order.  An offer that is not DONE does
+ * not keep its sessions alive: they detach from it in kvbm_offers_end().
  *
- * What moves and what becomes of references: a session with holds on a block has
- * one reference on its slot.  If the giver loses its last one as the other gets
- * its first one, the reference passes; otherwise one is taken or dropped, never
- * the last one, for the other session has one.  So no step needs the store's lock.
+ * References: a session with holds on a block has one reference on its slot.
+ * If the giver loses its last hold as the receiver gets its first one, the
+ * reference passes; otherwise one is taken or dropped.  This is never the last
+ * one, because the other session has one.  So no step needs the store's lock.
  */
 #include <linux/err.h>
 #include <linux/mm.h>
@@ -127,7 +127,7 @@ static int mark_one(struct kvbm_session *ses, struct kvbm_offered *h)
 	++*marks;
 	*cnt |= KVBM_COUNT_OFFERED;
 	ses->nr_offered++;
-	/* The hold keeps the block a Duplicate, and of what. */
+	/* The hold pins the block as a Duplicate, and its Primary. */
 	h->kept = *cnt & KVBM_COUNT_COPY ?
 		  ses->store->slots[h->id].child : KVBM_NIL;
 	return 0;
@@ -142,7 +142,7 @@ static void unmark_one(struct kvbm_session *ses, u32 id)
 		*kvbm_count(ses, id) &= ~KVBM_COUNT_OFFERED;
 }
 
-/* The next holds of an offer that nobody knows yet; @o->at moves on. */
+/* Mark the next holds of an offer not yet published; @o->at advances. */
 static int mark_some(struct kvbm_handover *o)
 {
 	u32 end = min(o->n, o->at + KVBM_CHUNK);
@@ -160,7 +160,7 @@ static int mark_some(struct kvbm_handover *o)
 	return err;
 }
 
-/* The marks below @o->at are not to be, of an offer that nobody knows. */
+/* Undo the marks below @o->at of an offer not yet published. */
 static void unmark_all(struct kvbm_handover *o)
 {
 	struct kvbm_session *ses = o->giver;
@@ -170,7 +170,7 @@ static void unmark_all(struct kvbm_handover *o)
 
 		spin_lock(&ses->lock);
 		ses->nr_offered -= n;
-		/* Who ends a session looks at no marks. */
+		/* The end of a session ignores marks. */
 		for (; n; n--, o->at--)
 			if (!ses->dead)
 				unmark_one(ses, o->holds[o->at - 1].id);
@@ -180,7 +180,7 @@ static void unmark_all(struct kvbm_handover *o)
 }
 
 /*
- * How many blocks somebody can come to hold by it: each counts once, a Duplicate
+ * How many blocks the receiver can come to hold: each counts once, a Duplicate
  * with its Primary.
  */
 static int count_need(struct kvbm_handover *o)
@@ -207,7 +207,7 @@ static int count_need(struct kvbm_handover *o)
 	return 0;
 }
 
-/* From now on it can be accepted. */
+/* Publish it: from now on it can be accepted. */
 static int publish(struct kvbm_handover *o, struct kvbm_session *to)
 {
 	struct kvbm_session *ses = o->giver;
@@ -217,15 +217,15 @@ static int publish(struct kvbm_handover *o, struct kvbm_session *to)
 
 	spin_lock(&st->offers_lock);
 	/*
-	 * Who ends a session sets ->dead first, then takes this lock: either
-	 * that is seen here, or the offer is found there.
+	 * The end of a session sets ->dead, then takes this lock: either we
+	 * see that here, or it finds the offer.
 	 */
 	err = READ_ONCE(ses->dead);
 	if (!err && ses->nr_offers == KVBM_MAX_OFFERS)
 		err = -EDQUOT;
 	if (!err && to && READ_ONCE(to->dead))
 		err = -ENOENT;
-	/* 128 random bits twice: that does not happen. */
+	/* The same 128 random bits twice: does not happen. */
 	if (!err && find(st, &o->ticket, &parent, &place))
 		err = -EBUSY;
 	if (!err) {
@@ -254,10 +254,10 @@ static int publish(struct kvbm_handover *o, struct kvbm_session *to)
 /**
  * kvbm_offer_begin() - offer holds
  * @o: from kvbm_offer_new(), the ids filled in
- * @to: the only session that may accept, or NULL; the caller keeps it, and wakes
- *	who polls it
+ * @to: the only session that may accept, or NULL; the caller keeps it alive,
+ *	and wakes its pollers
  *
- * Return: 0; -EPERM, -EINVAL, -EBUSY, -EDQUOT, -ENOENT as KVBM_IOC_OFFER says;
+ * Return: 0; -EPERM, -EINVAL, -EBUSY, -EDQUOT, -ENOENT as for KVBM_IOC_OFFER;
  * -ENOMEM; -EINTR after a fatal signal; or the session's end.
  */
 int kvbm_offer_begin(struct kvbm_handover *o, struct kvbm_session *to)
@@ -310,7 +310,7 @@ static void close_offer(struct kvbm_handover *o)
 	WRITE_ONCE(o->to->nr_offers_to, o->to->nr_offers_to - 1);
 }
 
-/* The giver does not know it any more. */
+/* The giver no longer has it. */
 static void done(struct kvbm_handover *o)
 {
 	struct kvbm_session *ses = o->giver;
@@ -324,7 +324,7 @@ static void done(struct kvbm_handover *o)
 /**
  * kvbm_offer_find() - an offer that a session may accept
  * @ses: the session
- * @ticket: of the offer; NULL: the oldest one that is to @ses alone
+ * @ticket: of the offer; NULL: the oldest one to @ses only
  *
  * Return: it, with a reference; ERR_PTR(-ENOENT), or -EINVAL: its own.
  */
@@ -359,14 +359,14 @@ static void lock_both(struct kvbm_session *giver, struct kvbm_session *to)
 	struct kvbm_store *st = giver->store;
 
 	lockdep_assert_held(&st->offers_lock);
-	/* Both, or lockdep loses count. */
+	/* Release both, or lockdep loses count. */
 	spin_lock_nest_lock(&giver->lock, &st->offers_lock);
 	spin_lock_nest_lock(&to->lock, &st->offers_lock);
 }
 
 /*
- * Could these holds be added to what the session has?  Counts with all that the
- * giver offers of the block, and all Duplicates that it has of a hash.
+ * Can these holds be added to what the session has?  Assumes all holds that the
+ * giver offers on the block, and all Duplicates that it has of a hash.
  */
 static int check_some(struct kvbm_handover *o, struct kvbm_session *ses,
 		      u32 from, u32 n)
@@ -403,7 +403,7 @@ static int check_some(struct kvbm_handover *o, struct kvbm_session *ses,
 	return err;
 }
 
-/* All that needs memory or may fail, before anything moves. */
+/* Everything that needs memory or may fail, before anything moves. */
 static int ready(struct kvbm_handover *o, struct kvbm_session *ses)
 {
 	u32 i, n, from;
@@ -428,7 +428,7 @@ static int ready(struct kvbm_handover *o, struct kvbm_session *ses)
 	return 0;
 }
 
-/* Of several who are ready the first one gets it. */
+/* If several are ready, the first one gets it. */
 static int commit(struct kvbm_handover *o, struct kvbm_session *ses)
 {
 	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
@@ -479,8 +479,8 @@ static int move_one(struct kvbm_handover *o, const struct kvbm_offered *h)
 
 	/*
 	 * The other session's reference keeps refs above 0.  What the giver did
-	 * under its own comes before what follows the last one: its lock has
-	 * ordered it before this, and a release orders it for who comes after.
+	 * under its reference comes before the drop of the last one: its lock
+	 * ordered it before this, and a release orders it for later droppers.
 	 */
 	if (first && !last)
 		atomic64_inc(&s->word);
@@ -503,19 +503,19 @@ static int move_one(struct kvbm_handover *o, const struct kvbm_offered *h)
 	return 0;
 }
 
-/* Nothing moves any more: what was reserved for it is not needed. */
+/* Nothing moves any more: drop what was reserved for it. */
 static void moved(struct kvbm_handover *o)
 {
 	struct kvbm_session *to = o->to;
 
 	lockdep_assert_held(&to->lock);
 	list_del_init(&o->to_link);
-	/* From @dead on that is the affair of who ends it. */
+	/* From @dead on, that is left to the task that ends it. */
 	if (!to->dead)
 		to->allocating -= o->need;
 }
 
-/* So many blocks more are held: they are not to be counted twice. */
+/* This many more blocks are held: do not count them twice. */
 static void got_some(struct kvbm_handover *o, u32 n)
 {
 	struct kvbm_session *to = o->to;
@@ -591,7 +591,7 @@ static void go_on(struct kvbm_handover *o, struct kvbm_locked *l)
 		done(o);
 }
 
-/* One hold of the lock; true: there is more to do.  The caller has a reference. */
+/* One hold of the lock; true: more to do.  The caller has a reference. */
 static bool finish_some(struct kvbm_store *st, struct kvbm_handover *o)
 {
 	struct kvbm_locked l = KVBM_LOCKED_INIT(st);
@@ -602,7 +602,7 @@ static bool finish_some(struct kvbm_store *st, struct kvbm_handover *o)
 	if (!was_done)
 		go_on(o, &l);
 	if (!was_done && o->state == KVBM_OFFER_DONE) {
-		/* Its giver's: the caller has another one. */
+		/* The giver's reference; the caller has another one. */
 		kvbm_offer_put(o);
 		was_done = true;
 	}
@@ -612,14 +612,14 @@ static bool finish_some(struct kvbm_store *st, struct kvbm_handover *o)
 }
 
 /**
- * kvbm_offer_accept() - take over what is offered
+ * kvbm_offer_accept() - take over offered holds
  * @o: from kvbm_offer_find()
  * @ses: the session
- * @done: out: holds that are its own
+ * @done: out: holds that are now its own
  *
  * Return: 0: all of @o->n are; or none: -ENOENT, -EDQUOT, -EOVERFLOW, -ENOMEM,
  * -EINTR after a fatal signal, or the session's end.  -EOVERFLOW with @done above
- * 0: so many, as KVBM_IOC_ACCEPT says.
+ * 0: that many are, see KVBM_IOC_ACCEPT.
  */
 int kvbm_offer_accept(struct kvbm_handover *o, struct kvbm_session *ses,
 		      u32 *done)
@@ -641,12 +641,12 @@ int kvbm_offer_accept(struct kvbm_handover *o, struct kvbm_session *ses,
 }
 
 /**
- * kvbm_offer_withdraw() - an offer is not to be
- * @ses: whose it is
+ * kvbm_offer_withdraw() - withdraw an offer
+ * @ses: its giver
  * @ticket: names it
  * @done: out: holds that are ordinary ones again
  *
- * Return: 0; -ENOENT: there is none, or all is another session's by now; or the
+ * Return: 0; -ENOENT: there is none, or all of it has moved; or the
  * session's end.
  */
 int kvbm_offer_withdraw(struct kvbm_session *ses,
@@ -686,7 +686,7 @@ int kvbm_offer_withdraw(struct kvbm_session *ses,
 	return err;
 }
 
-/* Of an ending session, the next step; false: nothing is left. */
+/* The next step for an ending session; false: nothing is left. */
 static bool end_some(struct kvbm_session *ses)
 {
 	struct kvbm_handover *o, *over = NULL;
@@ -716,7 +716,7 @@ static bool end_some(struct kvbm_session *ses)
 	if (o && o->state == KVBM_OFFER_DONE) {
 		over = o;
 	} else if (o && o->state == KVBM_OFFER_OPEN) {
-		/* To this session, which nobody can accept any more. */
+		/* Offers to this session: nobody can accept them any more. */
 		list_del_init(&o->to_link);
 		WRITE_ONCE(ses->nr_offers_to, ses->nr_offers_to - 1);
 		o->to = NULL;
@@ -729,7 +729,7 @@ static bool end_some(struct kvbm_session *ses)
 }
 
 /**
- * kvbm_offers_end() - a session's offers end, and what it is accepting moves
+ * kvbm_offers_end() - end a session's offers, and finish what it is accepting
  * @ses: the session, dead; nothing has been taken from it yet
  */
 void kvbm_offers_end(struct kvbm_session *ses)

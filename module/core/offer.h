@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * offer.h - holds that pass from one session to another; see offer.c
+ * offer.h - handing holds from one session to another; see offer.c
  */
 #ifndef KVBM_OFFER_H
 #define KVBM_OFFER_H
@@ -9,12 +9,12 @@
 #include "core.h"
 
 /**
- * enum kvbm_offer_state - how far an offer is; under the store's offers_lock
+ * enum kvbm_offer_state - state of an offer; under the store's offers_lock
  * @KVBM_OFFER_NEW: nobody finds it yet
  * @KVBM_OFFER_OPEN: can be accepted or withdrawn
  * @KVBM_OFFER_MOVING: somebody has accepted, its holds move
- * @KVBM_OFFER_UNDOING: those that are left become ordinary ones again
- * @KVBM_OFFER_DONE: neither session knows it any more
+ * @KVBM_OFFER_UNDOING: the remaining ones become ordinary again
+ * @KVBM_OFFER_DONE: neither session has it any more
  */
 enum kvbm_offer_state {
 	KVBM_OFFER_NEW,
@@ -25,9 +25,9 @@ enum kvbm_offer_state {
 };
 
 /**
- * struct kvbm_offered - one hold that is offered
+ * struct kvbm_offered - one offered hold
  * @id: block
- * @kept: of a Duplicate: the Primary that it keeps alive; else KVBM_NIL
+ * @kept: for a Duplicate: the Primary that it keeps alive; else KVBM_NIL
  */
 struct kvbm_offered {
 	u32 id;
@@ -40,19 +40,19 @@ struct kvbm_offered {
  * @link: among its giver's, until it is DONE
  * @to_link: among those to @to while OPEN and @direct; among those that @to is
  *	accepting while MOVING
- * @ref: its giver's, and one for each call that has it
+ * @ref: its giver's, and one for each call that uses it
  * @ticket: names it
- * @giver: whose the holds are; not followed once it is DONE
- * @to: who accepts, or is the only one who may; NULL: nobody
+ * @giver: session that offers; not dereferenced once it is DONE
+ * @to: session that accepts, or is the only one that may; NULL: none
  * @from: number of @giver
  * @direct: only @to may accept
  * @state: enum kvbm_offer_state
- * @n: holds; does not change, nor does what is in @holds
+ * @n: holds; does not change, nor does @holds
  * @at: up to here they have moved, or are ordinary ones again
  * @moved: how many have moved
- * @err: why not all, once somebody has accepted
- * @need: blocks more that @to will hold at most, less those that it holds since it
- *	has accepted; 0 where nobody has a limit
+ * @err: why not all moved, once somebody has accepted
+ * @need: the most further blocks that @to will hold, less those that it holds
+ *	since it accepted; 0 if nobody has a limit
  * @holds: the holds
  */
 struct kvbm_handover {

@@ -164,9 +164,9 @@ static u32 owned_kind(struct kvbm_session *ses, u32 id)
 }
 
 /*
- * Drop last references in a batch: if the first one is the last reference to
- * its block, the others mostly are too.  Returns false if the chunk must end
- * here.
+ * Take the store's lock to drop a last reference.  If this block's is the last,
+ * the next ones mostly are too: prefetch for all of them.  Returns false if the
+ * chunk must end here.
  */
 static noinline_for_stack bool lock_to_put(struct kvbm_store *st,
 					   const u32 *ids, u32 n,

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * retain.c - what is evicted first, and what last
+ * retain.c - ranks: which blocks are evicted first, and which last
  *
- * In a store with retention each registered block has one of four ranks; what is
- * idle goes by rank, then in the order of the policy.  A rank is a kind of mark
- * in that order (evict/order.h), so a change of rank moves nothing, costs what
- * two marks cost, and an allocation finds the lowest rank by looking at four of
- * them.  Held blocks have no mark; they get that of their rank when they become
- * idle.
+ * In a store with retention each registered block has one of four ranks;
+ * inactive blocks are evicted by rank, then in the order of the policy.  A rank
+ * is a kind of mark in that order (evict/order.h).  So a change of rank moves
+ * nothing and costs two marks, and an allocation finds the lowest rank by
+ * looking at four of them.  Held blocks have no mark; they get that of their
+ * rank when they become inactive.
  *
- * Ranks, their times and who is charged are in arrays beside the slots, made with
- * the store.  A store without retention has none, and asks for them nowhere but
- * where a hash leaves it and where a mark is set.
+ * Ranks, expiry times and charged users are in arrays beside the slots,
+ * allocated with the store.  A store without retention has none, and checks for
+ * them only where a hash leaves and where a mark is set.
  *
- * Ends of ranks are in a heap, so that a rank that ends, changes or goes costs
+ * Expiry times are in a heap, so a rank that expires, changes or ends costs
  * some ten steps of two cache lines, whatever others have set.  While there are
- * any, a work item looks every TICK, and gives the normal rank to KVBM_CHUNK
- * blocks for each hold of the lock; before a chunk of an allocation up to as
- * many.  Between the moment and that, only the order of eviction knows the old
- * rank: whoever is told a rank, or compares one, looks at the clock.  A tick
- * instead of a timer, as timers of jiffies stand still while the machine sleeps.
+ * any, a work item runs every TICK, and gives the normal rank to KVBM_CHUNK
+ * blocks per hold of the lock; each chunk of an allocation does as many first.
+ * Until then only the eviction order has the old rank: code that reports or
+ * compares a rank checks the clock.  This uses a tick, not a timer, because
+ * jiffies timers stand still while the machine sleeps.
  *
- * Ranks are soft, but who could raise everything had taken everybody's: raised
- * blocks are counted, in all and by user.  A user's account (struct kvbm_keeper)
- * is there while he has a session or is charged, so accounts are no more than
- * sessions and raised blocks.
+ * Ranks are soft, but raising everything would take everybody's: so raised
+ * blocks are counted, in all and by user.  A user's account (struct
+ * kvbm_keeper) exists while he has a session or is charged, so there are no
+ * more accounts than sessions and raised blocks.
  */
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
@@ -46,9 +46,9 @@ static_assert(KVBM_MAX_BLOCKS <= 1U << ID_BITS);
 /**
  * struct kvbm_keeper - a user's account
  * @node: in the store's, by @uid
- * @uid: who
- * @sessions: that he has open
- * @raised: blocks that he is charged with
+ * @uid: the user
+ * @sessions: his open sessions
+ * @raised: blocks that he is charged for
  */
 struct kvbm_keeper {
 	struct rb_node node;
@@ -68,8 +68,8 @@ static u64 now_units(void)
 }
 
 /**
- * kvbm_keep_until() - a time as it is kept
- * @ns: CLOCK_BOOTTIME, ns; 0: for good
+ * kvbm_keep_until() - convert a time to the stored format
+ * @ns: CLOCK_BOOTTIME, ns; 0: never
  */
 u64 kvbm_keep_until(u64 ns)
 {
@@ -85,7 +85,7 @@ static void heap_put(struct kvbm_retention *r, u32 at, u64 e)
 	r->timed_at[e & ID_MASK] = at;
 }
 
-/* An entry for the place @at, or one nearer to the top. */
+/* Put an entry at place @at, or nearer to the top. */
 static void heap_up(struct kvbm_retention *r, u32 at, u64 e)
 {
 	while (at) {
@@ -99,7 +99,7 @@ static void heap_up(struct kvbm_retention *r, u32 at, u64 e)
 	heap_put(r, at, e);
 }
 
-/* Or one farther from it. */
+/* Or farther from it. */
 static void heap_down(struct kvbm_retention *r, u32 at, u64 e)
 {
 	for (;;) {
@@ -160,8 +160,8 @@ static void keeper_put(struct kvbm_retention *r, struct kvbm_keeper *k)
 }
 
 /**
- * kvbm_keeper_join() - a session's user has an account
- * @ses: the session; ->uid says who
+ * kvbm_keeper_join() - give a session's user an account
+ * @ses: the session; ->uid is the user
  *
  * Return: 0 or -ENOMEM.
  */
@@ -201,8 +201,8 @@ int kvbm_keeper_join(struct kvbm_session *ses)
 }
 
 /**
- * kvbm_keeper_leave() - a session is no user's any more
- * @ses: the session, no call of which is under way
+ * kvbm_keeper_leave() - detach a session from its user's account
+ * @ses: the session; no call of it is in progress
  */
 void kvbm_keeper_leave(struct kvbm_session *ses)
 {
@@ -229,7 +229,9 @@ static void discharge(struct kvbm_retention *r, u32 id)
 	keeper_put(r, k);
 }
 
-/* Charge a session's user with a block, in place of who was; false: too much. */
+/*
+ * Charge a session's user for a block, replacing the old one; false: too many.
+ */
 static bool charge(struct kvbm_session *ses, u32 id)
 {
 	struct kvbm_retention *r = ses->store->retention;
@@ -251,7 +253,7 @@ static bool charge(struct kvbm_session *ses, u32 id)
 
 /* --- ranks --------------------------------------------------------------- */
 
-/* A registered block has another rank; idle or held. */
+/* Change the rank of a registered block, inactive or held. */
 static void set_rank(struct kvbm_store *st, u32 id, u32 rank)
 {
 	struct kvbm_retention *r = st->retention;
@@ -262,13 +264,13 @@ static void set_rank(struct kvbm_store *st, u32 id, u32 rank)
 		return;
 	r->blocks[old]--;
 	r->blocks[rank]++;
-	/* From 0 and to 0 references move only under the lock. */
+	/* References change from and to 0 only under the lock. */
 	if (!kvbm_w_refs(kvbm_slot_word(&st->slots[id])))
 		st->cfg.policy->rerank(st, id, old, rank);
 	r->rank[id] = rank;
 }
 
-/* A block's time has come. */
+/* A block's rank expires. */
 static void end_rank(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_retention *r = st->retention;
@@ -280,13 +282,13 @@ static void end_rank(struct kvbm_store *st, u32 id)
 	trace_kvbm_keep(st, 0, id, &st->slots[id].key, KVBM_RANK_NORMAL);
 }
 
-/* Has any block's time come that still has its old rank? */
+/* Does any block with an expired rank still have it? */
 static bool overdue(const struct kvbm_retention *r, u64 now)
 {
 	return r->nr_timed && r->timed[0] >> ID_BITS <= now;
 }
 
-/* Up to @max blocks whose time has come; how many there were. */
+/* Expire up to @max ranks; returns how many. */
 static u32 expire(struct kvbm_store *st, u32 max)
 {
 	struct kvbm_retention *r = st->retention;
@@ -300,7 +302,7 @@ static u32 expire(struct kvbm_store *st, u32 max)
 }
 
 /**
- * kvbm_ranks_due() - before something is evicted: ranks end whose time has come
+ * kvbm_ranks_due() - expire ranks before an eviction
  * @st: the store, locked; it has retention
  *
  * Up to KVBM_CHUNK of them.
@@ -326,16 +328,16 @@ static void retention_work(struct work_struct *work)
 		spin_unlock(&st->lock);
 		cond_resched();
 	} while (n == KVBM_CHUNK && --steps);
-	/* Who adds the first one queues it, too. */
+	/* Adding the first one queues it, too. */
 	if (left)
 		schedule_delayed_work(&r->work, steps ? TICK : 0);
 }
 
 /**
- * kvbm_rank_of() - a registered block's rank now
+ * kvbm_rank_of() - a registered block's current rank
  * @st: the store, locked
  * @id: the block
- * @until_ns: out: when it ends, CLOCK_BOOTTIME; 0: never
+ * @until_ns: out: when it expires, CLOCK_BOOTTIME; 0: never
  *
  * Return: enum kvbm_rank.
  */
@@ -358,10 +360,10 @@ u32 kvbm_rank_of(struct kvbm_store *st, u32 id, u64 *until_ns)
 }
 
 /**
- * kvbm_rank_drop() - a block's hash leaves the store
+ * kvbm_rank_drop() - end a rank when the hash leaves the store
  * @st: the store, locked; it has retention
- * @id: the block: not in the order of eviction any more
- * @why: it does
+ * @id: the block: no longer in the eviction order
+ * @why: reason of the removal
  */
 void kvbm_rank_drop(struct kvbm_store *st, u32 id, enum kvbm_reason why)
 {
@@ -378,7 +380,7 @@ void kvbm_rank_drop(struct kvbm_store *st, u32 id, enum kvbm_reason why)
 	discharge(r, id);
 }
 
-/* May who does not hold a block change its rank from one to the other? */
+/* May a session without a hold make this change of rank? */
 static bool is_raise(u32 old, u64 old_until, const struct kvbm_keep_to *to)
 {
 	if (to->rank < old)
@@ -390,7 +392,7 @@ static bool is_raise(u32 old, u64 old_until, const struct kvbm_keep_to *to)
 	return true;
 }
 
-/* A registered block gets a rank; enum kvbm_keep_result. */
+/* Give a registered block a rank; returns enum kvbm_keep_result. */
 static u8 keep_one(struct kvbm_session *ses, u32 id, bool held,
 		   const struct kvbm_keep_to *to, u64 now)
 {
@@ -404,7 +406,7 @@ static u8 keep_one(struct kvbm_session *ses, u32 id, bool held,
 	until = until_of(r, id);
 	if (!held && !ses->may_lower && !is_raise(r->rank[id], until, to))
 		return KVBM_KEEP_DENIED;
-	/* Nothing to do; who is charged stays so. */
+	/* Nothing to do; the charged user stays. */
 	if (to->rank == r->rank[id] && to->until == until)
 		return KVBM_KEEP_DONE;
 	if (to->rank <= KVBM_RANK_NORMAL)
@@ -425,14 +427,14 @@ static struct kvbm_slot *present(struct kvbm_store *st,
 	struct kvbm_slot *s = kvbm_index_lookup(st, key);
 
 	lockdep_assert_held(&st->lock);
-	/* What is promised to an allocation counts as evicted. */
+	/* Blocks promised to an allocation count as evicted. */
 	if (s && !kvbm_w_refs(kvbm_slot_word(s)) && kvbm_all_reserved(st))
 		return NULL;
 	return s;
 }
 
 /*
- * Whose rank is meant: the block that has the hash, for a Duplicate its Primary;
+ * The block that has the rank: that of the hash, for a Duplicate its Primary;
  * KVBM_NIL: the hash is forgotten.
  */
 static u32 ranked(struct kvbm_store *st, u32 id)
@@ -452,7 +454,7 @@ static u32 ranked(struct kvbm_store *st, u32 id)
  * @ids: blocks that it holds, or NULL
  * @keys: hashes, if there are no ids
  * @n: elements, at most KVBM_CHUNK
- * @to: what they get
+ * @to: the new rank
  * @results: out: enum kvbm_keep_result of each
  * @step: how it ended
  *
@@ -470,13 +472,13 @@ u32 kvbm_keep_chunk(struct kvbm_session *ses, const u32 *ids,
 	bool timed;
 	u32 i = 0;
 
-	/* A time that has come says: the normal rank. */
+	/* A time in the past means the normal rank. */
 	if (to->until <= now)
 		now_to = (struct kvbm_keep_to) { KVBM_RANK_NORMAL,
 						 KVBM_KEEP_FOREVER };
 	spin_lock(&ses->lock);
 	spin_lock(&st->lock);
-	/* Nobody is charged with those. */
+	/* Nobody is charged for those. */
 	kvbm_ranks_due(st);
 	step->err = ses->dead;
 	for (; i < n && !step->err; i++) {
@@ -499,7 +501,10 @@ u32 kvbm_keep_chunk(struct kvbm_session *ses, const u32 *ids,
 		}
 		results[i] = id == KVBM_NIL ? KVBM_KEEP_ABSENT :
 			     keep_one(ses, id, held, &now_to, now);
-		/* Those first: some may be charged to this user, or to any. */
+		/*
+		 * Expired ones first: some may be charged to this user, or to
+		 * any.
+		 */
 		if (unlikely(results[i] == KVBM_KEEP_FULL && overdue(r, now)))
 			break;
 	}
@@ -513,9 +518,9 @@ u32 kvbm_keep_chunk(struct kvbm_session *ses, const u32 *ids,
 }
 
 /**
- * kvbm_newest_chunk() - idle blocks become the newest
+ * kvbm_newest_chunk() - make inactive blocks the newest
  * @st: the store
- * @keys: hashes; what is not idle is passed over
+ * @keys: hashes; others are skipped
  * @n: elements, at most KVBM_CHUNK
  *
  * As if each were held and released.
@@ -551,7 +556,7 @@ u32 kvbm_newest_chunk(struct kvbm_store *st, const struct kvbm_hash *keys,
 #define HEAP_LEAD	(HEAP_WIDTH - 1)
 
 /**
- * kvbm_retention_need() - bytes that kvbm_retention_init() allocates at most
+ * kvbm_retention_need() - the most bytes that kvbm_retention_init() allocates
  * @cfg: the store's
  */
 u64 kvbm_retention_need(const struct kvbm_config *cfg)
@@ -566,7 +571,7 @@ u64 kvbm_retention_need(const struct kvbm_config *cfg)
 }
 
 /**
- * kvbm_retention_init() - ranks for a store, if it is to have them
+ * kvbm_retention_init() - allocate ranks for a store, if configured
  * @st: the store
  *
  * Return: 0 or -ENOMEM; kvbm_retention_exit() is due in both cases.
@@ -611,7 +616,7 @@ void kvbm_retention_exit(struct kvbm_store *st)
 	if (!r)
 		return;
 	cancel_delayed_work_sync(&r->work);
-	/* What is idle still has its rank, and is charged. */
+	/* Inactive blocks still have their rank, and are charged. */
 	rbtree_postorder_for_each_entry_safe(k, next, &r->keepers, node)
 		kfree(k);
 	kvbm_array_free(r->timed_memory);

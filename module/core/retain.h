@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * retain.h - what is evicted first, and what last; see retain.c
+ * retain.h - ranks: which blocks are evicted first, and which last; see
+ * retain.c
  */
 #ifndef KVBM_RETAIN_H
 #define KVBM_RETAIN_H
@@ -13,20 +14,20 @@
  * struct kvbm_retention - the ranks of a store's blocks
  * @store: the store
  * @rank: of each block
- * @timed_at: of each block: where in @timed, or KVBM_NIL
- * @payer: of each block: who is charged with its rank, or NULL
- * @timed: when ranks end: a heap of four children each, the next one first; the
+ * @timed_at: of each block: place in @timed, or KVBM_NIL
+ * @payer: of each block: account charged for its rank, or NULL
+ * @timed: expiry times: a heap of four children each, the next one first; the
  *	time above the block's id
- * @timed_memory: where that is
+ * @timed_memory: its allocation
  * @nr_timed: how many
  * @raised: blocks above KVBM_RANK_NORMAL
  * @blocks: of each rank but the normal one
  * @evicted: for allocations, likewise
- * @expired: whose time had come
- * @keepers: users who have a session, or are charged, by uid
- * @work: gives those whose time has come the normal rank
+ * @expired: blocks whose rank expired
+ * @keepers: accounts of users with a session or a charge, by uid
+ * @work: gives blocks with expired ranks the normal one
  *
- * All under the store's lock, but the pointers, which do not change.
+ * All under the store's lock, except the pointers, which do not change.
  */
 struct kvbm_retention {
 	struct kvbm_store *store;
@@ -45,16 +46,16 @@ struct kvbm_retention {
 };
 
 /**
- * struct kvbm_keep_to - what a batch of ranks is to come to
+ * struct kvbm_keep_to - the new rank for a batch
  * @rank: enum kvbm_rank
- * @until: in units of 2^KVBM_KEEP_SHIFT ns, KVBM_KEEP_FOREVER: for good
+ * @until: in units of 2^KVBM_KEEP_SHIFT ns, KVBM_KEEP_FOREVER: never expires
  */
 struct kvbm_keep_to {
 	u32 rank;
 	u64 until;
 };
 
-/* Times are kept in 40 bits of about a millisecond. */
+/* Times have 40 bits of about a millisecond. */
 #define KVBM_KEEP_SHIFT		20
 #define KVBM_KEEP_FOREVER	BIT_ULL(40)
 

@@ -2,9 +2,9 @@
 /*
  * trace.h - tracepoints: each change of state, and a summary of each chunk
  *
- * session: as KVBM_IOC_SESSION_LIST names it, 0: none.  The process is the tracer's
- * own: who runs.  Hashes are tenants' secrets; who may trace may read the memory
- * that they are in.
+ * session: its number in KVBM_IOC_SESSION_LIST, 0: none.  The tracer records
+ * the running process itself.  Hashes are tenants' secrets; users who may trace
+ * may read the memory that they are in.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM kvbm
@@ -69,8 +69,8 @@ DEFINE_EVENT(kvbm_block, kvbm_claim_end,
 );
 
 /*
- * A block has another rank: why is enum kvbm_rank.  session gave it; 0: its time
- * had come.
+ * A block's rank changes: why is enum kvbm_rank.  session set it; 0: the rank
+ * expired.
  */
 DEFINE_EVENT(kvbm_block, kvbm_keep,
 	TP_PROTO(const struct kvbm_store *st, u64 session, u32 block,
@@ -98,21 +98,21 @@ DECLARE_EVENT_CLASS(kvbm_chunk,
 );
 
 /*
- * Up to KVBM_CHUNK hashes of a match: of these, how many it held.  The first chunk
- * with fewer ends the match.
+ * Up to KVBM_CHUNK hashes of a match, and how many of these it held.  The first
+ * chunk with fewer ends the match.
  */
 DEFINE_EVENT(kvbm_chunk, kvbm_match,
 	TP_PROTO(const struct kvbm_store *st, u64 session, u32 asked, u32 had),
 	TP_ARGS(st, session, asked, had)
 );
 
-/* Likewise of a scan. */
+/* Likewise for a scan. */
 DEFINE_EVENT(kvbm_chunk, kvbm_scan,
 	TP_PROTO(const struct kvbm_store *st, u64 session, u32 asked, u32 had),
 	TP_ARGS(st, session, asked, had)
 );
 
-/* Up to KVBM_CHUNK holds of a release: of these, how many it gave back. */
+/* Up to KVBM_CHUNK holds of a release, and how many of these it released. */
 DEFINE_EVENT(kvbm_chunk, kvbm_release,
 	TP_PROTO(const struct kvbm_store *st, u64 session, u32 asked, u32 had),
 	TP_ARGS(st, session, asked, had)
@@ -137,27 +137,29 @@ DECLARE_EVENT_CLASS(kvbm_handover,
 		  __entry->session, __entry->other, __entry->holds)
 );
 
-/* A session offers holds; other: to this one alone, 0: to who has the ticket. */
+/*
+ * A session offers holds; other: the only receiver, 0: anyone with the ticket.
+ */
 DEFINE_EVENT(kvbm_handover, kvbm_offer,
 	TP_PROTO(const struct kvbm_store *st, u64 session, u64 other, u32 holds),
 	TP_ARGS(st, session, other, holds)
 );
 
-/* They are another session's; other: whose they were. */
+/* They pass to another session; other: the giver. */
 DEFINE_EVENT(kvbm_handover, kvbm_accept,
 	TP_PROTO(const struct kvbm_store *st, u64 session, u64 other, u32 holds),
 	TP_ARGS(st, session, other, holds)
 );
 
-/* A session's holds are not offered any more; other is 0. */
+/* A session's holds are no longer offered; other is 0. */
 DEFINE_EVENT(kvbm_handover, kvbm_withdraw,
 	TP_PROTO(const struct kvbm_store *st, u64 session, u64 other, u32 holds),
 	TP_ARGS(st, session, other, holds)
 );
 
 /*
- * An allocation has its blocks promised, or fails: error is 0 or the errno.
- * waited_ns: since it began to wait; 0: it did not.
+ * An allocation reserves its blocks, or fails: error is 0 or the errno.
+ * waited_ns: time since it began to wait; 0: it did not wait.
  */
 TRACE_EVENT(kvbm_alloc,
 	TP_PROTO(const struct kvbm_store *st, u64 session, u32 asked,
@@ -182,7 +184,7 @@ TRACE_EVENT(kvbm_alloc,
 		  __entry->waited_ns, __entry->error)
 );
 
-/* A store begins. */
+/* A store is created. */
 TRACE_EVENT(kvbm_create,
 	TP_PROTO(const struct kvbm_store *st),
 	TP_ARGS(st),
@@ -223,19 +225,19 @@ DEFINE_EVENT(kvbm_session, kvbm_destroy,
 	TP_ARGS(st, session, error)
 );
 
-/* A session begins, or cannot: error is the errno. */
+/* A session opens, or fails to: error is the errno. */
 DEFINE_EVENT(kvbm_session, kvbm_open,
 	TP_PROTO(const struct kvbm_store *st, u64 session, int error),
 	TP_ARGS(st, session, error)
 );
 
-/* A session is ended by force: error is what its calls fail with. */
+/* A session is ended by force: error is the errno of its calls. */
 DEFINE_EVENT(kvbm_session, kvbm_revoke,
 	TP_PROTO(const struct kvbm_store *st, u64 session, int error),
 	TP_ARGS(st, session, error)
 );
 
-/* Blocks of a session that ended begin to linger, for so many ns. */
+/* Blocks of an ended session begin to linger, for this many ns. */
 TRACE_EVENT(kvbm_linger,
 	TP_PROTO(const struct kvbm_store *st, u64 session, u32 blocks, u64 ns),
 	TP_ARGS(st, session, blocks, ns),

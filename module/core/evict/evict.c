@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * evict.c - the eviction policies there are
+ * evict.c - the list of eviction policies
  *
- * A new one is a file with a struct kvbm_evict_ops and a line in policies.def.
+ * A new one needs a file with a struct kvbm_evict_ops and a line in
+ * policies.def.
  */
 #include <linux/string.h>
 #include "evict.h"
@@ -16,7 +17,7 @@ static const struct kvbm_evict_ops * const policies[] = {
  * kvbm_evict_nth() - the n-th eviction index
  * @n: from 0
  *
- * Return: it, or NULL when there are not that many.
+ * Return: it, or NULL if there are not that many.
  */
 const struct kvbm_evict_ops *kvbm_evict_nth(unsigned int n)
 {

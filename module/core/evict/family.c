@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * family.c - the lineage index's table: making it, and the chains
+ * family.c - the lineage index's table: creation, and the chains
  *
- * Chains hold what found its line full: one entry in 20 by chance, all of them
- * where somebody chose the keys so.  A chain is a list through the slots' notes
- * of where their entries are, with the newest first.
+ * Chains hold entries whose line is full: one in 20 by chance, or all of them
+ * if somebody chose the keys so.  A chain is a list through the slots' fields
+ * for the place of their entries, with the newest first.
  */
 #include <linux/random.h>
 #include <linux/sched.h>
 #include "family.h"
 
-/* Two thirds full with an entry for each block. */
+/* Two thirds full with one entry per block. */
 static u32 lines_of(u32 total)
 {
 	return max(total / 8, 1U);
@@ -21,7 +21,7 @@ static u32 heads_of(u32 total)
 	return max(total / 4, 1U);
 }
 
-/* Bytes that kvbm_families_init() allocates at most. */
+/* The most bytes that kvbm_families_init() allocates. */
 u64 kvbm_families_need(u32 total)
 {
 	return kvbm_array_need(lines_of(total),
@@ -30,7 +30,7 @@ u64 kvbm_families_need(u32 total)
 }
 
 /**
- * kvbm_families_init() - make a table
+ * kvbm_families_init() - create a table
  * @st: the store
  * @f: zeroed
  *
@@ -73,7 +73,9 @@ static u32 *head_of(struct kvbm_families *f, u64 key)
 	return &f->heads[(h >> 32) * f->nr_heads >> 32];
 }
 
-/* Of a line's candidates, or in the chain: @found as kvbm_family_find() has it. */
+/*
+ * Among a line's candidates, or in the chain: @found as in kvbm_family_find().
+ */
 u32 kvbm_family_find_among(struct kvbm_store *st, struct kvbm_families *f,
 			   u64 key, struct kvbm_family_hash h, u64 found)
 {
@@ -105,7 +107,7 @@ void kvbm_family_add_chained(struct kvbm_store *st, struct kvbm_families *f,
 
 	lockdep_assert_held(&st->lock);
 	l->chained |= FAMILY_FILTER(tag);
-	/* A count that once was too great for its field stays there. */
+	/* A count that overflowed its field stays at the maximum. */
 	if ((l->chained & FAMILY_COUNT) != FAMILY_COUNT)
 		l->chained++;
 	*kvbm_family_place(st, entry) = FAMILY_CHAINED | *head;

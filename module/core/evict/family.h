@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * family.h - the lineage index's table: node key -> who carries it
+ * family.h - the lineage index's table: node key -> its carrier
  *
- * A node key is what children call their parent by.  An entry names a slot, and
- * as what: the block that has the key itself (OWN), or a child of whoever would
- * (PARENT).  A key has at most one entry, a slot at most one of each kind.
+ * A node key is the name that children have for their parent.  An entry names a
+ * slot and its role: the block that has the key itself (OWN), or a child of the
+ * missing block with that key (PARENT).  A key has at most one entry, a slot at
+ * most one of each kind.
  *
- * Entries are in lines of one cache line each, which the key's hash chooses.  With
- * an entry a block, lines are two thirds full.  What finds its line full hangs in
- * a chain through the slots, which SipHash chooses; the line counts those, and
- * keeps a filter of them, so that nearly all look-ups end in the line.  So
- * nothing is ever allocated or moved, nothing fails, and a look-up is a line, a
- * count and a chain of constant expected length, for whoever knows the lines'
- * secret too: with two entries for each block, all in chains, these have eight.
+ * Entries are in lines of one cache line each, which the key's hash chooses.
+ * With one entry per block, lines are two thirds full.  An entry whose line is
+ * full goes into a chain through the slots, which SipHash chooses; the line
+ * counts these, and keeps a filter of them, so nearly all lookups end in the
+ * line.  So nothing is ever allocated or moved, nothing fails, and a lookup is
+ * a line, a count and a chain of constant expected length, even for somebody
+ * who knows the lines' secret: with two entries for each block, all in chains,
+ * these have eight.
  *
  * A slot knows the place of its entries: taking one out or putting another in
  * its place is a write to the line, without a search.
@@ -27,7 +29,7 @@
 #include <linux/siphash.h>
 #include "core.h"
 
-/* An entry: a slot, and as what. */
+/* An entry: a slot, and its role. */
 #define FAMILY_OWN(id)		((id) << 1)
 #define FAMILY_PARENT(id)	((id) << 1 | 1)
 #define FAMILY_IS_PARENT(e)	((e) & 1)
@@ -45,7 +47,7 @@
  * struct kvbm_family_line - a cache line of entries
  * @entry: the low FAMILY_BITS; above them more of the hash
  * @tag: 1 to 127, of the hash; 0: no entry here
- * @chained: entries that found this line full: how many, and a filter of them
+ * @chained: entries that did not fit into this line: a count, and a filter
  * @word: @tag and @chained, for looking at many at once
  */
 struct kvbm_family_line {
@@ -71,8 +73,8 @@ static_assert(sizeof(struct kvbm_family_line) == 64);
  * @heads: of the chains
  * @nr_lines: how many
  * @nr_heads: how many
- * @secret: which line: of the store alone
- * @chain_secret: which chain
+ * @secret: chooses lines; the store's own
+ * @chain_secret: chooses chains
  */
 struct kvbm_families {
 	struct kvbm_family_line *lines;
@@ -84,7 +86,7 @@ struct kvbm_families {
 };
 
 /**
- * struct kvbm_family_hash - where a key belongs
+ * struct kvbm_family_hash - the place for a key
  * @line: the line
  * @tag: as in its @tag
  * @high: as above the entry
@@ -109,7 +111,7 @@ u32 kvbm_family_find_among(struct kvbm_store *st, struct kvbm_families *f,
 
 /*
  * A node key in 64 bits: the mode, position and parent field of a child's hash.
- * They are exactly what children name their parent by.
+ * These are exactly the name that children have for their parent.
  */
 static __always_inline u64 kvbm_parent_key(const struct kvbm_hash *h)
 {
@@ -139,7 +141,7 @@ static __always_inline u64 kvbm_own_key(const struct kvbm_hash *h)
 	top = (h->hi >> bits) + 1;	/* mode and the children's position */
 	fragment = h->hi << (64 - bits) | h->lo >> bits;
 
-	/* Where the position outgrew its field, children are of the next mode. */
+	/* If the position outgrew its field, children have the next mode. */
 	if (unlikely(!(top & (BIT_ULL(62 - bits) - 1)) && mode < 2)) {
 		top = BIT_ULL(8 * mode + 8) | (u64)(mode + 1) << (8 * mode + 16);
 		bits -= 8;
@@ -147,7 +149,7 @@ static __always_inline u64 kvbm_own_key(const struct kvbm_hash *h)
 	return top << bits | (fragment & (BIT_ULL(bits) - 1));
 }
 
-/* The key that an entry stands for. */
+/* The key of an entry. */
 static inline u64 kvbm_family_key(const struct kvbm_store *st, u32 entry)
 {
 	const struct kvbm_slot *s = &st->slots[FAMILY_ID(entry)];
@@ -156,7 +158,7 @@ static inline u64 kvbm_family_key(const struct kvbm_store *st, u32 entry)
 					 kvbm_own_key(&s->key);
 }
 
-/* Where an entry's place is noted. */
+/* The field that records an entry's place. */
 static inline u32 *kvbm_family_place(const struct kvbm_store *st, u32 entry)
 {
 	struct kvbm_slot *s = &st->slots[FAMILY_ID(entry)];
@@ -166,7 +168,7 @@ static inline u32 *kvbm_family_place(const struct kvbm_store *st, u32 entry)
 
 /*
  * A pair-multiply-shift: of the product's upper half, the top chooses the line,
- * and what that leaves over is the tag.
+ * and the rest is the tag.
  */
 static inline struct kvbm_family_hash
 kvbm_family_hash(const struct kvbm_families *f, u64 key)
@@ -184,7 +186,7 @@ kvbm_family_hash(const struct kvbm_families *f, u64 key)
 
 #define FAMILY_ONES	0x0101010101010101ULL
 
-/* The top bit of each of the tags that is @tag, or 0. */
+/* The top bit of each tag that equals @tag, or 0. */
 static inline u64 kvbm_family_tags(const struct kvbm_family_line *l, u32 tag)
 {
 	/* All are below 0x80, so nothing is borrowed from the next. */
@@ -192,7 +194,7 @@ static inline u64 kvbm_family_tags(const struct kvbm_family_line *l, u32 tag)
 	       FAMILY_ONES << 7;
 }
 
-/* The same of the last four. */
+/* The same for the last four. */
 static inline u32 kvbm_family_last_tags(const struct kvbm_family_line *l,
 					u32 tag)
 {
@@ -218,7 +220,7 @@ static __always_inline u32 kvbm_family_find(struct kvbm_store *st,
 	return kvbm_family_find_among(st, f, key, h, found);
 }
 
-/* A key gets an entry; it has none. */
+/* Add an entry for a key that has none. */
 static inline void kvbm_family_add(struct kvbm_store *st,
 				   struct kvbm_families *f, u64 key,
 				   struct kvbm_family_hash h, u32 entry)
@@ -243,7 +245,7 @@ static inline void kvbm_family_add(struct kvbm_store *st,
 	*kvbm_family_place(st, entry) = h.line << FAMILY_LINE_SHIFT | at;
 }
 
-/* Another entry, or KVBM_NIL for none, takes the place of one of its key. */
+/* Replace an entry by another one of its key, or by KVBM_NIL for none. */
 static inline void kvbm_family_replace(struct kvbm_store *st,
 				       struct kvbm_families *f, u32 entry,
 				       u32 by)

@@ -1,56 +1,57 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * lineage.c - only leaves are evicted: lineage, in tick or fifo order
+ * lineage.c - evict only leaves: lineage, in tick or fifo order
  *
- * Idle blocks form a forest by their lineage.  A block's node key is what its
- * children call it: its position and the low bits of its own hash.  Blocks
- * with the same parent key are a family: a ring of siblings.
+ * Inactive blocks form a forest by their lineage.  A block's node key is the
+ * name that its children have for it: its position and the low bits of its own
+ * hash.  Blocks with the same parent key are a family: a ring of siblings.
  *
  * Nothing is allocated.  A family is found through a table of slot numbers
  * (family.h), by the parent's node key, under one of two kinds of entry:
  *
- *	OWN	the parent's own slot, which is in the forest, and whose ->child
- *		leads to the ring.  Every slot in the forest has one, but twins.
- *	PARENT	the first of the children (ANCHOR), when no such slot is in the
- *		forest: it stands for the placeholder.
+ *	OWN the parent's own slot, which is in the forest, and whose ->child
+ *	leads to the ring.  Every slot in the forest has one, except twins.
+ *	PARENT the first of the children (ANCHOR), if no such slot is in the
+ *	forest: it represents the placeholder.
  *
- * A slot enters the forest when its block first becomes idle, and leaves it
+ * A slot enters the forest when its block first becomes inactive, and leaves it
  * when the block's hash leaves the store.  In between it is
  *
- *	idle: IDLE and LINKED to its family; a leaf when it has no child;
- *	held with something under it: the placeholder that the contract asks
+ *	inactive: IDLE and LINKED to its family; a leaf if it has no child;
+ *	held with children: the placeholder that the contract asks
  *	for; LINKED if it was taken out while it had children, not LINKED if it
- *	was held already when they became idle;
- *	held with nothing under it: not LINKED, not there as far as the order
- *	goes.  Its table entry and the hint to its parent stay, so that a block
+ *	was already held when they became inactive;
+ *	held without children: not LINKED, not in the eviction order.
+ *	Its table entry and the hint to its parent stay, so a block
  *	that is matched and released again touches no table.
  *
  * So placeholders never outnumber blocks.
  *
- * Two blocks may have the same node key.  The first idle one carries what hangs
- * under the key; the others are its twins, childless leaves on a ring of their
- * own.  When the carrier goes, the oldest twin takes its place.  A held slot
- * that is not LINKED has no twins: an idle one takes its place at once.
+ * Two blocks may have the same node key.  The first inactive one carries the
+ * children of the key; the others are its twins, childless leaves on a ring of
+ * their own.  When the carrier goes, the oldest twin takes its place.  A held
+ * slot that is not LINKED has no twins: an inactive one takes its place at
+ * once.
  *
  * When a placeholder loses its last child, it loses its link to its parent, and
  * so on up: a prune.  The way up may be long, so a prune goes in steps, and the
  * forest is consistent after each: other calls may run between two steps.  The
  * placeholder that a prune has reached is *prunable*: held, LINKED, childless.
  * Prunable slots are on a list.  Anything else that happens to one ends its
- * prune: its block becomes idle, it gets a child, or its hash leaves the store,
- * which cuts the link at once.  A step removes one prunable slot and makes at
- * most one other, the parent.
+ * prune: its block becomes inactive, it gets a child, or its hash leaves the
+ * store, which cuts the link at once.  A step removes one prunable slot and
+ * makes at most one other, the parent.
  *
- * So if a block is idle and no slot is prunable, there is a leaf; otherwise all
- * idle blocks may be above prunable ones.  Prunes decide only when an idle block
- * becomes a leaf.
+ * So if a block is inactive and no slot is prunable, there is a leaf; otherwise
+ * all inactive blocks may be above prunable ones.  Prunes only decide when an
+ * inactive block becomes a leaf.
  *
  * tick order: a block takes its place when it becomes inactive; leaves are
  * marked.  fifo order: it takes its place when it becomes a leaf.
  *
- * With retention a leaf's mark is of its rank, and the first leaf of the lowest
- * rank goes.  The forest is one: a block with something under it is not evicted,
- * whatever ranks it and that have.
+ * With retention a leaf's mark has its rank, and the first leaf of the lowest
+ * rank is evicted.  There is one forest: a block with descendants is not
+ * evicted, whatever the ranks.
  *
  * All under the store's lock.
  */
@@ -63,15 +64,15 @@
 
 #define LIN_IN		BIT(0)	/* in the forest */
 #define LIN_IDLE	BIT(1)	/* inactive */
-#define LIN_LINKED	BIT(2)	/* hangs under its parent's node */
+#define LIN_LINKED	BIT(2)	/* is a child of its parent's node */
 #define LIN_TWIN	BIT(3)	/* another block carries its node key */
-#define LIN_FIRST	BIT(4)	/* its family is reached through it */
+#define LIN_FIRST	BIT(4)	/* its family is found through it */
 #define LIN_ANCHOR	BIT(5)	/* by a PARENT entry */
 
 struct lineage {
 	struct kvbm_families families;
-	u64 last_key;		/* of the PARENT entry that was added last, */
-	u32 last;		/* and its slot; NIL: maybe it is another's now */
+	u64 last_key;		/* of the latest PARENT entry, */
+	u32 last;		/* and its slot; NIL: may be another's now */
 	u32 prunable;		/* list of placeholders without children */
 	bool tick;		/* order */
 	struct kvbm_order order;	/* leaves are marked */
@@ -96,7 +97,7 @@ static void replace_entry(struct kvbm_store *st, u32 entry, u32 by)
 	kvbm_family_replace(st, &ln->families, entry, by);
 }
 
-/* A block that was idle before has nothing under it any more. */
+/* A block that was inactive before has no children any more. */
 static void leaf_add(struct kvbm_store *st, u32 id)
 {
 	struct lineage *ln = st->evict;
@@ -117,7 +118,7 @@ static void leaf_del(struct kvbm_store *st, u32 id)
 		kvbm_order_del(st, &ln->order, id);
 }
 
-/* Held, and nothing is under it any more, but it is LINKED still. */
+/* Held and without children, but still LINKED. */
 static bool is_prunable(const struct kvbm_slot *s)
 {
 	const u32 mask = LIN_IN | LIN_IDLE | LIN_LINKED | LIN_TWIN;
@@ -126,8 +127,8 @@ static bool is_prunable(const struct kvbm_slot *s)
 }
 
 /*
- * The list goes through ->next and back through ->place: a held block is in no
- * list of free ones, and has no place in the order.
+ * The list uses ->next and ->place: a held block is not in the free list, and
+ * has no place in the order.
  */
 static void prunable_add(struct kvbm_store *st, u32 id)
 {
@@ -200,7 +201,7 @@ static void twin_del(struct kvbm_store *st, u32 carrier, u32 id)
 	s->child = KVBM_NIL_CHILD;
 }
 
-/* A carrier goes: its oldest twin, or NIL, has the key from now on. */
+/* A carrier goes: its oldest twin, or NIL, then has the key. */
 static u32 promote_twin(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
@@ -214,7 +215,7 @@ static u32 promote_twin(struct kvbm_store *st, u32 id)
 	return twin;
 }
 
-/* Who carries a key; somebody does. */
+/* The carrier of a key; there is one. */
 static u32 find_carrier(struct kvbm_store *st, u64 key)
 {
 	struct lineage *ln = st->evict;
@@ -238,7 +239,7 @@ static u32 hinted_parent(struct kvbm_store *st, const struct kvbm_slot *s,
 	return s->parent;
 }
 
-/* A block is idle, and hangs under its parent's node. */
+/* Make an inactive block a child of its parent's node. */
 static void link_up(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id], *p;
@@ -286,12 +287,12 @@ out:
 	s->flags |= flags;
 }
 
-/* The carrier that has a block, which is no ANCHOR, for its first child. */
+/* The carrier whose first child is a given block that is no ANCHOR. */
 static u32 parent_of_first(struct kvbm_store *st, u32 id)
 {
 	const struct kvbm_slot *s = &st->slots[id], *p;
 
-	/* Who has it, is it, whatever the keys say: no need to look at them. */
+	/* A carrier with this child is the one: no need to compare keys. */
 	if (likely(s->parent < st->cfg.total)) {
 		p = &st->slots[s->parent];
 		if (likely(p->child == id &&
@@ -301,7 +302,7 @@ static u32 parent_of_first(struct kvbm_store *st, u32 id)
 	return find_carrier(st, kvbm_parent_key(&s->key));
 }
 
-/* The family of a block that leaves it has another first child, or none. */
+/* A block leaves its family, which gets another first child, or none. */
 static void replace_first(struct kvbm_store *st, u32 id, u32 next)
 {
 	struct kvbm_slot *s = &st->slots[id], *p;
@@ -342,7 +343,7 @@ static __always_inline void unlink_up(struct kvbm_store *st, u32 id)
 	s->flags &= ~(LIN_LINKED | LIN_FIRST | LIN_ANCHOR);
 }
 
-/* A slot leaves the forest: what hangs under it goes to a twin, or stands. */
+/* A slot leaves the forest: its children go to a twin, or stay. */
 static __always_inline void leave(struct kvbm_store *st, u32 id)
 {
 	struct kvbm_slot *s = &st->slots[id];
@@ -427,7 +428,7 @@ static void lineage_insert(struct kvbm_store *st, u32 id)
 	}
 	/*
 	 * A leaf comes last in any order.  Its parent's mark is often next to
-	 * it: that goes after this one has come.
+	 * it: remove that after setting this one.
 	 */
 	if (!has_child(s)) {
 		if (!ln->tick)
@@ -455,7 +456,7 @@ static void no_longer_idle(struct kvbm_store *st, u32 id)
 	s->flags &= ~LIN_IDLE;
 }
 
-/* Out of line: what does so has nothing else to save registers for. */
+/* Out of line: callers need save no registers for it. */
 static noinline void leave_held(struct kvbm_store *st, u32 id)
 {
 	leave(st, id);
@@ -479,7 +480,7 @@ static void lineage_remove(struct kvbm_store *st, u32 id)
 		drop_childless(st, id);
 }
 
-/* A step of a prune: where it goes on, or NIL when that was the last. */
+/* A step of a prune: where it continues, or NIL after the last one. */
 static u32 prune_step(struct kvbm_store *st, u32 id)
 {
 	u32 next;
@@ -516,14 +517,19 @@ static u32 lineage_pop(struct kvbm_store *st, u32 *budget)
 	u32 id;
 
 	lockdep_assert_held(&st->lock);
-	/* Without a leaf, all idle blocks are above prunable ones: go up. */
+	/*
+	 * Without a leaf, all inactive blocks are above prunable ones: go up.
+	 */
 	while (unlikely((id = kvbm_order_first_block(&ln->order)) == KVBM_NIL)) {
 		if (!*budget || ln->prunable == KVBM_NIL)
 			return KVBM_NIL;
 		--*budget;
 		prune_step(st, ln->prunable);
 	}
-	/* Its parent is often marked next to it: first that, then this one goes. */
+	/*
+	 * Its parent often gets the next mark: first set that, then remove
+	 * this.
+	 */
 	leave(st, id);
 	kvbm_order_unmark_block(&ln->order, id, st->slots[id].place);
 	kvbm_order_del(st, &ln->order, id);
@@ -582,7 +588,7 @@ static u32 lineage_peek(struct kvbm_store *st, u32 *ids, u32 max)
 				max);
 }
 
-/* In fifo order only leaves stand in line. */
+/* In fifo order only leaves have a place. */
 static u32 lineage_order(struct kvbm_store *st, u32 id)
 {
 	struct lineage *ln = st->evict;
@@ -590,7 +596,7 @@ static u32 lineage_order(struct kvbm_store *st, u32 id)
 	return kvbm_order_of(st, &ln->order, id);
 }
 
-/* A leaf's mark is of its rank; what is no leaf has none. */
+/* A leaf's mark has its rank; other blocks have no mark. */
 static void lineage_rerank(struct kvbm_store *st, u32 id, u32 old, u32 rank)
 {
 	struct kvbm_slot *s = &st->slots[id];
@@ -637,16 +643,16 @@ static void prefetch_key(struct lineage *ln, u64 key)
 	prefetchw(&ln->families.lines[h.line]);
 }
 
-/* Places, relatives, and table entries of what enters or leaves the forest. */
+/* Places, relatives, and table entries of blocks entering or leaving. */
 static void lineage_prefetch(struct kvbm_store *st, const u32 *ids, u32 n,
 			     enum kvbm_prefetch what)
 {
 	struct lineage *ln = st->evict;
-	/* The parent key asked for last; at first none: mode 3. */
+	/* The last parent key; initially none: mode 3. */
 	u64 last = U64_MAX;
 	u32 i;
 
-	/* Who is popped was found through its place. */
+	/* A popped block was found through its place. */
 	if (what == KVBM_PREFETCH_REMOVE)
 		kvbm_order_prefetch(st, &ln->order, ids, n);
 	for (i = 0; i < n; i++) {

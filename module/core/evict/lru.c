@@ -7,10 +7,10 @@
  * names stay, for what users expect from other systems.
  *
  * multi_lru has four lists; a block's frequency at the moment of becoming
- * inactive says which, and the lowest list is evicted first.
+ * inactive chooses the list, and the lowest list is evicted first.
  *
- * With retention each rank has its own lists: a slot's kind of mark says rank and
- * list, the rank first.
+ * With retention each rank has its own lists: a slot's kind of mark encodes
+ * rank and list, the rank first.
  *
  * All under the store's lock.
  */
@@ -73,7 +73,7 @@ static __always_inline void insert_tidy(struct kvbm_store *st, u32 id, u32 kind)
 	kvbm_order_mark_last(o, kind, kvbm_order_add_tidy(st, o, id));
 }
 
-/* Now and then: apart, so that the others need save no registers. */
+/* Rare: a separate function, so the others need save no registers. */
 static noinline void insert_untidy(struct kvbm_store *st, u32 id, u32 kind)
 {
 	kvbm_order_tidy(st, st->evict);
@@ -88,7 +88,7 @@ static __always_inline void insert_kind(struct kvbm_store *st, u32 id, u32 kind)
 		insert_tidy(st, id, kind);
 }
 
-/* With retention; apart likewise. */
+/* With retention; separate likewise. */
 static noinline void insert_ranked(struct kvbm_store *st, u32 id, u32 list,
 				   u32 lists)
 {
@@ -189,7 +189,7 @@ static u32 lru_order(struct kvbm_store *st, u32 id)
 	return kvbm_order_of(st, st->evict, id);
 }
 
-/* Who is popped was found through its place, among the first: no need then. */
+/* A popped block was found through its place, among the first: not needed. */
 static void lru_prefetch(struct kvbm_store *st, const u32 *ids, u32 n,
 			 enum kvbm_prefetch what)
 {

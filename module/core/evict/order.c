@@ -2,16 +2,16 @@
 /*
  * order.c - slots in order of arrival, some of them marked; first marked, O(1)
  *
- * Arrivals take the next place of a ring of some 1.7 * total.  Where the first
- * ones leave first, the head follows the tail, now and then by some places, and
- * that is all.  Others leave holes.  Before the tail comes near the head, these
- * are closed by sliding: each arrival moves up to SLIDE_STEPS entries towards the
- * head.  Begun when span places are in use, that has caught up with the tail after
- * span / 7 arrivals; so it begins at seven eighths of the places.  Then at most
- * total places are in use.
+ * Arrivals take the next place of a ring of some 1.7 * total.  If the first
+ * ones leave first, the head just follows the tail, now and then by some
+ * places.  Others leave holes.  Before the tail comes near the head, these are
+ * closed by sliding: each arrival moves up to SLIDE_STEPS entries towards the
+ * head.  If this begins with span places in use, it catches up with the tail
+ * after span / 7 arrivals; so it begins at seven eighths of the places.  Then
+ * at most total places are in use.
  *
- * The tail never comes into the head's word of marks: what is first is the first
- * mark from there on, around the ring.
+ * The tail never enters the head's word of marks: the first slot is at the
+ * first mark from there on, around the ring.
  *
  * All under the store's lock.
  */
@@ -21,7 +21,7 @@
 #include "retain.h"
 
 #define SLIDE_STEPS	8
-#define SLIDE_AHEAD	24	/* entries to bring in before their turn */
+#define SLIDE_AHEAD	24	/* entries to prefetch ahead */
 
 #define TIDY_EVERY	32	/* arrivals */
 #define HEAD_STEPS	(2 * TIDY_EVERY)
@@ -37,7 +37,7 @@ static u32 places_of(u32 total)
 	return round_up(2 * total - total / 4 - total / 32 + 192, 64);
 }
 
-/* Words that the marks of one rank take, in how many levels. */
+/* Words for the marks of one rank, and the number of levels. */
 static u64 mark_words(u32 places, u32 *levels)
 {
 	u64 words, all = 0;
@@ -56,7 +56,7 @@ static u32 ranks_of(const struct kvbm_config *cfg, u32 lists)
 	return cfg->keep_blocks ? KVBM_RANKS * lists : lists;
 }
 
-/* Bytes that kvbm_order_init() allocates at most. */
+/* The most bytes that kvbm_order_init() allocates. */
 u64 kvbm_order_need(const struct kvbm_config *cfg, u32 lists)
 {
 	u32 levels, places = places_of(cfg->total);
@@ -84,7 +84,7 @@ static int marks_init(struct kvbm_store *st, struct kvbm_order *o, u32 rank)
 }
 
 /**
- * kvbm_order_init() - make an order
+ * kvbm_order_init() - create an order
  * @st: the store
  * @o: zeroed
  * @lists: kinds of mark that the policy needs
@@ -124,7 +124,7 @@ static bool marked(const struct kvbm_order *o, u32 rank, u32 place)
 	return o->marks[rank][0][place / 64] >> place % 64 & 1;
 }
 
-/* Level 0 has a first mark in a word, or has lost its last. */
+/* A word of level 0 got its first mark, or lost its last. */
 void kvbm_order_mark_up(struct kvbm_order *o, u32 rank, u32 place)
 {
 	u32 l;
@@ -157,7 +157,7 @@ static u32 next_word(const struct kvbm_order *o, u32 word)
 	return ++word == o->places / 64 ? 0 : word;
 }
 
-/* The head passes places that were left. */
+/* The head skips empty places. */
 static void follow(struct kvbm_order *o)
 {
 	u32 head = o->head, word = head / 64, rank;
@@ -167,7 +167,7 @@ static void follow(struct kvbm_order *o)
 		head = kvbm_order_next(o, head);
 	o->head = head;
 	o->span -= n;
-	/* Words that it leaves are the last ones now; at most two. */
+	/* Words that it leaves become the last ones; at most two. */
 	for (; word != head / 64; word = next_word(o, word))
 		for (rank = 0; rank < o->ranks; rank++)
 			if (o->first[rank] == word)
@@ -227,7 +227,7 @@ static void slide(struct kvbm_store *st, struct kvbm_order *o)
 	o->left++;	/* the one that arrives */
 }
 
-/* Before an arrival: maybe places were left at the head; do most seem in use? */
+/* Before an arrival: skip empty places at the head; are most still in use? */
 void kvbm_order_tidy(struct kvbm_store *st, struct kvbm_order *o)
 {
 	lockdep_assert_held(&st->lock);
@@ -246,7 +246,7 @@ static u32 marked_word(const struct kvbm_order *o, u32 rank, u32 word)
 	u32 words = o->places / 64;
 	u32 l = 0;
 
-	/* Up until a summary knows of one, ... */
+	/* Up to a summary with a mark, ... */
 	for (;; word++) {
 		u64 later;
 
@@ -266,7 +266,7 @@ static u32 marked_word(const struct kvbm_order *o, u32 rank, u32 word)
 	return word;
 }
 
-/* The word of the last first mark has none any more: the next that has one. */
+/* The first word has no mark any more: find the next one that has. */
 u32 kvbm_order_first_word(struct kvbm_order *o, u32 rank)
 {
 	u32 word;
@@ -280,7 +280,7 @@ u32 kvbm_order_first_word(struct kvbm_order *o, u32 rank)
 	return word;
 }
 
-/* Of kvbm_order_pop(), what is rare: apart, so that it need save no registers. */
+/* The rare part of kvbm_order_pop(): split off to save registers there. */
 static noinline u32 pop_last(struct kvbm_order *o, u32 rank, u32 word, u32 id)
 {
 	kvbm_order_unmark_up(o, rank, word);
@@ -310,7 +310,7 @@ u32 kvbm_order_pop(struct kvbm_order *o, u32 rank)
 	return likely(old) ? id : pop_last(o, rank, word, id);
 }
 
-/* Where blocks have ranks: the mark is of that. */
+/* If blocks have ranks, the mark has the rank. */
 void kvbm_order_mark_ranked(struct kvbm_order *o, u32 id, u32 place, bool last)
 {
 	if (last)
@@ -330,13 +330,14 @@ u32 kvbm_order_first_ranked(struct kvbm_order *o)
 }
 
 /**
- * kvbm_order_peek() - who comes first, and who comes behind it
+ * kvbm_order_peek() - the first slot, and those behind it
  * @o: the order
  * @rank: of the first
- * @ids: room for @max
+ * @ids: array of @max
  * @max: how many to look for
  *
- * What follows the first marked place, marked or not: a hint for prefetching.
+ * Returns slots behind the first marked place, marked or not: a hint for
+ * prefetching.
  *
  * Return: how many.
  */

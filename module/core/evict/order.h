@@ -15,7 +15,7 @@
 
 /**
  * struct kvbm_order - a ring of slots in order of arrival
- * @line: place -> slot, KVBM_NIL for a place that was left
+ * @line: place -> slot, KVBM_NIL for an empty place
  * @places: how many there are
  * @head: no place before this one is taken
  * @tail: the next free one
@@ -26,15 +26,15 @@
  * @left: sliding: places from @from to @tail
  * @to: sliding: next place to fill
  * @ranks: kinds of mark; a place has at most one
- * @rank_of: of blocks, their retention's ranks, as retain.h has them; NULL: none
+ * @rank_of: the blocks' ranks, see retain.h; NULL: none
  * @levels: levels of marks in use
  * @first: for each rank, no word of level 0 from @head's to this one has a mark
  * @marks: for each rank, bitmaps of marked places: level 0 a bit a place, each
  *	further level a bit for each word below that is not zero
  *
  * A slot's place is in its ->place.  Unlike in a list through the slots, a slot
- * leaves without its neighbours being touched, and who comes next can be
- * brought in ahead of time.
+ * leaves without touching its neighbours, and the next ones can be
+ * prefetched.
  */
 struct kvbm_order {
 	u32 *line;
@@ -109,7 +109,7 @@ static __always_inline u32 kvbm_order_first(struct kvbm_order *o, u32 rank)
 	return place == KVBM_NIL ? KVBM_NIL : o->line[place];
 }
 
-/* Bring in what leaving will touch; without the lock, a hint. */
+/* Prefetch what leaving will touch; without the lock, a hint. */
 static inline void kvbm_order_prefetch(const struct kvbm_store *st,
 				       const struct kvbm_order *o,
 				       const u32 *ids, u32 n)
@@ -132,7 +132,7 @@ static inline u32 kvbm_order_after_head(const struct kvbm_order *o, u32 word)
 	return word - head + (word < head ? o->places / 64 : 0);
 }
 
-/* Mark the place that was taken last: @first is not after it. */
+/* Mark the latest place: @first is not after it. */
 static inline void kvbm_order_mark_last(struct kvbm_order *o, u32 rank,
 					u32 place)
 {
@@ -149,7 +149,7 @@ static inline void kvbm_order_mark(struct kvbm_order *o, u32 rank, u32 place)
 	u32 word = place / 64;
 
 	kvbm_order_mark_last(o, rank, place);
-	/* Mostly it is the first one's: no need to look where the head is. */
+	/* Mostly the first one's: no need to look at the head. */
 	if (word != o->first[rank] &&
 	    kvbm_order_after_head(o, word) <
 	    kvbm_order_after_head(o, o->first[rank]))
@@ -166,8 +166,8 @@ static inline void kvbm_order_unmark(struct kvbm_order *o, u32 rank, u32 place)
 }
 
 /*
- * Marks of a policy that has one list: of the block's rank, or where blocks have
- * none, of kind 0, which the compiler is to know.
+ * Marks for a policy with one list: of the block's rank, or of kind 0 without
+ * ranks, which the compiler should know.
  */
 static __always_inline void kvbm_order_mark_block(struct kvbm_order *o, u32 id,
 						  u32 place)
@@ -212,14 +212,14 @@ static inline void kvbm_order_del(struct kvbm_store *st, struct kvbm_order *o,
 	o->line[st->slots[id].place] = KVBM_NIL;
 }
 
-/* How far from the head a slot is, from 1 on; 0: it is not in line. */
+/* How far from the head a slot is, from 1 on; 0: it has no place. */
 static inline u32 kvbm_order_of(const struct kvbm_store *st,
 				const struct kvbm_order *o, u32 id)
 {
 	u32 place = st->slots[id].place;
 
 	lockdep_assert_held(&st->lock);
-	/* A slot that left may have any place. */
+	/* A slot that left may have any value there. */
 	if (place >= o->places || o->line[place] != id)
 		return 0;
 	return place - o->head + (place < o->head ? o->places : 0) + 1;
@@ -231,7 +231,7 @@ static inline bool kvbm_order_untidy(const struct kvbm_order *o)
 	return unlikely(o->span >= o->tidy_at);
 }
 
-/* A slot arrives, unmarked, where all is tidy; returns its place. */
+/* Append an unmarked slot, with nothing to tidy; returns its place. */
 static inline u32 kvbm_order_add_tidy(struct kvbm_store *st,
 				      struct kvbm_order *o, u32 id)
 {
@@ -246,7 +246,7 @@ static inline u32 kvbm_order_add_tidy(struct kvbm_store *st,
 	return place;
 }
 
-/* The same, wherever. */
+/* The same in all cases. */
 static inline u32 kvbm_order_add(struct kvbm_store *st, struct kvbm_order *o,
 				 u32 id)
 {

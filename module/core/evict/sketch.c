@@ -15,8 +15,8 @@
  * by which the halved count is corrected, comes from a histogram of the values.
  *
  * Readers take no lock: a count read while its line is halved may be off, as an
- * estimate may.  Writers take sk->lock, once a chunk, unless all four counters
- * are saturated: a hot block costs no shared writes.
+ * estimate may.  Writers take sk->lock, once per chunk, unless all four
+ * counters are saturated: a hot block costs no shared writes.
  */
 #include <linux/bitops.h>
 #include <linux/math64.h>
@@ -44,7 +44,7 @@
  * @sweep: next line to bring up to date
  * @count: increments since the last halving, corrected
  * @limit: at this many, halve
- * @values: how many counters have each value, halvings that are due counted
+ * @values: how many counters have each value, including due halvings
  */
 struct kvbm_sketch {
 	u64 *words;
@@ -90,7 +90,7 @@ static bool line_current(const struct kvbm_sketch *sk, u32 line)
 	       READ_ONCE(sk->epoch);
 }
 
-/* All lines have: mostly so, a halving is done long before the next. */
+/* All lines have: the usual case, long before the next halving. */
 static bool all_current(const struct kvbm_sketch *sk)
 {
 	/* Without the lock, for an estimate. */
@@ -133,7 +133,7 @@ static __always_inline u32 least_of(const struct kvbm_sketch *sk, u32 hash)
 
 	if (unlikely(!all_current(sk)))
 		return least_halved(sk, hash);
-	/* Row by row, here and below: the compiler makes a loop of a loop. */
+	/* Written out, here and below: the compiler does not unroll it. */
 	a = min(row_read(sk, hash, 0), row_read(sk, hash, 1));
 	b = min(row_read(sk, hash, 2), row_read(sk, hash, 3));
 	return min(a, b);
@@ -236,13 +236,13 @@ static __always_inline void bring_in(const struct kvbm_sketch *sk, u32 hash)
 	row_bring_in(sk, hash, 3);
 }
 
-/* Bring a hash's counters in. */
+/* Prefetch a hash's counters. */
 void kvbm_sketch_prefetch(const struct kvbm_sketch *sk, u32 hash)
 {
 	bring_in(sk, hash);
 }
 
-/* Hashes whose counters are on their way in. */
+/* Hashes whose counters are being prefetched. */
 #define TOUCH_AHEAD	16
 
 /**
@@ -320,15 +320,15 @@ static u32 words_of(u32 capacity)
 	return max(capacity / 4, 1U);
 }
 
-/* Words of the bitmap that says which lines are up to date. */
+/* Words of the bitmap of lines that are up to date. */
 static u32 parity_words(u32 nr_words)
 {
 	return DIV_ROUND_UP(DIV_ROUND_UP(nr_words, LINE_WORDS), 32);
 }
 
 /**
- * kvbm_sketch_need() - bytes that kvbm_sketch_create() allocates at most
- * @capacity: how many hashes to tell apart, at least 1
+ * kvbm_sketch_need() - the most bytes that kvbm_sketch_create() allocates
+ * @capacity: how many hashes to distinguish, at least 1
  */
 u64 kvbm_sketch_need(u32 capacity)
 {
@@ -342,7 +342,7 @@ u64 kvbm_sketch_need(u32 capacity)
 /**
  * kvbm_sketch_create() - frequency tracking for a store
  * @st: the store
- * @capacity: how many hashes to tell apart, at least 1
+ * @capacity: how many hashes to distinguish, at least 1
  *
  * Return: 0 or -ENOMEM.
  */

@@ -15,7 +15,7 @@ void kvbm_sketch_touch(struct kvbm_sketch *sk, const struct kvbm_hash *keys,
 u32 kvbm_sketch_read(const struct kvbm_sketch *sk,
 		     const struct kvbm_hash *key);
 
-/* The same by hashes that the index uses for keys. */
+/* The same for the index's hashes of keys. */
 void kvbm_sketch_touch_hashes(struct kvbm_sketch *sk, const u32 *hash, u32 n);
 void kvbm_sketch_prefetch(const struct kvbm_sketch *sk, u32 hash);
 u32 kvbm_sketch_read_hash(const struct kvbm_sketch *sk, u32 hash);
