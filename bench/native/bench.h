@@ -33,6 +33,7 @@ struct options {
 	bool count;		/* under callgrind: count, do not time */
 	bool step;		/* count by stepping, at every size */
 	bool vm;		/* the clock counts instructions */
+	bool whole;		/* operations, not their parts */
 	const char *only;	/* part of a name */
 	double seconds;		/* per figure, about */
 };
@@ -97,6 +98,8 @@ u64 step_count(void (*op)(void *arg), void *arg);
 
 u32 call_match(struct kvbm_session *ses, const struct kvbm_hash *hashes, u32 n,
 	       u32 *ids);
+u32 call_presence(struct kvbm_session *ses, const struct kvbm_hash *hashes,
+		  u32 n);
 u32 call_scan(struct kvbm_session *ses, const struct kvbm_hash *hashes, u32 n,
 	      u32 *ids);
 void call_release(struct kvbm_session *ses, const u32 *ids, u32 n);
@@ -127,6 +130,8 @@ void session_end(struct kvbm_session *ses);
 struct pool *pool_new(u32 total, const char *policy, bool frequency,
 		      enum fill fill);
 void pool_fill(struct pool *p, enum fill fill);
+u32 pool_hold(struct pool *p, struct kvbm_session *ses, u32 least,
+	      u32 *prompts);
 void pool_free(struct pool *p);
 
 extern const char *const policies[];
@@ -147,12 +152,21 @@ double crowd_run(u32 workers, bool processes,
 
 extern bool shared_on;
 
-/* --- groups ------------------------------------------------------------- */
+/* --- reference.c -------------------------------------------------------- */
+
+int bench_group(const char *name);
+
+/* --- groups, and parts of them ------------------------------------------ */
 
 void bench_hold(void);
+void bench_held(u32 total);
+void bench_tracked(u32 total);
+void bench_idle(const char *policy, u32 total);
 void bench_evict(void);
+void bench_turnover(const char *policy, u32 total);
 void bench_shape(void);
 void bench_scale(void);
+void bench_two_threads(bool tracked);
 void bench_reclaim(void);
 void bench_memory(void);
 void bench_rivals(void);

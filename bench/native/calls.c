@@ -88,6 +88,24 @@ u32 call_scan(struct kvbm_session *ses, const struct kvbm_hash *hashes, u32 n,
 	return k.hits;
 }
 
+u32 call_presence(struct kvbm_session *ses, const struct kvbm_hash *hashes,
+		  u32 n)
+{
+	u8 out[KVBM_CHUNK], told[BATCH_MAX];
+	struct kvbm_chunk c;
+	u32 i, some, here = 0;
+
+	for (i = 0; i < n; i += some) {
+		some = min_t(u32, n - i, KVBM_CHUNK);
+		copy_user(c.keys, hashes + i, some * sizeof(c.keys[0]));
+		kvbm_presence(ses->store, &c, some, out);
+		copy_user(told + i, out, some);
+	}
+	for (i = 0; i < n; i++)
+		here += told[i] != KVBM_ABSENT;
+	return here;
+}
+
 static __always_inline int release_one(struct kvbm_batch *b, u32 n,
 				       struct kvbm_step *step)
 {

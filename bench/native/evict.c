@@ -90,7 +90,7 @@ static void cycle(struct cycle *c, const char *policy, u32 n, bool parts)
 	c->n = n;
 	c->at = 0;
 	run(&f, &w);
-	if (!parts)
+	if (!parts || opt.whole)
 		return;
 	f.calls = 1;
 	f.name = "evict-alloc";
@@ -109,7 +109,7 @@ static void cycle(struct cycle *c, const char *policy, u32 n, bool parts)
 	run(&f, &w);
 }
 
-static void pool(const char *policy, u32 total)
+void bench_turnover(const char *policy, u32 total)
 {
 	struct cycle c = { .p = pool_new(total, policy, false, FILL_IDLE) };
 	static const u32 sizes[] = { 1, 8, 32, 128, 1024 };
@@ -184,12 +184,12 @@ void bench_evict(void)
 		return;
 	for (i = 0; i < NR_POLICIES; i++) {
 		if (opt.count) {
-			pool(policies[i], 1U << 16);
+			bench_turnover(policies[i], 1U << 16);
 			continue;
 		}
 		for (t = 0; t < (opt.quick ? 1 : ARRAY_SIZE(totals)); t++)
 			/* Filling the largest takes a while: three of them. */
 			if ((totals[t] < 1U << 24 && !opt.step) || i < 3)
-				pool(policies[i], totals[t]);
+				bench_turnover(policies[i], totals[t]);
 	}
 }

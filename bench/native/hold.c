@@ -90,6 +90,13 @@ static void op_miss(void *arg)
 	CHECK(!call_scan(h->p->own, h->keys, h->n, h->ids));
 }
 
+static void op_presence_miss(void *arg)
+{
+	struct hold *h = arg;
+
+	CHECK(!call_presence(h->p->own, h->keys, h->n));
+}
+
 static void op_match_miss(void *arg)
 {
 	struct hold *h = arg;
@@ -135,6 +142,8 @@ static void singles(struct hold *h, const char *what, u32 n)
 		.arg = h, .n = n,
 	};
 
+	if (opt.whole)
+		return;
 	h->n = n;
 	choose(h);
 	run(&f, &w);
@@ -161,6 +170,9 @@ static void miss(struct hold *h, u32 n)
 	prepare_miss(h);
 	h->spread = spread;
 	run(&f, &w);
+	f.mode = h->spread ? "presence,spread" : "presence,hot";
+	w.op = op_presence_miss;
+	run(&f, &w);
 	/* The first hash is absent: the price of a call that finds nothing. */
 	f.mode = h->spread ? "match,spread,a call" : "match,hot,a call";
 	f.n = 1;
@@ -171,7 +183,7 @@ static void miss(struct hold *h, u32 n)
 
 static const u32 sizes[] = { 1, 8, 32, 128, 1024 };
 
-static void held(u32 total)
+void bench_held(u32 total)
 {
 	struct hold h = { .p = pool_new(total, "lru", false, FILL_HELD) };
 	u32 i, s;
@@ -206,7 +218,7 @@ static void held(u32 total)
 }
 
 /* The price of counting, on blocks that are saturated and ones that are not. */
-static void tracked(u32 total)
+void bench_tracked(u32 total)
 {
 	struct hold h = { .p = pool_new(total, "lru", true, FILL_HELD) };
 
@@ -217,7 +229,7 @@ static void tracked(u32 total)
 	pool_free(h.p);
 }
 
-static void idle(const char *policy, u32 total)
+void bench_idle(const char *policy, u32 total)
 {
 	struct hold h = { .p = pool_new(total, policy, false, FILL_IDLE) };
 	u32 i;
@@ -285,13 +297,13 @@ void bench_hold(void)
 		all_sizes();
 		return;
 	}
-	held(total);
-	tracked(total);
+	bench_held(total);
+	bench_tracked(total);
 	for (i = 0; i < NR_POLICIES; i++)
 		/* These two differ little from others. */
 		if (!opt.quick || opt.count ||
 		    (i != KVBM_POLICY_fifo && i != KVBM_POLICY_lineage_fifo))
-			idle(policies[i], total);
+			bench_idle(policies[i], total);
 	if (!opt.quick && !opt.count)
 		all_sizes();
 }

@@ -9,6 +9,7 @@
  *	kvbm-native --step	at every size and shape: instructions, by stepping
  *	kvbm-native --attack	what colliding hashes cost others, by stepping: TAP
  *	kvbm-native --learn	what somebody can do who learns from times: TAP
+ *	kvbm-native --group G	what bench/run-reference compares: see reference.c
  *	kvbm-native --vm	the clock counts instructions: see selftests/vm
  */
 #include <getopt.h>
@@ -27,13 +28,15 @@ int main(int argc, char **argv)
 		{ "learn", no_argument, NULL, 'l' },
 		{ "vm", no_argument, NULL, 'v' },
 		{ "only", required_argument, NULL, 'o' },
+		{ "group", required_argument, NULL, 'g' },
 		{ "seconds", required_argument, NULL, 's' },
 		{ }
 	};
 	bool attack = false, learn = false;
+	const char *group = NULL;
 	int o;
 
-	while ((o = getopt_long(argc, argv, "qctalvo:s:", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "qctalvo:g:s:", options, NULL)) != -1) {
 		switch (o) {
 		case 'q': opt.quick = true; break;
 		case 'c': opt.count = true; break;
@@ -42,6 +45,7 @@ int main(int argc, char **argv)
 		case 'l': learn = true; break;
 		case 'v': opt.vm = true; break;
 		case 'o': opt.only = optarg; break;
+		case 'g': group = optarg; break;
 		case 's': opt.seconds = atof(optarg); break;
 		default: return 2;
 		}
@@ -53,6 +57,8 @@ int main(int argc, char **argv)
 		return bench_attack();
 	if (learn)
 		return bench_learn();
+	if (group)
+		return bench_group(group);
 	if (!opt.vm && !opt.step)
 		measure_syscalls();
 	bench_memory();

@@ -85,6 +85,30 @@ void pool_fill(struct pool *p, enum fill fill)
 	}
 }
 
+/**
+ * pool_hold() - hold prompts of the initial population
+ * @p: the pool, with nothing evicted
+ * @ses: who is to hold them
+ * @least: blocks
+ * @prompts: output: how many prompts these are
+ *
+ * Return: how many blocks are held.
+ */
+u32 pool_hold(struct pool *p, struct kvbm_session *ses, u32 least,
+	      u32 *prompts)
+{
+	struct kvbm_hash keys[PROMPT];
+	u32 ids[PROMPT], i, held = 0;
+
+	for (i = 0; held < least; i++) {
+		prompt_keys(i, keys);
+		CHECK(call_match(ses, keys, PROMPT, ids) == PROMPT);
+		held += i % FAMILY ? PROMPT - PREFIX : PROMPT;
+	}
+	*prompts = i;
+	return held;
+}
+
 struct pool *pool_new(u32 total, const char *policy, bool frequency,
 		      enum fill fill)
 {

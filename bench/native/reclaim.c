@@ -94,8 +94,7 @@ static void one(const char *policy, bool idle)
 			    .pool = TOTAL, .n = HELD,
 			    .mode = idle ? "to-idle" : "others-hold" };
 	struct watcher *w = calloc(1, sizeof(*w));
-	struct kvbm_hash keys[PROMPT];
-	u32 ids[PROMPT], i, held = 0;
+	u32 ids[PROMPT], i, held;
 	pthread_t tid;
 	u64 begin, ns;
 
@@ -103,14 +102,9 @@ static void one(const char *policy, bool idle)
 	w->ns = malloc(SAMPLES * sizeof(w->ns[0]));
 	CHECK(w->ns);
 	w->ses = session_new(p->st);
-	for (i = 0; held < HELD; i++) {
-		prompt_keys(i, keys);
-		if (!idle)
-			CHECK(call_match(p->other, keys, PROMPT, ids) ==
-			      PROMPT);
-		CHECK(call_match(p->own, keys, PROMPT, ids) == PROMPT);
-		held += i % FAMILY ? PROMPT - PREFIX : PROMPT;
-	}
+	if (!idle)
+		pool_hold(p, p->other, HELD, &i);
+	held = pool_hold(p, p->own, HELD, &i);
 	/* A prompt that the dying session does not hold, held by a third. */
 	prompt_keys(i + FAMILY, w->keys);
 	CHECK(call_match(p->other, w->keys, PROMPT, ids) == PROMPT);

@@ -83,7 +83,7 @@ static void one(struct pool *p, const char *mode, bool same, bool own)
 		call_release(clients[i].ses, clients[i].ids, PROMPT);
 }
 
-static void pool(bool tracked)
+void bench_two_threads(bool tracked)
 {
 	struct pool *p = pool_new(1U << 16, "lru", tracked, FILL_HELD);
 	struct kvbm_session *holder = p->other;
@@ -103,6 +103,6 @@ void bench_scale(void)
 	if (opt.count || opt.step || !wanted("scale"))
 		return;
 	separate();
-	pool(false);
-	pool(true);
+	bench_two_threads(false);
+	bench_two_threads(true);
 }
