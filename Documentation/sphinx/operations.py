@@ -10,8 +10,8 @@ from docutils.statemachine import StringList
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 LIST = os.path.join(TREE, "module/user/ops.def")
-CONTROL = {"NO": "--", "ITSELF": "yes", "STORE": "the handler looks",
-           "READER": "who may read statistics", "OPENER": "who may read the store",
+CONTROL = {"NO": "--", "ITSELF": "yes", "STORE": "yes; handler checks",
+           "READER": "readers of statistics", "OPENER": "readers of the store",
            "ADMIN": "owner, administrator"}
 SESSION = {"NO": "--", "YES": "yes", "ADMIN": "owner, administrator",
            "ALWAYS": "yes"}
@@ -37,7 +37,7 @@ def operations():
 class Operations(Directive):
     def run(self):
         rows = [("request", "on control", "on sessions",
-                 "descriptor is writable", "io_uring"), *operations()]
+                 "needs write access", "io_uring"), *operations()]
         lines = [".. list-table::", "   :header-rows: 1",
                  "   :widths: 30 25 25 10 10", ""]
         for row in rows:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * access.c - who may: the caller against a store's record of its owner, group
- * and mode
+ * access.c - permission checks: the caller against a store's record of owner,
+ * group and mode
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -10,7 +10,7 @@
 #include "file.h"
 
 /**
- * kvbm_access_allows() - would inode_permission(), with this record?
+ * kvbm_access_allows() - like inode_permission(), with this record
  * @a: the store's record
  * @want: 4 to read, 2 to write
  */
@@ -25,7 +25,7 @@ bool kvbm_access_allows(const struct kvbm_access *a, umode_t want)
 	return !(want & ~mode);
 }
 
-/* Says nothing in the audit log: most who are asked about do not need it. */
+/* Not logged by audit: most callers do not need the capability. */
 bool kvbm_capable(int cap)
 {
 	return ns_capable_noaudit(&init_user_ns, cap);
@@ -41,7 +41,7 @@ bool kvbm_access_admin(const struct kvbm_access *a)
 }
 
 /**
- * kvbm_access_open() - may the caller learn what the store has?
+ * kvbm_access_open() - may the caller learn the store's contents?
  * @a: the store's record
  */
 bool kvbm_access_open(const struct kvbm_access *a)
@@ -62,11 +62,11 @@ bool kvbm_access_read(const struct kvbm_access *a)
 }
 
 /**
- * kvbm_payer_uid() - who pays for what the caller makes
+ * kvbm_payer_uid() - the user to charge for the caller's stores
  *
- * The owner of the outermost user namespace below the initial one, so that all
- * uids that he may have there are one; but root does not pay for what he gives to
- * others.
+ * The owner of the outermost user namespace below the initial one, so all uids
+ * available there count as one; but root is not charged for namespaces that he
+ * gives to others.
  */
 kuid_t kvbm_payer_uid(void)
 {

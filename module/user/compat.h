@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * compat.h - the only file that knows kernel versions; 6.1 and later
+ * compat.h - the only file that depends on kernel versions; 6.1 and later
  */
 #ifndef KVBM_COMPAT_H
 #define KVBM_COMPAT_H

@@ -3,17 +3,17 @@
  * data.c - the data path: decode user memory, call the core, encode
  *
  * Each operation goes through its batch chunk by chunk: copy in to the stack,
- * do it, copy out.  No lock is held while user memory is touched, and nothing
- * that anybody would have to wait for: a caller may be stuck there for ever, in
- * a page that another process does not provide.  What a chunk took is the
- * session's by then, and goes when that is ended.
+ * do it, copy out.  While user memory is touched, no lock is held, nor anything
+ * that others would have to wait for: a caller may be stuck there for ever, on
+ * a page that another process does not provide.  By then a chunk's blocks
+ * belong to the session, and go when the session is ended.
  *
- * A chunk that took holds tells how far the batch got (done) before the next one
- * begins; if that or its results cannot be written, its holds are given back.
+ * A chunk that took holds writes how far the batch got (done) before the next
+ * one begins; if that or its results cannot be written, its holds are released.
  *
  * Kernels that clear automatic variables would spend more on a chunk's arrays
- * than small batches cost.  They are __uninitialized: of each, only elements
- * that were filled are read or told.
+ * than small batches cost.  So these are __uninitialized: only elements that
+ * were filled are read or copied out.
  *
  * ioctl and io_uring both come here.  Hand-over and ranks are in handover.c and
  * keep.c.
@@ -28,11 +28,11 @@
 #include "retain.h"
 #include "sketch.h"
 
-/* Of a batch that has told its chunks already. */
+/* The result of a batch that has already written its chunks. */
 static int stopped(struct kvbm_session *ses, u32 __user *udone, u32 done,
 		   u32 hits, int err)
 {
-	/* Who polls for edges gets one when there is more. */
+	/* Edge-triggered pollers get an edge once there is more. */
 	if (err == -EDQUOT)
 		kvbm_poll_short(ses, 1);
 	if (kvbm_tell_end2(udone, done, hits, err) && !done)
@@ -41,9 +41,9 @@ static int stopped(struct kvbm_session *ses, u32 __user *udone, u32 done,
 }
 
 /*
- * Of blocks that the session holds: their generation does not change.  If it
- * holds them no more, as another thread released them or it was ended, this is
- * of some later life, in which the hash tells.
+ * Generations of blocks that the session holds, which do not change.  If it no
+ * longer holds them, because another thread released them or it was ended, this
+ * is a later generation, which the hash reveals.
  */
 static int tell_generations(struct kvbm_store *st, u32 __user *to,
 			    const u32 *ids, u32 *gens, u32 n)
@@ -56,15 +56,15 @@ static int tell_generations(struct kvbm_store *st, u32 __user *to,
 	return kvbm_tell_ids(to, gens, n);
 }
 
-/* Notes as the caller has them, one behind the other: does the store have such? */
+/* The caller's array of notes: does the store have notes? */
 static inline int check_notes(const struct kvbm_session *ses, u64 notes)
 {
 	return unlikely(notes) && !ses->store->cfg.note_bytes ? -EINVAL : 0;
 }
 
 /*
- * Notes of blocks that the session holds, or KVBM_NO_BLOCK.  Where it holds a block
- * no more, as above, and that has another hash by now, there are zeroes.
+ * Notes of blocks that the session holds, or KVBM_NO_BLOCK.  Zeroes if it no
+ * longer holds the block, as above, and the block has another hash by now.
  */
 static noinline_for_stack int
 tell_notes(struct kvbm_store *st, u8 __user *to, const struct kvbm_chunk *c,
@@ -91,7 +91,7 @@ tell_notes(struct kvbm_store *st, u8 __user *to, const struct kvbm_chunk *c,
 	return 0;
 }
 
-/* Room for the notes of a chunk on their way in; NULL: none are given. */
+/* Memory for a chunk's new notes; NULL: none are given. */
 static noinline int alloc_notes_buffer(const struct kvbm_session *ses, u64 notes,
 				       u32 n, u64 **room)
 {
@@ -127,13 +127,13 @@ fetch_notes(const struct kvbm_store *st, u64 *to, const u8 __user *from, u32 n)
 }
 
 /**
- * struct holding - a match or scan under way
+ * struct holding - a match or scan in progress
  * @b: the batch
  * @args: our copy of the caller's structure
- * @u: that
+ * @u: the caller's structure
  * @c: the chunk
  * @asked: hashes of the query that are not counted yet
- * @hits: holds given; unused by match, where all elements done are
+ * @hits: holds returned; unused by match, where all elements done are hits
  */
 struct holding {
 	struct kvbm_batch b;
@@ -145,8 +145,8 @@ struct holding {
 };
 
 /*
- * What a chunk of holds came to.  -EFAULT: it was given back, or had nothing to
- * tell.
+ * Write the results of a chunk of holds. -EFAULT: it was undone, or had nothing
+ * to write.
  */
 static __always_inline int tell_holds(struct holding *h, u32 got, u32 hits)
 {
@@ -203,7 +203,7 @@ static __always_inline int scan_one(struct kvbm_batch *b, u32 n,
 	return err;
 }
 
-/* After a match that held @done: where is the first hash that is pending? */
+/* After a match that held @done: find the first pending hash. */
 static noinline_for_stack int
 tell_pending(struct kvbm_session *ses, const struct kvbm_match *args,
 	     struct kvbm_match __user *u, u32 done)
@@ -241,7 +241,7 @@ KVBM_DATA_OP(match)
 	      check_notes(ses, args.notes);
 	if (err)
 		return err;
-	/* Nothing has happened yet: a structure that cannot be written is known. */
+	/* Before anything happens: can the structure be written? */
 	h.u = uarg;
 	if (unlikely(args.flags) && put_user(args.count, &h.u->pending))
 		return -EFAULT;
@@ -251,7 +251,7 @@ KVBM_DATA_OP(match)
 	err = kvbm_batch_run(&h.b, ses, args.count, KVBM_CHUNK, match_one);
 	if (unlikely(err))
 		return stopped(ses, &h.u->done, h.b.done, h.b.done, err);
-	/* What is held is told already: it stands. */
+	/* The holds are written already: they stand. */
 	if (unlikely(args.flags && h.b.done < args.count))
 		tell_pending(ses, &args, h.u, h.b.done);
 	return h.b.done;
@@ -343,7 +343,7 @@ KVBM_DATA_OP(upgrade)
 	return up.b.done;
 }
 
-/* What takes nothing but ids. */
+/* Operations that take only ids. */
 static u32 ids_chunk(struct kvbm_session *ses, unsigned int op, u32 flags,
 		     const u32 *ids, u32 n, struct kvbm_step *step)
 {
@@ -398,8 +398,8 @@ KVBM_DATA_OP(ids)
 }
 
 /*
- * Claims of which the caller was not told.  What another thread of the session
- * made of its blocks meanwhile is passed over.
+ * Undo claims whose results could not be written.  Blocks that another thread
+ * of the session has used meanwhile are skipped.
  */
 static void unclaim(struct kvbm_session *ses, const struct kvbm_claiming *c,
 		    const u32 *ids, u32 n)
@@ -479,7 +479,7 @@ KVBM_DATA_OP(stage)
 	s.args = &args;
 	s.claiming = &claiming;
 	s.c = &c;
-	/* What is written under the lock is bounded in bytes, too. */
+	/* Also bounds the bytes written under the lock. */
 	chunk = args.notes ? NOTED_CHUNK : KVBM_CHUNK;
 	err = notes_buffer(ses, args.notes, min(args.count, chunk), &s.notes);
 	if (err)
@@ -492,7 +492,7 @@ KVBM_DATA_OP(stage)
 	return end_batch(&u->done, s.b.done, err);
 }
 
-/* Hashes in and results out besides the ids: smaller chunks. */
+/* Hashes in and results out, not just ids: smaller chunks. */
 #define REGISTER_CHUNK	(KVBM_CHUNK / 2)
 
 struct registering {
@@ -579,7 +579,7 @@ KVBM_DATA_OP(register)
 	if (unlikely(r.notes))
 		kfree(r.notes);
 	if (unlikely(err)) {
-		/* Who polls for edges gets one when there is more. */
+		/* Edge-triggered pollers get an edge once there is more. */
 		if (err == -EDQUOT)
 			kvbm_poll_short(ses, 1);
 		return end_batch(&u->done, r.b.done, err);
@@ -588,12 +588,12 @@ KVBM_DATA_OP(register)
 }
 
 /**
- * struct alloc_answer - an allocation's results on their way to the caller
+ * struct alloc_answer - output of an allocation's results
  * @ses: the session
- * @ids: where ids go
- * @evictions: where evicted hashes go; NULL: nowhere
+ * @ids: the caller's array of ids
+ * @evictions: the caller's array of evicted hashes, or NULL
  * @done: ids written
- * @evicted: evictions written, or if they go nowhere, counted
+ * @evicted: evictions written, or counted if there is no array
  * @deaf: evictions cannot be written
  * @err: why no more ids are written
  */
@@ -632,7 +632,7 @@ static void answer_evictions(struct alloc_answer *t, const struct kvbm_chunk *c,
 	}
 }
 
-/* Blocks from element @at on are given back, but for those lost already. */
+/* Release blocks from element @at on, except those lost already. */
 static noinline_for_stack void undo(struct alloc_answer *t,
 				    const struct kvbm_chunk *c, u32 at, u32 n,
 				    u64 evicted, u64 lost)
@@ -647,9 +647,9 @@ static noinline_for_stack void undo(struct alloc_answer *t,
 }
 
 /*
- * Up to a chunk of the session's blocks.  Those whose ids were not even written
- * in part are given back; once the call has failed, all are, before what they
- * held is told.
+ * Write up to a chunk of the session's blocks.  Those whose ids were not even
+ * written in part are released; once the call has failed, all are, before their
+ * evicted hashes are written.
  */
 static void answer_blocks(struct alloc_answer *t, const struct kvbm_chunk *c, u32 n,
 			  u64 evicted, u64 lost)
@@ -679,8 +679,8 @@ static void answer_blocks(struct alloc_answer *t, const struct kvbm_chunk *c, u3
 }
 
 /*
- * Take all, then tell.  @taken: room for the ids of more than a chunk; a chunk
- * remembers by itself what its blocks held.
+ * Take all blocks, then write the results.  @taken: ids of more than a chunk; a
+ * single chunk keeps the evicted hashes itself.
  */
 static noinline_for_stack void
 alloc_take(struct kvbm_alloc_ctx *t, struct alloc_answer *out, u32 *taken)
@@ -703,7 +703,7 @@ alloc_take(struct kvbm_alloc_ctx *t, struct alloc_answer *out, u32 *taken)
 	} while (!err && t->left);
 	if (unlikely(err)) {
 		kvbm_alloc_abort(t);
-		/* What came from the free list alone is given as it is. */
+		/* Blocks from the free list alone: however many there are. */
 		if (!t->reset_only)
 			out->err = err;
 	}
@@ -725,21 +725,21 @@ alloc_take(struct kvbm_alloc_ctx *t, struct alloc_answer *out, u32 *taken)
 	out->err = out->err ?: err;
 }
 
-/* 0: reserved, go on; -EAGAIN: it would have to wait, and may not. */
+/* 0: reserved, continue; -EAGAIN: it would have to wait, and may not. */
 static int alloc_reserve(struct kvbm_alloc_ctx *t, struct kvbm_session *ses,
 			 const struct kvbm_alloc *args, bool may_wait,
 			 struct file *file, u32 *ticket)
 {
 	int err = -ENOSPC;
 
-	/* Who has a place in the queue goes there. */
+	/* A call with a place in the queue goes there. */
 	if (!args->ticket)
 		err = kvbm_alloc_begin(t, ses, args->count,
 				       args->flags & KVBM_ALLOC_RESET_ONLY);
 	if (!(args->flags & KVBM_ALLOC_WAIT) ||
 	    (err != -ENOSPC && err != -EDQUOT))
 		return err;
-	/* Where it may not sleep, the ring's worker tries again. */
+	/* If it may not sleep, the ring's worker tries again. */
 	if (!may_wait)
 		return -EAGAIN;
 	return kvbm_alloc_wait(t, ses, args, file, ticket);
@@ -766,8 +766,8 @@ static int check_alloc(struct kvbm_session *ses, const struct kvbm_alloc *args,
 }
 
 /*
- * Room for the ids of more than a chunk.  Only now: who waits has no blocks yet,
- * so all that is there at once is bounded by the blocks of the store.
+ * Memory for the ids of more than a chunk.  Allocated only now: waiters have no
+ * blocks yet, so the store's blocks bound all such memory.
  */
 static int alloc_buffer(struct kvbm_alloc_ctx *t, u32 **taken)
 {
@@ -800,7 +800,7 @@ KVBM_DATA_OP(alloc)
 		return err;
 	if (args.flags & KVBM_ALLOC_GIVE_UP)
 		return kvbm_ticket_give_up(ses, args.ticket);
-	/* Nothing has happened yet: a structure that cannot be written is known. */
+	/* Before anything happens: can the structure be written? */
 	if (kvbm_tell_end2(&u->done, 0, 0, 0))
 		return -EFAULT;
 	ticket = args.ticket;
@@ -818,7 +818,7 @@ KVBM_DATA_OP(alloc)
 		return err;
 	if (unlikely(err))
 		kvbm_alloc_failed(ses, err);
-	/* Who polls for edges gets one when there is more. */
+	/* Edge-triggered pollers get an edge once there is more. */
 	if (err == -ENOSPC || err == -EDQUOT)
 		kvbm_poll_short(ses, args.count);
 	/* Nothing is reserved any more. */
@@ -833,7 +833,7 @@ KVBM_DATA_OP(alloc)
 	return out.done ?: err;
 }
 
-/* A hash that cannot be registered is a miss here too. */
+/* An invalid hash is a miss here too. */
 static void touch_valid(struct kvbm_store *st, struct kvbm_hash *keys, u32 n,
 			bool newest)
 {
@@ -844,7 +844,7 @@ static void touch_valid(struct kvbm_store *st, struct kvbm_hash *keys, u32 n,
 			keys[valid++] = keys[i];
 	if (st->sketch)
 		kvbm_sketch_touch(st->sketch, keys, valid);
-	/* Who begins a long prune ends his chunk. */
+	/* A long prune ends the chunk. */
 	for (i = 0; newest && i < valid;)
 		i += kvbm_newest_chunk(st, &keys[i], valid - i);
 }
@@ -908,7 +908,7 @@ KVBM_DATA_OP(query)
 	return end_batch(&u->done, a.b.done, err);
 }
 
-/* Hashes of a call that takes up to KVBM_MAX_WATCHED of them. */
+/* Copy in up to KVBM_MAX_WATCHED hashes. */
 static int fetch_watched(struct kvbm_hash *keys, u64 uhashes, u32 count)
 {
 	BUILD_BUG_ON(KVBM_MAX_WATCHED > KVBM_CHUNK);
@@ -976,8 +976,9 @@ KVBM_DATA_OP(watch)
  * @ses: the session
  * @op: enum kvbm_op, one that kvbm_is_data_op() knows
  * @uarg: its structure
- * @usize: as much of it as the caller knows
- * @may_wait: an allocation, or WAIT, may sleep; otherwise -EAGAIN says that it had to
+ * @usize: its size as the caller knows it
+ * @may_wait: an allocation, or WAIT, may sleep; otherwise -EAGAIN if it would
+ *	have to
  * @file: the session's, in a system call on its descriptor; else NULL
  *
  * Return: elements done, or if there are none, -errno or 0.

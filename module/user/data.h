@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * data.h - what the handlers of the data path share; see data.c
+ * data.h - shared by the handlers of the data path; see data.c
  */
 #ifndef KVBM_DATA_H
 #define KVBM_DATA_H
@@ -10,13 +10,13 @@
 #include "usercopy.h"
 
 /*
- * KVBM_DATA_OP() - the handler of the operations whose line in ops.def has its name
+ * KVBM_DATA_OP() - handler of the operations that name it in ops.def
  * @ses: the session
  * @op: enum kvbm_op
  * @known: the flags that it may have
  * @uarg: its structure
- * @usize: as much of it as the caller knows
- * @may_wait, @file: as kvbm_data_op() has them
+ * @usize: its size as the caller knows it
+ * @may_wait, @file: as in kvbm_data_op()
  */
 #define KVBM_DATA_OP(_handler)						\
 noinline_for_stack int							\
@@ -39,8 +39,9 @@ static inline int check_batch(u32 flags, u32 known, u32 count, u64 reserved)
 	 check_batch((args)->flags, known, (args)->count, reserved))
 
 /*
- * The end of a batch: the elements done, or if there are none, why.  What is
- * done stays so if that cannot be written: the caller has it as the result.
+ * The end of a batch: the elements done, or if there are none, the errno.  What
+ * is done stays done if this cannot be written: the caller has it as the
+ * result.
  */
 static inline int end_batch(u32 __user *udone, u32 done, int err)
 {

@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * departed.c - sessions that ended, and whose blocks linger
+ * departed.c - ended sessions whose blocks linger
  *
  * When a session of a store with linger_ms ends, or is revoked, its registered
  * holds, its waiters, its memory and its place among the sessions go at once.
- * The blocks that it owned go to a record that was made when it was opened, so
- * that its end needs no memory.  Records wait in a list, in the order in which
- * they are due, and one work item of the store gives them back.  A record keeps
- * nothing alive: with the store, the rest of them go, as nobody could get the
- * blocks any more.
+ * The blocks that it owned go to a record that was allocated when it was
+ * opened, so its end needs no memory.  Records wait in a list, in the order in
+ * which they are due, and one work item of the store frees their blocks.  A
+ * record keeps nothing alive: the remaining ones go with the store, when nobody
+ * can get the blocks any more.
  *
- * So that opening, allocating and leaving again and again gets nobody around
- * max_held, a session is charged with what lingers of its user's sessions that
- * ended before it was opened: its own limit is so much lower until that is back.
- * Sessions that were open already are not: other workers of the user go on.  All
- * blocks that a user has, lingering ones included, thus are at most max_sessions
- * times max_held: of his sessions that have blocks at one moment, those that
- * follow one another share one max_held, and max_sessions bounds how many do not.
+ * Repeatedly opening, allocating and leaving must not get around max_held.  So
+ * a session is charged for what lingers of its user's sessions that ended
+ * before it was opened: its own limit is lower by that until those blocks are
+ * free.  Sessions that were open already are not charged: other workers of the
+ * user continue.  So all blocks of a user, including lingering ones, are at
+ * most max_sessions times max_held: of his sessions that have blocks at one
+ * moment, those that follow one another share one max_held, and max_sessions
+ * bounds the others.
  *
  * The lists, the records in them and the accounts are under the store's
- * sessions_lock.  A record that was taken out of the list is the taker's.
+ * sessions_lock.  A record taken out of the list belongs to the taker.
  */
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
@@ -31,10 +32,11 @@
 #include "trace.h"
 
 /*
- * Records of one user: beyond them, he cannot open.  Nor once a store has
- * STORE_MAX, but for who has less than USER_SHARE: users who together fill the
- * store's keep out themselves, and no other.  A store's thus are at most STORE_MAX,
- * USER_SHARE for each user, and what sessions leave that were open by then.
+ * Limit on the records of one user: beyond it, he cannot open.  Nor can he once
+ * the store has STORE_MAX, unless he has fewer than USER_SHARE: users who
+ * together fill the store keep out only themselves.  So a store has at most
+ * STORE_MAX, USER_SHARE for each user, and the records of sessions that were
+ * open by then.
  */
 #define USER_MAX	4096U
 #define STORE_MAX	65536U
@@ -48,8 +50,8 @@ static struct workqueue_struct *departed_wq;
  * @uid: the user, as kvbm_payer_uid() has it
  * @refs: of sessions and records
  * @ended: blocks that ever began to linger
- * @returned: of these, back
- * @records: of sessions that ended
+ * @returned: how many of these are free again
+ * @records: of ended sessions
  */
 struct kvbm_debtor {
 	struct hlist_node link;
@@ -61,18 +63,18 @@ struct kvbm_debtor {
 };
 
 /**
- * struct kvbm_departed - a session that ended
+ * struct kvbm_departed - an ended session
  * @link: in the store's list, in order of @due_ns
  * @node: in the store's tree, by @number
  * @chain: its blocks
  * @debtor: its user's account
- * @number: names it, as it named the session
- * @opened_ns: CLOCK_BOOTTIME, as of the session
- * @due_ns: when the blocks come back, ktime_get_ns()
- * @pid: who had opened it
+ * @number: the session's number
+ * @opened_ns: CLOCK_BOOTTIME at which it was opened
+ * @due_ns: when the blocks become free, ktime_get_ns()
+ * @pid: process that opened it
  * @uid: that process's user
- * @comm: that one's name
- * @open: the file is still there: it was revoked
+ * @comm: that process's name
+ * @open: its file still exists: it was revoked
  */
 struct kvbm_departed {
 	struct list_head link;
@@ -160,7 +162,7 @@ static struct kvbm_debtor *debtor_find(struct kvbm_linger *l, kuid_t uid)
 	return NULL;
 }
 
-/* What still lingers of what had ended when the session was opened. */
+/* What still lingers of sessions that ended before this one opened. */
 static u64 debt(const struct kvbm_file *f)
 {
 	const struct kvbm_debtor *d = f->debtor;
@@ -175,14 +177,14 @@ static u32 limit(const struct kvbm_file *f)
 	return max ? max - min_t(u64, max, debt(f)) : U32_MAX;
 }
 
-/* May the user have one more session whose blocks may linger? */
+/* May the user have another session whose blocks may linger? */
 static bool may_open(const struct kvbm_linger *l, const struct kvbm_debtor *d)
 {
 	return d->records < (l->records < STORE_MAX ? USER_MAX : USER_SHARE);
 }
 
 /**
- * kvbm_departed_prepare() - a session is opened: make ready for its end
+ * kvbm_departed_prepare() - prepare for the end of a new session
  * @f: the open file; its session is in the store's list, and has nothing yet
  *
  * Return: 0, -ENOMEM, or -EDQUOT (the user has too many sessions that linger).
@@ -230,7 +232,7 @@ int kvbm_departed_prepare(struct kvbm_file *f)
 }
 
 /**
- * kvbm_departed_forget() - a file is freed: nothing of its session lingers here
+ * kvbm_departed_forget() - free what a file has here
  * @f: the open file
  */
 void kvbm_departed_forget(struct kvbm_file *f)
@@ -246,9 +248,9 @@ void kvbm_departed_forget(struct kvbm_file *f)
 }
 
 /*
- * The limits of a user's sessions, after something came back: those that were
- * opened before owe nothing, and change nothing.  One that is dead may be past
- * kvbm_poll_end(), and must not be armed again.
+ * Update the limits of a user's sessions after blocks became free: sessions
+ * that were opened before owe nothing, and do not change.  A dead one may be
+ * past kvbm_poll_end(), and must not be armed again.
  */
 static void credit(struct kvbm_dev *kd, struct kvbm_debtor *d)
 {
@@ -340,14 +342,14 @@ static void departed_work(struct work_struct *work)
 }
 
 /**
- * kvbm_departed_retire() - take everything from a session; what it owned lingers
+ * kvbm_departed_retire() - take everything from a session; owned blocks linger
  * @f: the session
- * @err: what its calls fail with from now on
- * @open: its file is still there
+ * @err: errno for its calls from now on
+ * @open: its file still exists
  *
- * May be called by several at once.
+ * Several tasks may call this at once.
  *
- * Return: owned blocks and holds that came back.
+ * Return: owned blocks and holds released.
  */
 u64 kvbm_departed_retire(struct kvbm_file *f, int err, bool open)
 {
@@ -361,8 +363,8 @@ u64 kvbm_departed_retire(struct kvbm_file *f, int err, bool open)
 		return n;
 
 	/*
-	 * Nothing is owned any more, and nothing will be: whoever comes first
-	 * lists the record, with all that anybody took.
+	 * Nothing is owned any more, and nothing will be: the first one
+	 * lists the record, with everything that anybody took.
 	 */
 	mutex_lock(&st->sessions_lock);
 	if (f->left.len) {
@@ -389,7 +391,7 @@ u64 kvbm_departed_retire(struct kvbm_file *f, int err, bool open)
 					 st->closing ? 0 :
 					 nsecs_to_jiffies(l->ns) + 1);
 	} else if (!open) {
-		/* A revoked one is closed now. */
+		/* A revoked session is closed now. */
 		dp = record_of(l, f->ses.number);
 		if (dp && dp->open) {
 			dp->open = false;
@@ -411,10 +413,10 @@ static bool selected(const struct kvbm_selection *sel,
 }
 
 /**
- * kvbm_departed_end() - what sessions left behind comes back
+ * kvbm_departed_end() - free the lingering blocks of sessions
  * @kd: the store
- * @sel: which; with ->now, or of a closed file that ->session names
- * @back: blocks that came back are added
+ * @sel: which; with ->now, or a closed file that ->session names
+ * @back: freed blocks are added
  *
  * Return: how many sessions.
  */
@@ -477,13 +479,13 @@ u32 kvbm_departed_lingering(struct kvbm_dev *kd, u64 number)
 }
 
 /**
- * kvbm_departed_entry() - list the next session that ended
+ * kvbm_departed_entry() - list the next ended session
  * @kd: the store, its sessions_lock held
  * @after: with a number above this
  * @before: and below this
  * @e: filled in
  *
- * Return: false: there is none.
+ * Return: false if there is none.
  */
 bool kvbm_departed_entry(struct kvbm_dev *kd, u64 after, u64 before,
 			 struct kvbm_session_entry *e)
@@ -507,9 +509,9 @@ bool kvbm_departed_entry(struct kvbm_dev *kd, u64 after, u64 before,
 }
 
 /**
- * kvbm_departed_init() - a store is made
+ * kvbm_departed_init() - initialise a store's part
  * @kd: the store
- * @linger_ms: for how long blocks linger; 0: not at all
+ * @linger_ms: how long blocks linger; 0: not at all
  */
 void kvbm_departed_init(struct kvbm_dev *kd, u32 linger_ms)
 {
@@ -520,8 +522,8 @@ void kvbm_departed_init(struct kvbm_dev *kd, u32 linger_ms)
 }
 
 /**
- * kvbm_departed_exit() - a store is freed
- * @kd: the store; nobody has a session, nobody will
+ * kvbm_departed_exit() - free a store's part
+ * @kd: the store; it has no sessions, and gets none
  */
 void kvbm_departed_exit(struct kvbm_dev *kd)
 {
@@ -536,7 +538,7 @@ void kvbm_departed_exit(struct kvbm_dev *kd)
 	kvbm_departed_end(kd, &all, &back);
 }
 
-/* Of the module's own: giving back a large store takes seconds. */
+/* The module's own workqueue: freeing a large store takes seconds. */
 int __init kvbm_departed_start(void)
 {
 	departed_wq = alloc_workqueue("kvbm", WQ_UNBOUND, 0);

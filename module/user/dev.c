@@ -2,18 +2,18 @@
 /*
  * dev.c - the directory of stores: names, owners, limits
  *
- * Each named store has a device number that no other store ever had or will have
- * (number.c).  A node says no more than that number, and anybody who may make
- * nodes can make one: who may open a store is decided by the store's own record
- * of owner, group and mode, besides the node's.
+ * Each named store has a device number that no other store ever had or will
+ * have (number.c).  A node is no more than that number, and anybody who may
+ * create nodes can create one.  So the store's own record of owner, group and
+ * mode decides who may open it, besides the node's.
  *
- * directory_lock guards the list, the records, the names and the numbers.  It is
- * held for a walk of the list, which has at most MAX_STORES stores, and waits for
- * nothing but payers_lock: neither for memory of any size, nor for the driver
- * core, nor for any lock of a store.  So a name and all
- * that a store will take is reserved first, then the store is made; and a name
- * is free again when the node is gone, because two devices of one name make the
- * driver core complain.
+ * directory_lock guards the list, the records, the names and the numbers.  It
+ * is held for a walk of the list, which has at most MAX_STORES stores.  Under
+ * it, only payers_lock is waited for: neither memory of any size, nor the
+ * driver core, nor any lock of a store.  So a name and everything that a store
+ * will take are reserved first, then the store is created.  A name is free
+ * again when the node is gone, because the driver core complains about two
+ * devices of one name.
  */
 #include <linux/delay.h>
 #include <linux/device.h>
@@ -30,7 +30,7 @@
 #include "event.h"
 #include "file.h"
 
-/* Whatever the parameter says. */
+/* Regardless of the parameter. */
 #define MAX_STORES	4096U
 /* What creation leaves to others: a sixteenth of the memory, up to 1 GiB. */
 #define MARGIN_SHIFT	4
@@ -66,8 +66,8 @@ static u64 last_number;
 static const struct kvbm_poll_ops *poll_ops;
 
 /*
- * Does it fit beside what others are making just now?  The margin is for all who
- * do not ask beforehand.
+ * Does it fit beside stores under construction?  The margin is for everybody
+ * who allocates without asking first.
  */
 static bool fits(u64 need)
 {
@@ -96,13 +96,13 @@ static void dev_free(struct kref *ref)
 	nr_blocks -= kd->store.cfg.total;
 	mutex_unlock(&directory_lock);
 	kvbm_unpay(kd);
-	/* No work of the store's is left that could append. */
+	/* The store has no work left that could append. */
 	kvbm_events_exit(kd);
 	kvfree(kd);
 }
 
 /**
- * kvbm_dev_put() - let go of a store
+ * kvbm_dev_put() - drop a reference on a store
  * @kd: the store
  */
 void kvbm_dev_put(struct kvbm_dev *kd)
@@ -111,7 +111,7 @@ void kvbm_dev_put(struct kvbm_dev *kd)
 }
 
 /**
- * kvbm_dev_access() - who may do what with a store
+ * kvbm_dev_access() - a store's access record
  * @kd: the store
  *
  * Return: a copy of its record.
@@ -220,7 +220,7 @@ static int config_from_user(struct kvbm_config *cfg,
 		if (c->keep_blocks || c->keep_user_blocks)
 			return -EINVAL;
 	} else {
-		/* At least one, or it would be none with ranks. */
+		/* At least one, since 0 would mean no ranks. */
 		if (!cfg->keep_blocks)
 			cfg->keep_blocks = max(cfg->total / 2, 1U);
 		if (!cfg->keep_user_blocks)
@@ -231,7 +231,7 @@ static int config_from_user(struct kvbm_config *cfg,
 	return cfg->policy ? kvbm_config_check(cfg) : -EINVAL;
 }
 
-/* Who makes a named store takes the name from all others. */
+/* Creating a named store takes the name from all others. */
 static bool may_name(void)
 {
 	kgid_t gid = make_kgid(&init_user_ns, READ_ONCE(named_gid));
@@ -283,7 +283,7 @@ struct kvbm_dev *kvbm_dev_find(u64 id, const char *name)
 	return kd;
 }
 
-/* Name, room and charge of a store that is going to be made. */
+/* Reserve name, memory and charge of a new store. */
 static int reserve(struct kvbm_dev *kd, struct kvbm_payer **payer)
 {
 	u32 total = kd->store.cfg.total;
@@ -300,7 +300,10 @@ static int reserve(struct kvbm_dev *kd, struct kvbm_payer **payer)
 	else
 		err = kvbm_pay(kd, payer);
 	if (!err) {
-		/* Random: says nothing of other stores, and never comes twice. */
+		/*
+		 * Random: reveals nothing about other stores, and never
+		 * repeats.
+		 */
 		do {
 			kd->store.id = get_random_u64();
 		} while (!kd->store.id || find_id(kd->store.id));
@@ -324,7 +327,7 @@ static void unreserve(struct kvbm_dev *kd)
 	kvbm_unpay(kd);
 }
 
-/* What it needs is allocated, or not needed any more. */
+/* Its memory is allocated, or no longer needed. */
 static void made(struct kvbm_dev *kd)
 {
 	mutex_lock(&directory_lock);
@@ -332,7 +335,7 @@ static void made(struct kvbm_dev *kd)
 	mutex_unlock(&directory_lock);
 }
 
-/* The memory is there: the store can be found. */
+/* The memory is allocated: publish the store. */
 static int publish(struct kvbm_dev *kd)
 {
 	int err = 0;
@@ -345,7 +348,7 @@ static int publish(struct kvbm_dev *kd)
 	}
 	if (!err) {
 		kd->state = KVBM_DEV_LIVE;
-		/* The directory's, until the store is destroyed. */
+		/* The directory's reference, until the store is destroyed. */
 		if (kd->has_name)
 			kref_get(&kd->ref);
 	} else {
@@ -357,14 +360,14 @@ static int publish(struct kvbm_dev *kd)
 }
 
 /**
- * kvbm_dev_node() - make the node of a store that has a name
+ * kvbm_dev_node() - create the node of a named store
  * @kd: the store
  *
- * The store can be found already, and so destroyed.  Who does that either waits
- * for access_lock before it takes the node away, or was here first, and then
+ * The store is already published, and may be destroyed.  Destroying it either
+ * waits for access_lock before it removes the node, or came first, and then
  * there must be no node.
  *
- * Return: 0 or -errno; the caller undoes what there is.
+ * Return: 0 or -errno; the caller undoes the rest.
  */
 int kvbm_dev_node(struct kvbm_dev *kd)
 {
@@ -392,7 +395,7 @@ unlock:
 	return err;
 }
 
-/* A line of printable characters, and nothing behind it. */
+/* A line of printable characters, with nothing behind it. */
 static bool label_valid(const char *label)
 {
 	size_t n = strnlen(label, KVBM_LABEL_LEN), i;
@@ -405,8 +408,8 @@ static bool label_valid(const char *label)
 }
 
 /**
- * kvbm_dev_create() - make a store; its node is kvbm_dev_node()'s
- * @c: what the user asked for; ->need is filled in once it is known
+ * kvbm_dev_create() - create a store; kvbm_dev_node() creates its node
+ * @c: the user's request; ->need is filled in once it is known
  *
  * Return: the store, with a reference for the caller, or an ERR_PTR.
  */
@@ -484,12 +487,12 @@ free:
 }
 
 /**
- * kvbm_dev_unpublish() - take a store's name and node away
+ * kvbm_dev_unpublish() - remove a store's name and node
  * @kd: the store; it takes no new sessions any more
  *
- * Several may do this to the same store: who makes it and fails, and who
- * destroys it.  It is the first one's work.  The directory's reference goes; the
- * caller has one of his own.
+ * Several tasks may do this to the same store: one whose creation of it fails,
+ * and one that destroys it.  The first one does the work.  The directory's
+ * reference goes; the caller has its own.
  */
 void kvbm_dev_unpublish(struct kvbm_dev *kd)
 {
@@ -501,13 +504,13 @@ void kvbm_dev_unpublish(struct kvbm_dev *kd)
 	if (first && kd->has_name)
 		xa_erase(&numbers, kd->devt);
 	mutex_unlock(&directory_lock);
-	/* Only the first one of a named store changes that it has a name. */
+	/* Only the first one takes a named store's name. */
 	if (!first || !kd->has_name)
 		return;
 	/*
-	 * Waits for readers of attributes, and for who makes the node just now.
-	 * None of them takes a lock that is held here; access_lock keeps a change
-	 * of the record away meanwhile.
+	 * Waits for readers of attributes, and for a node being created.
+	 * None of them takes a lock that is held here; access_lock keeps out
+	 * changes of the record meanwhile.
 	 */
 	mutex_lock(&kd->access_lock);
 	if (kd->node)
@@ -525,8 +528,8 @@ void kvbm_dev_unpublish(struct kvbm_dev *kd)
  * @kd: the store
  * @c: KVBM_ACCESS_* in ->flags say what to change
  *
- * Return: 0, -EPERM, -EINVAL, -ENOMEM (the record has changed; who may read
- * attributes may not have), -EINTR after a fatal signal.
+ * Return: 0, -EPERM, -EINVAL, -ENOMEM (the record has changed; the attributes'
+ * owners may not have), -EINTR after a fatal signal.
  */
 int kvbm_dev_set_access(struct kvbm_dev *kd, const struct kvbm_store_access *c)
 {
@@ -567,7 +570,7 @@ unlock:
 	return err;
 }
 
-/* Those that nobody can find by name are their owners' and administrators'. */
+/* Only owners and administrators see stores that have no name. */
 static bool may_list(const struct kvbm_dev *kd, bool all)
 {
 	lockdep_assert_held(&directory_lock);
@@ -586,7 +589,7 @@ static bool may_list(const struct kvbm_dev *kd, bool all)
 /**
  * kvbm_dev_list() - list stores
  * @cursor: in and out: number of the last store listed
- * @out: room for @max entries
+ * @out: array of @max entries
  * @max: at most this many
  * @total: out: stores that the caller may see
  *
@@ -633,9 +636,9 @@ u32 kvbm_dev_list(u64 *cursor, struct kvbm_store_entry *out, u32 max,
 }
 
 /**
- * kvbm_dev_info() - what the directory knows of a store
+ * kvbm_dev_info() - the directory's information on a store
  * @kd: the store
- * @info: fields of the directory's are filled in
+ * @info: the directory's fields are filled in
  */
 void kvbm_dev_info(struct kvbm_dev *kd, struct kvbm_store_info *info)
 {
@@ -658,12 +661,13 @@ void kvbm_dev_info(struct kvbm_dev *kd, struct kvbm_store_info *info)
 }
 
 /**
- * kvbm_dev_open() - the store that a device number leads to, for opening it
+ * kvbm_dev_open() - find the store of a device number and check permission to
+ *	open
  * @devt: device number
- * @f_mode: as it is going to be opened
+ * @f_mode: mode of the file to open
  *
  * A descriptor that can be neither read nor written still takes requests;
- * open(2) wants both permissions of the node for it, and so does this.
+ * open(2) needs both permissions of the node for it, and so does this.
  *
  * Return: the store, with a reference for the caller, or -ENXIO, -EACCES.
  */
@@ -689,9 +693,9 @@ struct kvbm_dev *kvbm_dev_open(dev_t devt, fmode_t f_mode)
 }
 
 /**
- * kvbm_dev_init() - control device, no stores
+ * kvbm_dev_init() - create the control device, with no stores
  * @fops: of all devices
- * @poll: how who polls a session is told
+ * @poll: how to wake a session's pollers
  *
  * Return: 0 or -errno.
  */
@@ -712,8 +716,8 @@ void kvbm_dev_exit(void)
 
 	kvbm_nodes_close();
 	/*
-	 * No file is open.  Stores that have no name are somebody's who lets go
-	 * of the last of their files just now: a work item of theirs or ours.
+	 * No file is open.  If stores without a name are left, a work item,
+	 * theirs or ours, is just dropping their last file.
 	 */
 	for (;;) {
 		mutex_lock(&directory_lock);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * event.c - descriptors from which a store's events are read
+ * event.c - descriptors for reading a store's events
  *
- * Each reader has a wait queue of its own, and a user may put as many watches
- * into it as descriptors can be had.  Who appended events queues a work item: it
- * wakes up to KVBM_CHUNK watches of each reader in turn, and queues itself again
+ * Each reader has its own wait queue, and a user may put as many watches into
+ * it as he can have descriptors.  Appending events queues a work item, which
+ * wakes up to KVBM_CHUNK watches of each reader in turn, and requeues itself
  * while there are more.  So no reader waits for another's watches.
  *
- * A reader keeps the ring and this module, but neither the store nor a session.
+ * A reader keeps the ring and this module alive, but neither the store nor a
+ * session.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
@@ -23,23 +24,23 @@
 #include "note.h"
 
 /**
- * struct kvbm_readers - who reads a store's events
+ * struct kvbm_readers - the readers of a store's events
  * @ring: the events
  * @work: wakes readers
- * @wanted: all are to be woken
+ * @wanted: wake all of them
  * @lock: one walk over the readers, and the list
  * @list: of readers; at most KVBM_MAX_READERS
  * @nr: how many
  * @store_id: identity of the store
  * @note_bytes: of the store's blocks
- * @payer: who is charged with the ring, until it is freed
- * @bytes: how much
+ * @payer: user charged for the ring, until it is freed
+ * @bytes: charge
  */
 struct kvbm_readers {
 	struct kvbm_ring ring;
 	struct work_struct work;
 	bool wanted;
-	struct mutex lock;		/* the list, and who walks over it */
+	struct mutex lock;		/* the list, and walks over it */
 	struct list_head list;
 	u32 nr;
 	u64 store_id;
@@ -52,14 +53,14 @@ struct kvbm_readers {
  * struct reader - a descriptor
  * @readers: of the store
  * @link: in their list
- * @uid: who opened it, as kvbm_payer_uid() has it
- * @poll: who sleeps and polls
+ * @uid: user who opened it, from kvbm_payer_uid()
+ * @poll: its sleepers and pollers
  * @lock: one read at a time: @cursor, @page, @noted and @lost
- * @cursor: how far it has got
+ * @cursor: its position
  * @lost: events that it was too slow for
- * @page: a pageful of events on their way to the user
- * @noted: if it wants notes: the same with these
- * @size: bytes of each of those that it reads
+ * @page: a page of events to copy to the user
+ * @noted: if it selected notes: the same with notes
+ * @size: bytes of each record that it reads
  */
 struct reader {
 	struct kvbm_readers *readers;
@@ -86,7 +87,7 @@ static void wake_work(struct work_struct *work)
 	struct reader *r;
 
 	mutex_lock(&rs->lock);
-	/* Whoever says so later queues the work again. */
+	/* A later request queues the work again. */
 	all = xchg(&rs->wanted, false);
 	list_for_each_entry(r, &rs->list, link) {
 		more |= kvbm_watch_turn(&r->poll, all);
@@ -101,7 +102,7 @@ static void ring_wake(struct kvbm_ring *ring)
 {
 	struct kvbm_readers *rs = readers_of(ring);
 
-	/* Queueing is a full barrier, also if it is queued already. */
+	/* Queueing is a full barrier, even if it is queued already. */
 	WRITE_ONCE(rs->wanted, true);
 	queue_work(system_unbound_wq, &rs->work);
 }
@@ -118,8 +119,8 @@ static void ring_free(struct kref *ref)
 }
 
 /**
- * kvbm_events_init() - a store's events, from now on
- * @kd: the store, which nobody knows yet
+ * kvbm_events_init() - begin a store's events
+ * @kd: the store, not published yet
  *
  * Return: 0 or -ENOMEM.
  */
@@ -149,7 +150,7 @@ int kvbm_events_init(struct kvbm_dev *kd)
 }
 
 /**
- * kvbm_events_exit() - the store goes; who reads keeps what is there
+ * kvbm_events_exit() - the store goes; readers keep what is there
  * @kd: the store
  */
 void kvbm_events_exit(struct kvbm_dev *kd)
@@ -164,8 +165,8 @@ void kvbm_events_exit(struct kvbm_dev *kd)
 }
 
 /*
- * Read and tell as many as fit.  0: there is none that the reader wants; -EFAULT
- * or -ERESTARTSYS: none was told.
+ * Read and copy out as many as fit.  0: none of the selected types; -EFAULT
+ * or -ERESTARTSYS: none was copied.
  */
 static ssize_t tell(struct reader *r, struct iov_iter *to)
 {
@@ -214,13 +215,13 @@ static ssize_t reader_read(struct kiocb *iocb, struct iov_iter *to)
 			return -EAGAIN;
 		if (wait && mutex_lock_interruptible(&r->lock))
 			return -ERESTARTSYS;
-		/* Before the last events are looked for. */
+		/* Before looking for the last events. */
 		ended = smp_load_acquire(&ring->ended);
 		done = tell(r, to);
 		mutex_unlock(&r->lock);
 		if (done || ended)
 			return done;
-		/* Arms the ring: who polls for edges gets one. */
+		/* Arms the ring: edge-triggered pollers get an edge. */
 		if (!wait && !kvbm_ring_ready(ring, &r->cursor))
 			return -EAGAIN;
 		if (wait_event_interruptible(r->poll.wait, !wait ||
@@ -251,7 +252,7 @@ static void reader_free(struct reader *r)
 	list_del(&r->link);
 	rs->nr--;
 	mutex_unlock(&rs->lock);
-	/* Nobody watches it any more, and no walk comes by. */
+	/* Nobody watches it any more, and no walk reaches it. */
 	kref_put(&rs->ring.ref, ring_free);
 	kfree(r->noted);
 	kfree(r->page);
@@ -286,8 +287,8 @@ static const struct file_operations reader_fops = {
 };
 
 /*
- * At most KVBM_MAX_READERS, of one user a quarter; an eighth is for who looks
- * after the store.
+ * At most KVBM_MAX_READERS, a quarter for one user; an eighth is reserved for
+ * owner and administrators.
  */
 static int join(struct kvbm_readers *rs, struct reader *r, bool privileged)
 {
@@ -360,8 +361,8 @@ free:
  * kvbm_events_open() - a descriptor for a store's events
  * @kd: the store
  * @privileged: for its owner or an administrator
- * @args: as the user gave them; filled in
- * @file: out: to be installed once the number is told
+ * @args: from the user; filled in
+ * @file: out: install it once the number is written
  *
  * Return: a reserved descriptor, or -errno.
  */

@@ -2,8 +2,8 @@
 /*
  * file.c - a session's last reference
  *
- * Its end (session.c) is long past by then; a revocation or a wake-up of who
- * polls still looked at it.
+ * The session ended (session.c) long before; a revocation or a wake-up of
+ * pollers still looked at it.
  */
 #include <linux/pid.h>
 #include <linux/slab.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * file.h - what users reach: stores with names and owners, open files
+ * file.h - the user-facing side: stores with names and owners, open files
  *
- * Who keeps what alive: an open file holds its struct kvbm_file, which holds
- * its struct kvbm_dev.  The directory (dev.c) holds every named one until
- * it is destroyed.  A revocation holds the file that it works on.
+ * Lifetimes: an open file keeps its struct kvbm_file, which keeps
+ * its struct kvbm_dev.  The directory (dev.c) keeps every named one until
+ * it is destroyed.  A revocation keeps the file that it works on.
  *
- * directory_lock is inside of nothing but a store's access_lock, and outside of
- * nothing that is the core's.
+ * directory_lock nests only inside a store's access_lock, and none of the
+ * core's locks nests inside it.
  */
 #ifndef KVBM_FILE_H
 #define KVBM_FILE_H
@@ -25,7 +25,7 @@
 #include "core.h"
 
 /**
- * struct kvbm_access - a store's record of who may do what
+ * struct kvbm_access - a store's access record
  * @uid: owner; of an anonymous store the creator
  * @gid: group
  * @monitor: group that may read statistics, or INVALID_GID
@@ -39,10 +39,10 @@ struct kvbm_access {
 };
 
 /**
- * enum kvbm_dev_state - a store's life
- * @KVBM_DEV_MAKING: its name is taken, its memory not there yet
+ * enum kvbm_dev_state - state of a store
+ * @KVBM_DEV_MAKING: its name is taken, its memory not allocated yet
  * @KVBM_DEV_LIVE: can be found and opened
- * @KVBM_DEV_DYING: destroyed; lives as long as somebody has it open
+ * @KVBM_DEV_DYING: destroyed; lives as long as it is open
  */
 enum kvbm_dev_state {
 	KVBM_DEV_MAKING,
@@ -53,10 +53,10 @@ enum kvbm_dev_state {
 struct kvbm_events;
 
 /**
- * struct kvbm_payer - a user who is charged with stores
+ * struct kvbm_payer - a user who is charged for stores
  * @link: in payers
  * @uid: the user
- * @stores: stores charged; with the last one the payer goes
+ * @stores: stores charged; the payer goes with the last one
  * @blocks: their blocks
  * @bytes: their memory
  */
@@ -69,16 +69,16 @@ struct kvbm_payer {
 };
 
 /**
- * struct kvbm_linger - sessions of a store that ended, and whose blocks linger
+ * struct kvbm_linger - ended sessions of a store whose blocks linger
  * @ns: for how long; 0: not at all
- * @list: of them, the next to come back first
- * @by_number: of them, by the session's number
- * @ended: of them, those whose file is closed
- * @records: in the list, or about to come back
+ * @list: their records, the next one due first
+ * @by_number: their records, by the session's number
+ * @ended: those whose file is closed
+ * @records: in the list, or about to be freed
  * @debtors: users that have sessions, open or in the list
- * @work: gives back who is due
+ * @work: frees the blocks of those that are due
  *
- * All but @ns and @work under the store's sessions_lock.
+ * All except @ns and @work are under the store's sessions_lock.
  */
 struct kvbm_linger {
 	u64 ns;
@@ -94,25 +94,25 @@ struct kvbm_debtor;
 struct kvbm_departed;
 
 /**
- * struct kvbm_dev - a store as users know it
+ * struct kvbm_dev - a store as users see it
  * @store: the store
  * @ref: one for each open file, one for the directory if it has a name
  * @link: in the directory until it is freed
  * @number: place in the directory
  * @state: under directory_lock, as are the following
- * @has_name: nobody else may have its name
- * @access: who may do what
- * @payer: user who is charged with it
- * @access_lock: one change of @access at a time, with all that follows from it
+ * @has_name: it still has its name
+ * @access: its access record
+ * @payer: user who is charged for it
+ * @access_lock: one change of @access at a time, with everything that follows
  * @node: device of a named store, until it is destroyed; under @access_lock
  * @devt: device number of the node
  * @name: name, NUL-padded; empty for an anonymous store
- * @digest: what users compare with theirs, as at creation
+ * @digest: users compare it with theirs; set at creation
  * @label: for people, NUL-padded
  * @rights: KVBM_RIGHT_*
- * @need: bytes that it was charged with
+ * @need: bytes charged for it
  * @created_ns: CLOCK_BOOTTIME
- * @linger: sessions that ended
+ * @linger: ended sessions
  * @payload: the blocks' bytes, or NULL; a reference for the store's life
  * @block_bytes: of each
  */
@@ -140,12 +140,12 @@ struct kvbm_dev {
 };
 
 /**
- * struct kvbm_poll - who polls a session
- * @wait: they
- * @mark: how far the walk that wakes them has got; under @wait's lock
- * @walking: there is one
- * @again: and another after it
- * @work: goes on with the walk
+ * struct kvbm_poll - the pollers of a session
+ * @wait: the pollers
+ * @mark: position of the walk that wakes them; under @wait's lock
+ * @walking: there is a walk
+ * @again: and another one after it
+ * @work: continues the walk
  * @free_work: frees the file
  */
 struct kvbm_poll {
@@ -169,19 +169,19 @@ struct kvbm_poll {
  *	whatever their descriptors, and before the task returns to user space or
  *	can be reaped.  A kernel thread that drops the last reference ends it a
  *	little later, as it does any file.
- * @ref: the companion's, a revocation's, and those of who wakes who polls
- * @poll: who polls it
- * @departed: where blocks linger: a record for its end; NULL: they do not, or
+ * @ref: the companion's, a revocation's, and those of tasks that wake pollers
+ * @poll: its pollers
+ * @departed: if blocks linger: a record for its end; NULL: they do not, or
  *	the record is in use
  * @left: blocks that leave it, until the record is used; under the store's lock
- * @debtor: its user's account, where blocks linger
- * @debt_mark: all that had ever lingered of that user when it was opened
- * @pid: who opened it
+ * @debtor: its user's account, if blocks linger
+ * @debt_mark: how much had ever lingered of that user when it was opened
+ * @pid: process that opened it
  * @uid: that process's user
  * @opened_ns: CLOCK_BOOTTIME
  * @last_call: jiffies
  * @allowed: requests that it may make, a bit each
- * @writable: it can be written
+ * @writable: it was opened for writing
  * @comm: that process's name
  */
 struct kvbm_file {
@@ -219,7 +219,7 @@ void kvbm_dev_info(struct kvbm_dev *kd, struct kvbm_store_info *info);
 int kvbm_dev_set_access(struct kvbm_dev *kd, const struct kvbm_store_access *c);
 struct kvbm_access kvbm_dev_access(struct kvbm_dev *kd);
 
-/* access.c: who may */
+/* access.c: permission checks */
 bool kvbm_access_allows(const struct kvbm_access *a, umode_t want);
 bool kvbm_access_admin(const struct kvbm_access *a);
 bool kvbm_access_open(const struct kvbm_access *a);
@@ -264,12 +264,12 @@ u32 kvbm_session_entries(struct kvbm_dev *kd, u64 *cursor,
 			 struct kvbm_session_entry *out, u32 max, u32 *total);
 
 /**
- * struct kvbm_selection - sessions that are to end
+ * struct kvbm_selection - selects sessions to end
  * @session: this one, or 0
  * @uid: those of this user, if valid
  * @pid: those that this process opened, if not NULL
  * @upto: no later ones
- * @err: what their calls fail with from then on
+ * @err: errno for their calls from then on
  * @now: nothing of them lingers
  */
 struct kvbm_selection {
@@ -281,7 +281,7 @@ struct kvbm_selection {
 	bool now;
 };
 
-/* departed.c: sessions that ended, and whose blocks linger */
+/* departed.c: ended sessions whose blocks linger */
 int kvbm_departed_prepare(struct kvbm_file *f);
 void kvbm_departed_forget(struct kvbm_file *f);
 u64 kvbm_departed_retire(struct kvbm_file *f, int err, bool open);
@@ -307,7 +307,7 @@ void kvbm_events_exit(struct kvbm_dev *kd);
 int kvbm_events_open(struct kvbm_dev *kd, bool privileged,
 		     struct kvbm_events *args, struct file **file);
 
-/* Every request comes by here; 0, or why it is refused. */
+/* Every request passes here; 0, or the errno that refuses it. */
 static inline int kvbm_file_enter(struct kvbm_file *f, unsigned int op)
 {
 	unsigned long now = jiffies;
@@ -326,13 +326,13 @@ static inline void kvbm_file_put(struct kvbm_file *f)
 	kref_put(&f->ref, kvbm_file_free);
 }
 
-/* watch.c: waking all in a wait queue, in steps */
+/* watch.c: waking everybody in a wait queue, in steps */
 void kvbm_watch_init(struct kvbm_poll *p);
 u32 kvbm_watch_some(struct kvbm_poll *p, u32 budget);
 void kvbm_watch_rest(struct kvbm_poll *p);
 bool kvbm_watch_turn(struct kvbm_poll *p, bool all);
 
-/* poll.c: waking those who poll */
+/* poll.c: waking pollers */
 extern const struct kvbm_poll_ops kvbm_poll_ops;
 void kvbm_poll_init(struct kvbm_poll *p);
 u32 kvbm_poll_wake(struct kvbm_file *f, u32 budget);

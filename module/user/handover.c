@@ -2,14 +2,15 @@
 /*
  * handover.c - OFFER, ACCEPT and WITHDRAW
  *
- * They come and go as data.c has it: no lock is held while user memory is touched.
+ * They follow the rules of data.c: no lock is held while user memory is
+ * touched.
  */
 #include <linux/file.h>
 #include "batch.h"
 #include "data.h"
 #include "offer.h"
 
-/* The ids of what is to be offered. */
+/* The ids of the holds to offer. */
 static noinline_for_stack int
 fetch_offered(struct kvbm_handover *o, const u32 __user *uids)
 {
@@ -30,7 +31,7 @@ fetch_offered(struct kvbm_handover *o, const u32 __user *uids)
 	return 0;
 }
 
-/* To whom alone: a session of the store, which can accept. */
+/* The only receiver: a session of the store that can accept. */
 static int offer_to(struct kvbm_session *ses, struct file *file,
 		    struct kvbm_file **to)
 {
@@ -50,7 +51,10 @@ static int offer(struct kvbm_session *ses, const struct kvbm_offer *args,
 
 	if (!o)
 		return -ENOMEM;
-	/* Told while it names nothing yet: so no offer is that nobody knows of. */
+	/*
+	 * Write the ticket before publishing: no offer exists that nobody
+	 * knows.
+	 */
 	err = fetch_offered(o, u64_to_user_ptr(args->ids));
 	if (!err && copy_to_user(&u->ticket, &o->ticket, sizeof(o->ticket)))
 		err = -EFAULT;
@@ -91,7 +95,7 @@ KVBM_DATA_OP(offer)
 	return err;
 }
 
-/* Before anything moves: who has not got the ids has not got the holds. */
+/* Before anything moves: without the ids the caller does not get the holds. */
 static noinline_for_stack int
 tell_offered(const struct kvbm_handover *o, const struct kvbm_accept *args,
 	     struct kvbm_accept __user *u)
@@ -147,12 +151,12 @@ KVBM_DATA_OP(accept)
 	err = tell_offered(o, &args, u);
 	if (!err)
 		err = kvbm_offer_accept(o, ses, &done);
-	/* Who polls for edges gets one when there is more. */
+	/* Edge-triggered pollers get an edge once there is more. */
 	if (err == -EDQUOT)
 		kvbm_poll_short(ses, 1);
 	total = o->n;
 	kvbm_offer_put(o);
-	/* What has moved stays so if that cannot be written. */
+	/* Moved holds stay moved if this cannot be written. */
 	if ((put_user(done, &u->done) || put_user(total, &u->total) ||
 	     put_user(-err, &u->error)) && !done)
 		err = -EFAULT;
@@ -172,7 +176,7 @@ KVBM_DATA_OP(withdraw)
 	if (args.flags & ~known || args.reserved32 || args.reserved[0] ||
 	    args.reserved[1])
 		return -EOPNOTSUPP;
-	/* Nothing has happened yet: a structure that cannot be written is known. */
+	/* Before anything happens: can the structure be written? */
 	if (put_user(0, &u->done))
 		return -EFAULT;
 	err = kvbm_offer_withdraw(ses, &args.ticket, &done);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * ioctl.c - the two descriptors' requests; the data path's are in data.c
+ * ioctl.c - requests on both kinds of descriptor; the data path's are in data.c
  *
- * A request is fetched, its flags are checked, its handler answers into the same
- * structure and sends it back.  A request about a store finds it: on a session
- * it is the session's, on the control device the one that the request names.
+ * The request is copied in and its flags are checked; its handler writes
+ * results into the same structure and copies it out.  A request about a store
+ * finds it: on a session it is the session's, on the control device the one
+ * that the request names.
  */
 #include <linux/build_bug.h>
 #include <linux/file.h>
@@ -22,15 +23,15 @@
 #include "trace.h"
 
 /**
- * struct request - one request under way
+ * struct request - one request in progress
  * @f: the session, NULL on the control device
- * @kd: the store that it is about, if it is about one
+ * @kd: the store that it is about, if any
  * @file: the file that it is made on
  * @session_fops: what files of sessions can do
  * @uarg: the caller's structure
- * @usize: as much of it as the caller knows
- * @size: as much of it as we know
- * @notes: those of a page of a listing, if they are asked for
+ * @usize: its size as the caller knows it
+ * @size: its size as we know it
+ * @notes: notes of a page of a listing, if requested
  * @args: our copy
  */
 struct request {
@@ -105,8 +106,8 @@ static int op_features(struct request *r)
 }
 
 /*
- * Answer with a descriptor in a field of the arguments: it is the caller's only
- * once its number is told.
+ * Return a descriptor in a field of the arguments: the caller gets it only
+ * once its number is written.
  */
 static int give(struct request *r, int fd, struct file *file)
 {
@@ -128,7 +129,7 @@ static int open_session(struct kvbm_dev *kd, fmode_t f_mode,
 	struct kvbm_file *f;
 	int fd, flags;
 
-	/* As open(2) turns them into f_mode. */
+	/* As open(2) converts them into f_mode. */
 	flags = f_mode & FMODE_READ ?
 		(f_mode & FMODE_WRITE ? O_RDWR : O_RDONLY) :
 		(f_mode & FMODE_WRITE ? O_WRONLY : O_ACCMODE);
@@ -150,8 +151,8 @@ static int open_session(struct kvbm_dev *kd, fmode_t f_mode,
 }
 
 /*
- * Undo the making of a store of which the caller is not told.  Others may have
- * found it already: opened it, or destroyed it.
+ * Undo the creation of a store whose result cannot be written.  Others may have
+ * found it already, and opened or destroyed it.
  */
 static void discard(struct kvbm_dev *kd)
 {
@@ -173,7 +174,7 @@ static int op_store_create(struct request *r)
 	struct kvbm_dev *kd;
 	int err;
 
-	/* What has no meaning yet. */
+	/* Flags without a meaning yet. */
 	if (memchr_inv(args->reserved, 0, sizeof(args->reserved)) ||
 	    args->rights & ~(KVBM_RIGHT_RESET_INACTIVE | KVBM_RIGHT_SET_RESET))
 		return -EOPNOTSUPP;
@@ -210,7 +211,7 @@ need:
 	return err;
 }
 
-/* No new sessions from now on; true: nobody had begun with that before. */
+/* No new sessions from now on; true: we are the first to say so. */
 static int begin_destroy(struct kvbm_store *st, bool force, bool *first)
 {
 	int err = 0;
@@ -264,15 +265,15 @@ static int op_store_access(struct request *r)
 #define LIST_PAGE	16
 
 /**
- * struct listing - a listing under way
- * @count: entries that the caller has room for
+ * struct listing - a listing in progress
+ * @count: entries in the caller's array
  * @done: out: entries written
- * @entry_size: bytes from one of the caller's to the next
- * @size: bytes of ours
+ * @entry_size: bytes from one of the caller's entries to the next
+ * @size: bytes of our entry
  * @cursor: in and out: the last one listed
- * @to: the caller's room
- * @notes: its room for notes of the entries, or 0
- * @note_bytes: bytes of each of them
+ * @to: the caller's array
+ * @notes: the caller's array of notes, or 0
+ * @note_bytes: bytes of each note
  */
 struct listing {
 	u32 count;
@@ -285,7 +286,7 @@ struct listing {
 	u32 note_bytes;
 };
 
-/* @n notes, for the entries from @done on. */
+/* Write @n notes for the entries from @done on. */
 static int tell_notes(const struct listing *l, const u64 *notes, u32 n)
 {
 	u8 __user *to = u64_to_user_ptr(l->notes +
@@ -310,7 +311,7 @@ static int tell_entries(struct listing *l, const void *page, u32 n)
 	return 0;
 }
 
-/* Of a session that was ended meanwhile, or a process killed, the rest is not. */
+/* Stop if the session was ended meanwhile, or the process killed. */
 static int go_on(struct request *r)
 {
 	int err = r->f ? READ_ONCE(r->f->ses.dead) : 0;
@@ -320,8 +321,9 @@ static int go_on(struct request *r)
 }
 
 /*
- * @fill: up to n entries behind the cursor, which it moves on; how many there
- * were, or -EAGAIN: none just here.
+ * @fill: writes up to n entries behind the cursor, which it advances; returns
+ *	how many,
+ * or -EAGAIN: none in this part.
  */
 static int list_entries(struct request *r, struct listing *l,
 			int (*fill)(struct request *r, u64 *cursor, void *page,
@@ -448,7 +450,7 @@ static int op_session_config(struct request *r)
 	if (args->reserved)
 		return -EOPNOTSUPP;
 	err = kvbm_poll_config(&r->f->ses, args->low_watermark);
-	/* Who polls already looks again with the new mark. */
+	/* Existing pollers look again with the new mark. */
 	if (!err)
 		kvbm_poll_wake(r->f, KVBM_CHUNK);
 	return err;
@@ -505,7 +507,7 @@ static int op_stats(struct request *r)
 	return err ?: respond(r);
 }
 
-/* When a rank ends, as KEEP takes it from the same caller; 0: it stays. */
+/* When a rank expires, as the same caller would give it to KEEP; 0: never. */
 static u64 keep_until(u64 ns)
 {
 	return ns ? kvbm_caller_ns(ns, KVBM_CLOCK_BOOTTIME) ?: 1 : 0;
@@ -757,7 +759,7 @@ static int op_events(struct request *r)
 	return give(r, args->fd, file);
 }
 
-/* Who may, on each kind of descriptor: see ops.def. */
+/* Permission on each kind of descriptor: see ops.def. */
 enum on_control {
 	CONTROL_NO,
 	CONTROL_ITSELF,
@@ -774,7 +776,7 @@ enum on_session {
 	SESSION_ALWAYS,
 };
 
-/* Those that name a store have that in one place. */
+/* Structures that name a store do so in one place. */
 #define NAMES_NONE(_what)	0
 #define NAMES_ONE(_what)						\
 	BUILD_BUG_ON_ZERO(offsetof(struct kvbm_##_what, store_id) != 8 || \
@@ -812,7 +814,7 @@ static bool names_store(const struct request_type *type)
 	return type->control >= CONTROL_STORE;
 }
 
-/* The store that it is about, with a reference, and may the caller? */
+/* Find the request's store, with a reference, and check permission. */
 static int find_store(struct request *r, const struct request_type *type)
 {
 	struct kvbm_access access;
@@ -880,7 +882,7 @@ session_request(struct file *file, const struct request_type *type,
 	return run_request(&r, type);
 }
 
-/* A number of the header that ops.def lacks is a warning of the compiler's. */
+/* The compiler warns about numbers of the header that ops.def lacks. */
 static bool is_op(enum kvbm_op op)
 {
 	switch (op) {
@@ -962,7 +964,7 @@ long kvbm_session_request(struct file *file, unsigned int cmd,
 	err = kvbm_file_enter(f, op);
 	if (err)
 		return err;
-	/* A session that ended still says what the module can do. */
+	/* FEATURES works on an ended session too. */
 	err = READ_ONCE(f->ses.dead);
 	if (err && type->session != SESSION_ALWAYS)
 		return err;

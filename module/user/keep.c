@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * keep.c - KEEP: ranks for blocks, as data.c goes through a batch
+ * keep.c - KEEP: ranks for blocks, in batches like data.c
  */
 #include <linux/ktime.h>
 #include "batch.h"
@@ -40,7 +40,7 @@ static __always_inline int keep_one(struct kvbm_batch *b, u32 n,
 	return got;
 }
 
-/* What the call asks for; when it ends, in the kernel's time. */
+/* The requested rank, with its expiry time on the kernel's clock. */
 static int keep_to(const struct kvbm_keep *args, struct kvbm_keep_to *to)
 {
 	u64 ns = args->until_ns, now;
@@ -54,7 +54,7 @@ static int keep_to(const struct kvbm_keep *args, struct kvbm_keep_to *to)
 		now = ktime_get_boottime_ns();
 		ns = ns > U64_MAX - now ? U64_MAX : ns + now;
 	} else if (ns) {
-		/* 0 is for good; what was before the machine is over. */
+		/* 0 means never; a time before boot has passed. */
 		ns = kvbm_kernel_ns(ns, KVBM_CLOCK_BOOTTIME) ?: 1;
 	}
 	to->until = kvbm_keep_until(ns);

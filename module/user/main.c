@@ -33,7 +33,7 @@ module_init(kvbm_init);
 
 static void __exit kvbm_exit(void)
 {
-	/* Waits for the last of files that are closed, which still hold stores. */
+	/* Waits for the end of closed files, which still keep stores. */
 	kvbm_dev_exit();
 	kvbm_departed_stop();
 	kvbm_poll_stop();

@@ -8,7 +8,7 @@
 #include "compat.h"
 #include "file.h"
 
-/* In sysfs; rules of others that match devices by name know none that begins so. */
+/* In sysfs; no udev rule of others matches names that begin like this. */
 #define DEVICE_PREFIX	"kvbm-"
 
 static struct class *kvbm_class;
@@ -71,10 +71,10 @@ static struct device *node_add(const char *name, dev_t devt,
 }
 
 /**
- * kvbm_node_add() - make the node of a store
+ * kvbm_node_add() - create the node of a store
  * @kd: the store, with a name and a device number
  *
- * Return: the node, which device_unregister() takes away, or an ERR_PTR.
+ * Return: the node, which device_unregister() removes, or an ERR_PTR.
  */
 struct device *kvbm_node_add(struct kvbm_dev *kd)
 {
@@ -82,11 +82,11 @@ struct device *kvbm_node_add(struct kvbm_dev *kd)
 }
 
 /**
- * kvbm_node_give() - let those of the record read attributes
+ * kvbm_node_give() - give attributes to the users in the record
  * @node: the store's node
  * @a: its record
  *
- * Attributes are root's at first, and 0440: only now may others read them.
+ * Attributes are root's at first, with 0440: only now can others read them.
  *
  * Return: 0 or -ENOMEM.
  */

@@ -2,22 +2,21 @@
 /*
  * number.c - device numbers, none of which ever leads to two stores
  *
- * A node that mknod(2) made says nothing but a device number.  It outlives the
- * store that it was made for, and this module too: containers keep theirs, and
- * so do the rules that let them.  So a number that was given to a store is never
- * given to another one until the machine restarts, not even by the module's
- * next incarnation.
+ * A node from mknod(2) is only a device number.  It outlives the store that it
+ * was made for, and this module too: containers keep their nodes, and the rules
+ * that allow them.  So a number of one store is not given to another until the
+ * machine restarts, not even after the module is reloaded.
  *
  * The kernel's own register of character devices remembers that.  Numbers are
- * claimed there in windows.  One of which a number was given stays claimed when
- * the module goes, and the next incarnation begins behind it.  What remains is
- * some 100 bytes for each window; there are 256 windows of 4096 numbers to a
+ * claimed there in windows.  A window that gave out a number stays claimed when
+ * the module is removed, and the next load begins behind it.  What remains is
+ * some 100 bytes for each window; there are 256 windows of 4096 numbers per
  * major, and 128 majors.
  *
- * Of each major, minor 0 is the control device's and is let go with the module.
- * A major with minor 0 free and the first window taken is one that an earlier
- * incarnation used; should it be another driver's after all, the windows that
- * this one claims are nobody's.
+ * Minor 0 of each major belongs to the control device, and is released with the
+ * module.  If a major has minor 0 free and the first window taken, an earlier
+ * load used it; if it is another driver's after all, the windows that this load
+ * claims are still free ones.
  *
  * All under the caller's lock.
  */
@@ -31,13 +30,13 @@
 #define WINDOWS		((1U << MINORBITS) / WINDOW)
 
 /**
- * struct major - a major of which windows are claimed
+ * struct major - a major with claimed windows
  * @link: in majors; numbers come from the last one
  * @cdev: carries all its minors
  * @nr: the major
- * @window: claimed last
- * @next: next minor to give, or beyond the window
- * @given: one of the window was given
+ * @window: the latest claimed one
+ * @next: next minor to give out, or beyond the window
+ * @given: the window has given out a number
  */
 struct major {
 	struct list_head link;
@@ -135,7 +134,7 @@ unclaim_zero:
 	return err;
 }
 
-/* The next major of the dynamic ones that has a window left. */
+/* The next dynamic major that has a window left. */
 static int next_major(unsigned int after)
 {
 	unsigned int nr;
@@ -178,7 +177,7 @@ int kvbm_number_init(const struct file_operations *fops, dev_t *control)
  * kvbm_number_new() - a number that no store ever had
  * @devt: out
  *
- * Return: 0, -ENOMEM, or -EDQUOT when 2^27 stores have had theirs.
+ * Return: 0, -ENOMEM, or -EDQUOT after 2^27 stores.
  */
 int kvbm_number_new(dev_t *devt)
 {
@@ -186,7 +185,7 @@ int kvbm_number_new(dev_t *devt)
 	int err;
 
 	if (m->next == (m->window + 1) * WINDOW) {
-		/* Those in front of it keep their claims, see above. */
+		/* Windows in front of it stay claimed, see above. */
 		err = m->window + 1 < WINDOWS ? claim(m->nr, m->window + 1) :
 						-EBUSY;
 		if (!err) {
@@ -205,7 +204,7 @@ int kvbm_number_new(dev_t *devt)
 }
 
 /**
- * kvbm_number_exit() - let go of what no node can name
+ * kvbm_number_exit() - release numbers that no node can have
  */
 void kvbm_number_exit(void)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * open.c - opening nodes, and what files can do
+ * open.c - opening nodes, and file operations
  */
 #include <linux/err.h>
 #include <linux/fs.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * ops.h - what ops.def says, as sets of operations
+ * ops.h - sets of operations from ops.def
  */
 #ifndef KVBM_OPS_H
 #define KVBM_OPS_H
@@ -13,7 +13,7 @@
 #define KVBM_OPS_END	64
 
 /**
- * kvbm_is_data_op() - does an operation belong to the data path?
+ * kvbm_is_data_op() - whether an operation belongs to the data path
  * @op: any number
  */
 static inline bool kvbm_is_data_op(unsigned int op)

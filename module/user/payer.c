@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * payer.c - users who are charged with stores
+ * payer.c - users who are charged for stores
  *
  * payers_lock is a leaf: it is held for a walk of the list, which has at most one
- * payer a store, or a ring whose readers outlive its store.
+ * payer per store, or per ring whose readers outlive its store.
  */
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -46,9 +46,9 @@ static bool over(u64 used, u64 more, u64 limit)
 }
 
 /**
- * kvbm_payer_new() - a payer of the caller's, in case there is none yet
+ * kvbm_payer_new() - preallocate a payer for the caller
  *
- * Return: what kvbm_pay() takes and kfree() frees, or NULL.
+ * Return: the payer, for kvbm_pay() or kfree(), or NULL.
  */
 struct kvbm_payer *kvbm_payer_new(void)
 {
@@ -60,9 +60,9 @@ struct kvbm_payer *kvbm_payer_new(void)
 }
 
 /**
- * kvbm_pay() - charge a store that is going to be made
+ * kvbm_pay() - charge a new store
  * @kd: the store; ->payer is filled in
- * @new: who; becomes the payer, and NULL, if its user has none yet
+ * @new: preallocated; becomes the payer, and NULL, if its user has none yet
  *
  * Return: 0 or -EDQUOT.
  */
@@ -104,7 +104,7 @@ static void store_gone(struct kvbm_payer *p)
 }
 
 /**
- * kvbm_unpay() - a store is gone
+ * kvbm_unpay() - uncharge a store
  * @kd: the store
  */
 void kvbm_unpay(struct kvbm_dev *kd)
@@ -114,7 +114,7 @@ void kvbm_unpay(struct kvbm_dev *kd)
 	mutex_lock(&payers_lock);
 	p->blocks -= kd->store.cfg.total;
 	p->bytes -= kd->need;
-	/* Who reads its events keeps the ring: a store of that size until then. */
+	/* Readers of its events keep the ring: charge a store of that size. */
 	if (kd->store.ring)
 		p->bytes += kvbm_ring_need(kd->store.cfg.event_records);
 	else
@@ -123,9 +123,9 @@ void kvbm_unpay(struct kvbm_dev *kd)
 }
 
 /**
- * kvbm_unpay_ring() - the events of a store are gone; the store went before
- * @p: who paid
- * @bytes: what is left of the charge
+ * kvbm_unpay_ring() - uncharge the events of a store that went before
+ * @p: the payer
+ * @bytes: the remaining charge
  */
 void kvbm_unpay_ring(struct kvbm_payer *p, u64 bytes)
 {

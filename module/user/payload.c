@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * payload.c - the file that a store's blocks have their bytes in
+ * payload.c - the file with the bytes of a store's blocks
  *
- * Whoever creates a store may give it a file of memory; a block's bytes are at its
+ * The creator of a store may give it a memory file; a block's bytes are at its
  * id times the size of a block.  The kernel keeps a reference and hands out
- * descriptors: it never maps, reads, writes or truncates the file.  Pages, their
- * size and node, pinning and sharing are the file's own affair, so all of that
- * works as with any file of its kind.
+ * descriptors: it never maps, reads, writes or truncates the file.  The file
+ * itself handles pages, their size and node, pinning and sharing, so all of
+ * that works as with any file of its kind.
  *
- * No file of ours, no socket and no ring passes the checks, so no reference ever
- * comes round to itself.
+ * No file of ours, no socket and no ring passes the checks, so references never
+ * form a cycle.
  */
 #include <linux/fcntl.h>
 #include <linux/file.h>
@@ -20,7 +20,7 @@
 #include "compat.h"
 #include "file.h"
 
-/* Seals of the file, or -EINVAL: no file of memory. */
+/* Seals of the file, or -EINVAL: not a memory file. */
 static int seals_of(struct inode *inode)
 {
 	if (!S_ISREG(inode->i_mode))
@@ -59,11 +59,11 @@ static int check(const struct file *file, const struct kvbm_store_create *c)
 }
 
 /**
- * kvbm_payload_get() - check and take the file that a store is created with
- * @c: what the user asked for; its total_blocks is in range
+ * kvbm_payload_get() - check and take the file for a new store
+ * @c: the user's request; its total_blocks is in range
  *
  * Return: the file, with a reference; NULL: the store has none; or an ERR_PTR:
- * -EINVAL, -EBADF, -EACCES, -EPERM, -EFBIG, as struct kvbm_store_create says.
+ * -EINVAL, -EBADF, -EACCES, -EPERM, -EFBIG, see struct kvbm_store_create.
  */
 struct file *kvbm_payload_get(const struct kvbm_store_create *c)
 {
@@ -91,9 +91,9 @@ struct file *kvbm_payload_get(const struct kvbm_store_create *c)
 }
 
 /**
- * kvbm_payload_info() - what is to be said of a store's payload
+ * kvbm_payload_info() - information on a store's payload
  * @kd: the store, which has one
- * @args: filled in, but for the descriptor
+ * @args: filled in, except the descriptor
  */
 void kvbm_payload_info(const struct kvbm_dev *kd, struct kvbm_payload *args)
 {
@@ -106,15 +106,15 @@ void kvbm_payload_info(const struct kvbm_dev *kd, struct kvbm_payload *args)
 	if (inode->i_sb->s_magic == HUGETLBFS_MAGIC)
 		args->page_bytes = huge_page_size(hstate_file(kd->payload));
 #endif
-	/* In units of 512 bytes, as stat(2) has them. */
+	/* In units of 512 bytes, as in stat(2). */
 	args->resident = (u64)READ_ONCE(inode->i_blocks) * 512;
 }
 
 /**
- * kvbm_payload_open() - a descriptor of a store's payload
+ * kvbm_payload_open() - open a descriptor of a store's payload
  * @kd: the store, which has one
  * @read_only: it cannot be written to
- * @file: out: to be installed once the number is told
+ * @file: out: install it once the number is written
  *
  * Return: a reserved descriptor, or -errno.
  */
@@ -127,9 +127,9 @@ int kvbm_payload_open(const struct kvbm_dev *kd, bool read_only,
 	if (fd < 0)
 		return fd;
 	/*
-	 * A file of its own.  If all had the store's, what fcntl(2) sets, O_APPEND
-	 * say, and the offset would be everybody's; and who is stuck in read(2) with
-	 * the offset's lock would keep all others waiting.
+	 * A separate file.  If all shared the store's, flags of fcntl(2) such
+	 * as O_APPEND, and the offset, would be shared too; and a task stuck in
+	 * read(2) with the offset's lock would block all others.
 	 */
 	*file = dentry_open(&kd->payload->f_path,
 			    (read_only ? O_RDONLY : O_RDWR) | O_LARGEFILE,

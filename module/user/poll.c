@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * poll.c - waking those who poll a session
+ * poll.c - waking a session's pollers
  *
- * Each session has a wait queue of its own, which is walked in steps (watch.c).
- * Who makes room wakes up to KVBM_CHUNK watches itself, of all sessions together;
- * a work item goes on from there.
+ * Each session has its own wait queue, which is walked in steps (watch.c).
+ * Whoever frees blocks wakes up to KVBM_CHUNK watches itself, of all sessions
+ * together; a work item continues from there.
  *
- * Whoever wakes holds the session's struct kvbm_file.  That reference may be the
- * last one, but never frees the store on the spot: who wakes may be the store's
+ * The waker holds the session's struct kvbm_file.  That reference may be the
+ * last one, but never frees the store on the spot: the waker may be the store's
  * own work item.
  */
 #include <linux/workqueue.h>
@@ -24,9 +24,9 @@ static void walk_work(struct work_struct *work)
 }
 
 /**
- * kvbm_poll_wake() - wake those who poll a session
+ * kvbm_poll_wake() - wake a session's pollers
  * @f: its file
- * @budget: watches to wake now; the rest is woken by a work item
+ * @budget: watches to wake now; a work item wakes the rest
  *
  * Return: how many were woken now.
  */
@@ -89,7 +89,7 @@ const struct kvbm_poll_ops kvbm_poll_ops = {
 };
 
 /**
- * kvbm_poll_init() - nobody polls a session yet
+ * kvbm_poll_init() - initialise a session's poll queue
  * @p: its file's
  */
 void kvbm_poll_init(struct kvbm_poll *p)
@@ -105,7 +105,7 @@ int __init kvbm_poll_start(void)
 	return poll_wq ? 0 : -ENOMEM;
 }
 
-/* No file is open any more; what is left of some is freed here. */
+/* No file is open any more; free what is left of some. */
 void kvbm_poll_stop(void)
 {
 	destroy_workqueue(poll_wq);

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * session.c - open files: a session's beginning, its end, and its revocation
+ * session.c - open files: opening a session, ending it, and revoking it
  *
  * The last reference to the file ends the session, before close(2) returns or
- * the process can be reaped.  No call of the session can be under way then.  Its
- * blocks must not be handed on while a device of the same process still writes
- * into them, so the end comes after the ->release of every file that the same
- * exit, exec or close_range closes: see struct kvbm_file's companion.
+ * the process can be reaped.  No call of the session can be in progress then.
+ * Its blocks must not get a new owner while a device of the same process still
+ * writes to them, so the end comes after the ->release of every file that the
+ * same exit, exec or close_range closes: see struct kvbm_file's companion.
  *
- * What follows a SIGKILL, then:
+ * So after a SIGKILL:
  *
- *	a batch under way stops after its chunk		kvbm_batch_run()
- *	a sleeper wakes and gives up, even a grant	kvbm_wait_end()
+ *	a running batch stops after its chunk		kvbm_batch_run()
+ *	a sleeper wakes and drops even a grant		kvbm_wait_end()
  *	the last reference to the file goes		session_release(), open.c
- *	its companion's does, which ends the session	companion_release()
- *	blocks that are to linger leave it		kvbm_departed_retire()
- *	all else is released, and waiters are woken	kvbm_session_exit()
+ *	so does its companion's, ending the session	companion_release()
+ *	blocks that linger leave it			kvbm_departed_retire()
+ *	the rest is released, and waiters are woken	kvbm_session_exit()
  *	the memory goes					file.c
  *
  * A revocation may come at any time: it marks the session dead under the
- * session's lock, which every chunk of every call looks at, and takes everything,
- * from allocations under way too.  It waits for nobody.
+ * session's lock, where every chunk of every call checks it, and takes
+ * everything, also from allocations in progress.  It waits for nobody.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
@@ -110,7 +110,7 @@ put:
 }
 
 /**
- * kvbm_file_end() - the session's file is gone, or there never was one
+ * kvbm_file_end() - end a session whose file is gone, or never existed
  * @f: the session
  */
 void kvbm_file_end(struct kvbm_file *f)
@@ -127,7 +127,7 @@ int kvbm_file_refused(const struct kvbm_file *f, unsigned int op)
 {
 	if (!f->writable && !(kvbm_ops_reading() & BIT_ULL(op)))
 		return -EBADF;
-	/* Refused to nobody but who did not open for reading. */
+	/* Refused only if not opened for reading. */
 	if (op == KVBM_OP_EXPORT)
 		return -EBADF;
 	return -EPERM;
@@ -146,19 +146,19 @@ __poll_t kvbm_session_poll(struct file *file, poll_table *wait)
 }
 
 /**
- * kvbm_file_of() - is a file a session's?
+ * kvbm_file_of() - get the session of a file
  * @file: any file
  *
  * Return: the session, or NULL.
  */
 struct kvbm_file *kvbm_file_of(struct file *file)
 {
-	/* Files of sessions have it, and no others. */
+	/* Only files of sessions have it. */
 	return file->f_op->poll == kvbm_session_poll ? file->private_data : NULL;
 }
 
 /**
- * kvbm_session_fdinfo() - /proc/PID/fdinfo/FD: what the session holds in all
+ * kvbm_session_fdinfo() - /proc/PID/fdinfo/FD: the session's totals
  * @m: to write to
  * @file: its file
  */
@@ -202,7 +202,7 @@ static bool selected(const struct kvbm_selection *sel, const struct kvbm_file *f
 
 /*
  * The next selected session with a number above @after, with a reference, or
- * NULL.  Also moves @after on.  -EAGAIN: enough for one hold of the lock.
+ * NULL.  Also advances @after.  -EAGAIN: enough for one hold of the lock.
  */
 static struct kvbm_file *next_selected(struct kvbm_store *st,
 				       const struct kvbm_selection *sel, u64 *after)
@@ -218,7 +218,7 @@ static struct kvbm_file *next_selected(struct kvbm_store *st,
 			return ERR_PTR(-EAGAIN);
 		*after = ses->number;
 		f = container_of(ses, struct kvbm_file, ses);
-		/* One whose last reference goes has nothing left. */
+		/* A session without references has nothing left. */
 		if (selected(sel, f) && kref_get_unless_zero(&f->ref))
 			return f;
 		if (ses->number >= sel->upto ||
@@ -229,7 +229,7 @@ static struct kvbm_file *next_selected(struct kvbm_store *st,
 	return NULL;
 }
 
-/* Its calls fail from now on.  False: it was dead before. */
+/* Make its calls fail from now on.  False: it was dead before. */
 static bool mark_dead(struct kvbm_file *f, int err)
 {
 	bool first;
@@ -247,8 +247,8 @@ static bool mark_dead(struct kvbm_file *f, int err)
 }
 
 /*
- * Ends sessions: all are marked before anything is taken, so that nothing of one
- * is granted to another.  What somebody else marked is taken along: when this
+ * End sessions: mark all of them before taking anything, so nothing of one is
+ * granted to another.  Include sessions that somebody else marked: when this
  * returns, all of it is back, whoever took it.
  */
 static int end_sessions(struct kvbm_dev *kd, struct kvbm_selection *sel,
@@ -283,8 +283,8 @@ static int end_sessions(struct kvbm_dev *kd, struct kvbm_selection *sel,
 		if (IS_ERR(f))
 			continue;
 		/*
-		 * What its blocks were taken into by somebody else is listed
-		 * here at the latest, and comes back below if it is to.
+		 * If somebody else took its blocks into a record, that is
+		 * listed by now, and its blocks are freed below if requested.
 		 */
 		*back += kvbm_departed_retire(f, sel->err, true);
 		kvbm_poll_wake(f, KVBM_CHUNK);
@@ -298,9 +298,9 @@ static int end_sessions(struct kvbm_dev *kd, struct kvbm_selection *sel,
 /**
  * kvbm_sessions_kill() - end all sessions of a store that takes no new ones
  * @kd: the store
- * @err: what their calls fail with from now on
+ * @err: errno for their calls from now on
  *
- * Return: 0: all are dead, and all is back.
+ * Return: 0: all are dead, and everything is back.
  */
 int kvbm_sessions_kill(struct kvbm_dev *kd, int err)
 {
@@ -319,7 +319,7 @@ int kvbm_sessions_kill(struct kvbm_dev *kd, int err)
 /**
  * kvbm_session_revoke() - end sessions
  * @kd: the store
- * @args: which; out: how many, and what came back
+ * @args: which; out: how many, and how much was reclaimed
  *
  * Return: 0, -EINVAL, -ENOENT.
  */
@@ -389,7 +389,7 @@ static void fill_entry(struct kvbm_session_entry *e, struct kvbm_file *f)
 	e->match_blocks_returned = ses->counters.match_blocks_returned;
 	e->registrations = ses->counters.registrations;
 	e->allocations = ses->counters.allocations;
-	/* What did not come from the free list. */
+	/* Those that did not come from the free list. */
 	e->evictions = ses->counters.allocations -
 		       ses->counters.allocations_from_reset;
 	e->alloc_failures = ses->counters.alloc_nospace +
@@ -410,11 +410,11 @@ static void fill_entry(struct kvbm_session_entry *e, struct kvbm_file *f)
  * kvbm_session_entries() - list sessions
  * @kd: the store
  * @cursor: in and out: number of the last session listed
- * @out: room for @max entries
+ * @out: array of @max entries
  * @max: at most this many, at most KVBM_CHUNK
- * @total: out: sessions there are
+ * @total: out: number of sessions
  *
- * Those that ended are listed while their blocks linger.
+ * Ended sessions are listed while their blocks linger.
  *
  * Return: entries filled in.
  */

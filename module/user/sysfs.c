@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * sysfs.c - attributes: /sys/class/kvbm/<name>/, one value a file
+ * sysfs.c - attributes: /sys/class/kvbm/<name>/, one value per file
  *
- * Removing the device waits for readers, so a store is alive while one of its
- * attributes is read.  See Documentation/ABI/testing/sysfs-class-kvbm.
+ * Removing the device waits for readers, so a store stays alive while one of
+ * its attributes is read.  See Documentation/ABI/testing/sysfs-class-kvbm.
  */
 #include <linux/device.h>
 #include <linux/math64.h>
@@ -16,7 +16,7 @@ static struct kvbm_dev *to_kd(struct device *dev)
 	return dev_get_drvdata(dev);
 }
 
-/* Counters tell what others ask for: to the store's owner and group only. */
+/* Counters reveal others' requests: only for the store's owner and group. */
 #define KVBM_ATTR(_name)						\
 	struct device_attribute dev_attr_##_name =			\
 		__ATTR(_name, 0440, _name##_show, NULL)

@@ -4,7 +4,7 @@
  *
  * Commands complete inline.  An allocation that has to wait is never parked
  * with -EIOCBQUEUED: on 6.1 such a command cannot be cancelled and would pin a
- * dead process's session.  Where it may not block it returns -EAGAIN, so that
+ * dead process's session.  If it may not block it returns -EAGAIN, so that
  * a worker of the ring takes it and sleeps there, interruptibly: cancellation,
  * timeouts, the ring's end and the process's death then end it.
  */
@@ -17,8 +17,8 @@
  * @cmd: the command; its payload is struct kvbm_uring_cmd
  * @issue_flags: IO_URING_F_*
  *
- * The result is handed over by kvbm_uring_done(): 6.1 takes a positive return
- * value for a failure, which would break a chain of linked commands.
+ * kvbm_uring_done() delivers the result: 6.1 treats a positive return
+ * value as a failure, which would break a chain of linked commands.
  */
 int kvbm_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * usercopy.h - how arguments travel: extensible structures, checked bit by bit
+ * usercopy.h - copying arguments: extensible structures, checked bit by bit
  *
- * User memory is touched in module/user only (ioctl.c, data.c, handover.c, keep.c
+ * Only module/user touches user memory (ioctl.c, data.c, handover.c, keep.c
  * and event.c), and never under a lock or while holding anything that others wait
- * for: an access may sleep for as long as the caller likes, with userfaultfd or
+ * for: an access may sleep as long as the caller likes, with userfaultfd or
  * FUSE behind it.
  */
 #ifndef KVBM_USERCOPY_H
@@ -14,9 +14,9 @@
 #include "core.h"
 
 /*
- * What follows reads and writes element by element: at these sizes as fast as a
- * string copy, which takes as long to begin as a few elements take.  That has no
- * points where faults are injected; kernels built to inject them copy.
+ * The following helpers read and write element by element: at these sizes as
+ * fast as a string copy, whose start-up costs as much as a few elements.  They
+ * have no fault-injection points; kernels built to inject faults copy instead.
  */
 #define KVBM_COPY	IS_ENABLED(CONFIG_FAULT_INJECTION_USERCOPY)
 
@@ -42,7 +42,7 @@ fault:
 }
 
 /*
- * Fetch a structure of which the caller knows @usize bytes; @min is the first
+ * Copy in a structure of which the caller knows @usize bytes; @min is the first
  * published size.
  */
 static __always_inline int kvbm_fetch(void *args, size_t ksize, size_t min,
@@ -57,7 +57,7 @@ static __always_inline int kvbm_fetch(void *args, size_t ksize, size_t min,
 	return copy_struct_from_user(args, ksize, uarg, usize);
 }
 
-/* Hand a structure back, as much of it as the caller knows. */
+/* Copy a structure out, as much of it as the caller knows. */
 static inline int kvbm_return(void __user *uarg, u32 usize, const void *args,
 			      size_t ksize)
 {
@@ -128,8 +128,8 @@ fault:
 }
 
 /*
- * How far a batch got: done and what follows it in the structure, the last of
- * them the errno.
+ * Write how far a batch got: done and the fields that follow it in the
+ * structure, the last of them the errno.
  */
 static __always_inline int kvbm_tell_end(u32 __user *udone, u32 done, int err)
 {
@@ -145,7 +145,7 @@ fault:
 	return -EFAULT;
 }
 
-/* The same with a second number: hits, or evictions told. */
+/* The same with a second number: hits, or evictions written. */
 static __always_inline int kvbm_tell_end2(u32 __user *udone, u32 done, u32 also,
 					  int err)
 {

@@ -2,9 +2,9 @@
 /*
  * wait.c - sleeping until an allocation is granted
  *
- * The queue is waiters.c's; here is only the sleep.  Who grants, or ends the
- * session, changes the waiter's state under the store's lock and wakes its task
- * after that; the sleeper frees the waiter once it has had that lock too.
+ * waiters.c has the queue; this file only sleeps.  A grant, or the end of the
+ * session, changes the waiter's state under the store's lock and then wakes its
+ * task; the sleeper frees the waiter once it has taken that lock too.
  */
 #include <linux/fs.h>
 #include <linux/hrtimer.h>
@@ -29,10 +29,11 @@ static bool is_over(const void *arg)
 }
 
 /*
- * Pairs with kvbm_wake_waiters() and kvbm_waiters_end(), and with their like of
- * claims: state written, then wake_up_process(), which has a full barrier before
- * it looks whether the task sleeps; here the task says that it does, full
- * barrier, then looks at the state.  So not both miss the other.
+ * Pairs with kvbm_wake_waiters() and kvbm_waiters_end(), and with their
+ * counterparts for claims: they write the state, then call wake_up_process(),
+ * which has a full barrier before it checks whether the task sleeps.  Here the
+ * task sets its state, a full barrier follows, and then it checks the waiter's
+ * state.  So at least one side sees the other.
  */
 static int sleep_until(bool (*is_it)(const void *arg), const void *arg,
 		       ktime_t *deadline, clockid_t clock)
@@ -44,7 +45,9 @@ static int sleep_until(bool (*is_it)(const void *arg), const void *arg,
 		if (is_it(arg))
 			break;
 		if (signal_pending(current)) {
-			/* The deadline is absolute: restarting is right. */
+			/*
+			 * The deadline is absolute, so restarting is correct.
+			 */
 			err = -ERESTARTSYS;
 			break;
 		}
@@ -71,7 +74,8 @@ static s64 caller_ahead(u32 clock)
 }
 
 /**
- * kvbm_kernel_ns() - a time of the caller's time namespace, as the kernel counts
+ * kvbm_kernel_ns() - convert a time of the caller's time namespace to the
+ *	kernel's
  * @ns: the time
  * @clock: KVBM_CLOCK_*
  */
@@ -87,7 +91,8 @@ u64 kvbm_kernel_ns(u64 ns, u32 clock)
 }
 
 /**
- * kvbm_caller_ns() - a time of the kernel's, as the caller's time namespace counts
+ * kvbm_caller_ns() - convert a time of the kernel's to the caller's time
+ *	namespace
  * @ns: the time
  * @clock: KVBM_CLOCK_*
  */
@@ -115,12 +120,12 @@ static int sleep_to_deadline(bool (*is_it)(const void *arg), const void *arg,
 }
 
 /**
- * kvbm_alloc_wait() - reserve blocks, sleeping until they can be had
+ * kvbm_alloc_wait() - reserve blocks, sleeping until they are available
  * @t: filled in, as by kvbm_alloc_begin()
  * @ses: for this session
  * @args: blocks, deadline and clock
- * @file: the session's, when the caller has no other reference to it than the
- *	descriptor table's; NULL: unknown
+ * @file: the session's, if the caller's only reference to it is the descriptor
+ *	table's; NULL: unknown
  * @ticket: in and out: place in the queue
  *
  * Return: 0, -ETIMEDOUT, -ERESTARTSYS, -EINTR (fatal signal), or as
@@ -134,7 +139,7 @@ int kvbm_alloc_wait(struct kvbm_alloc_ctx *t, struct kvbm_session *ses,
 	bool alone, fatal;
 	int err;
 
-	/* No other thread, no other descriptor: nobody else can release. */
+	/* No other thread and no other descriptor: nobody else can release. */
 	alone = file && thread_group_empty(current) && file_count(file) == 1;
 	err = kvbm_wait_begin(t, ses, args->count, *ticket, alone, &w);
 	if (err)
@@ -151,7 +156,7 @@ int kvbm_alloc_wait(struct kvbm_alloc_ctx *t, struct kvbm_session *ses,
  * @ses: the session
  * @args: deadline and clock
  * @keys: the hashes
- * @may_wait: otherwise -EAGAIN says that it had to
+ * @may_wait: otherwise -EAGAIN if it would have to
  * @left: out: claims that have not ended
  *
  * Return: 0, -ETIMEDOUT, -ERESTARTSYS, -EINTR (fatal signal), or as
@@ -167,7 +172,7 @@ int kvbm_claims_wait(struct kvbm_session *ses, const struct kvbm_wait *args,
 	err = kvbm_claim_wait_begin(ses, keys, args->count, &w);
 	if (err || !w)
 		return err;
-	/* Where it may not sleep, the ring's worker tries again. */
+	/* If it may not sleep, the ring's worker tries again. */
 	if (!may_wait)
 		return kvbm_claim_wait_end(w, -EAGAIN, left);
 	err = sleep_to_deadline(is_over, w, args->deadline_ns, args->clock);

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * watch.c - waking all in a wait queue, in steps
+ * watch.c - waking everybody in a wait queue, in steps
  *
- * A user may put as many watches into a queue as descriptors can be had.  So
- * waking is a walk: an entry of our own marks in the queue how far it has got, and
- * after at most KVBM_CHUNK watches the queue's lock, which keeps interrupts off,
- * is given up.
+ * A user may put as many watches into a queue as he can have descriptors.  So
+ * waking is a walk: an entry of our own marks its position in the queue, and
+ * after at most KVBM_CHUNK watches it drops the queue's lock, which disables
+ * interrupts.
  *
- * New watches enter at the head, and look at what they watch after that.  A wake-up
- * that comes during a walk is another walk after it: each watch is passed once
- * more.
+ * New watches enter at the head, and then check the condition.  A wake-up
+ * during a walk causes another walk after it, which visits each watch again.
  */
 #include <linux/poll.h>
 #include <linux/sched.h>
@@ -22,11 +21,11 @@ static int mark_passed(struct wait_queue_entry *mark, unsigned int mode,
 }
 
 /**
- * kvbm_watch_some() - wake some of a walk; the queue's lock is held
- * @p: who watch
+ * kvbm_watch_some() - do part of a walk; the queue's lock is held
+ * @p: the watches
  * @budget: how many at most
  *
- * Return: how many were passed.  @p->walking: there are more.
+ * Return: how many were visited.  @p->walking: there are more.
  */
 u32 kvbm_watch_some(struct kvbm_poll *p, u32 budget)
 {
@@ -55,8 +54,8 @@ u32 kvbm_watch_some(struct kvbm_poll *p, u32 budget)
 }
 
 /**
- * kvbm_watch_rest() - the rest of a walk
- * @p: who watch
+ * kvbm_watch_rest() - do the rest of a walk
+ * @p: the watches
  *
  * May sleep.
  */
@@ -74,11 +73,11 @@ void kvbm_watch_rest(struct kvbm_poll *p)
 }
 
 /**
- * kvbm_watch_turn() - wake up to KVBM_CHUNK of those who watch
- * @p: they; nobody else wakes them
- * @all: begin with all of them
+ * kvbm_watch_turn() - wake up to KVBM_CHUNK watches
+ * @p: the watches; nobody else wakes them
+ * @all: start over with all of them
  *
- * Return: there are more.
+ * Return: whether there are more.
  */
 bool kvbm_watch_turn(struct kvbm_poll *p, bool all)
 {
@@ -99,8 +98,8 @@ bool kvbm_watch_turn(struct kvbm_poll *p, bool all)
 }
 
 /**
- * kvbm_watch_init() - nobody watches yet
- * @p: who will
+ * kvbm_watch_init() - initialise an empty queue of watches
+ * @p: the watches
  */
 void kvbm_watch_init(struct kvbm_poll *p)
 {
