@@ -1,6 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
-XX */
+ * claim.c - single flight: which session has announced that it computes which
+ * hash
+ *
+ * A claim belongs to a Staged block of a session.  A hash has at most one
+ * claim, and none while it is present.  A claim ends when anybody registers the
+ * hash, or when its block is no longer Staged.  Slots and the index do not know
+ * about claims; code that does not use them checks a count.
+ *
+ * Claims are in trees, by key; the index's hash of the key chooses the tree.
+ * With 64 blocks per tree there is a handful of claims in each.  Somebody who
+ * knows the index's secrets can put all of his into one tree, whose depth is
+ * then the logarithm of their number: no table has to grow, and no key is worse
+ * than others.
+ *
+ * If somebody waits for a claim that ends, it moves to a list.  The task that
+ * ended it wakes up to KVBM_CHUNK waiters once it holds no lock, and a work
+ * item wakes the rest.  Each wait counts the claims that it waits for, and is
+ * over when none of them is left; a new claim of the same hash is another
+ * claim.
+ *
+ * All of this is under the store's lock, but the count of claims is also read
+ * without it: a reader sees 0 only at a moment when there was none.
+ *
+ * Sleepers look at ->over, and pair with kvbm_claims_tell() and
+ * kvbm_claim_waits_end() as sleep_until() in wait.c says.
+ */
 #include <linux/overflow.h>
 #include <linux/sched.h>
 #include <linux/sched/task.h>
@@ -289,7 +314,7 @@ static struct kvbm_claim_wait *next_to_notify(struct kvbm_claim *c)
 }
 
 /**
- * kvbm_claims_tell() - wake who waits for claims that have ended
+ * kvbm_claims_tell() - wake waiters of claims that have ended
  * @st: the store, not locked
  *
  * Handles up to KVBM_CHUNK waits; a work item does the rest.
