@@ -13,7 +13,7 @@
  * Mutable and in the hold table, where the end of the session finds them.  Blocks
  * whose counts still need a page in the table wait on the allocation's chain,
  * which belongs to the session too.  So the end of a session can take everything
- * from an allocation under way, and nobody has to wait for it.
+ * from an allocation in progress, and nobody has to wait for it.
  *
  * The caller gets its blocks when all are there.  The hashes of evicted blocks
  * are in the chunk, and stay in the slot until the block is staged or free.
@@ -29,10 +29,10 @@
  * @t: filled in
  * @ses: for this session
  * @n: blocks, at most the store's total
- * @reset_only: up to @n, as the free list has them; reserves nothing
+ * @reset_only: up to @n, from the free list only; reserves nothing
  *
- * Return: 0: go on with kvbm_alloc_chunk(); -ENOSPC, -EDQUOT, or the session's
- * end.
+ * Return: 0: continue with kvbm_alloc_chunk(); -ENOSPC, -EDQUOT, or the
+ * session's end.
  */
 int kvbm_alloc_begin(struct kvbm_alloc_ctx *t, struct kvbm_session *ses, u32 n,
 		     bool reset_only)
@@ -66,9 +66,9 @@ int kvbm_alloc_begin(struct kvbm_alloc_ctx *t, struct kvbm_session *ses, u32 n,
 }
 
 /**
- * kvbm_alloc_failed() - count an allocation that came to nothing
+ * kvbm_alloc_failed() - count a failed allocation
  * @ses: the session
- * @err: as its caller is told, when it waits no longer
+ * @err: the errno that it returns, after any wait
  */
 void kvbm_alloc_failed(struct kvbm_session *ses, int err)
 {
@@ -86,7 +86,7 @@ static void count_eviction(struct kvbm_store *st, const struct kvbm_slot *s)
 	const u64 first = BIT_ULL(KVBM_IDLE_BUCKET_SHIFT - 1);
 	u64 ns = kvbm_slot_idle_ns(s);
 
-	/* The clock comes round before there is no element for a time. */
+	/* The clock wraps before a time could exceed the last element. */
 	BUILD_BUG_ON(ilog2(U32_MAX * KVBM_IDLE_TICK_NS) - ilog2(first) >=
 		     KVBM_IDLE_BUCKETS);
 	lockdep_assert_held(&st->lock);
@@ -96,7 +96,7 @@ static void count_eviction(struct kvbm_store *st, const struct kvbm_slot *s)
 
 /*
  * The next block of the free list, or an evicted one: element @at.  KVBM_NIL:
- * who is evicted next depends on prunes that take longer than one hold of the
+ * the victim depends on prunes that take longer than one hold of the
  * lock.  The caller counts.
  */
 static u32 take_one(struct kvbm_alloc_ctx *t, struct kvbm_chunk *c, u32 at,
@@ -130,7 +130,7 @@ static u32 take_one(struct kvbm_alloc_ctx *t, struct kvbm_chunk *c, u32 at,
 
 /*
  * Prefetch the blocks that will probably be evicted, and what taking them out
- * will touch.  Without it, each eviction is a row of cache misses under the
+ * will touch.  Without it, each eviction is a series of cache misses under the
  * lock.
  */
 static void prefetch_evictions(struct kvbm_store *st, u32 n)
@@ -141,7 +141,7 @@ static void prefetch_evictions(struct kvbm_store *st, u32 n)
 	spin_lock(&st->lock);
 	n = min(n, KVBM_CHUNK);
 	n -= min(n, st->free.len);
-	/* What has no rank any more goes with the normal ones. */
+	/* Blocks with expired ranks go with the normal ones. */
 	if (unlikely(st->retention))
 		kvbm_ranks_due(st);
 	if (n)
@@ -162,7 +162,7 @@ static void own(struct kvbm_session *ses, u32 *cnt)
 	ses->owned++;
 }
 
-/* Blocks that are in no hold table go to Reset; at most a chunk. */
+/* Move blocks that are in no hold table to Reset; at most a chunk. */
 static void chain_free(struct kvbm_store *st, struct kvbm_chain *c)
 {
 	lockdep_assert_held(&st->lock);
@@ -176,8 +176,8 @@ static void chain_free(struct kvbm_store *st, struct kvbm_chain *c)
 }
 
 /*
- * Into the hold table with the blocks, from element @at on, that wait on the
- * chain for a page of it.  Those that get none are lost: they are free again.
+ * Move the blocks, from element @at on, that wait on the chain for a page into
+ * the hold table.  Those that get no page are lost: they are free again.
  */
 static noinline_for_stack int take_rest(struct kvbm_alloc_ctx *t,
 					struct kvbm_chunk *c, u32 at)
@@ -192,7 +192,7 @@ static noinline_for_stack int take_rest(struct kvbm_alloc_ctx *t,
 		err = kvbm_holds_prepare(ses, c->ids[i]);
 
 	spin_lock(&ses->lock);
-	/* The one who ends the session may have taken the chain. */
+	/* The end of the session may have taken the chain. */
 	list_del_init(&t->link);
 	err = ses->dead ?: err;
 	if (!err) {
@@ -234,15 +234,16 @@ static noinline_for_stack int take_rest(struct kvbm_alloc_ctx *t,
 /**
  * kvbm_alloc_chunk() - take the next blocks of an allocation
  * @t: the allocation
- * @c: out: from element t->n on, which grows: ids; and of those whose bit in
+ * @c: out: from element t->n on, which grows: ids; and for those whose bit in
  *	t->evicted is set, the hashes that they had, and the generations
  *
- * While all do not fit into one chunk, the caller sets t->n to 0 in between.
+ * If they do not all fit into one chunk, the caller sets t->n to 0 in between.
  *
- * Return: 0: go on while t->left is not 0, even if there was none; -ENOMEM: the
- * hold table has no room for those whose bit in t->lost is set; or the session's
- * end.  Then the caller gives back the others: kvbm_alloc_undo(); and the rest:
- * kvbm_alloc_abort().  With ->reset_only none is lost, and what there is stays.
+ * Return: 0: continue while t->left is not 0, even if this call took none;
+ * -ENOMEM: there is no page of the hold table for those whose bit in t->lost is
+ * set; or the session's end.  Then the caller releases the others with
+ * kvbm_alloc_undo(), and the rest with kvbm_alloc_abort().  With ->reset_only
+ * none is lost, and blocks taken stay.
  */
 int kvbm_alloc_chunk(struct kvbm_alloc_ctx *t, struct kvbm_chunk *c)
 {
@@ -332,14 +333,14 @@ int kvbm_alloc_chunk(struct kvbm_alloc_ctx *t, struct kvbm_chunk *c)
 }
 
 /**
- * kvbm_alloc_results() - what an allocation will tell of a chunk that it took
+ * kvbm_alloc_results() - results for a chunk that an allocation took
  * @ses: the session
  * @taken: block ids, with KVBM_TAKEN_EVICTED
  * @n: elements, at most KVBM_CHUNK
- * @c: out: ids; of those whose bit in @evicted is set hashes and generations
- * @evicted: out: of those that were evicted, and that nobody has used since
+ * @c: out: ids; for those whose bit in @evicted is set, hashes and generations
+ * @evicted: out: bit mask of those that were evicted and not used since
  *
- * Return: 0, or the session's end: it has none of them any more.
+ * Return: 0, or the session's end: it no longer has any of them.
  */
 int kvbm_alloc_results(struct kvbm_session *ses, const u32 *taken, u32 n,
 		       struct kvbm_chunk *c, u64 *evicted)
@@ -363,7 +364,7 @@ int kvbm_alloc_results(struct kvbm_session *ses, const u32 *taken, u32 n,
 		if (!(taken[i] & KVBM_TAKEN_EVICTED) ||
 		    !kvbm_count_owned(ses, c->ids[i]))
 			continue;
-		/* The session's own: its lock keeps state and key. */
+		/* The session's own: its lock pins state and key. */
 		w = kvbm_slot_word(s);
 		if (kvbm_w_state(w) != KVBM_STATE_MUTABLE)
 			continue;
@@ -376,7 +377,7 @@ int kvbm_alloc_results(struct kvbm_session *ses, const u32 *taken, u32 n,
 }
 
 /**
- * kvbm_alloc_abort() - the allocation takes no more: give the rest back
+ * kvbm_alloc_abort() - end an allocation early: release its reservation
  * @t: the allocation
  */
 void kvbm_alloc_abort(struct kvbm_alloc_ctx *t)
@@ -385,7 +386,7 @@ void kvbm_alloc_abort(struct kvbm_alloc_ctx *t)
 	struct kvbm_locked l = KVBM_LOCKED_INIT(ses->store);
 
 	spin_lock(&ses->lock);
-	/* If it is dead, who ends it gives back what is reserved for it. */
+	/* If it is dead, whoever ends it releases its reservation. */
 	if (!ses->dead && !t->reset_only && t->left) {
 		kvbm_lock_store(&l);
 		ses->store->reserved -= t->left;
@@ -400,7 +401,7 @@ void kvbm_alloc_abort(struct kvbm_alloc_ctx *t)
 }
 
 /**
- * kvbm_allocs_end() - take from allocations under way what is in no table yet
+ * kvbm_allocs_end() - take blocks in no hold table from allocations in progress
  * @ses: the session, dead
  */
 void kvbm_allocs_end(struct kvbm_session *ses)
