@@ -54,7 +54,7 @@ MODULE_PARM_DESC(max_sessions,
 static int named_gid = -1;
 module_param(named_gid, int, 0644);
 MODULE_PARM_DESC(named_gid,
-		 "Group that may make named stores (default -1: CAP_SYS_ADMIN only)");
+		 "Group that may create named stores (default -1: CAP_SYS_ADMIN only)");
 
 static DEFINE_MUTEX(directory_lock);
 static LIST_HEAD(directory);		/* by ->number, ascending */

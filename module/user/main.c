@@ -40,7 +40,7 @@ static void __exit kvbm_exit(void)
 }
 module_exit(kvbm_exit);
 
-MODULE_DESCRIPTION("The books of a host's KV cache, shared by its processes");
+MODULE_DESCRIPTION("Host-wide KV cache for LLM inference");
 MODULE_AUTHOR("The kvbm authors");
 MODULE_LICENSE("Dual MIT/GPL");
 MODULE_VERSION(KVBM_VERSION);

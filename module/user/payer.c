@@ -14,17 +14,17 @@
 static unsigned int user_stores = 16;
 module_param(user_stores, uint, 0644);
 MODULE_PARM_DESC(user_stores,
-		 "Stores that one user may have made (default 16, 0: no limit)");
+		 "Stores that one user may have created (default 16, 0: no limit)");
 
 static unsigned int user_blocks = 1U << 24;
 module_param(user_blocks, uint, 0644);
 MODULE_PARM_DESC(user_blocks,
-		 "Blocks of the stores that one user made (default 16777216, 0: no limit)");
+		 "Blocks of the stores that one user created (default 16777216, 0: no limit)");
 
 static unsigned long user_bytes;
 module_param(user_bytes, ulong, 0644);
 MODULE_PARM_DESC(user_bytes,
-		 "Bytes of the stores that one user made (default 0: no limit)");
+		 "Bytes of the stores that one user created (default 0: no limit)");
 
 static DEFINE_MUTEX(payers_lock);
 static LIST_HEAD(payers);

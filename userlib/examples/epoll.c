@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * An event loop that allocates when blocks can be had, and never sleeps in a
+ * An event loop that allocates when blocks are available, and never sleeps in a
  * call: the session is writable when an allocation of its low watermark could
  * succeed.
  *
  *	epoll STORE [BLOCKS [ROUNDS]]
  *
- * Takes BLOCKS blocks (8) ROUNDS times (10), and gives each batch back a tenth
- * of a second later.  Run several against a store that is too small for all of
- * them and they take turns.
+ * Allocates BLOCKS blocks (8) ROUNDS times (10), and releases each batch a
+ * tenth of a second later.  Run several against a store that is too small for
+ * all of them, and they take turns.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -75,7 +75,7 @@ int main(int argc, char **argv)
 		if (ev.data.fd == session) {
 			/* EPOLLERR or EPOLLHUP: the next call says why. */
 			ret = kvbm_alloc(session, n, ids, NULL, NULL);
-			if (ret == -ENOSPC)	/* somebody was faster */
+			if (ret == -ENOSPC)	/* another session was faster */
 				continue;
 			if (ret < 0)
 				return fail("alloc", ret);

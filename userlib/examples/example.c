@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Finds what is cached of a prompt, makes the rest, leaves it for the others. */
+/* Match the cached prefix of a prompt, compute the rest, share it. */
 #include <stdio.h>
 #include <kvbm.h>
 
@@ -19,5 +19,5 @@ int main(int argc, char **argv)
 				NULL) < 0)
 		return 1;
 	printf("%d of %d blocks were cached\n", hit, n);
-	return 0;	/* closing the session gives every hold back */
+	return 0;	/* closing the session releases every hold */
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * A worker whose blocks have bytes: a store made with
+ * A worker whose blocks have bytes, in a store created with
  *
  *	kvbmctl create pool --blocks 1k --block-bytes 64k
  *
- * It registers the pool with the device that fills it, a part at a time, when a
- * block in that part is first used.  With -DUSE_CUDA and -lcudart the device is a
- * GPU; without, the processor, for which the pages are pinned in memory.
+ * It registers the pool with the device that fills it, in parts, when a
+ * block of a part is first used.  With -DUSE_CUDA and -lcudart the device is a
+ * GPU; without, it is the processor, and the pages are pinned in memory.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@
 static struct kvbm_payload_map map;
 static bool *registered;
 
-/* The part that a block is in is known to the device from now on. */
+/* Register the part with this block, if it is not registered yet. */
 static int prepare(uint32_t block)
 {
 	char *at = kvbm_block(&map, block);
@@ -46,7 +46,7 @@ static int prepare(uint32_t block)
 	return 0;
 }
 
-/* Computes a block; when it returns, all of its bytes are there. */
+/* Compute a block; all of its bytes are written when this returns. */
 static int compute(uint32_t block, uint32_t what)
 {
 	void *to = kvbm_block(&map, block);
@@ -65,7 +65,10 @@ static int compute(uint32_t block, uint32_t what)
 	cudaMemsetAsync(on_gpu, (int)what, map.block_bytes, stream);
 	cudaMemcpyAsync(to, on_gpu, map.block_bytes, cudaMemcpyDeviceToHost,
 			stream);
-	/* Who matches the block reads it at once: the copy must be over. */
+	/*
+	 * Other sessions may read the block at once: the copy must have
+	 * finished.
+	 */
 	err = cudaEventCreateWithFlags(&copied, cudaEventDisableTiming);
 	if (!err)
 		err = cudaEventRecord(copied, stream);
@@ -88,9 +91,8 @@ int main(int argc, char **argv)
 	int s, n, hit, i, err;
 
 	/*
-	 * The device first, the store after it.  kvbm ends a session after all
-	 * files of a process that exits, whatever their order; who is careful
-	 * does not need that.
+	 * The device first, then the store.  On exit kvbm ends a session after
+	 * all other files of the process, but do not rely on that.
 	 */
 	s = kvbm_open(name);
 	if (s < 0) {
@@ -111,18 +113,21 @@ int main(int argc, char **argv)
 	hit = kvbm_match(s, n, chain, ids, NULL);
 	if (hit < 0 || kvbm_alloc(s, n - hit, ids + hit, NULL, NULL) < 0)
 		return 1;
-	/* What was matched can be read, for as long as it is held. */
+	/* Matched blocks can be read as long as they are held. */
 	for (i = 0; i < hit; i++)
 		printf("block %d is there: %d\n", i,
 		       *(unsigned char *)kvbm_block(&map, ids[i]));
 	for (i = hit; i < n; i++)
 		if (compute(ids[i], 'a' + i))
 			return 1;
-	/* Only now: from here on others read them. */
+	/* Only now: from here on others may read them. */
 	if (kvbm_stage_register(s, n - hit, ids + hit, chain + hit, now, 0,
 				NULL) < 0)
 		return 1;
 	printf("%d blocks computed\n", n - hit);
-	/* Who still reads a block, as a copy to the GPU does, still holds it. */
+	/*
+	 * Hold blocks as long as something reads them, such as a copy to the
+	 * GPU.
+	 */
 	return kvbm_release(s, n, ids, 0, NULL) == n ? 0 : 1;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * One system call for a whole request: give the last request's blocks back,
- * look the next prompt up, and wait for room for a block, as three linked
+ * One system call for a whole request: release the last request's blocks,
+ * match the next prompt, and wait for a block, as three linked
  * commands of a ring; the wait has a timeout linked to it.
  *
  *	uring STORE [ROUNDS]
@@ -27,7 +27,7 @@ static int fail(const char *what, int err)
 	return 1;
 }
 
-/* Submits the four commands and gathers their results. */
+/* Submit the four commands and collect their results. */
 static int round_trip(struct io_uring *ring, int session,
 		      struct kvbm_ids *release, struct kvbm_match *match,
 		      struct kvbm_alloc *alloc, int res[COMMANDS])
@@ -109,7 +109,7 @@ int main(int argc, char **argv)
 		printf("released %d, matched %d, allocated %d\n", res[RELEASE],
 		       res[MATCH], res[ALLOC]);
 
-		/* What was matched, and the new block, are held until then. */
+		/* Matched blocks, and the new one, are held until then. */
 		nr_held = res[MATCH];
 		memcpy(held, ids, nr_held * sizeof(*held));
 		if (nr_held == BLOCKS) {

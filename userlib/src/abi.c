@@ -3,9 +3,9 @@
  * Sizes that programs were compiled with.
  *
  * The library clears, and the kernel fills, structures that the caller
- * allocated by the header of its day.  When one of them grows, the functions
- * that take it need a new symbol version beside the old one, which keeps the
- * old size; change a number here only together with that.
+ * allocated with the header it was compiled with.  When one of them grows, the
+ * functions that take it need a new symbol version beside the old one, which
+ * keeps the old size; change a number here only together with that.
  */
 #include "internal.h"
 
@@ -24,7 +24,7 @@ KVBM_1_0(kvbm_session_revoke, 88);
 KVBM_1_0(kvbm_expect, 64);
 KVBM_1_0(kvbm_store_ref, 2 * sizeof(void *) < 16 ? 12 : 16);
 
-/* Elements of arrays; those of listings travel with their sizes. */
+/* Elements of arrays; listings pass the size of their elements. */
 KVBM_1_0(kvbm_hash, 16);
 KVBM_1_0(kvbm_store_entry, 88);
 KVBM_1_0(kvbm_session_entry, 160);

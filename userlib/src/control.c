@@ -59,7 +59,7 @@ int kvbm_open(const char *name)
 	return open_store(name, O_RDWR);
 }
 
-/* KVBM_EXPECT_* of what is otherwise. */
+/* KVBM_EXPECT_* of everything that differs. */
 static uint32_t differences(const struct kvbm_store_info *info,
 			    const struct kvbm_expect *e)
 {

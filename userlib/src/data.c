@@ -258,7 +258,7 @@ int kvbm_stage_register(int session, uint32_t n, const uint32_t *ids,
 			struct kvbm_registered *results, uint32_t flags,
 			uint32_t *error)
 {
-	/* To the kernel no hashes means that the blocks are Staged. */
+	/* For the kernel, no hashes means that the blocks are Staged. */
 	if (n && !hashes)
 		return ended(-EFAULT, error, 0);
 	return register_request(session, n, ids, hashes, results, flags, error);

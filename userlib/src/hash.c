@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Sequence hashes: the layout of struct kvbm_hash, and how a prompt's chain
- * comes from its tokens.
+ * Sequence hashes: the layout of struct kvbm_hash, and the computation of a
+ * prompt's chain from its tokens.
  *
  * Bits from the top, in mode 0, 1, 2:
  *
@@ -21,7 +21,7 @@
 
 #define MODES	3
 
-/* Of every step of a chain; what is salted are the hashes of the blocks. */
+/* The seed of every step of a chain; the salt is in the block hashes. */
 #define CHAIN_SEED	1337
 
 #define OPAQUE_SEED	1337
@@ -121,7 +121,7 @@ uint64_t kvbm_salt_hash(const void *lora, size_t lora_len, const void *salt,
 {
 	uint64_t hash = KVBM_NO_SALT;
 
-	/* The seeds keep an adapter and a salt of the same name apart. */
+	/* The seeds separate an adapter and a salt of the same name. */
 	if (lora_len)
 		hash += XXH3_64bits_withSeed(lora, lora_len, 0);
 	if (salt_len)
@@ -142,7 +142,7 @@ uint64_t kvbm_sequence_hash(uint64_t parent, uint64_t block_hash)
 	return XXH3_64bits_withSeed(le, sizeof(le), CHAIN_SEED);
 }
 
-/* Where a chain has got to. */
+/* The position in a chain. */
 struct chain {
 	uint64_t current;	/* the last block's sequence hash */
 	uint32_t position;	/* the next block's */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the source files of libkvbm share. */
+/* Shared by the source files of libkvbm. */
 #ifndef KVBM_INTERNAL_H
 #define KVBM_INTERNAL_H
 
@@ -12,7 +12,7 @@
 #include "kvbm.h"
 #pragma GCC visibility pop
 
-/* ioctl(2) with this library's manner of returning errors. */
+/* ioctl(2) that returns errors as this library does. */
 static inline int kvbm_ioctl(int fd, unsigned long request, void *args)
 {
 	int ret = ioctl(fd, request, args);
@@ -21,14 +21,14 @@ static inline int kvbm_ioctl(int fd, unsigned long request, void *args)
 }
 
 /*
- * A structure that the kernel fills in: cleared, so that what an older module
- * does not know reads as 0.
+ * A structure that the kernel fills in: cleared, so that fields unknown to an
+ * older module read as 0.
  */
 #define kvbm_query_ioctl(fd, request, p)				\
 	(memset((p), 0, sizeof(*(p))), (p)->size = sizeof(*(p)),	\
 	 kvbm_ioctl((fd), (request), (p)))
 
-/* Length of a store's name, or 0 if no store can have it. */
+/* Length of a store's name, or 0 if it is not valid. */
 __attribute__((visibility("hidden")))
 size_t kvbm_name_len(const char *name);
 
@@ -42,14 +42,14 @@ int kvbm_fill_ref(const struct kvbm_store_ref *ref, __u64 *id, char *name);
 			*(p) = (value);					\
 	} while (0)
 
-/* What a batch stopped at; a request that was refused told nothing. */
+/* The errno that stopped a batch; a refused request does not set it. */
 static inline int ended(int ret, uint32_t *error, uint32_t told)
 {
 	kvbm_put(error, ret < 0 ? (uint32_t)-ret : told);
 	return ret;
 }
 
-/* What a listing returns, and where its next call continues. */
+/* The result of a listing, and the cursor for the next call. */
 static inline int listed(int ret, uint32_t done, uint32_t *to_total,
 			 uint32_t total, uint64_t *to_cursor, uint64_t cursor)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Blocks' notes: each request that gives or tells them. */
+/* Blocks' notes: the requests that give or return them. */
 #include <unistd.h>
 
 #include "internal.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * opaque.c - calls that make the hash, too: apart, since programs that only make
- * calls, or only hashes, do without the other
+ * opaque.c - calls that also compute the hash: separate, because programs that
+ * only make calls, or only compute hashes, do not need the other part
  */
 #include "internal.h"
 

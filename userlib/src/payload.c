@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Memory for the blocks' bytes: making it, and reaching it. */
+/* Memory for the blocks' bytes: creating and mapping it. */
 #define _GNU_SOURCE	/* seals */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
@@ -32,7 +32,7 @@
 
 #define SMALL_PAGE	4096ULL
 #define MAX_THREADS	64
-/* What one thread populates between two looks at the progress. */
+/* How much one thread populates between two progress reports. */
 #define STEP		(64ULL << 20)
 
 static uint64_t round_up(uint64_t n, uint64_t to)
@@ -85,8 +85,8 @@ static uint64_t less(uint64_t a, uint64_t b)
 }
 
 /*
- * Huge pages of a size that are free and promised to nobody, in bytes, with those
- * that the system may still make of its memory (vm.nr_overcommit_hugepages).
+ * Huge pages of a size that are free and not reserved, in bytes, with those
+ * that the system may still allocate (vm.nr_overcommit_hugepages).
  */
 static uint64_t huge_available(uint64_t page)
 {
@@ -105,7 +105,7 @@ static int make_file(const struct kvbm_payload_options *o)
 	int fd;
 
 	if (o->page_bytes > SMALL_PAGE)
-		/* The size's logarithm, where MFD_HUGE_2MB has it. */
+		/* The size's logarithm, in the bits of MFD_HUGE_2MB. */
 		flags |= MFD_HUGETLB |
 			 (unsigned int)__builtin_ctzll(o->page_bytes) << 26;
 	/* From 6.3 on; systems may insist on it. */
@@ -125,7 +125,7 @@ static int set_nodes(void *base, uint64_t bytes,
 
 	if (!(o->flags & (KVBM_MEMORY_BIND | KVBM_MEMORY_INTERLEAVE)))
 		return 0;
-	/* Nodes that there are not are left out by the kernel. */
+	/* The kernel ignores nodes that do not exist. */
 	if (!syscall(SYS_mbind, base, bytes, mode, &nodes,
 		     8 * sizeof(nodes) + 1, 0))
 		return 0;
@@ -155,7 +155,7 @@ static void *populate_some(void *arg)
 			break;
 		n = p->bytes - at < p->step ? p->bytes - at : p->step;
 		if (madvise(p->base + at, n, MADV_POPULATE_WRITE)) {
-			/* What would be SIGBUS: no page to be had. */
+			/* In place of SIGBUS: no page is available. */
 			int err = errno == EFAULT ? ENOMEM : errno;
 
 			__atomic_store_n(&p->err, -err, __ATOMIC_RELAXED);
@@ -226,7 +226,7 @@ int kvbm_payload_create(struct kvbm_payload_options *o)
 	o->need = bytes;
 	o->available = o->page_bytes == SMALL_PAGE ?
 		       memory_available() : huge_available(o->page_bytes);
-	/* Before anything is touched; who is to be lazy about it is. */
+	/* Before anything is touched, unless it is lazy. */
 	if (o->available < bytes && !(o->flags & KVBM_MEMORY_LAZY))
 		return -ENOMEM;
 
@@ -249,7 +249,7 @@ int kvbm_payload_create(struct kvbm_payload_options *o)
 		goto close;
 	}
 	err = set_nodes(base, bytes, o);
-	/* Only a wish: the system may not have them for files of memory. */
+	/* Only a request: the system may not have them for memory files. */
 	if (!err && o->flags & KVBM_MEMORY_THP)
 		madvise(base, bytes, MADV_HUGEPAGE);
 	if (!err && !(o->flags & KVBM_MEMORY_LAZY))

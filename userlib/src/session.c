@@ -7,7 +7,7 @@ int kvbm_features(int fd, struct kvbm_features *features)
 	return kvbm_query_ioctl(fd, KVBM_IOC_FEATURES, features);
 }
 
-/* A question about a store, whose answer fills the structure. */
+/* A query about a store, whose result fills the structure. */
 #define kvbm_ask(fd, ref, request, p) ({				\
 	int err_;							\
 									\
