@@ -560,7 +560,7 @@ class Follower:
 
 
 class _Pool:
-    """The pool's events, reopened whenever the pool comes back."""
+    """The pool's events, reopened whenever the pool returns."""
 
     RETRY_S = 1.0
 

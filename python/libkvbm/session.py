@@ -457,7 +457,7 @@ class Session:
         if evicted is not None:
             gone = _from_buffer(_EVICTED, evicted, True)
             if len(gone) < n:
-                raise ValueError("too little room for evicted hashes")
+                raise ValueError("the buffer for evicted hashes is too small")
         count = _new(_ID)
         if timeout == 0:
             ret = lib.kvbm_alloc(self._fd, n, p, gone, count)
@@ -527,7 +527,7 @@ class Session:
         i = _from_buffer(_IDS, ids, True)
         n = len(h)
         if len(i) < n:
-            raise ValueError("too little room for ids")
+            raise ValueError("the buffer for ids is too small")
         why = _new(_ID)
         ret: int = lib.kvbm_match(self._fd, n, h, i, why)
         if why[0]:
@@ -544,7 +544,7 @@ class Session:
         i = _from_buffer(_IDS, ids, True)
         n = len(h)
         if len(i) < n:
-            raise ValueError("too little room for ids")
+            raise ValueError("the buffer for ids is too small")
         why, pending = _new(_ID), _new(_ID)
         ret: int = lib.kvbm_match_pending(self._fd, n, h, i, pending, why)
         if why[0]:
@@ -908,7 +908,7 @@ class Session:
         i = _from_buffer(_IDS, ids)
         r = _from_buffer(_RESULTS, results, True)
         if len(r) < len(i):
-            raise ValueError("too little room for results")
+            raise ValueError("the buffer for results is too small")
         why = _new(_ID)
         ret = lib.kvbm_register_notes(
             self._fd,
