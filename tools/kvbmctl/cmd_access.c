@@ -51,7 +51,7 @@ static error_t parse_access(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-/* The node has permissions of its own: let them say what the record says. */
+/* The node has its own permissions: make them match the record. */
 static int follow(const struct kvbm_store_info *info)
 {
 	char path[sizeof(KVBM_DEV_DIR) + KVBM_NAME_LEN];
@@ -101,7 +101,7 @@ int cmd_access(int argc, char **argv)
 	if (control < 0)
 		return STATUS_FAILED;
 	err = kvbm_store_access(control, &ref, &args.change);
-	/* Who gave the store away may not look any more. */
+	/* After giving the store away the caller may not look any more. */
 	if (!err && kvbm_store_info_of(control, &ref, &info))
 		memset(&info, 0, sizeof(info));
 	close(control);

@@ -8,7 +8,7 @@
 #include "kvbmctl.h"
 #include "table.h"
 
-/* Of another session's Staged block the kernel tells no hash: zeroes. */
+/* The kernel hides the hash of another session's Staged block: zeroes. */
 static bool has_hash(const struct kvbm_block_info *b)
 {
 	switch (b->state) {
@@ -93,7 +93,7 @@ int cmd_block(int argc, char **argv)
 				    args.names[0]);
 	}
 
-	/* The last column is only where there are notes. */
+	/* The last column exists only with notes. */
 	t = table_new("blocks", columns, sizeof(columns) / sizeof(*columns) -
 		      !store.note_bytes, &args);
 	for (int i = 1; i < args.n && !err; i++) {

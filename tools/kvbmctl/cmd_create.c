@@ -138,7 +138,7 @@ uint32_t mode_bits(struct argp_state *state, const char *arg)
 	return mode;
 }
 
-/* What only the whole command line tells. */
+/* Checks that need the whole command line. */
 static void check_policy(struct argp_state *state,
 			 const struct create_args *args)
 {
@@ -150,7 +150,7 @@ static void check_policy(struct argp_state *state,
 		argp_error(state, "policy multi_lru needs frequency tracking");
 }
 
-/* What sessions of others than the owner may do. */
+/* What sessions that neither owner nor root opened may do. */
 static uint32_t rights_bits(struct argp_state *state, char *arg)
 {
 	uint32_t rights = 0;
@@ -431,7 +431,10 @@ int cmd_create(int argc, char **argv)
 	control = open_control();
 	if (control < 0)
 		return STATUS_FAILED;
-	/* The store keeps its memory; without one it goes with this process. */
+	/*
+	 * The store keeps the memory; without a store it goes with this
+	 * process.
+	 */
 	if (args.ensure) {
 		err = ensure_store(control, args.name, &args.c, &args.payload,
 				   &memory);

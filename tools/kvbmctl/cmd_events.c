@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* kvbmctl events: follow what comes and goes in a store. */
+/* kvbmctl events: follow the events of a store. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -201,7 +201,7 @@ int cmd_events(int argc, char **argv)
 	request.next = args.from;
 	if (args.now)
 		request.flags = KVBM_EVENTS_NONBLOCK;
-	/* Text has no room for them. */
+	/* Text output leaves them out. */
 	if (args.json && !kvbm_store_info_of(t.fd, t.ref, &info) &&
 	    info.note_bytes) {
 		request.flags |= KVBM_EVENTS_NOTES;

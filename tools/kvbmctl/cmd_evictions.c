@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * kvbmctl evictions: who evicts whose blocks, and how long they had been there.
+ * kvbmctl evictions: who evicts whose blocks, and how long they had been
+ * registered.
  *
- * Made from events alone: whoever stored a hash is its owner, whoever took its
- * block for another one is the evictor.
+ * Uses events alone: the session that stored a hash is its owner, the session
+ * that took its block for another one is the evictor.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -31,7 +32,7 @@ enum {
 	KEY_KEPT = 256,
 };
 
-/* What is known of a block's hash. */
+/* What we know about a block's hash. */
 struct owner {
 	uint64_t session;
 	uint64_t since_ns;
@@ -41,7 +42,7 @@ struct owner {
 /* One session's evictions of another's blocks. */
 struct pair {
 	uint64_t by;
-	uint64_t of;		/* 0: stored before the events that there are */
+	uint64_t of;		/* 0: stored before the first event */
 	uint64_t blocks;
 };
 
@@ -128,7 +129,7 @@ static int look_at_event(struct picture *p, const struct kvbm_event *e)
 
 	switch (e->type) {
 	case KVBM_EVENT_LOST:
-		/* Whose blocks are whose is not known any more. */
+		/* The owners of blocks are no longer known. */
 		memset(p->owners, 0, p->total * sizeof(*p->owners));
 		p->lost += e->count;
 		break;
@@ -161,7 +162,9 @@ static uint64_t now_ms(void)
 	return t.tv_sec * UINT64_C(1000) + t.tv_nsec / 1000000;
 }
 
-/* What is kept, then what happens until the time is over; 0 or -errno. */
+/*
+ * Read kept events, then follow new ones until the time is over; 0 or -errno.
+ */
 static int watch(int fd, const struct evictions_args *args, struct picture *p)
 {
 	uint64_t end = now_ms() + (args->kept ? 0 : args->seconds * 1000);
@@ -177,7 +180,7 @@ static int watch(int fd, const struct evictions_args *args, struct picture *p)
 		if (err || !n)
 			return err;
 		now = now_ms();
-		/* A store that is busy could go on for ever. */
+		/* With a busy store this could continue for ever. */
 		if (n > 0 && (args->kept || now < end))
 			continue;
 		if (n < 0 && n != -EAGAIN && n != -EINTR)
@@ -198,7 +201,7 @@ static int most_first(const void *a, const void *b)
 	return x->by < y->by ? -1 : x->by > y->by;
 }
 
-/* The process of a session, where that is known; sessions end. */
+/* The process of a session, if known; sessions end. */
 static void put_who(struct table *t, uint64_t id,
 		    const struct kvbm_session_entry *sessions, uint32_t n)
 {
@@ -217,7 +220,7 @@ static void put_who(struct table *t, uint64_t id,
 	table_none(t);
 }
 
-/* The time below which so much of what was evicted had been there. */
+/* The age that this share of the evicted blocks did not exceed. */
 static double age_below(const struct picture *p, double part)
 {
 	uint64_t seen = 0;
@@ -248,7 +251,7 @@ static int print_picture(const struct target *t, const struct picture *p,
 	uint32_t n = 0;
 	int status;
 
-	/* Who may not see the sessions sees their numbers. */
+	/* Callers who may not list sessions see only their numbers. */
 	if (list_sessions(t, &sessions, &n))
 		n = 0;
 	table = table_new("evictions", columns,

@@ -15,7 +15,7 @@ enum {
 };
 
 struct forget_args {
-	struct common common;		/* first, as parse_common() wants it */
+	struct common common;		/* first, as parse_common() requires */
 	uint32_t flags;
 	uint32_t wait_ms;
 };
@@ -97,7 +97,7 @@ int cmd_invalidate(int argc, char **argv)
 	return STATUS_OK;
 }
 
-/* Waits for some, however many there are; 0 or -errno. */
+/* Wait for any number of hashes, in batches; 0 or -errno. */
 static int wait_for_all(int session, const struct hash_list *list,
 			uint32_t wait_ms)
 {

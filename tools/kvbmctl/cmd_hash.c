@@ -14,7 +14,7 @@ enum {
 };
 
 struct hash_args {
-	struct common common;	/* first, as parse_common() wants it */
+	struct common common;	/* first, as parse_common() requires */
 	uint64_t block_size;
 	const char *lora, *salt;
 	uint64_t salt_hash;
@@ -143,7 +143,7 @@ struct tokens {
 	size_t n, cap;
 };
 
-/* These return 0, or an exit status and have told why. */
+/* These return 0, or an exit status after printing why. */
 static int add_token(struct tokens *t, const char *s)
 {
 	uint64_t value;

@@ -16,7 +16,7 @@ enum {
 #define NO_RANK	UINT32_MAX
 
 struct keep_args {
-	struct common common;		/* first, as parse_common() wants it */
+	struct common common;		/* first, as parse_common() requires */
 	uint32_t rank;
 	uint32_t for_ms;
 	bool newest;
@@ -60,7 +60,7 @@ static error_t parse_keep(int key, char *arg, struct argp_state *state)
 	return parse_common(key, arg, state);
 }
 
-/* What came of each; fails when one has not got its rank. */
+/* Print each result; fail if one did not get its rank. */
 static int print_results(const struct keep_args *args,
 			 const struct hash_list *list, const uint8_t *results)
 {

@@ -133,7 +133,7 @@ static const struct {
 
 #define N_FEATURES	(sizeof(feature_names) / sizeof(*feature_names))
 
-/* The running module's version; NULL when sysfs does not tell. */
+/* The running module's version; NULL if sysfs does not have it. */
 static const char *module_version(void)
 {
 	static char version[64];

@@ -3,8 +3,8 @@
  * kvbmctl metrics: all stores' statistics for Prometheus.
  *
  * Two formats: Prometheus' own text, which the textfile collector of its node
- * exporter and promtool read, and OpenMetrics.  All is put together before anything
- * is written, and a file is replaced as a whole.
+ * exporter and promtool read, and OpenMetrics.  Everything is collected before
+ * anything is written, and a file is replaced as a whole.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,10 +39,10 @@ struct sample {
 struct samples {
 	struct sample *all;
 	uint32_t n;
-	uint32_t refused;	/* stores that may not be read about */
+	uint32_t refused;	/* stores whose statistics may not be read */
 };
 
-/* Where it goes, and how it is to look. */
+/* Destination and format. */
 struct sink {
 	FILE *f;
 	bool openmetrics;
@@ -122,7 +122,7 @@ static void put_field(const struct sink *s, const struct samples *samples,
 	char name[64], help[128];
 	bool time = in_seconds(field->name, name, sizeof(name));
 
-	/* The histogram has that. */
+	/* The histogram includes it. */
 	for (size_t i = 0; i < n_stat_histograms; i++)
 		if (!strcmp(field->name, stat_histograms[i].sum))
 			return;
@@ -250,7 +250,7 @@ static void put_all(const struct sink *s, const struct samples *samples)
 		fputs("# EOF\n", s->f);
 }
 
-/* 0, or -errno: -EPERM, -ENOENT when it has gone meanwhile. */
+/* 0, or -errno: -EPERM, -ENOENT if it has gone meanwhile. */
 static int take(struct sample *m, const struct target *t)
 {
 	int err = kvbm_store_info_of(t->fd, t->ref, &m->info);
@@ -286,7 +286,7 @@ static int take_named(struct samples *samples, const struct metrics_args *args)
 	return STATUS_OK;
 }
 
-/* All that the caller may read about. */
+/* All whose statistics the caller may read. */
 static int take_all(struct samples *samples)
 {
 	struct kvbm_store_entry *entries = NULL;
@@ -325,14 +325,14 @@ static int take_all(struct samples *samples)
 	return samples->n ? STATUS_OK : fail("there is no store to report on");
 }
 
-/* The old file stays until the new one is whole. */
+/* The old file stays until the new one is complete. */
 static int replace_file(const char *path, const char *text, size_t len)
 {
 	char temporary[PATH_MAX];
 	int fd, err = 0;
 	FILE *f;
 
-	/* Where it is looked for is by its ending: *.prom. */
+	/* Collectors look for the ending: *.prom. */
 	if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >=
 	    (int)sizeof(temporary))
 		return fail("cannot write '%s': %s", path,
@@ -354,20 +354,20 @@ static int replace_file(const char *path, const char *text, size_t len)
 		     STATUS_OK;
 }
 
-/* Most that a request may have, and the time that it may take, in seconds. */
+/* Limits on the size of a request, and on its time in seconds. */
 #define REQUEST_BYTES	8192
 #define REQUEST_SECONDS	5
 
 /*
- * A request on standard input, to its empty line; its path does not matter.
- * False: it is none, or does not come to an end.
+ * Read a request from standard input, up to its empty line; its path does not
+ * matter.  False: it is not a request, or does not end.
  */
 static bool read_request(bool *openmetrics)
 {
 	char text[REQUEST_BYTES + 1];
 	size_t len = 0;
 
-	/* Who connects and says nothing is cut off. */
+	/* Cut off clients that connect and send nothing. */
 	alarm(REQUEST_SECONDS);
 	for (;;) {
 		ssize_t n = read(STDIN_FILENO, text + len, REQUEST_BYTES - len);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * kvbmctl save, restore: a store's registered blocks, over a reload of the
- * module.
+ * kvbmctl save, restore: keep a store's registered blocks across a reload of
+ * the module.
  *
- * The blocks' bytes are in the store's file of memory, which somebody keeps: what
- * is saved is which block has which hash, and the order of eviction.
+ * The blocks' bytes are in the store's memory file, which outlives the module.
+ * This saves which block has which hash, and the eviction order.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -56,7 +56,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-/* Which file the blocks' bytes are in. */
+/* The file with the blocks' bytes. */
 static int payload_identity(int session, struct save_header *h)
 {
 	struct stat stat;
@@ -69,7 +69,7 @@ static int payload_identity(int session, struct save_header *h)
 	return err;
 }
 
-/* Sessions that are not this program's, lingering blocks, what has been done. */
+/* Sessions other than this program's, lingering blocks, activity so far. */
 struct quiet {
 	uint64_t others;
 	uint64_t lingering;
@@ -226,7 +226,7 @@ int cmd_save(int argc, char **argv)
 		status = fail_request(args.name, err, "store '%s'", args.name);
 		goto close;
 	}
-	/* Only a session is told where the bytes are. */
+	/* Only a session can find out where the bytes are. */
 	if (info.block_bytes) {
 		session = open_store(args.name);
 		if (session < 0) {
@@ -240,7 +240,7 @@ int cmd_save(int argc, char **argv)
 	if (!status && args.destroy) {
 		err = t.ref ? kvbm_store_destroy_of(t.fd, t.ref, 0) : -EPERM;
 		if (err) {
-			/* Who began to use it makes the file out of date. */
+			/* Any use of the store makes the file out of date. */
 			unlink(args.path);
 			status = fail_request(args.name, err,
 					      "cannot destroy store '%s', so nothing is saved",
@@ -253,10 +253,10 @@ close:
 }
 
 /**
- * struct restoring - a restore under way
+ * struct restoring - a restore in progress
  * @name: of the store
  * @h: what the file says of it
- * @entries: in the order in which they are to become idle
+ * @entries: in the order in which they must become inactive
  * @notes: their notes, likewise
  * @sessions: hold all blocks, each as many as it may
  * @nr_sessions: how many
@@ -274,7 +274,7 @@ struct restoring {
 	uint64_t started;
 };
 
-/* In what the store is not as the file wants it; NULL: in nothing. */
+/* In what the store differs from the saved one; NULL: in nothing. */
 static const char *difference(const struct save_header *h,
 			      const struct kvbm_store_info *info)
 {
@@ -295,7 +295,7 @@ static const char *difference(const struct save_header *h,
 	return NULL;
 }
 
-/* All blocks of the store, which is wholly free, each in a session. */
+/* Allocate all blocks of the free store, over several sessions. */
 static int take_all(struct restoring *r, int first,
 		    const struct kvbm_store_info *info)
 {
@@ -361,7 +361,7 @@ struct work {
 	uint8_t *notes;
 };
 
-/* Parents before children, as whoever watches the store expects it. */
+/* Parents before children, as readers of events expect. */
 static int register_all(struct restoring *r, struct work *w)
 {
 	uint32_t i, n, k, error = 0, bytes = r->h.note_bytes;
@@ -391,7 +391,7 @@ static int register_all(struct restoring *r, struct work *w)
 	return 0;
 }
 
-/* multi_lru puts a block where its frequency says: count until it says so. */
+/* multi_lru chooses a block's list by its frequency: count up to it. */
 static int count_up(struct restoring *r, struct work *w)
 {
 	uint32_t i, n, round, error = 0;
@@ -437,7 +437,7 @@ static int release_all(struct restoring *r, struct work *w)
 		kvbm_release(r->sessions[r->of[w->ids[0]]], n, w->ids,
 			     KVBM_RELEASE_REGISTERED, &error);
 	}
-	/* The others are free again, in order. */
+	/* Free the others, in order. */
 	for (i = 0; i < r->h.total_blocks && !error; i++)
 		if (!kept[i])
 			kvbm_release(r->sessions[r->of[i]], 1, &i,
@@ -446,7 +446,7 @@ static int release_all(struct restoring *r, struct work *w)
 	return -(int)error;
 }
 
-/* How long the rank of an entry is still to last; 0: for good, or it is over. */
+/* How long the rank of an entry still lasts; 0: for ever, or it expired. */
 static uint64_t left_of(const struct restoring *r, const struct save_entry *e)
 {
 	uint64_t gone = r->started > r->h.time ? r->started - r->h.time : 0;
@@ -455,7 +455,7 @@ static uint64_t left_of(const struct restoring *r, const struct save_entry *e)
 	return e->keep_ns > gone ? e->keep_ns - gone : 0;
 }
 
-/* Ranks move nothing: last. How many could not be given, or -errno. */
+/* Set ranks last, since they move nothing. How many failed, or -errno. */
 static int rank_all(struct restoring *r, struct work *w)
 {
 	uint32_t i, n, k, error = 0, refused = 0;
@@ -517,7 +517,7 @@ static int put_back(struct restoring *r)
 	return err;
 }
 
-/* What the store has now, against the file. */
+/* Compare the store with the file. */
 static int verify(const struct restoring *r)
 {
 	struct target t = { .fd = r->sessions[0] };
@@ -552,7 +552,9 @@ static int verify(const struct restoring *r)
 	if (noted)
 		return fail("store '%s': %u blocks have another note than the saved one",
 			    r->name, noted);
-	/* A sketch can count too much; that a block is there matters more. */
+	/*
+	 * A sketch can overestimate; it matters more that the block is there.
+	 */
 	return missing ? STATUS_FAILED : STATUS_OK;
 }
 
@@ -564,7 +566,7 @@ static bool has_ranks(const struct restoring *r)
 	return false;
 }
 
-/* Is the store one that the file can be restored into? */
+/* Can the file be restored into this store? */
 static int check_store(struct restoring *r, int session,
 		       const struct kvbm_store_info *info,
 		       const struct save_args *args)
@@ -640,7 +642,7 @@ int cmd_restore(int argc, char **argv)
 		else
 			status = verify(&r);
 	}
-	/* Whatever they still have comes back. */
+	/* Release whatever they still have. */
 	for (uint32_t i = 1; i < r.nr_sessions; i++)
 		close(r.sessions[i]);
 	close(session);

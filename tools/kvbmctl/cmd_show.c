@@ -196,7 +196,7 @@ int cmd_show(int argc, char **argv)
 				    args.names[0]);
 	if (!t.ref && info.sessions)
 		info.sessions--;	/* ours */
-	/* Only a session is shown the memory; this one is there for a moment. */
+	/* Only a session can see the memory: open one for a moment. */
 	if (info.block_bytes && *info.name)
 		payload_look_at_nodes(args.names[0], &nodes);
 

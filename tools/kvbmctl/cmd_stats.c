@@ -29,7 +29,7 @@ static void prometheus_value(const char *name, bool gauge, const char *pool,
 	       pool, (unsigned long long)value);
 }
 
-/* All values of a metric stand together, as the text format wants it. */
+/* The text format wants all values of a metric together. */
 static void print_prometheus(const struct sample *samples, int n)
 {
 	for (size_t f = 0; f < n_stat_fields; f++) {
@@ -86,7 +86,7 @@ static void print_samples_json(const struct sample *samples, int n)
 	print_json(all);
 }
 
-/* The stores to tell of when none is named: all that we may read about. */
+/* The default: all stores whose statistics we may read. */
 static int all_names(struct common *args, struct kvbm_store_entry **entries)
 {
 	int control = open_control();

@@ -2,8 +2,8 @@
 /*
  * kvbmctl top: stores with their rates, and the sessions of one of them.
  *
- * Looks through the control device, so it needs no session of the stores; who may
- * not open that has a session of each for the length of a look, so that a
+ * Uses the control device, so it needs no session of the stores.  If the caller
+ * may not open that, it opens a session of each for every update, so that a
  * watched store can be destroyed.
  */
 #include <errno.h>
@@ -47,7 +47,7 @@ static int most_held_first(const void *a, const void *b)
 	return x->held < y->held ? 1 : x->held > y->held ? -1 : 0;
 }
 
-/* Takes @t over. */
+/* Takes ownership of @t. */
 static void look_at(struct top *top, const char *name, struct target *t,
 		    bool dying)
 {
@@ -80,7 +80,7 @@ static void look_at_named(struct top *top, const char *word)
 		look_at(top, t.store.id ? word : t.path, &t, false);
 }
 
-/* Those without a name, or that lost it, are called by their ids. */
+/* Stores without a name, or that lost it, go by their ids. */
 static void look_at_entry(struct top *top, const struct kvbm_store_entry *e,
 			  int control)
 {
@@ -149,7 +149,7 @@ double top_hit_rate(const struct store *s)
 		       s->before.match_blocks_returned, asked);
 }
 
-/* The median, as if what is in an element had come evenly. */
+/* The median, assuming an even distribution within an element. */
 static double median(const uint64_t *counts, uint64_t all)
 {
 	double left = all / 2.0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Opening things, telling why it failed, reading arguments. */
+/* Opening devices, error messages, reading arguments. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -173,7 +173,7 @@ bool hash_list_add(struct hash_list *list, const char *s)
 	return good;
 }
 
-/* The name as it is, or the last part of a path to a node. */
+/* The name itself, or the last part of a path to a node. */
 static bool copy_name(char to[KVBM_NAME_LEN], const char *word)
 {
 	const size_t dir = sizeof(KVBM_DEV_DIR);
@@ -206,7 +206,7 @@ int open_target(struct target *t, const char *word)
 	struct kvbm_expect look = { .flags = KVBM_EXPECT_READONLY };
 
 	t->ref = NULL;
-	/* A node that is elsewhere says itself which store it is. */
+	/* A node elsewhere: ask it which store it is. */
 	if (*word == '/' && strncmp(word, KVBM_DEV_DIR "/",
 				    sizeof(KVBM_DEV_DIR))) {
 		snprintf(t->path, sizeof(t->path), "%s",
@@ -234,7 +234,7 @@ int open_target(struct target *t, const char *word)
 		t->fd = kvbm_open_expect(word, &look);
 	if (t->fd >= 0)
 		return 0;
-	/* Says why. */
+	/* Prints why. */
 	t->fd = open_store(word);
 	return t->fd < 0 ? -1 : 0;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * kvbmctl create --ensure: a store that is there already.
+ * kvbmctl create --ensure: handle an existing store.
  *
- * One that is what was asked for stays. One that is not, and that nobody uses,
- * makes room. One of another owner is nobody's to take over: whoever may create
- * stores can take a name first, and would read what is put there.
+ * A store that matches the options stays. One that does not, and that nobody
+ * uses, is replaced. A store of another owner is never accepted: anyone who may
+ * create stores can take a name first, and would read what is put there.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,10 +15,10 @@
 #include "kvbmctl.h"
 #include "payload.h"
 
-/* What a store is that differs from what was asked for. */
+/* The properties in which a store differs from the request. */
 struct difference {
 	const char *what;
-	bool foreign;		/* whose it is */
+	bool foreign;		/* its owner */
 };
 
 static bool differs(struct difference *d, bool is, const char *what)
@@ -55,7 +55,7 @@ static void compare_info(const struct kvbm_store_create *c,
 		"block size");
 	differs(d, strncmp(info->policy, policy, sizeof(info->policy)),
 		"policy");
-	/* How the memory was checked is nothing that a store has. */
+	/* A store does not record how its memory was checked. */
 	differs(d, info->flags != (c->flags & ~KVBM_CREATE_UNSEALED),
 		"set of flags");
 	differs(d, info->block_bytes != c->block_bytes,
@@ -81,7 +81,7 @@ static void compare_info(const struct kvbm_store_create *c,
 		"limit on raised blocks");
 }
 
-/* Is the payload another file than the one that was named? */
+/* Is the payload another file than the given one? */
 static int compare_file(const char *name, const char *path,
 			struct difference *d)
 {
@@ -100,7 +100,7 @@ static int compare_file(const char *name, const char *path,
 	return err;
 }
 
-/* Fills in @d; 0, or -errno: -ENOENT when the store has gone meanwhile. */
+/* Fills in @d; 0, or -errno: -ENOENT if the store has gone meanwhile. */
 static int compare(int control, const char *name,
 		   const struct kvbm_store_create *c,
 		   const struct payload_args *p, struct difference *d,
@@ -111,7 +111,7 @@ static int compare(int control, const char *name,
 	int err = kvbm_store_info_of(control, &ref, &info);
 
 	memset(d, 0, sizeof(*d));
-	/* Who may not even look is not its owner. */
+	/* A caller who may not even look is not its owner. */
 	d->foreign = err == -EPERM;
 	if (d->foreign)
 		d->what = "owner";
@@ -126,7 +126,7 @@ static int compare(int control, const char *name,
 	return 0;
 }
 
-/* No store is in the way any more, or an exit status, told, or -errno. */
+/* 0: no store is in the way; an exit status after a message; or -errno. */
 static int make_way(int control, const char *name, const struct difference *d)
 {
 	int err;

@@ -15,7 +15,7 @@ struct exec_args {
 	bool parse_only;
 };
 
-/* Where the script is, for messages. */
+/* The position in the script, for messages. */
 static const char *script_name;
 static unsigned long script_line;
 static bool disagreed;
@@ -45,7 +45,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-/* A script may open as many sessions as the system lets it. */
+/* A script may open as many sessions as the system allows. */
 static void raise_limits(void)
 {
 	struct rlimit limit;
@@ -85,7 +85,7 @@ int cmd_exec(int argc, char **argv)
 			return fail("cannot open %s: %s", args.file,
 				    strerror(errno));
 	}
-	/* A program at the other end of a pipe waits for each answer. */
+	/* A program at the other end of a pipe waits for each result. */
 	if (fstat(fileno(in), &st) || !S_ISREG(st.st_mode))
 		setvbuf(stdout, NULL, _IOLBF, 0);
 

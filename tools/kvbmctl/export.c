@@ -10,7 +10,7 @@
 
 #define STEP	4096
 
-/* Room for STEP more. */
+/* Grow by STEP. */
 static int grow(struct exported *x)
 {
 	struct kvbm_export_entry *e;
@@ -29,7 +29,7 @@ static int grow(struct exported *x)
 	return 0;
 }
 
-/* Which note is whose, whatever order the entries get. */
+/* Find notes by block, whatever order the entries get. */
 static int remember_blocks(struct exported *x)
 {
 	if (!x->note_bytes)
@@ -97,7 +97,7 @@ uint32_t hash_depth(const struct kvbm_hash *hash)
 	return kvbm_hash_unpack(hash, &fields) ? 0 : fields.position;
 }
 
-/* What is first: idle without a place, in line, held. */
+/* The order: inactive without a place, with a place, held. */
 static int kind(const struct kvbm_export_entry *e)
 {
 	return e->state != KVBM_STATE_INACTIVE ? 2 : e->order != 0;
@@ -112,7 +112,7 @@ int export_by_order(const void *a, const void *b)
 		return kind(x) - kind(y);
 	if (x->order != y->order)
 		return x->order < y->order ? -1 : 1;
-	/* Of those that are released together: children first. */
+	/* Among those released together: children first. */
 	dx = hash_depth(&x->hash);
 	dy = hash_depth(&y->hash);
 	if (dx != dy)
@@ -164,7 +164,7 @@ int cmd_export(int argc, char **argv)
 				    args.names[0]);
 	}
 	qsort(x.entries, x.n, sizeof(*x.entries), export_by_order);
-	/* The last column is only where there are notes. */
+	/* The last column exists only with notes. */
 	table = table_new("blocks", columns, sizeof(columns) /
 			  sizeof(*columns) - !x.note_bytes, &args);
 	for (uint32_t i = 0; i < x.n; i++) {

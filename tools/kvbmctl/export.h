@@ -6,7 +6,7 @@
 #include "kvbmctl.h"
 
 /**
- * struct exported - what a store has registered
+ * struct exported - the registered blocks of a store
  * @entries: an entry for each block
  * @n: how many
  * @note_bytes: bytes of a note; 0: there are none
@@ -21,19 +21,19 @@ struct exported {
 	uint32_t *blocks;
 };
 
-/* 0 or -errno; in both cases export_free() it. */
+/* 0 or -errno; call export_free() in both cases. */
 int export_all(const struct target *t, struct exported *x);
 void export_free(struct exported *x);
-/* The note of a block that is among them; NULL: there are none. */
+/* The note of one of these blocks; NULL: no notes. */
 const uint8_t *export_note(const struct exported *x, uint32_t block);
 
 /*
- * For qsort(): in the order in which they are to become idle to have the order
- * of eviction again; what is held comes last.
+ * For qsort(): the order in which blocks must become inactive to get the same
+ * eviction order; held ones come last.
  */
 int export_by_order(const void *a, const void *b);
 
-/* How far a hash is from its chain's beginning; 0 where there is no chain. */
+/* A hash's distance from its chain's beginning; 0 without a chain. */
 uint32_t hash_depth(const struct kvbm_hash *hash);
 
 #endif /* EXPORT_H */

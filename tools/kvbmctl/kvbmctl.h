@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* kvbmctl: what its commands share. */
+/* Shared by the commands of kvbmctl. */
 #ifndef KVBMCTL_H
 #define KVBMCTL_H
 
@@ -13,14 +13,14 @@
 
 #include "../common/parse.h"
 
-/* Exit statuses, as the man page tells them. */
+/* Exit statuses, see the man page. */
 enum {
 	STATUS_OK = 0,
 	STATUS_FAILED = 1,
 	STATUS_USAGE = 2,
 };
 
-/* A command gets its own words, argv[0] being "kvbmctl COMMAND". */
+/* A command gets its own arguments; argv[0] is "kvbmctl COMMAND". */
 typedef int command_fn(int argc, char **argv);
 
 command_fn cmd_create, cmd_destroy, cmd_list, cmd_show, cmd_stats, cmd_top,
@@ -39,14 +39,14 @@ int fail(const char *format, ...);
 __attribute__((format(printf, 3, 4)))
 int fail_request(const char *name, int err, const char *format, ...);
 
-/* These print why they fail and return -1. */
+/* On failure these print why and return -1. */
 int open_control(void);
 int open_store(const char *name);
 
 /*
- * A store to ask about. Through the control device, which needs neither room in
- * the store nor permission to open it; who may not open that asks through a
- * session of his own, if he may have one.
+ * A store to query. Through the control device, which needs neither a session
+ * nor permission to open the store; a caller who may not open that device uses
+ * a session, if he may open one.
  */
 struct target {
 	int fd;
@@ -96,7 +96,7 @@ uint32_t group_id(struct argp_state *state, const char *option,
 		  const char *arg);
 uint32_t mode_bits(struct argp_state *state, const char *arg);
 
-/* What most commands take. */
+/* Arguments of most commands. */
 struct common {
 	char **names;
 	int n;
@@ -106,7 +106,7 @@ struct common {
 /* A block's note in hexadecimal; @text has two characters a byte, and one more. */
 const char *note_text(const uint8_t *note, uint32_t bytes, char *text);
 
-/* What follows the store's name, all hashes; says what is wrong with them. */
+/* The hashes after the store's name; prints what is wrong with them. */
 bool read_hashes(const struct common *args, const char *command,
 		 struct hash_list *list);
 
@@ -147,7 +147,7 @@ void format_age(uint64_t since_ns, char text[16]);
 
 /* All stores that the caller may list; the array is the caller's. */
 int list_stores(int control, struct kvbm_store_entry **entries, uint32_t *n);
-/* The store's sessions without the one that asks. */
+/* The store's sessions without our own. */
 int list_sessions(const struct target *t, struct kvbm_session_entry **entries,
 		  uint32_t *n);
 
@@ -185,7 +185,7 @@ uint64_t histogram_sum(const struct kvbm_stats *stats,
 		       const struct stat_histogram *histogram);
 uint64_t stat_value(const struct kvbm_stats *stats,
 		    const struct stat_field *field);
-/* The store's statistics as others see them: without our own session. */
+/* The store's statistics without our own session. */
 int read_stats(const struct target *t, struct kvbm_stats *stats);
 struct json_object *stats_json(const struct kvbm_stats *stats);
 

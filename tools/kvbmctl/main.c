@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* kvbmctl: finds the command and hands over to it. */
+/* kvbmctl: find the command and run it. */
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +77,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_ARG:
-		/* The command's own words are not ours. */
+		/* The rest belongs to the command. */
 		args->argv = &state->argv[state->next - 1];
 		args->argc = state->argc - state->next + 1;
 		state->next = state->argc;
@@ -153,7 +153,7 @@ int main(int argc, char **argv)
 	static char version[64];
 	int status;
 
-	/* What is printable; numbers are the same everywhere. */
+	/* For printable characters only; numbers do not depend on it. */
 	setlocale(LC_CTYPE, "");
 	argp_err_exit_status = STATUS_USAGE;
 	snprintf(version, sizeof(version), "kvbmctl %s", kvbm_version());

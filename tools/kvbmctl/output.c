@@ -84,7 +84,7 @@ struct json_object *counts_json(const struct kvbm_counts *c)
 	return object;
 }
 
-/* What is not empty: how many took less than that, and no less than half of it. */
+/* Non-empty elements: how many took less than that, and at least half of it. */
 static void print_histogram(const struct kvbm_stats *stats,
 			    const struct stat_histogram *histogram)
 {

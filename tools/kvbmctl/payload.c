@@ -115,7 +115,7 @@ void payload_check(struct argp_state *state, const struct payload_args *p)
 
 #define WIDTH	40
 
-/* A bar on a terminal. */
+/* A progress bar on a terminal. */
 static void progress(void *arg, uint64_t done, uint64_t total)
 {
 	char bar[WIDTH + 1];
@@ -142,7 +142,7 @@ static int failed(const struct payload_args *p, const char *name, int err)
 		    name, strerror(-err));
 }
 
-/* The descriptor, to be closed once the store is made; 0: none; -1: said why. */
+/* A descriptor, to close once the store exists; 0: none; -1: printed why. */
 int payload_make(struct payload_args *p, const char *name,
 		 struct kvbm_store_create *c)
 {
@@ -191,7 +191,7 @@ int payload_stat(int session, struct stat *stat)
 
 #define MOST_PAGES	256
 
-/* Pages that are there, which are mapped here by a look at them. */
+/* Touch pages that exist, which maps them here. */
 static unsigned int find_pages(const struct kvbm_payload_map *map,
 			       bool all_there, void **pages)
 {
@@ -203,7 +203,7 @@ static unsigned int find_pages(const struct kvbm_payload_map *map,
 		char *at = (char *)map->base + i * map->page_bytes;
 		unsigned char there = all_there;
 
-		/* A look at one that is not there would make it. */
+		/* Touching a missing page would allocate it. */
 		if (!there && mincore(at, 4096, &there))
 			continue;
 		if (!(there & 1))

@@ -10,11 +10,11 @@
 #include <kvbm.h>
 
 /**
- * struct payload_args - what the command line says of it
+ * struct payload_args - its options
  * @block_bytes: of a block; 0: no payload
- * @path: a file of memory that is there, or NULL
- * @given: something was said of how to make one
- * @memory: how
+ * @path: an existing memory file, or NULL
+ * @given: options for a new one were given
+ * @memory: these
  */
 struct payload_args {
 	uint64_t block_bytes;
@@ -35,20 +35,20 @@ int payload_make(struct payload_args *p, const char *name,
 
 struct stat;
 
-/* The file that a store's payload is, by one of its sessions; 0 or -errno. */
+/* The file of a store's payload, from one of its sessions; 0 or -errno. */
 int payload_stat(int session, struct stat *stat);
 
 /**
- * struct payload_nodes - on which NUMA nodes a payload's pages are
- * @looked: pages that were looked at, spread evenly; 0: none could be
- * @on: of them, those on each node; a node beyond the last is left out
+ * struct payload_nodes - the NUMA nodes of a payload's pages
+ * @looked: pages sampled, spread evenly; 0: none could be
+ * @on: how many of these are on each node; nodes beyond the last are left out
  */
 struct payload_nodes {
 	unsigned int looked;
 	unsigned int on[64];
 };
 
-/* Who may not open the store, or may have no session, looks at none. */
+/* Samples none if the caller cannot open a session. */
 void payload_look_at_nodes(const char *name, struct payload_nodes *nodes);
 void payload_print_nodes(const struct payload_nodes *nodes);
 struct json_object *payload_nodes_json(const struct payload_nodes *nodes);

@@ -72,7 +72,7 @@ static int read_all(int fd, void *data, size_t bytes)
 	return 0;
 }
 
-/* So that the name survives a loss of power as well. */
+/* Makes the name survive a power loss, too. */
 static int sync_directory(const char *path)
 {
 	char *copy = strdup(path);
@@ -81,7 +81,7 @@ static int sync_directory(const char *path)
 	if (!copy)
 		return -ENOMEM;
 	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	/* Some file systems cannot, which is no error. */
+	/* Some file systems cannot do this, which is no error. */
 	if (fd < 0 || (fsync(fd) && errno != EINVAL))
 		err = -errno;
 	if (fd >= 0)
@@ -105,7 +105,7 @@ int savefile_write(const char *path, struct save_header *h,
 	    (int)sizeof(temporary))
 		return fail("cannot write '%s': %s", path,
 			    strerror(ENAMETOOLONG));
-	/* Mode 0600: hashes tell what was asked. */
+	/* Mode 0600: hashes reveal prompts. */
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		return fail("cannot write '%s': %s", path, strerror(errno));
@@ -128,7 +128,7 @@ int savefile_write(const char *path, struct save_header *h,
 		     STATUS_OK;
 }
 
-/* Is what is told of the entries possible? NULL, or what is not. */
+/* Are the entries plausible? NULL, or what is wrong. */
 static const char *bad_header(const struct save_header *h, uint64_t bytes)
 {
 	if (memcmp(h->magic, SAVE_MAGIC, sizeof(h->magic)))

@@ -14,7 +14,7 @@
 #define SAVE_VERSION	3U
 
 /**
- * struct save_header - what the blocks are of
+ * struct save_header - the store of the blocks
  * @magic: SAVE_MAGIC, without a NUL
  * @version: SAVE_VERSION
  * @header_bytes: of this
@@ -26,8 +26,8 @@
  * @policy: eviction policy, NUL-padded
  * @thresholds: of multi_lru
  * @note_bytes: bytes of a block's note; 0: the store has none
- * @store_id: the store that it was
- * @payload_dev: with bytes: the device of the file that they are in
+ * @store_id: identity of the saved store
+ * @payload_dev: with bytes: the device of their file
  * @payload_ino: and its inode
  * @time: seconds since 1970
  * @count: entries
@@ -58,9 +58,9 @@ struct save_header {
  * @hash: its hash
  * @block: its id
  * @rank: list of multi_lru, 0 to 3
- * @order: position in the order of eviction; ascending, no two alike
+ * @order: position in the eviction order; ascending, all different
  * @keep_rank: enum kvbm_rank
- * @keep_ns: how long that is to last, from the time of the file on; 0: for good
+ * @keep_ns: how long that lasts, from the time of the file; 0: for ever
  */
 struct save_entry {
 	struct kvbm_hash hash;
@@ -74,10 +74,10 @@ struct save_entry {
 _Static_assert(sizeof(struct save_header) == 120, "the file's format");
 _Static_assert(sizeof(struct save_entry) == 40, "the file's format");
 
-/* Both say what is wrong, and return an exit status. */
+/* Both print what is wrong, and return an exit status. */
 int savefile_write(const char *path, struct save_header *header,
 		   const struct save_entry *entries, const uint8_t *notes);
-/* @entries and @notes are the caller's to free. */
+/* The caller frees @entries and @notes. */
 int savefile_read(const char *path, struct save_header *header,
 		  struct save_entry **entries, uint8_t **notes);
 

@@ -13,7 +13,7 @@
 
 struct table {
 	struct libscols_table *scols;
-	struct libscols_line *line;	/* the row that is being filled */
+	struct libscols_line *line;	/* the current row */
 	struct libscols_column *columns[MAX_COLUMNS];	/* NULL: not here */
 	unsigned int flags[MAX_COLUMNS];
 	size_t n, next;			/* columns; where the next cell goes */
@@ -60,7 +60,7 @@ struct table *table_new(const char *name, const struct table_column *columns,
 	}
 	scols_table_enable_json(t->scols, args->json);
 	scols_table_enable_noheadings(t->scols, args->no_headings);
-	/* Hashes and numbers are of no use when they are cut. */
+	/* Truncated hashes and numbers are useless. */
 	scols_table_set_termforce(t->scols, SCOLS_TERMFORCE_NEVER);
 	for (size_t i = 0; i < n; i++)
 		add_column(t, &columns[i]);
@@ -88,7 +88,7 @@ static void put(struct table *t, char *data)
 	}
 }
 
-/* Is there a cell to be put? */
+/* Is there a cell for it? */
 static bool wanted(struct table *t)
 {
 	if (t->failed || t->next >= t->n)

@@ -31,14 +31,14 @@ struct table_column {
 struct table;
 
 /*
- * Never NULL: when there is no memory the table says so when it is printed.
+ * Never NULL: without memory the table reports that when it is printed.
  * @name: of the array in JSON
  * @args: text or JSON, headings or none
  */
 struct table *table_new(const char *name, const struct table_column *columns,
 			size_t n, const struct common *args);
 
-/* Another row, whose cells follow, one for each column, wherever it is. */
+/* Another row; its cells follow, one for each column in either format. */
 void table_row(struct table *t);
 __attribute__((format(printf, 2, 3)))
 void table_put(struct table *t, const char *format, ...);

@@ -21,7 +21,7 @@ struct store {
 };
 
 struct top {
-	char **names;		/* to watch; none: all */
+	char **names;		/* stores to watch; none: all */
 	int n_names;
 	double delay;
 	uint64_t samples;	/* of a batch; 0: interactive */
@@ -29,22 +29,22 @@ struct top {
 	size_t n;
 };
 
-/* Looks at all stores that are watched; 0 or -errno. */
+/* Update all watched stores; 0 or -errno. */
 int top_look(struct top *top, int control);
 
-/* A second, since the last look; negative: not known yet. */
+/* Per second, since the last update; negative: not known yet. */
 double top_rate(const struct store *s, uint64_t now, uint64_t before);
-/* In percent, since the last look; negative: nothing was asked for. */
+/* In percent, since the last update; negative: no lookups. */
 double top_hit_rate(const struct store *s);
 /*
- * How long the blocks that were evicted since the last look had been idle, half
- * of them shorter; or all, if there were none. In seconds; negative: none ever.
+ * The median time that blocks evicted since the last update had been inactive;
+ * of all evicted ones, if there were none. In seconds; negative: none ever.
  */
 double top_age(const struct store *s);
 /* "17ms", "2.5s", "4.0m", "1.5h", "12d"; "-" if negative. */
 void top_format_age(double seconds, char text[16]);
 
-/* On the terminal, till somebody quits; 0 or -errno. */
+/* On the terminal, until the user quits; 0 or -errno. */
 int top_screen(struct top *top, int control);
 
 #endif /* KVBMCTL_TOP_H */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * The terminal of kvbmctl top: a line a store, the sessions of the chosen one.
+ * The terminal of kvbmctl top: a line per store, the sessions of the chosen
+ * one.
  *
- * Columns come in the order of their worth while there is room for them, and are
- * drawn in the order in which people read them: 40 columns have what matters.
+ * The most important columns that fit are chosen, and drawn in reading order:
+ * 40 columns show what matters.
  */
 #include <curses.h>
 #include <errno.h>
@@ -13,13 +14,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* curses.h has a timeout() and an ERR; the rest keeps out of its way. */
+/* curses.h has a timeout() and an ERR; other files do not include it. */
 #include "top.h"
 
 #define MAX_COLUMNS	16
 #define CELL		40
 
-/* What a row is made of: a store or a session. */
+/* The source of a row: a store or a session. */
 union row {
 	const struct store *store;
 	const struct kvbm_session_entry *session;
@@ -27,11 +28,11 @@ union row {
 
 /**
  * struct column - a column of one of the two tables
- * @heading: what is above it
- * @width: without the space before it; 0: of the first one, what is left
- * @worth: those of less are there first
+ * @heading: its heading
+ * @width: without the space before it; 0: for the first one, the rest
+ * @worth: lower ones are chosen first
  * @format: a cell's text
- * @key: to sort by, what has more comes first; NULL: by its text
+ * @key: to sort by, higher ones first; NULL: by its text
  */
 struct column {
 	const char *heading;
@@ -228,7 +229,7 @@ static int by_session(const void *a, const void *b, void *pane)
 	int less = compare(pane, (union row){ .session = x },
 			   (union row){ .session = y });
 
-	/* Equal ones do not jump about. */
+	/* Keep the order of equal ones. */
 	return less ?: x->session_id < y->session_id ? -1 : 1;
 }
 
@@ -252,7 +253,7 @@ static void sort(struct screen *sc)
 {
 	struct top *top = sc->top;
 
-	/* What is gone is followed by what is in its place. */
+	/* If it is gone, choose the one in its place. */
 	choose(sc, chosen(sc));
 	if (sc->stores.sorted >= 0 && top->n)
 		qsort_r(top->stores, top->n, sizeof(*top->stores), by_store,
@@ -407,7 +408,7 @@ static void draw_sessions(struct screen *sc, int y, int end)
 	}
 }
 
-/* To the left and, if there is room for both, to the right. */
+/* To the left and, if both fit, to the right. */
 static void draw_line(int y, const char *left, const char *right, int look)
 {
 	int room = COLS - (int)strlen(left) - (int)strlen(right);
@@ -471,7 +472,7 @@ static void draw(struct screen *sc)
 		snprintf(left, sizeof(left), "%s: %u session%s%s", s->name,
 			 s->n_sessions, s->n_sessions == 1 ? "" : "s",
 			 s->dying ? " (destroyed)" : "");
-		/* An empty line, where there are lines enough. */
+		/* An empty line, if there are enough lines. */
 		if (y + 8 < end)
 			y++;
 		if (y < end)
@@ -549,7 +550,7 @@ static bool obey(struct screen *sc, int key)
 	return true;
 }
 
-/* What goes wrong with a store that is just gone must not spoil the screen. */
+/* Errors of a store that has just gone must not spoil the screen. */
 static int look_quietly(struct top *top, int control)
 {
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC), err;
