@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What the workers write into blocks, and how they check it. */
+/* The bytes that workers write into blocks, and their check. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,8 +12,8 @@
 #define STEP	UINT64_C(0x9e3779b97f4a7c15)
 
 /*
- * A block's first word; each further one is STEP more.  So every word of two
- * blocks differs, and no part of one can pass for a part of the other.
+ * A block's first word; each further one is STEP more.  So all words of two
+ * blocks differ, and no part of one can pass for a part of the other.
  */
 static uint64_t first_word(const struct kvbm_hash *hash)
 {
@@ -31,7 +31,7 @@ void bytes_write(struct bytes *b, const struct kvbm_payload_map *map,
 	uint64_t *block = kvbm_block(map, id), word = first_word(hash);
 	uint64_t i, n = map->block_bytes / sizeof(word), start = now_ns();
 
-	/* Who stops this process may want to know, as it is right now. */
+	/* A process that stops this one reads it as it is at that moment. */
 	atomic_store(&b->writing, id + UINT64_C(1));
 	for (i = 0; i < n; i++, word += STEP) {
 		if (i == n / 2 && atomic_exchange(&b->stop, false))
@@ -69,7 +69,7 @@ void bytes_check(struct bytes *b, const struct kvbm_payload_map *map,
 	b->read_ns += now_ns() - start;
 	if (!other)
 		return;
-	/* They may have become right since: then there is one to tell of. */
+	/* They may have become right since: then report one. */
 	n = count_wrong(block, first_word(hash), n) ?: 1;
 	b->wrong += n;
 	if (b->wrong_blocks++ < TELL_WRONG)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The blocks' bytes: what a worker writes into a block follows from the hash
- * that it registers it under, so whoever holds a block can tell whether its
- * bytes are right.
+ * The blocks' bytes follow from the hash that a worker registers the block
+ * under, so every holder of a block can check its bytes.
  */
 #ifndef REPLAY_BYTES_H
 #define REPLAY_BYTES_H
@@ -13,18 +12,18 @@
 
 #include <kvbm.h>
 
-/* How many wrong blocks a worker tells of. */
+/* How many wrong blocks a worker reports. */
 #define TELL_WRONG	3U
 
 /**
- * struct bytes - what one worker did with bytes; it alone writes all but @stop
- * @stop: in the middle of the next block the worker is to stop itself; the parent
- *	sets this
+ * struct bytes - bytes that one worker handled; only it writes all but @stop
+ * @stop: set by the parent: the worker stops itself in the middle of the next
+ *	block
  * @writing: 1 + the block that it is writing, or 0
  * @written: bytes written
  * @read: bytes read and compared
- * @wrong: of these, those that were not what they had to be
- * @wrong_blocks: in how many readings of a block
+ * @wrong: how many of these were wrong
+ * @wrong_blocks: in how many reads of a block
  * @write_ns: time it took to write
  * @read_ns: time it took to read and compare
  */
@@ -39,11 +38,11 @@ struct bytes {
 	uint64_t read_ns;
 };
 
-/* Writes block @id of @map as @hash wants it. */
+/* Write the bytes for @hash into block @id of @map. */
 void bytes_write(struct bytes *b, const struct kvbm_payload_map *map,
 		 uint32_t id, const struct kvbm_hash *hash);
 
-/* Reads block @id, and says on stderr when its bytes are not @hash's. */
+/* Read block @id, and print an error if its bytes are not @hash's. */
 void bytes_check(struct bytes *b, const struct kvbm_payload_map *map,
 		 uint32_t id, const struct kvbm_hash *hash, const char *when);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * --single-flight and a kill: who waits for what the claimant computes, when he
- * wakes, and who computes it then.  All of it is in memory that the workers
- * share, since the victim cannot tell any more.
+ * --single-flight and a kill: which workers wait for the claimant, when they
+ * wake, and which one then computes its blocks.  All of it is in memory that
+ * the workers share, since the victim cannot report any more.
  */
 #include <signal.h>
 
@@ -32,7 +32,7 @@ void claims_wait_end(const struct replay *r, uint32_t worker, int ret)
 {
 	struct shared *s = r->shared;
 
-	/* Asked of the victim's waiters alone, and of the wait that it ended. */
+	/* Called only for the victim's waiters, and the wait that it ended. */
 	if (!ret && atomic_load(&s->bereft) >> worker & 1 &&
 	    !atomic_load(&s->woke_ns[worker]))
 		atomic_store(&s->woke_ns[worker], now_ns());
@@ -95,7 +95,7 @@ uint64_t claims_bereave(const struct replay *r)
 	return mask;
 }
 
-/* Is this what the victim had claimed, and is it dead? */
+/* Had the victim claimed this, and is it dead? */
 static bool orphaned(const struct replay *r, size_t request, uint32_t place)
 {
 	return atomic_load(&r->shared->bereft) &&

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * A request trace made from published statistics.
+ * A request trace generated from published statistics.
  *
  * Conversations arrive as a Poisson process.  A conversation begins with one of
  * a number of system prompts, or with a shared document, then comes the user's
@@ -12,25 +12,24 @@
  * Where the numbers come from:
  *
  * [M] Measured on conversation_trace.jsonl of Mooncake (Qin et al., FAST '25;
- *     github.com/kvcache-ai/Mooncake, FAST25-release/traces), 12,031 requests
- *     of one hour: 3.4 requests a second; first prompts and all prompts
- *     together lognormal (median 6,909 tokens, sigma 1.2, at most 126,195);
- *     answers with median 350 and mean 343 tokens; a conversation ends after
- *     its turn t with a probability near 0.75 / t^0.4; 123 s between turns in
- *     the median (10 % below 42 s, 90 % below 483 s); the user's next text has
- *     a median of 26 tokens, a quarter exceeds 384, a tenth 4,369; about 6 %
- *     of first turns share more than the system prompt with another.
- * [T] The same release's README and paper tell of its trace of tools and agents:
- *     23,608 requests of one hour; 8,596 tokens of input in the mean, 182 of
- *     output; of all block accesses 59 % are hits if nothing is ever evicted.
- *     Long system prompts are shared: the README's example has 12 blocks of one.
- * [W] Wang et al., "KVCache Cache in the Wild", USENIX ATC '25
- *     (arXiv:2506.02634): reuse is skewed, 10 % of the blocks have 77 % of the
- *     reuses, and in chat 80 % of the reuses come within ten minutes.
+ * github.com/kvcache-ai/Mooncake, FAST25-release/traces), 12,031 requests of
+ * one hour: 3.4 requests a second; first prompts and all prompts together
+ * lognormal (median 6,909 tokens, sigma 1.2, at most 126,195); answers with
+ * median 350 and mean 343 tokens; a conversation ends after its turn t with a
+ * probability near 0.75 / t^0.4; 123 s between turns in the median (10 % below
+ * 42 s, 90 % below 483 s); the user's next text has a median of 26 tokens, a
+ * quarter exceeds 384, a tenth 4,369; about 6 % of first turns share more than
+ * the system prompt with another. [T] The same release's README and paper
+ * describe its trace of tools and agents: 23,608 requests of one hour; 8,596
+ * tokens of input in the mean, 182 of output; of all block accesses 59 % are
+ * hits if nothing is ever evicted. Long system prompts are shared: the README's
+ * example has 12 blocks of one. [W] Wang et al., "KVCache Cache in the Wild",
+ * USENIX ATC '25 (arXiv:2506.02634): reuse is skewed, 10 % of the blocks have
+ * 77 % of the reuses, and in chat 80 % of the reuses come within ten minutes.
  *
  * Chosen by us, since nobody publishes it: the number of system prompts, their
  * lengths, the exponent of the Zipf laws, the number of shared documents; for
- * tools and agents the sigmas, and how often one goes on.
+ * tools and agents the sigmas, and how often one continues.
  */
 #include <errno.h>
 #include <math.h>
@@ -44,7 +43,7 @@
 #define MAX_INPUT	126000U		/* tokens of one prompt [M] */
 #define MAX_OUTPUT	2000U		/* tokens of one answer [M] */
 #define DOCUMENTS	100U
-#define MEAN_BLOCKS	26U		/* of a request that comes of all this */
+#define MEAN_BLOCKS	26U		/* of a resulting request */
 
 /* Tokens: a lognormal distribution. */
 struct length {
@@ -54,7 +53,7 @@ struct length {
 /**
  * struct shape - what requests are like
  * @name: of --like
- * @rate: requests a second, unless they are asked for
+ * @rate: requests a second, unless given
  * @prompt: tokens of a system prompt
  * @text: of a conversation's first text
  * @answer: of an answer
@@ -192,7 +191,9 @@ static const struct text *pick(struct random *r, const struct text *texts,
 	return &texts[low];
 }
 
-/* Shared texts, at the beginning of prompts, so that their full blocks can be. */
+/*
+ * Shared texts, at the beginning of prompts, so their full blocks are shared.
+ */
 static int make_texts(struct maker *m, struct text *texts, uint32_t n,
 		      struct length length)
 {
@@ -397,7 +398,7 @@ int trace_generate(struct trace *trace, const struct generator *gen)
 	    !(gen->zipf >= 0))
 		return -EINVAL;
 
-	/* Known beforehand, nearly: better now than after minutes. */
+	/* Can nearly be known beforehand: fail now, not after minutes. */
 	if (enough_memory("the trace",
 			  gen->requests * (sizeof(struct request) +
 					   MEAN_BLOCKS * sizeof(uint64_t))))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Latency histograms: 8 buckets to every power of two, so within 12.5 %. */
+/* Latency histograms: 8 buckets per power of two, so within 12.5 %. */
 #ifndef REPLAY_HIST_H
 #define REPLAY_HIST_H
 
@@ -11,7 +11,7 @@
 /**
  * struct hist - durations of one kind of call
  * @calls: calls counted
- * @blocks: blocks (or hashes) that the calls were about
+ * @blocks: blocks (or hashes) in these calls
  * @total_ns: sum of the durations
  * @max_ns: longest
  * @bucket: calls by duration

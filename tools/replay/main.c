@@ -142,7 +142,7 @@ static void policy(struct argp_state *state, const char *arg, struct options *o)
 			   like ? "?)" : "", policy_list());
 	size = o->create.freq_capacity;
 	kvbm_store_create_policy(&o->create, arg);
-	/* What the user says of it counts, also before this. */
+	/* The user's setting counts, even if it came before. */
 	if (o->asked & ASKED_FREQUENCY)
 		o->create.freq_capacity = size;
 	o->asked |= ASKED_POLICY;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Memory, and how much of it there is. */
+/* Shared memory, and checks of available memory. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 
 #include "memory.h"
 
-/* Less is not worth a look. */
+/* Less is not worth a check. */
 #define SMALL	(UINT64_C(16) << 20)
 
 void *shared_memory(size_t size)
@@ -18,7 +18,7 @@ void *shared_memory(size_t size)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-/* Bytes that can be had without swapping; UINT64_MAX when nobody says. */
+/* Bytes available without swapping; UINT64_MAX if unknown. */
 static uint64_t available_memory(void)
 {
 	uint64_t kib = UINT64_MAX / 1024;

@@ -5,13 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Anonymous memory that forked processes share; NULL when there is none. */
+/* Anonymous memory that forked processes share; NULL if there is none. */
 void *shared_memory(size_t size);
 
 /*
- * Is there room for @bytes more?  The kernel promises what it does not have,
- * and ends processes when they use it.  Returns 0, or -ENOMEM and has told what
- * @what needs and what there is.
+ * Are @bytes more available?  The kernel overcommits, and kills processes that
+ * use such memory.  Returns 0, or -ENOMEM after printing what @what needs and
+ * how much is available.
  */
 int enough_memory(const char *what, uint64_t bytes);
 

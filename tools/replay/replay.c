@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The parent: makes the stores, starts the workers, shows how far they are,
- * kills one if asked to, and settles the accounts at the end.
+ * The parent: creates the stores, starts the workers, shows progress,
+ * kills one on request, and checks the accounts at the end.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 
 #define PROGRESS_MS	250
 #define MAX_SESSIONS	4096U
-/* Until a worker writes a block: it may sleep in an allocation before. */
+/* Until a worker writes a block: it may first sleep in an allocation. */
 #define STOP_WAIT_NS	(60 * UINT64_C(1000000000))
 
 /* The workers' processes; 0 once reaped. */
@@ -40,7 +40,7 @@ int complain(const char *what, int ret)
 	return ret;
 }
 
-/* A file of memory for the store; its descriptor, or -errno, told. */
+/* A memory file for the store: its descriptor, or -errno after a message. */
 static int make_payload(struct kvbm_store_create *create, uint64_t block_bytes)
 {
 	struct kvbm_payload_options memory = {
@@ -82,7 +82,7 @@ int create_store(const struct kvbm_store_create *create, uint64_t block_bytes)
 	return ret < 0 ? complain("cannot create the store", ret) : copy.fd;
 }
 
-/* A store that is there is what the user said it is, or nothing begins. */
+/* Refuse to start if an existing store does not match the options. */
 static bool as_asked(const struct options *o, const struct kvbm_store_info *info)
 {
 	const struct kvbm_store_create *c = &o->create;
@@ -290,9 +290,8 @@ static int find_session(const struct replay *r, pid_t pid,
 }
 
 /*
- * Stops the victim somewhere in its work while it holds blocks, so that what
- * it has can be told to the last hold; the kernel does not care whether a
- * process is stopped when SIGKILL ends it.
+ * Stop the victim somewhere in its work while it holds blocks, so its holds are
+ * known exactly; a stopped process can be killed like any other.
  */
 static int stop_holding(const struct replay *r, pid_t pid,
 			struct kvbm_session_entry *entry)
@@ -304,7 +303,7 @@ static int stop_holding(const struct replay *r, pid_t pid,
 			return -errno;
 		if (!WIFSTOPPED(status))
 			return -ECHILD;
-		/* It may not have come as far as opening its session. */
+		/* It may not have opened its session yet. */
 		ret = find_session(r, pid, entry);
 		if (ret ? ret != -ESRCH : entry->held)
 			return ret;
@@ -315,7 +314,7 @@ static int stop_holding(const struct replay *r, pid_t pid,
 }
 
 /*
- * The same where blocks have bytes: the victim stops itself in the middle of
+ * The same for blocks with bytes: the victim stops itself in the middle of
  * writing one.
  */
 static int stop_writing(const struct replay *r, pid_t pid, struct bytes *bytes,
@@ -335,7 +334,7 @@ static int stop_writing(const struct replay *r, pid_t pid, struct bytes *bytes,
 	return WIFSTOPPED(status) ? find_session(r, pid, entry) : -ECHILD;
 }
 
-/* With claims: whoever computes something that others wait for stops itself. */
+/* With claims: a worker that others wait for stops itself. */
 static int stop_claimant(const struct replay *r, const struct crew *crew,
 			 struct killed *k, struct kvbm_session_entry *entry)
 {
@@ -362,7 +361,7 @@ static int stop_claimant(const struct replay *r, const struct crew *crew,
 	if (!WIFSTOPPED(status))
 		return -ECHILD;
 	ret = find_session(r, k->pid, entry);
-	/* The others go on waiting for it, until it is dead. */
+	/* The others keep waiting until it is dead. */
 	return ret ?: claims_bereave(r) ? 0 : -ESRCH;
 }
 
@@ -423,7 +422,7 @@ static int kill_worker(struct replay *r, struct crew *crew, struct killed *k)
 	k->reclaim_ns = after.reclaim_last_ns;
 	k->done = true;
 
-	/* What it had begun is taken over; what it had not, nobody notices. */
+	/* Others take over what it had begun; nobody notices the rest. */
 	for (i = 0; i < r->trace->nr_requests; i++)
 		if (atomic_load(&r->outcomes[i].state) == k->worker + 1)
 			atomic_store(&r->shared->redo, i + 1);
@@ -599,7 +598,7 @@ static int settle(const struct replay *r, const struct result *result)
 			(unsigned long long)result->bytes.wrong_blocks);
 		return 1;
 	}
-	/* Of a store with other users nothing can be said. */
+	/* Nothing can be checked in a store with other users. */
 	if (!a->others && !accounts_balance(a)) {
 		fprintf(stderr, "kvbm-replay: not every block is accounted for\n");
 		return 1;
@@ -608,8 +607,8 @@ static int settle(const struct replay *r, const struct result *result)
 }
 
 /*
- * What the replay of a trace that is in memory needs besides.  No id is in
- * flight twice, but in the samples of a group, so those are bounded by the trace.
+ * Further memory for the replay of a trace in memory.  No id is in flight
+ * twice, except in the samples of a group, so the trace bounds them.
  */
 static uint64_t memory_needed(const struct options *o, const struct trace *t)
 {
@@ -624,7 +623,7 @@ static uint64_t memory_needed(const struct options *o, const struct trace *t)
 	       o->workers * worker_memory(o, t->max_blocks);
 }
 
-/* When to kill, now that it is known how many requests there are. */
+/* When to kill, now that the number of requests is known. */
 static int set_kill(struct replay *r)
 {
 	const struct options *o = r->options;
@@ -643,7 +642,7 @@ static int set_kill(struct replay *r)
 	return -EINVAL;
 }
 
-/* The store comes first: it is there at once, and a trace may be long. */
+/* First the store, which is quick: a trace may be long. */
 int replay_run(const struct options *options)
 {
 	struct trace trace = { .nr_requests = 0 };

@@ -6,10 +6,10 @@
  *   main.c	options			trace.c, generate.c	the requests
  *   replay.c	the parent: stores, workers, the kill, the final accounts
  *   worker.c	one worker: what an engine does with each request
- *   bytes.c	what it writes into blocks, and how it checks that
- *   claims.c	who waits for a claimant that is killed, and who comes after it
+ *   bytes.c	the bytes that it writes, and their check
+ *   claims.c	waiters and successors of a killed claimant
  *   report.c	the summary		hist.c			latencies
- *   wakeup.c	--show-wakeup		memory.c	is there enough of it
+ *   wakeup.c	--show-wakeup		memory.c	memory checks
  */
 #ifndef REPLAY_H
 #define REPLAY_H
@@ -29,7 +29,7 @@
 
 #define MAX_WORKERS	64U
 
-/* What the user asked of a store; an existing one must be so. */
+/* Properties that the user gave; an existing store must match. */
 #define ASKED_BLOCKS		0x1U
 #define ASKED_POLICY		0x2U
 #define ASKED_THRESHOLDS	0x4U
@@ -37,12 +37,12 @@
 #define ASKED_BYTES		0x10U
 
 /**
- * struct options - what the user asked for
- * @trace: path of the trace, "-" for standard input, NULL to make one
+ * struct options - the user's options
+ * @trace: path of the trace, "-" for standard input, NULL to generate one
  * @store: name of an existing store, NULL to create an anonymous one
- * @generator: the trace to make
+ * @generator: the trace to generate
  * @create: the store to create; @create.total_blocks for all pools together
- * @asked: ASKED_*: what of @create the user gave
+ * @asked: ASKED_*: which fields of @create the user gave
  * @block_bytes: bytes of a block, which the workers write and check; 0: none
  * @early: workers register blocks before they write them, which is wrong
  * @single_flight: workers claim what they compute, and wait for others' claims
@@ -51,16 +51,16 @@
  * @group: samples of each request, which arrive together
  * @limit: requests to replay, 0 for all
  * @workers: processes
- * @inflight: requests whose blocks a worker keeps held
+ * @inflight: requests whose blocks a worker holds at once
  * @register_flags: KVBM_REGISTER_ALLOW or KVBM_REGISTER_REJECT
  * @speed: 1 for the trace's own, 10 for ten times as fast, 0 for no pauses
  * @kill_at: kill a worker at this request (from 1), 0 for no kill or a percentage
  * @kill_percent: the same in percent of the trace, or negative
- * @private_pools: give each worker a pool of its own
+ * @private_pools: give each worker its own pool
  * @json: summary as JSON
  * @brief: summary in one line
  * @quiet: no progress
- * @making: an option of the trace to make was given
+ * @making: an option of the generator was given
  * @emit_trace: write the trace and stop
  * @show_wakeup: show a waiting allocation and stop
  */
@@ -92,26 +92,26 @@ struct options {
 	bool show_wakeup;
 };
 
-/* Who has a request: nobody, worker n (n + 1), or it is done. */
+/* Owner of a request: nobody, worker n (n + 1), or done. */
 #define STATE_FREE	0U
 #define STATE_DONE	0x80000000U
 
 /**
- * struct outcome - what came of a request; the process that took it writes it
+ * struct outcome - result of a request; the process that took it writes it
  * @state: STATE_FREE, the worker plus 1, or STATE_DONE
  * @worker: the worker that finished it
- * @hits: blocks of the longest prefix that were there
- * @reused: blocks that were there behind a hole
+ * @hits: blocks of the longest cached prefix
+ * @reused: cached blocks behind a hole
  * @allocated: blocks allocated
- * @evicted: of these, by evicting, as the allocation told
+ * @evicted: how many of these by evicting, as the allocation reported
  * @trimmed: blocks left out because the pool is smaller than the request
- * @dedup: registrations that were answered with somebody else's block
+ * @dedup: registrations that returned somebody else's block
  * @duplicates: registrations that made a Duplicate
  * @computed: blocks that were computed
  * @awaited: blocks that others computed while this request waited for them
  * @timeouts: waits that the deadline ended
  * @retries: allocations that found too few blocks
- * @skipped: given up: the blocks could not be had
+ * @skipped: given up: too few blocks
  */
 struct outcome {
 	_Atomic uint32_t state;
@@ -141,7 +141,7 @@ enum call {
 	NR_CALLS,
 };
 
-/* What became of a place of the chain of a claimant's request that was killed. */
+/* State of a place in the chain of a killed claimant's request. */
 enum orphan {
 	ORPHAN_NOT,		/* it had not claimed it */
 	ORPHAN_CLAIMED,
@@ -149,13 +149,13 @@ enum orphan {
 };
 
 /**
- * struct shared - what parent and workers share
+ * struct shared - shared by parent and workers
  * @start_ns: when the replay began, CLOCK_MONOTONIC
  * @next: no request before this one is free
  * @redo: 1 + a request that a killed worker left unfinished, or 0
- * @kill_pending: a worker is yet to be killed: nobody goes home
+ * @kill_pending: a worker will still be killed: nobody exits
  * @failed: a worker met an error: stop
- * @stop_claimant: the first to have claims that others wait for is to stop itself
+ * @stop_claimant: the first one with claims that others wait for stops itself
  * @victim: 1 + the worker that did, or 0
  * @victim_request: what it was computing
  * @waits_for: the claim that each worker waits for, or 0
@@ -188,7 +188,7 @@ struct shared {
 
 /**
  * struct replay - one replay, as parent and workers see it
- * @options: what was asked for
+ * @options: the user's options
  * @trace: the requests
  * @hashes: the sequence hash of each of the trace's ids
  * @outcomes: shared: one for each request
@@ -215,7 +215,7 @@ struct replay {
 };
 
 /**
- * struct killed - what a kill came to
+ * struct killed - result of a kill
  * @done: it happened
  * @worker: the victim
  * @pid: its process
@@ -224,15 +224,15 @@ struct replay {
  * @held: blocks that it held when stopped, each counted once
  * @holds: holds on registered blocks that it had
  * @owned: Mutable and Staged blocks that it had
- * @reclaimed_holds: holds that the kernel took back
- * @reclaimed_owned: Mutable and Staged blocks that the kernel took back
+ * @reclaimed_holds: holds that the kernel reclaimed
+ * @reclaimed_owned: Mutable and Staged blocks that the kernel reclaimed
  * @reclaim_ns: how long that took in the kernel
  * @killed_ns: when the signal was sent, CLOCK_MONOTONIC
  * @reaped_ns: from sending the signal to having reaped the process
  * @claimed: with --single-flight: blocks that it had claimed
- * @taken_over: of these, those that others computed later
+ * @taken_over: how many of these others computed later
  * @bereft: workers that waited for its claims
- * @woken: of these, those that its end woke
+ * @woken: how many of these its end woke
  * @first_woke_ns: from the signal to the first that woke
  * @last_woke_ns: to the last
  * @heir: 1 + the first that claimed one of its hashes, or 0
@@ -263,13 +263,13 @@ struct killed {
 };
 
 /**
- * struct accounts - where the blocks are at the end, over all pools
+ * struct accounts - states of the blocks at the end, over all pools
  * @total: blocks
  * @reset: free
- * @inactive: registered and idle
+ * @inactive: registered and not held
  * @held: held
- * @lingering: what sessions left that ended: it comes back later
- * @holds: holds, Mutable and Staged blocks that the counters still know of
+ * @lingering: blocks of ended sessions that become free later
+ * @holds: holds, Mutable and Staged blocks that the counters still show
  * @others: sessions that are not this replay's
  * @evictions: evictions by the stores' counters during the replay
  * @allocations: allocations, likewise
@@ -320,16 +320,16 @@ static inline uint64_t now_ns(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
-/* Says on stderr what failed and what to do about it; returns @ret. */
+/* Print what failed and what to do about it; returns @ret. */
 int complain(const char *what, int ret);
 
 /*
- * Creates the anonymous store @create, with @block_bytes of memory for each block
- * unless that is 0; its first session, or -errno, told.
+ * Create the anonymous store @create, with @block_bytes of memory for each
+ * block unless that is 0; returns its first session, or -errno after a message.
  */
 int create_store(const struct kvbm_store_create *create, uint64_t block_bytes);
 
-/* Reads or makes the trace; 0, or -errno and has told why. */
+/* Read or generate the trace; 0, or -errno after a message. */
 int get_trace(const struct options *options, struct trace *trace);
 
 /* Bytes that a worker allocates before it begins, for requests of up to @max. */
@@ -341,22 +341,22 @@ void claims_wait_begin(const struct replay *r, uint32_t worker, size_t request,
 void claims_wait_end(const struct replay *r, uint32_t worker, int ret);
 
 /*
- * Whether @worker, which has claimed the @n places @where, is the one to be
- * killed: the first that is asked while others wait for what it has claimed.
+ * Whether @worker, which has claimed the @n places @where, is the victim: the
+ * first caller while others wait for its claims.
  */
 bool claims_victim(const struct replay *r, uint32_t worker, size_t request,
 		   const uint32_t *where, uint32_t n);
 
-/* Right before the victim's end: notes who waits for it, and returns the mask. */
+/* Right before the victim's end: record its waiters, and return the mask. */
 uint64_t claims_bereave(const struct replay *r);
 
-/* What was the victim's may be among what was claimed, or registered. */
+/* Blocks of the victim may be among those claimed, or registered. */
 void claims_made(const struct replay *r, uint32_t worker, size_t request,
 		 const uint32_t *where, uint32_t n);
 void claims_registered(const struct replay *r, size_t request,
 		       const uint32_t *where, uint32_t n);
 
-/* At the end: what came of a kill. */
+/* At the end: the result of a kill. */
 void claims_settle(const struct replay *r, struct killed *k);
 
 /* Each returns an exit status. */
@@ -367,10 +367,10 @@ int show_wakeup(const struct options *options);
 /* Whether every block is accounted for and nobody holds anything. */
 bool accounts_balance(const struct accounts *accounts);
 
-/* Whether all who waited for the victim woke, and all that it had claimed is there. */
+/* Whether all its waiters woke, and everything that it had claimed is there. */
 bool kill_survived(const struct killed *killed);
 
-/* Whether the kernel took back what the killed worker had, no more, no less. */
+/* Whether the kernel reclaimed exactly what the killed worker had. */
 bool kill_exact(const struct killed *killed);
 
 void report_json(const struct replay *replay, const struct result *result);

@@ -317,7 +317,7 @@ static struct json_object *json_bytes(const struct bytes *b, uint64_t block_byte
 	add(o, "read", b->read);
 	add(o, "wrong", b->wrong);
 	add(o, "wrong_blocks", b->wrong_blocks);
-	/* By the time of those who did it, not of the replay. */
+	/* Relative to the workers' time, not the replay's. */
 	add(o, "written_per_second", per_second(b->written, b->write_ns));
 	add(o, "read_per_second", per_second(b->read, b->read_ns));
 	return o;

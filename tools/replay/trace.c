@@ -75,9 +75,9 @@ void trace_free(struct trace *trace)
 }
 
 /*
- * A reader of one line of JSON.  It is not json-c's, which cuts numbers down to
- * what fits (2^64 to 2^64 - 1) and takes the last of two equal keys, strict or
- * not: ids are names, and must be exact.
+ * A reader for one line of JSON.  json-c would saturate numbers
+ * (2^64 to 2^64 - 1) and take the last of two equal keys, strict or
+ * not; but ids are names, and must be exact.
  */
 struct reader {
 	const char *p;
@@ -340,7 +340,7 @@ static bool read_member(struct reader *r, struct trace *trace,
 	return skip_value(r);
 }
 
-/* Reads @text; returns NULL, or what is wrong with it and *@at where. */
+/* Parse @text; returns NULL, or what is wrong with it, and where in *@at. */
 static const char *parse_line(struct trace *trace, const char *text,
 			      size_t length, const char **at)
 {

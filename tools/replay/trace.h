@@ -16,7 +16,7 @@
 
 /**
  * struct request - one request of a trace
- * @timestamp: arrival in ms, from a beginning of the trace's own
+ * @timestamp: arrival in ms, from the trace's own start
  * @first: index of its first id in the trace's @ids
  * @blocks: how many ids
  * @input_length: tokens
@@ -47,10 +47,11 @@ struct trace {
 };
 
 /**
- * struct generator - what a made trace looks like; generate.c has the sources
+ * struct generator - properties of a generated trace; generate.c has the
+ *	sources
  * @seed: same seed, same trace
  * @requests: how many
- * @rate: requests a second, in the long run; 0: as @like has them
+ * @rate: requests a second, in the long run; 0: the default of @like
  * @like: "conversation" or "toolagent"; NULL is the first
  * @prompts: number of system prompts that requests share
  * @zipf: exponent of the popularity of prompts and documents
@@ -68,20 +69,22 @@ struct generator {
 	{ .seed = 1, .requests = 12000, .prompts = 32, .zipf = 1.0 }
 
 /*
- * Both return 0, or -errno; trace_load() tells on stderr what is wrong with
+ * Both return 0, or -errno; trace_load() prints what is wrong with
  * the file.  @path "-" is standard input, @limit 0 means all requests.
  */
 int trace_load(struct trace *trace, const char *path, size_t limit);
 int trace_generate(struct trace *trace, const struct generator *gen);
 
-/* Is it one of those that @like of a generator may be? */
+/* Is it a valid @like of a generator? */
 bool trace_is_shape(const char *name);
 
 /* Both return 0 or -ENOMEM. */
 int trace_add_request(struct trace *trace, const struct request *request);
 int trace_add_id(struct trace *trace, uint64_t id);
 
-/* Each request @times times, one after the other, with the same ids: 0 or -ENOMEM. */
+/*
+ * Repeat each request @times times in a row, with the same ids: 0 or -ENOMEM.
+ */
 int trace_repeat(struct trace *trace, uint32_t times);
 
 int trace_write(const struct trace *trace, FILE *f);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * --show-wakeup: one process holds every block, another waits for some.  The
- * holder is killed; how long until the waiter has its blocks?
+ * --show-wakeup: one process holds every block, and another waits for some.
+ * The holder is killed; how long until the waiter has its blocks?
  */
 #include <errno.h>
 #include <signal.h>
@@ -15,13 +15,13 @@
 
 #include "replay.h"
 
-#define SLEEP_MS	200U			/* let the waiter sleep so long */
+#define SLEEP_MS	200U			/* how long to let the waiter sleep */
 #define PATIENCE_NS	(20ULL * 1000 * 1000 * 1000)
 
 /**
- * struct scene - what the three processes share
+ * struct scene - shared by the three processes
  * @holding: blocks that the holder holds
- * @waited: out of the waiter: blocks it got, or -errno
+ * @waited: from the waiter: blocks it got, or -errno
  * @asked_ns: when it asked
  * @granted_ns: when it had them
  */
@@ -32,7 +32,7 @@ struct scene {
 	uint64_t granted_ns;
 };
 
-/* Half of the blocks stay Mutable: both kinds must come back. */
+/* Half of the blocks stay Mutable: both kinds must be released. */
 static int hold_all(int pool, uint32_t blocks, struct scene *scene)
 {
 	struct kvbm_registered *registered = calloc(blocks, sizeof(*registered));
@@ -77,7 +77,7 @@ static int wait_for(int pool, uint32_t blocks, struct scene *scene)
 	return kvbm_release(session, blocks, ids, 0, NULL) < 0;
 }
 
-/* Polls until a thing of the scene is true; false after too long. */
+/* Poll until a condition of the scene is true; false after too long. */
 static bool until(bool (*true_now)(int pool, struct scene *scene), int pool,
 		  struct scene *scene)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * One worker: a process with a session of its own that does with each request
- * what an inference engine does: hold the longest prefix that is there,
+ * One worker: a process with its own session that handles each request as an
+ * inference engine does: hold the longest cached prefix,
  * allocate the rest, compute and register it, and release everything some
  * requests later, tail first.
  */
@@ -18,13 +18,13 @@
 /* How long to wait for blocks before a request is given up. */
 #define GIVE_UP_NS	(10ULL * 1000 * 1000 * 1000)
 
-/* Nobody waits longer for the next request: 30 years. */
+/* The longest wait for the next request: 30 years. */
 #define FOREVER_NS	1000000000000000000ULL
 
 /**
  * struct flight - a request whose blocks are held
  * @n: blocks
- * @ids: block ids, in the order of the chain; NULL when nothing flies here
+ * @ids: block ids, in the order of the chain; NULL if unused
  * @chain: their hashes
  * @late: with --plant early: blocks that are registered and not yet written
  */
@@ -47,18 +47,18 @@ struct flight {
  * @where: for each missing block of the current request, its place in the chain
  * @missing: hashes of the missing blocks
  * @fresh: ids of the allocated blocks
- * @registered: what their registration came to
+ * @registered: results of their registration
  * @reversed: ids in the order of release
  * @evicted: hashes that an allocation evicted
  * @cursor: with private pools, the next request of this worker
  * @calls: latencies
  * @map: the blocks' bytes; its base is NULL when they have none
- * @bytes: what this worker did with them
+ * @bytes: this worker's counts of bytes
  * @request: the current request
- * @scanned: what of the missing blocks another has computed
- * @later_where: missing blocks that are not to be computed now: their places
+ * @scanned: missing blocks that another worker has computed
+ * @later_where: places of missing blocks that are not computed now
  * @later_fresh: and the ids allocated for them
- * @states: what claiming came to, for each missing block
+ * @states: result of claiming each missing block
  */
 struct worker {
 	const struct replay *replay;
@@ -147,7 +147,7 @@ static int worker_init(struct worker *w, const struct replay *r, uint32_t number
 		if (ret < 0)
 			return complain("cannot map the blocks' bytes", ret);
 	}
-	/* The parent's sessions are its own affair. */
+	/* The parent keeps its own sessions. */
 	for (i = 0; i < r->nr_pools; i++)
 		close(r->pools[i]);
 	return 0;
@@ -177,7 +177,7 @@ static void drop_flight(struct flight *f)
 	f->late = NULL;
 }
 
-/* The bytes of all blocks of a request that are held. */
+/* Check the bytes of all held blocks of a request. */
 static void check_bytes(struct worker *w, const struct flight *f,
 			const char *when)
 {
@@ -202,7 +202,7 @@ static int release_oldest(struct worker *w)
 	for (i = 0; f->late && i < f->n; i++)
 		if (f->late[i])
 			bytes_write(w->bytes, &w->map, f->ids[i], &f->chain[i]);
-	/* Nobody may have written to what this worker held. */
+	/* Nobody may have written to blocks that this worker held. */
 	check_bytes(w, f, "before its release");
 	ret = release_chain(w, f);
 	drop_flight(f);
@@ -210,8 +210,9 @@ static int release_oldest(struct worker *w)
 }
 
 /*
- * Holds what is there of the chain.  Misses become KVBM_NO_BLOCK in f->ids, and
- * their places go to w->where.  Returns how many there are, or -errno.
+ * Hold the cached blocks of the chain.  Misses become KVBM_NO_BLOCK in f->ids,
+ * and their places go to w->where.  Returns how many misses there are, or
+ * -errno.
  */
 static int look_up(struct worker *w, const struct kvbm_hash *chain, uint32_t n,
 		   struct flight *f, struct outcome *o)
@@ -269,10 +270,10 @@ static bool shortage(int ret)
 }
 
 /*
- * Holds the chain or has Mutable blocks in w->fresh for what is missing.
+ * Hold the chain, with Mutable blocks in w->fresh for missing ones.
  * Returns how many are missing, or -errno with nothing of this request held.
  *
- * When there are too few blocks, the worker first gives up what it has in
+ * If there are too few blocks, the worker first releases what it has in
  * flight.  If that is not enough it waits, but holds nothing meanwhile: workers
  * that wait for each other's prefixes would wait for ever.
  */
@@ -309,7 +310,7 @@ wait:
 	if (ret < 0)
 		return ret == -ETIMEDOUT || shortage(ret) ? ret :
 		       complain("wait for blocks", ret);
-	/* Now there are enough; some of the chain may be there as well. */
+	/* Now there are enough; some of the chain may be cached as well. */
 	missing = look_up(w, chain, n, f, o);
 	if (missing >= 0 && (uint32_t)missing < n) {
 		uint32_t error = 0;
@@ -328,7 +329,7 @@ wait:
 	return missing;
 }
 
-/* A worker that computes sleeps: the processor is not what prefill takes. */
+/* Computing is sleeping: prefill does not use the processor. */
 static void prefill(const struct worker *w, uint32_t blocks)
 {
 	double rate = w->replay->options->prefill_rate;
@@ -346,8 +347,8 @@ static void prefill(const struct worker *w, uint32_t blocks)
 }
 
 /*
- * What an engine computes: all of a block is there before it is registered.
- * With --plant early that comes last, when others may have matched it.
+ * Compute like an engine: write all of a block before registering it.
+ * With --plant early, write it last, when others may have matched it.
  */
 static int compute(struct worker *w, uint32_t n, struct flight *f, bool claimed)
 {
@@ -413,7 +414,7 @@ static int publish(struct worker *w, uint32_t n, struct flight *f, bool claimed,
 	return 0;
 }
 
-/* Of @n missing blocks the first @gone are missing no more. */
+/* The first @gone of @n missing blocks are no longer missing. */
 static uint32_t advance(struct worker *w, uint32_t n, uint32_t gone)
 {
 	n -= gone;
@@ -423,10 +424,10 @@ static uint32_t advance(struct worker *w, uint32_t n, uint32_t gone)
 }
 
 /*
- * Claims the missing blocks from left to right.  What stands to the right of one
- * that another computes is given up again: nobody waits while he has a claim, so
- * no two wait for each other.  The claimed ones come first then; returns how
- * many, or -errno.  The places that are to be waited for go to @pending.
+ * Claim the missing blocks from left to right, and give up those to the right
+ * of one that another worker computes: nobody waits while it has a claim, so no
+ * two wait for each other.  Puts the claimed ones first; returns how many, or
+ * -errno.  The places to wait for go to @pending.
  */
 static int claim(struct worker *w, uint32_t n, struct flight *f,
 		 uint32_t *pending, uint32_t *nr_pending)
@@ -485,7 +486,7 @@ static int wait_for(struct worker *w, const uint32_t *pending, uint32_t n,
 	return ret;
 }
 
-/* Holds what others have computed; returns how many are missing, or -errno. */
+/* Hold what others have computed; returns how many are missing, or -errno. */
 static int look_again(struct worker *w, uint32_t n, struct flight *f,
 		      struct outcome *o)
 {
@@ -518,9 +519,9 @@ static int look_again(struct worker *w, uint32_t n, struct flight *f,
 }
 
 /*
- * What is missing is computed by who claims it first; the others wait for that
+ * The first to claim a missing block computes it; the others wait for that
  * until the request's deadline, then compute it themselves.  They hold blocks
- * meanwhile, but who has a claim has all the blocks that it needs.
+ * meanwhile, but a worker with a claim has all the blocks that it needs.
  */
 static int fly_singly(struct worker *w, uint32_t missing, struct flight *f,
 		      struct outcome *o)
@@ -574,7 +575,7 @@ static int serve(struct worker *w, size_t request)
 			return ret;
 	}
 
-	/* The ring has room: what flies are the w->flying before this one. */
+	/* The ring is not full: the w->flying before this one are in flight. */
 	f = &w->flights[(w->oldest + w->flying) % r->options->inflight];
 	f->ids = calloc(n + !n, sizeof(*f->ids));
 	if (!f->ids)
@@ -627,7 +628,9 @@ static bool take_shared(struct worker *w, size_t *request)
 			usleep(1000);
 			continue;
 		}
-		/* Whoever sees a request taken moves on, also for the taker. */
+		/*
+		 * Seeing a request taken, advance @next on behalf of the taker.
+		 */
 		mine = atomic_compare_exchange_strong(&r->outcomes[i].state,
 						      &state, w->number + 1);
 		*request = i;
@@ -645,7 +648,7 @@ static bool take(struct worker *w, size_t *request)
 		return false;
 	if (r->nr_pools == 1)
 		return take_shared(w, request);
-	/* Pools of their own: in turn, so that a replay can be repeated. */
+	/* Private pools: in turn, so that a replay is repeatable. */
 	*request = w->cursor;
 	w->cursor += r->nr_pools;
 	return *request < r->trace->nr_requests;
@@ -661,7 +664,7 @@ static void pace(const struct worker *w, size_t request)
 	struct timespec ts;
 	double ns;
 
-	/* One that came before the first is late already. */
+	/* A request that came before the first is already late. */
 	if (speed <= 0 || own <= first)
 		return;
 	ns = (own - first) * (1e6 / speed);
