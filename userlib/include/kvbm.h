@@ -1092,7 +1092,8 @@ int kvbm_block_note(int session, uint32_t block, struct kvbm_block_info *info,
  * @weak: out
  *
  * A weak reference is no hold.  It is data: it may be kept, copied and sent to
- * other processes, and costs the store nothing.
+ * other processes, and costs the store nothing.  That of a block whose hash was
+ * forgotten leads to the block that has the hash next.
  *
  * Return: 0 or -errno: -EPERM (the session does not hold the block), -EINVAL (no
  * such block id; Mutable or Staged).

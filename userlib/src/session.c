@@ -206,7 +206,8 @@ int kvbm_weak(int session, uint32_t block, struct kvbm_weak *weak)
 	if (!info.own_holds)
 		return -EPERM;
 	if (info.state != KVBM_STATE_PRIMARY &&
-	    info.state != KVBM_STATE_DUPLICATE)
+	    info.state != KVBM_STATE_DUPLICATE &&
+	    info.state != KVBM_STATE_FORGOTTEN)
 		return -EINVAL;
 
 	weak->block = block;

@@ -585,6 +585,8 @@ static void test_block(void)
 	   weak.hash.lo == 0x456, "weak: of a primary");
 	out.state = KVBM_STATE_DUPLICATE;
 	ok(kvbm_weak(FD, 6, &weak) == 0, "weak: of a duplicate");
+	out.state = KVBM_STATE_FORGOTTEN;
+	ok(kvbm_weak(FD, 6, &weak) == 0, "weak: of a forgotten block");
 	memset(&weak, 0x5a, sizeof(weak));
 	before = weak;
 	out.state = KVBM_STATE_STAGED;
