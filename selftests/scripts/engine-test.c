@@ -24,6 +24,7 @@ static struct {
 	uint8_t state;		/* what a claim comes to, a rank */
 	bool wrong_state;
 	int writer;		/* of the pipe that stands for a session */
+	int kills;
 } fake;
 
 static int open_null(void)
@@ -44,6 +45,12 @@ static int session_open(int session)
 static void session_close(int session)
 {
 	close(session);
+}
+
+static int session_kill(int session)
+{
+	fake.kills++;
+	return script_kill_owner(session);
 }
 
 /* Does @n elements, or what it was told to fail after. */
@@ -165,7 +172,7 @@ static const struct script_backend backend = {
 	.create = create,
 	.session_open = session_open,
 	.session_close = session_close,
-	.session_kill = script_kill_owner,
+	.session_kill = session_kill,
 	.alloc = alloc,
 	.match = match,
 	.scan = scan,
@@ -401,14 +408,33 @@ static void test_reclaim(void)
 	fake.reclaim_holds = 1;
 	check(says("close b", "ok reclaimed=3"), "the store's count is printed");
 	check(complaints == 0, "it is what the script had");
+	check(!fake.kills, "closed, not killed");
 	run("session b");
 	check(says("close b", "ok reclaimed=3"), "also when it is wrong");
 	check(complaints == 1, "which is noticed");
 	fake.reclaim_owned = 0;
 	fake.reclaim_holds = 0;
-	fake.stats.inflight_mutable = 1;
+}
+
+static void test_gauges(void)
+{
+	static __u64 * const gauges[] = {
+		&fake.stats.inflight_mutable, &fake.stats.staged,
+		&fake.stats.inflight_immutable, &fake.stats.sessions,
+		&fake.stats.reset_pool_size, &fake.stats.inactive_pool_size,
+	};
+
+	begin();
+	fake.stats.sessions = 1;
 	run("counts");
-	check(complaints > 1, "a wrong gauge is noticed");
+	check(complaints == 0, "gauges that are as the script's");
+	for (size_t i = 0; i < sizeof(gauges) / sizeof(*gauges); i++) {
+		complaints = 0;
+		++*gauges[i];
+		run("counts");
+		check(complaints == 1, "a wrong gauge is noticed");
+		--*gauges[i];
+	}
 }
 
 /*
@@ -428,7 +454,8 @@ static void test_kill(void)
 	run("session b");
 	fake.writer = -1;
 	check(poll(&p, 1, 0) == 0, "the session is open");
-	check(says("kill b", "ok reclaimed=0"), "a session is killed");
+	check(says("kill b", "ok reclaimed=0") && fake.kills == 1,
+	      "a session is killed");
 	check(poll(&p, 1, 0) == 1 && p.revents & POLLHUP,
 	      "nobody has it any more when kill returns");
 	close(fds[0]);
@@ -448,6 +475,7 @@ int main(void)
 	test_keep();
 	test_errors();
 	test_reclaim();
+	test_gauges();
 	test_kill();
 	script_end(script);
 	script_cmd_free(&cmd);
