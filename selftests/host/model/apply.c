@@ -27,6 +27,7 @@ const char *const g_kind_name[G_KINDS] = {
 	[G_WITHDRAW] = "withdraw",
 	[G_UPGRADE] = "upgrade",
 	[G_INVALIDATE] = "invalidate",
+	[G_INVALIDATE_ALL] = "invalidate_all",
 	[G_RESET_INACTIVE] = "reset_inactive",
 	[G_COUNTS] = "counts",
 	[G_PRESENCE] = "presence",
@@ -132,9 +133,9 @@ static int apply_one(struct model *m, const struct g_op *op, struct g_res *res)
 		return 0;
 	case G_INVALIDATE:
 		if (op->flag)
-			m_invalidate_prefix(m, op->hash[i]);
-		else
-			m_invalidate(m, op->hash[i]);
+			return m_invalidate_prefix(m, op->hash[i],
+						   &res->forgotten);
+		m_invalidate(m, op->hash[i], &res->forgotten);
 		return 0;
 	case G_FREQ:
 		res->val[i] = m_frequency(m, op->hash[i]);
@@ -196,6 +197,9 @@ void g_apply(struct model *m, const struct g_op *op, struct g_res *res)
 	case G_WITHDRAW:
 		offer = m_open_offer(m, s);
 		res->err = m_withdraw(m, s, offer, &res->done);
+		return;
+	case G_INVALIDATE_ALL:
+		m_invalidate_all(m, &res->forgotten);
 		return;
 	case G_TIME:
 		m->now_ns += op->ns;
@@ -292,6 +296,9 @@ const char *g_compare(const struct g_op *op, const struct g_res *a,
 	}
 	if (a->flag != b->flag)
 		return "flag";
+	if (a->forgotten.idle != b->forgotten.idle ||
+	    a->forgotten.held != b->forgotten.held)
+		return "blocks forgotten";
 	if (op->kind == G_INFO && !a->err)
 		return compare_info(&a->info, &b->info);
 	if (op->kind == G_COUNTS) {
@@ -397,6 +404,9 @@ void g_print_res(const struct g_op *op, const struct g_res *res, FILE *out)
 		if (res->note[i])
 			fprintf(out, " note[%" PRIu32 "]=%" PRIx64, i,
 				res->note[i]);
+	if (res->forgotten.idle || res->forgotten.held)
+		fprintf(out, " forgotten=%" PRIu32 "+%" PRIu32,
+			res->forgotten.idle, res->forgotten.held);
 	if (res->n_evicted)
 		print_hashes("evicted", res->evicted, res->n_evicted, out);
 	if (op->kind == G_INFO && !res->err)

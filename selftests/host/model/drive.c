@@ -269,12 +269,17 @@ static u32 one_chunk(struct core *c, const struct g_op *op, struct g_res *res,
 			res->val[at + i] = presence[i];
 		return n;
 	case G_INVALIDATE:
-		if (!op->flag)
-			return kvbm_forget_chunk(c->st, chunk.keys, n,
-						 &forgotten);
-		M_ASSERT(n == 1);
-		M_ASSERT(!kvbm_forget_prefix(c->st, chunk.keys, &forgotten));
-		return 1;
+		if (op->flag) {
+			M_ASSERT(n == 1);
+			M_ASSERT(!kvbm_forget_prefix(c->st, chunk.keys,
+						     &forgotten));
+			k = 1;
+		} else {
+			k = kvbm_forget_chunk(c->st, chunk.keys, n, &forgotten);
+		}
+		res->forgotten.idle += forgotten.idle;
+		res->forgotten.held += forgotten.held;
+		return k;
 	case G_TOUCH:
 		if (c->st->sketch)
 			kvbm_sketch_touch(c->st->sketch, chunk.keys, n);
@@ -351,6 +356,18 @@ static void reset_inactive(struct core *c, struct g_res *res)
 		res->done += n;
 	} while (n);
 	res->flag = kvbm_store_is_reset(c->st);
+}
+
+static void invalidate_all(struct core *c, struct g_res *res)
+{
+	struct kvbm_forgotten f = {};
+	u32 from = 0;
+
+	kvbm_forget_epoch(c->st);
+	while (kvbm_forget_some(c->st, &from, &f))
+		;
+	res->forgotten.idle = f.idle;
+	res->forgotten.held = f.held;
 }
 
 static void stats(struct core *c, struct g_res *res)
@@ -464,6 +481,9 @@ void core_apply(struct core *c, const struct g_op *op, struct g_res *res)
 		break;
 	case G_RESET_INACTIVE:
 		reset_inactive(c, res);
+		break;
+	case G_INVALIDATE_ALL:
+		invalidate_all(c, res);
 		break;
 	case G_COUNTS:
 		stats(c, res);

@@ -305,6 +305,7 @@ static const struct {
 	{ G_WITHDRAW, 12 },
 	{ G_UPGRADE, 40 },
 	{ G_INVALIDATE, 8 },
+	{ G_INVALIDATE_ALL, 1 },
 	{ G_RESET_INACTIVE, 1 },
 	{ G_COUNTS, 20 },
 	{ G_PRESENCE, 20 },
@@ -472,6 +473,7 @@ static bool is_empty(const struct g_op *op)
 	case G_CLOSE:
 	case G_COUNTS:
 	case G_TIME:
+	case G_INVALIDATE_ALL:
 	case G_RESET_INACTIVE:
 		return false;
 	default:

@@ -33,7 +33,8 @@ enum g_kind {
 	G_ACCEPT,		/* generation[0] = whose offer: done, ids */
 	G_WITHDRAW,		/* done */
 	G_UPGRADE,		/* ids, generations, hashes: done, ids */
-	G_INVALIDATE,		/* hashes; flag: prefixes */
+	G_INVALIDATE,		/* hashes; flag: prefixes: forgotten */
+	G_INVALIDATE_ALL,	/* forgotten */
 	G_RESET_INACTIVE,	/* done = slots, flag = all of the store */
 	G_COUNTS,		/* stats */
 	G_PRESENCE,		/* hashes: done, val = enum m_presence */
@@ -73,6 +74,7 @@ struct g_res {
 	uint32_t ids[G_MAX];
 	uint32_t val[G_MAX];
 	uint64_t note[G_MAX];	/* match, scan, where blocks have notes */
+	struct m_forgotten forgotten;
 	uint32_t n_evicted;
 	struct m_hash evicted[G_MAX];
 	struct m_stats stats;

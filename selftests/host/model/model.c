@@ -390,6 +390,7 @@ int m_allocate(struct model *m, int s, uint32_t n, uint32_t *ids,
 			m->count.evictions++;
 		}
 		become_mutable(m, s, ids[i]);
+		m->slot[ids[i]].epoch = m->epoch;
 		m->count.allocations++;
 	}
 	return 0;
@@ -402,10 +403,17 @@ uint32_t m_allocate_reset(struct model *m, int s, uint32_t n, uint32_t *ids)
 	for (i = 0; i < n && i < most && m->n_free; i++) {
 		ids[i] = take_free(m);
 		become_mutable(m, s, ids[i]);
+		m->slot[ids[i]].epoch = m->epoch;
 		m->count.allocations_from_reset++;
 		m->count.allocations++;
 	}
 	return i;
+}
+
+/* Allocated before everything was forgotten: fit to be given back only. */
+static bool stale(const struct model *m, uint32_t id)
+{
+	return m->slot[id].epoch != m->epoch;
 }
 
 int m_stage(struct model *m, int s, uint32_t id, struct m_hash h,
@@ -417,6 +425,8 @@ int m_stage(struct model *m, int s, uint32_t id, struct m_hash h,
 		return -EINVAL;
 	if (tokens != M_TOKENS_NONE && tokens != m->cfg.block_size)
 		return -EINVAL;
+	if (stale(m, id))
+		return -ESTALE;
 	m->slot[id].state = M_STAGED;
 	m->slot[id].hash = h;
 	m->slot[id].claimed = false;
@@ -449,6 +459,8 @@ int m_claim(struct model *m, int s, uint32_t id, struct m_hash h,
 		return -EPERM;
 	if (!m_hash_valid(h))
 		return -EINVAL;
+	if (stale(m, id))
+		return -ESTALE;
 	if (lookup(m, h) != M_NONE) {
 		*what = M_CLAIM_PRESENT;
 	} else if (claimant(m, h) != M_NONE) {
@@ -478,6 +490,8 @@ int m_register(struct model *m, int s, uint32_t id, enum m_dup dup,
 
 	if (!m_owns(m, s, id, M_STAGED))
 		return -EPERM;
+	if (stale(m, id))
+		return -ESTALE;
 	b = &m->slot[id];
 	h = b->hash;
 	primary = lookup(m, h);
@@ -527,8 +541,12 @@ int m_register(struct model *m, int s, uint32_t id, enum m_dup dup,
 int m_stage_register(struct model *m, int s, uint32_t id, struct m_hash h,
 		     enum m_dup dup, enum m_kind *kind, uint32_t *held)
 {
-	int err = m_stage(m, s, id, h, M_TOKENS_NONE);
+	int err;
 
+	/* Of registering: before the hash is looked at. */
+	if (m_owns(m, s, id, M_MUTABLE) && stale(m, id))
+		return -ESTALE;
+	err = m_stage(m, s, id, h, M_TOKENS_NONE);
 	if (err)
 		return err;
 	err = m_register(m, s, id, dup, kind, held);
@@ -770,7 +788,7 @@ static void forget_claim(struct model *m, struct m_hash h)
 		m->slot[id].claimed = false;
 }
 
-static void forget_block(struct model *m, uint32_t id)
+static void forget_block(struct model *m, uint32_t id, struct m_forgotten *f)
 {
 	bool idle = m->slot[id].state == M_INACTIVE;
 
@@ -781,15 +799,30 @@ static void forget_block(struct model *m, uint32_t id)
 	else
 		m->slot[id].state = M_FORGOTTEN;
 	unranked(m, id);
+	f->idle += idle;
+	f->held += !idle;
 }
 
-void m_invalidate(struct model *m, struct m_hash h)
+void m_invalidate(struct model *m, struct m_hash h, struct m_forgotten *f)
 {
 	uint32_t id = lookup(m, h);
 
 	if (id != M_NONE)
-		forget_block(m, id);
+		forget_block(m, id, f);
 	forget_claim(m, h);
+}
+
+void m_invalidate_all(struct model *m, struct m_forgotten *f)
+{
+	m->epoch++;
+	for (uint32_t i = 0; i < m->cfg.total; i++) {
+		struct m_slot *b = &m->slot[i];
+
+		if (b->state == M_PRIMARY || b->state == M_INACTIVE)
+			forget_block(m, i, f);
+		else if (b->state == M_STAGED)
+			b->claimed = false;
+	}
 }
 
 /* Does the one name the other as its parent? */
@@ -803,13 +836,18 @@ static bool child_of(struct m_hash child, struct m_hash parent)
 }
 
 /* What is registered or Staged, by position, then by block. */
-void m_invalidate_prefix(struct model *m, struct m_hash h)
+int m_invalidate_prefix(struct model *m, struct m_hash h,
+			struct m_forgotten *f)
 {
-	struct m_hash *set = calloc(m->cfg.total + 1, sizeof(*set));
-	uint32_t n = 0, last = m_hash_position(h);
+	uint32_t n = 0, last;
+	struct m_hash *set;
 
+	if (!m_hash_valid(h))
+		return -EINVAL;
+	last = m_hash_position(h);
+	set = calloc(m->cfg.total + 1, sizeof(*set));
 	M_ASSERT(set);
-	m_invalidate(m, h);
+	m_invalidate(m, h, f);
 	set[n++] = h;
 	for (;;) {
 		uint32_t at = M_NONE;
@@ -840,11 +878,12 @@ void m_invalidate_prefix(struct model *m, struct m_hash h)
 				continue;
 			set[n++] = own;
 			if (b->state != M_STAGED)
-				forget_block(m, i);
+				forget_block(m, i, f);
 			forget_claim(m, own);
 		}
 	}
 	free(set);
+	return 0;
 }
 
 enum m_presence m_presence(const struct model *m, struct m_hash h)

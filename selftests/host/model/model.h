@@ -194,6 +194,7 @@ struct m_slot {
 	uint32_t generation;
 	bool reset;
 	int owner;			/* Mutable, Staged: session */
+	uint32_t epoch;			/* Mutable, Staged: when allocated */
 	bool claimed;			/* Staged: its hash, by this block */
 	uint64_t note;			/* Staged and Primary: 0 if not given */
 	uint32_t primary;		/* Duplicate: whom it keeps alive */
@@ -216,6 +217,10 @@ struct m_stats {
 #define KVBM_STATS_CONTRACT
 #define KVBM_STAT(name, help) uint64_t name;
 #include "stats.def"
+};
+
+struct m_forgotten {
+	uint32_t idle, held;
 };
 
 struct m_weak {
@@ -244,6 +249,7 @@ struct model {
 	struct m_index index;
 	struct m_sketch sketch;
 	struct m_stats count;	/* the gauges in here stay 0 */
+	uint32_t epoch;		/* all was forgotten so many times */
 	bool open[M_MAX_SESSIONS];
 	struct m_offer *offer;	/* those that are open, in order */
 	uint32_t n_offers, offers_made;
@@ -298,9 +304,13 @@ int m_weak(const struct model *m, int s, uint32_t id, struct m_weak *w);
 /* *id = M_NONE when nothing is left to hold. */
 int m_upgrade(struct model *m, int s, const struct m_weak *w, uint32_t *id);
 uint32_t m_reset_inactive(struct model *m, bool *all);
-void m_invalidate(struct model *m, struct m_hash h);
+/* What is forgotten is added to *f. */
+void m_invalidate(struct model *m, struct m_hash h, struct m_forgotten *f);
 /* And all that descends from it. */
-void m_invalidate_prefix(struct model *m, struct m_hash h);
+int m_invalidate_prefix(struct model *m, struct m_hash h,
+			struct m_forgotten *f);
+/* Everything; what is allocated cannot be staged or registered any more. */
+void m_invalidate_all(struct model *m, struct m_forgotten *f);
 enum m_presence m_presence(const struct model *m, struct m_hash h);
 enum m_presence m_pending(const struct model *m, struct m_hash h);
 int m_get_info(const struct model *m, int s, uint32_t id, struct m_info *info);

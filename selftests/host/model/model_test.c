@@ -644,7 +644,8 @@ static void run_stream(uint64_t seed, int ops)
 	for (int i = 0; i < ops; i++) {
 		gen_next(&g, m, &op);
 		g_apply(m, &op, &res);
-		seen[op.kind] += res.done;
+		seen[op.kind] += res.done + res.forgotten.idle +
+				 res.forgotten.held;
 		failed[op.kind] += !!res.err;
 		evictions += res.n_evicted;
 		model_check(m);
