@@ -91,6 +91,24 @@ static int scan(int session, uint32_t n, const struct kvbm_hash *hashes,
 	return done;
 }
 
+/* Each says its number. */
+static int match_notes(int session, uint32_t n, const struct kvbm_hash *hashes,
+		       uint32_t *ids, void *notes, uint32_t *error)
+{
+	memset(notes, 0xee, n);
+	for (uint32_t i = 0; i < n; i++)
+		((uint8_t *)notes)[i] = i;
+	return match(session, n, hashes, ids, error);
+}
+
+static int scan_notes(int session, uint32_t n, const struct kvbm_hash *hashes,
+		      uint32_t *ids, void *notes, uint32_t flags,
+		      uint32_t *hits, uint32_t *error)
+{
+	match_notes(session, n, hashes, ids, notes, error);
+	return scan(session, n, hashes, ids, flags, hits, error);
+}
+
 static int release(int session, uint32_t n, const uint32_t *ids,
 		   uint32_t flags, uint32_t *error)
 {
@@ -103,6 +121,13 @@ static int release(int session, uint32_t n, const uint32_t *ids,
 static int stage(int session, uint32_t n, const uint32_t *ids,
 		 const struct kvbm_hash *hashes, const uint32_t *tokens,
 		 uint32_t *error)
+{
+	return answer(n, error);
+}
+
+static int stage_notes(int session, uint32_t n, const uint32_t *ids,
+		       const struct kvbm_hash *hashes, const void *notes,
+		       uint32_t *error)
 {
 	return answer(n, error);
 }
@@ -145,6 +170,19 @@ static int keep_hashes(int session, uint32_t n, const struct kvbm_hash *hashes,
 	return answer(n, error);
 }
 
+static int invalidate(int session, uint32_t n, const struct kvbm_hash *hashes,
+		      uint32_t flags, uint32_t *idle, uint32_t *held)
+{
+	*idle = n;
+	*held = flags;
+	return fake.err;
+}
+
+static int sleep_ms(int session, uint64_t ms)
+{
+	return fake.err;
+}
+
 static int stats(int session, struct kvbm_stats *stats)
 {
 	*stats = fake.stats;
@@ -177,12 +215,17 @@ static const struct script_backend backend = {
 	.match = match,
 	.scan = scan,
 	.release = release,
+	.match_notes = match_notes,
+	.scan_notes = scan_notes,
 	.stage = stage,
+	.stage_notes = stage_notes,
 	.claim = claim,
 	.offer = offer,
 	.accept = accept_offer,
 	.withdraw = withdraw,
 	.keep_hashes = keep_hashes,
+	.invalidate = invalidate,
+	.sleep = sleep_ms,
 	.stats = stats,
 	.counts = counts,
 	.block_info = block_info,
@@ -382,6 +425,41 @@ static void test_keep(void)
 	check(says("keep high 0:1 0:2", "err EINTR"), "a part is an error");
 }
 
+static void test_notes(void)
+{
+	begin();
+	run("new 100 16 lru allow 0 0 note 1");
+	check(says("match_notes 0:1 0:2", "ids=10,11 guards=g0,g1 notes=00,01"),
+	      "notes of what matches");
+	check(says("scan_notes 0:1 0:2 0:3",
+		   "found=0000000000000000:0000000000000001=10,"
+		   "0000000000000000:0000000000000003=12 guards=g2,g3 notes=00,02"),
+	      "a miss has no note");
+	fake.err = -EDQUOT;
+	fake.done = 1;
+	check(says("match_notes 0:1 0:2", "err EDQUOT"), "a part is an error");
+	fake.done = 0;
+	check(says("stage 0 0:1 note 01", "err EDQUOT"), "staging can fail");
+	fake.err = 0;
+	check(says("held", "mutable=- staged=- guards=g0:10,g1:11,g2:10,g3:12,g4:10"),
+	      "and leaves the books alone");
+	check(says("stage 0 0:1 note 0102", "err EINVAL"),
+	      "the store never sees a note that is too long");
+}
+
+static void test_invalidate(void)
+{
+	begin();
+	check(says("invalidate 0:1 0:2", "ok idle=2 held=0"), "by hashes");
+	check(says("invalidate_prefix 0:1", "ok idle=1 held=1"), "by prefix");
+	check(says("invalidate_all", "ok idle=0 held=2"), "all");
+	fake.err = -EPERM;
+	check(says("invalidate 0:1", "err EPERM"), "forgetting can fail");
+	check(says("invalidate_all", "err EPERM"), "all of it, too");
+	fake.err = -EINVAL;
+	check(says("sleep 1", "err EINVAL"), "so can sleeping");
+}
+
 static void test_errors(void)
 {
 	begin();
@@ -473,6 +551,8 @@ int main(void)
 	test_claim();
 	test_offer();
 	test_keep();
+	test_notes();
+	test_invalidate();
 	test_errors();
 	test_reclaim();
 	test_gauges();

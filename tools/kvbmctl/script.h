@@ -5,7 +5,7 @@
  *	script_parse.c	a line of text -> struct script_cmd
  *	script_books.c	what a script has made: sessions, blocks owned, guards
  *	script_run.c	runs a command against a backend and prints its line;
- *			script_{ops,share,sessions}.c are its operations
+ *			script_{ops,share,note,sessions}.c are its operations
  *	script_file.c	runs a file of them
  *	script_kernel.c	the backend of kvbmctl, with script_kill.c
  *
@@ -51,6 +51,14 @@ enum script_op {
 	SCRIPT_TOUCH_NEWEST,
 	SCRIPT_CLAIM,
 	SCRIPT_PENDING,
+	SCRIPT_REGISTER_NOTE,
+	SCRIPT_MATCH_NOTES,
+	SCRIPT_SCAN_NOTES,
+	SCRIPT_NOTE,
+	SCRIPT_INVALIDATE,
+	SCRIPT_INVALIDATE_PREFIX,
+	SCRIPT_INVALIDATE_ALL,
+	SCRIPT_SLEEP,
 	SCRIPT_OFFER,
 	SCRIPT_ACCEPT,
 	SCRIPT_WITHDRAW,
@@ -75,8 +83,10 @@ struct script_new {
 	uint32_t thresholds[3];
 	const char *policy;
 	uint32_t keep;
+	uint32_t note;
 	bool has_thresholds;
 	bool has_keep;
+	bool has_note;
 	bool reject;
 	bool reset;
 };
@@ -89,10 +99,15 @@ struct script_new {
  *	fit becomes KVBM_NO_BLOCK
  * @refs: numbers of guards, weak references or offers, saturated to UINT64_MAX
  * @hashes: sequence hashes
- * @number: COUNT of alloc, TOKENS of stage, POSITION of plh; saturated; RANK of
- *	keep
+ * @number: COUNT of alloc, TOKENS of stage, POSITION of plh, MS of sleep;
+ *	saturated; RANK of keep
+ * @ms: MS of keep, saturated
+ * @note: what is to be said of blocks
+ * @note_len: its bytes
  * @words: CUR and PARENT of plh
  * @has_number: TOKENS were given
+ * @has_ms: MS was given
+ * @has_note: a note was given
  * @has_parent: PARENT was given and is not "-"
  * @flag: of set_reset
  * @name: of session, close and kill; points into the line
@@ -107,8 +122,13 @@ struct script_cmd {
 	struct kvbm_hash *hashes;
 	size_t n_hashes, cap_hashes;
 	uint64_t number;
+	uint64_t ms;
 	uint64_t words[2];
+	uint8_t note[KVBM_MAX_NOTE_BYTES];
+	uint32_t note_len;
 	bool has_number;
+	bool has_ms;
+	bool has_note;
 	bool has_parent;
 	bool flag;
 	const char *name;
@@ -150,16 +170,34 @@ struct script_backend {
 	int (*claim)(int session, uint32_t n, const uint32_t *ids,
 		     const struct kvbm_hash *hashes, uint8_t *states,
 		     uint32_t *error);
+	int (*stage_notes)(int session, uint32_t n, const uint32_t *ids,
+			   const struct kvbm_hash *hashes, const void *notes,
+			   uint32_t *error);
+	int (*claim_notes)(int session, uint32_t n, const uint32_t *ids,
+			   const struct kvbm_hash *hashes, const void *notes,
+			   uint8_t *states, uint32_t *error);
 	int (*unstage)(int session, uint32_t n, const uint32_t *ids,
 		       uint32_t *error);
 	int (*reg)(int session, uint32_t n, const uint32_t *ids,
 		   struct kvbm_registered *results, uint32_t flags,
 		   uint32_t *error);
+	int (*register_notes)(int session, uint32_t n, const uint32_t *ids,
+			      const struct kvbm_hash *hashes,
+			      const void *notes,
+			      struct kvbm_registered *results, uint32_t flags,
+			      uint32_t *error);
 	int (*match)(int session, uint32_t n, const struct kvbm_hash *hashes,
 		     uint32_t *ids, uint32_t *error);
 	int (*scan)(int session, uint32_t n, const struct kvbm_hash *hashes,
 		    uint32_t *ids, uint32_t flags, uint32_t *hits,
 		    uint32_t *error);
+	int (*match_notes)(int session, uint32_t n,
+			   const struct kvbm_hash *hashes, uint32_t *ids,
+			   void *notes, uint32_t *error);
+	int (*scan_notes)(int session, uint32_t n,
+			  const struct kvbm_hash *hashes, uint32_t *ids,
+			  void *notes, uint32_t flags, uint32_t *hits,
+			  uint32_t *error);
 	int (*release)(int session, uint32_t n, const uint32_t *ids,
 		       uint32_t flags, uint32_t *error);
 	int (*retain)(int session, uint32_t n, const uint32_t *ids,
@@ -182,6 +220,11 @@ struct script_backend {
 	int (*upgrade)(int session, uint32_t n, const struct kvbm_weak *weaks,
 		       uint32_t *ids, uint32_t *hits, uint32_t *error);
 	int (*reset_inactive)(int session, bool *whole, uint32_t *done);
+	int (*invalidate)(int session, uint32_t n,
+			  const struct kvbm_hash *hashes, uint32_t flags,
+			  uint32_t *idle, uint32_t *held);
+	/* So many milliseconds pass for the store, or some more. */
+	int (*sleep)(int session, uint64_t ms);
 
 	int (*presence)(int session, uint32_t n, const struct kvbm_hash *hashes,
 			uint8_t *out, uint32_t *error);
@@ -198,6 +241,8 @@ struct script_backend {
 	int (*stats)(int session, struct kvbm_stats *stats);
 	int (*block_info)(int session, uint32_t block,
 			  struct kvbm_block_info *info);
+	int (*block_note)(int session, uint32_t block,
+			  struct kvbm_block_info *info, void *note);
 	int (*hash_pack)(uint64_t current, uint64_t parent, uint32_t position,
 			 struct kvbm_hash *out);
 };

@@ -11,6 +11,7 @@ struct script {
 	struct script_books books;
 	struct script_session *current;	/* NULL: there is no store */
 	uint32_t total;
+	uint32_t note_bytes;		/* of a block; 0: there are no notes */
 
 	/* The line being made: printed whole, or not at all. */
 	FILE *line;
@@ -24,6 +25,8 @@ struct script {
 	size_t cap_evicted;
 	uint8_t *bytes;
 	size_t cap_bytes;
+	uint8_t *notes;
+	size_t cap_notes;
 
 	/* Set when the script cannot go on: an errno, not an operation's. */
 	int fatal;
@@ -46,7 +49,9 @@ script_fn script_op_alloc, script_op_alloc_reset, script_op_stage,
 	script_op_held, script_op_plh;
 
 script_fn script_op_claim, script_op_pending, script_op_offer, script_op_accept,
-	script_op_withdraw, script_op_keep, script_op_keep_held, script_op_rank;
+	script_op_withdraw, script_op_keep, script_op_keep_held, script_op_rank,
+	script_op_sleep, script_op_note, script_op_invalidate,
+	script_op_invalidate_all;
 
 __attribute__((format(printf, 2, 3)))
 void script_put(struct script *s, const char *format, ...);
@@ -72,6 +77,16 @@ int script_short_of(int done, uint32_t error);
  * consecutive numbers, from *@first on; returns how many, or -ENOMEM.
  */
 int64_t script_add_guards(struct script *s, uint32_t n, uint64_t *first);
+
+/*
+ * The command's note, as long as the store's are, in s->notes. -EINVAL: it is
+ * longer. A store without notes is asked all the same, and refuses.
+ */
+int script_fetch_note(struct script *s, const struct script_cmd *cmd);
+/* Room for @n notes in s->notes; -ENOMEM is fatal. */
+int script_note_room(struct script *s, size_t n);
+/* " notes=", those of s->ids that are blocks. */
+void script_put_notes(struct script *s, uint32_t n);
 
 /* Room for @n elements in s->ids, s->evicted, s->bytes; -ENOMEM is fatal. */
 int script_room(struct script *s, size_t n);

@@ -2,6 +2,7 @@
 /* The scripts' store: an anonymous one of the kernel's, through libkvbm. */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <kvbm.h>
 
@@ -25,6 +26,8 @@ static int create(const struct script_new *config)
 	}
 	if (config->reset)
 		c.flags |= KVBM_CREATE_RESET;
+	if (config->has_note)
+		c.note_bytes = config->note;
 	/* kvbm_store_create_policy() would add tracking to multi_lru. */
 	memset(c.policy, 0, sizeof(c.policy));
 	memcpy(c.policy, config->policy,
@@ -44,6 +47,20 @@ static void session_close(int session)
 	close(session);
 }
 
+static int sleep_ms(int session, uint64_t ms)
+{
+	struct timespec t = {
+		.tv_sec = ms / 1000,
+		.tv_nsec = ms % 1000 * 1000000,
+	};
+	int err;
+
+	do
+		err = clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t);
+	while (err == EINTR);
+	return -err;
+}
+
 const struct script_backend script_kernel = {
 	.create = create,
 	.session_open = kvbm_session_open,
@@ -53,10 +70,15 @@ const struct script_backend script_kernel = {
 	.alloc_reset = kvbm_alloc_reset,
 	.stage = kvbm_stage,
 	.claim = kvbm_claim,
+	.stage_notes = kvbm_stage_notes,
+	.claim_notes = kvbm_claim_notes,
 	.unstage = kvbm_unstage,
 	.reg = kvbm_register,
+	.register_notes = kvbm_register_notes,
 	.match = kvbm_match,
 	.scan = kvbm_scan,
+	.match_notes = kvbm_match_notes,
+	.scan_notes = kvbm_scan_notes,
 	.release = kvbm_release,
 	.retain = kvbm_retain,
 	.set_reset = kvbm_set_reset,
@@ -68,6 +90,8 @@ const struct script_backend script_kernel = {
 	.weak = kvbm_weak,
 	.upgrade = kvbm_upgrade,
 	.reset_inactive = kvbm_reset_inactive,
+	.invalidate = kvbm_invalidate,
+	.sleep = sleep_ms,
 	.presence = kvbm_presence,
 	.pending = kvbm_presence_pending,
 	.frequency = kvbm_frequency,
@@ -76,5 +100,6 @@ const struct script_backend script_kernel = {
 	.counts = kvbm_counts,
 	.stats = kvbm_stats,
 	.block_info = kvbm_block_info,
+	.block_note = kvbm_block_note,
 	.hash_pack = kvbm_hash_pack,
 };

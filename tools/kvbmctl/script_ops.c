@@ -116,8 +116,16 @@ int script_op_stage(struct script *s, const struct script_cmd *cmd)
 	uint32_t tokens = cmd->number;
 	int err;
 
-	err = s->backend->stage(script_fd(s), 1, cmd->ids, cmd->hashes,
-				cmd->has_number ? &tokens : NULL, NULL);
+	if (cmd->has_note) {
+		err = script_fetch_note(s, cmd);
+		if (!err)
+			err = s->backend->stage_notes(script_fd(s), 1, cmd->ids,
+						      cmd->hashes, s->notes,
+						      NULL);
+	} else {
+		err = s->backend->stage(script_fd(s), 1, cmd->ids, cmd->hashes,
+					cmd->has_number ? &tokens : NULL, NULL);
+	}
 	if (err < 0)
 		return err;
 	script_put(s, "ok");
@@ -134,7 +142,7 @@ int script_op_unstage(struct script *s, const struct script_cmd *cmd)
 	return own(s, cmd->ids[0], false);
 }
 
-static int register_one(struct script *s, uint32_t id)
+static int register_one(struct script *s, uint32_t id, bool noted)
 {
 	static const char * const kinds[] = {
 		[KVBM_KIND_PRIMARY] = "primary",
@@ -146,7 +154,11 @@ static int register_one(struct script *s, uint32_t id)
 	uint64_t guard;
 	int err;
 
-	err = s->backend->reg(script_fd(s), 1, &id, &result, 0, NULL);
+	if (noted)
+		err = s->backend->register_notes(script_fd(s), 1, &id, NULL,
+						 s->notes, &result, 0, NULL);
+	else
+		err = s->backend->reg(script_fd(s), 1, &id, &result, 0, NULL);
 	if (err < 0)
 		return err;
 	books_disown(s->current, id);
@@ -163,14 +175,20 @@ static int register_one(struct script *s, uint32_t id)
 	return 0;
 }
 
+/* register, register_note */
 int script_op_register(struct script *s, const struct script_cmd *cmd)
 {
 	int err;
 
+	if (cmd->has_note) {
+		err = script_fetch_note(s, cmd);
+		if (err)
+			return err;
+	}
 	for (size_t i = 0; i < cmd->n_ids; i++) {
 		if (i)
 			script_put(s, " ; ");
-		err = register_one(s, cmd->ids[i]);
+		err = register_one(s, cmd->ids[i], cmd->has_note);
 		if (err)
 			return err;
 	}
@@ -203,17 +221,25 @@ void script_put_guards(struct script *s, uint64_t first, int64_t n)
 	script_put_end(s, n);
 }
 
+/* match, match_notes */
 int script_op_match(struct script *s, const struct script_cmd *cmd)
 {
+	bool noted = cmd->op == SCRIPT_MATCH_NOTES;
 	uint32_t error = 0;
 	uint64_t first = 0;
 	int64_t guards;
 	int done, err;
 
-	if (script_room(s, cmd->n_hashes))
+	if (script_room(s, cmd->n_hashes) ||
+	    (noted && script_note_room(s, cmd->n_hashes)))
 		return -ENOMEM;
-	done = s->backend->match(script_fd(s), cmd->n_hashes, cmd->hashes, s->ids,
-				 &error);
+	if (noted)
+		done = s->backend->match_notes(script_fd(s), cmd->n_hashes,
+					       cmd->hashes, s->ids, s->notes,
+					       &error);
+	else
+		done = s->backend->match(script_fd(s), cmd->n_hashes,
+					 cmd->hashes, s->ids, &error);
 	err = script_short_of(done, error);
 	guards = script_add_guards(s, done < 0 ? 0 : done, &first);
 	if (guards < 0 || err)
@@ -221,11 +247,15 @@ int script_op_match(struct script *s, const struct script_cmd *cmd)
 	script_put(s, "ids=");
 	script_put_ids(s, done);
 	script_put_guards(s, first, guards);
+	if (noted)
+		script_put_notes(s, done);
 	return 0;
 }
 
+/* scan, scan_touch, scan_notes */
 int script_op_scan(struct script *s, const struct script_cmd *cmd)
 {
+	bool noted = cmd->op == SCRIPT_SCAN_NOTES;
 	uint32_t flags = cmd->op == SCRIPT_SCAN_TOUCH ? KVBM_SCAN_TOUCH : 0;
 	uint32_t error = 0, hits = 0;
 	bool any = false;
@@ -233,10 +263,17 @@ int script_op_scan(struct script *s, const struct script_cmd *cmd)
 	int64_t guards;
 	int done, err;
 
-	if (script_room(s, cmd->n_hashes))
+	if (script_room(s, cmd->n_hashes) ||
+	    (noted && script_note_room(s, cmd->n_hashes)))
 		return -ENOMEM;
-	done = s->backend->scan(script_fd(s), cmd->n_hashes, cmd->hashes, s->ids,
-				flags, &hits, &error);
+	if (noted)
+		done = s->backend->scan_notes(script_fd(s), cmd->n_hashes,
+					      cmd->hashes, s->ids, s->notes,
+					      flags, &hits, &error);
+	else
+		done = s->backend->scan(script_fd(s), cmd->n_hashes,
+					cmd->hashes, s->ids, flags, &hits,
+					&error);
 	err = script_short_of(done, error);
 	guards = script_add_guards(s, done < 0 ? 0 : done, &first);
 	if (guards < 0 || err)
@@ -256,6 +293,8 @@ int script_op_scan(struct script *s, const struct script_cmd *cmd)
 	}
 	script_put_end(s, any);
 	script_put_guards(s, first, guards);
+	if (noted)
+		script_put_notes(s, done);
 	return 0;
 }
 

@@ -33,6 +33,7 @@ enum args {
 	ARGS_OFFER,
 	ARGS_KEEP,
 	ARGS_KEEP_HELD,
+	ARGS_REGISTER_NOTE,
 	ARGS_PLH,
 	ARGS_NAME,
 };
@@ -76,6 +77,14 @@ static const struct {
 	{ "keep", SCRIPT_KEEP, ARGS_KEEP },
 	{ "keep_held", SCRIPT_KEEP_HELD, ARGS_KEEP_HELD },
 	{ "rank", SCRIPT_RANK, ARGS_IDS },
+	{ "register_note", SCRIPT_REGISTER_NOTE, ARGS_REGISTER_NOTE },
+	{ "match_notes", SCRIPT_MATCH_NOTES, ARGS_HASHES },
+	{ "scan_notes", SCRIPT_SCAN_NOTES, ARGS_HASHES },
+	{ "note", SCRIPT_NOTE, ARGS_IDS },
+	{ "invalidate", SCRIPT_INVALIDATE, ARGS_HASHES },
+	{ "invalidate_prefix", SCRIPT_INVALIDATE_PREFIX, ARGS_HASHES },
+	{ "invalidate_all", SCRIPT_INVALIDATE_ALL, ARGS_NONE },
+	{ "sleep", SCRIPT_SLEEP, ARGS_COUNT },
 	{ "held", SCRIPT_HELD, ARGS_NONE },
 	{ "plh", SCRIPT_PLH, ARGS_PLH },
 	{ "session", SCRIPT_SESSION, ARGS_NAME },
@@ -86,6 +95,7 @@ static const struct {
 struct reader {
 	struct script_cmd *cmd;
 	char *rest;		/* of strtok_r() */
+	char *held;		/* a word that was given back */
 	const char **why;
 };
 
@@ -97,7 +107,21 @@ static int bad(struct reader *r, const char *why)
 
 static char *word(struct reader *r)
 {
-	return strtok_r(NULL, SEPARATORS, &r->rest);
+	char *s = r->held;
+
+	r->held = NULL;
+	return s ? s : strtok_r(NULL, SEPARATORS, &r->rest);
+}
+
+/* Takes the next word if it is @what. */
+static bool word_is(struct reader *r, const char *what)
+{
+	char *s = word(r);
+
+	if (s && !strcmp(s, what))
+		return true;
+	r->held = s;
+	return false;
 }
 
 int script_grow(void *array, size_t *cap, size_t n, size_t more, size_t size)
@@ -249,6 +273,26 @@ static int add_hash(struct reader *r, const char *s)
 	return 0;
 }
 
+/* Bytes, two digits each. */
+static int read_note(struct reader *r)
+{
+	struct script_cmd *cmd = r->cmd;
+	const char *s = word(r);
+	size_t len = s ? strlen(s) : 0;
+	uint64_t byte;
+
+	if (!len || len % 2 || len > 2 * sizeof(cmd->note))
+		return bad(r, "not a note");
+	for (size_t i = 0; i < len / 2; i++) {
+		if (!parse_hex(s + 2 * i, 2, &byte))
+			return bad(r, "not a note");
+		cmd->note[i] = byte;
+	}
+	cmd->note_len = len / 2;
+	cmd->has_note = true;
+	return 0;
+}
+
 static int read_one_id(struct reader *r)
 {
 	const char *s = word(r);
@@ -303,14 +347,23 @@ static int read_hashes(struct reader *r)
 	return err;
 }
 
-static int read_stage(struct reader *r)
+static int read_claim(struct reader *r)
 {
 	int err = read_one_id(r);
-	const char *s;
 
 	if (!err)
 		err = read_one_hash(r);
-	if (err)
+	if (!err && word_is(r, "note"))
+		err = read_note(r);
+	return err;
+}
+
+static int read_stage(struct reader *r)
+{
+	int err = read_claim(r);
+	const char *s;
+
+	if (err || r->cmd->has_note)
 		return err;
 	s = word(r);
 	r->cmd->has_number = s;
@@ -338,6 +391,17 @@ static int read_rank(struct reader *r)
 	return bad(r, "not a rank");
 }
 
+/* RANK [for MS] */
+static int read_keep(struct reader *r)
+{
+	int err = read_rank(r);
+
+	if (err)
+		return err;
+	r->cmd->has_ms = word_is(r, "for");
+	return r->cmd->has_ms ? read_number(r, UINT32_MAX, &r->cmd->ms) : 0;
+}
+
 static int read_policy(struct reader *r, const char **policy)
 {
 	static const struct {
@@ -362,11 +426,36 @@ static int read_policy(struct reader *r, const char **policy)
 	return bad(r, "not a policy");
 }
 
+/* What may be left out. */
+static int read_new_more(struct reader *r, struct script_new *c)
+{
+	char *s = word(r);
+	uint64_t v;
+	int err = 0;
+
+	r->held = s;
+	c->has_thresholds = s && isdigit((unsigned char)*s);
+	for (int i = 0; c->has_thresholds && i < 3; i++) {
+		s = word(r);
+		if (!s)
+			return bad(r, "three thresholds expected");
+		if (!parse_number(s, UINT32_MAX, &v))
+			return bad(r, "not a threshold");
+		c->thresholds[i] = v;
+	}
+	c->has_keep = word_is(r, "keep");
+	if (c->has_keep)
+		err = read_u32(r, &c->keep);
+	if (err)
+		return err;
+	c->has_note = word_is(r, "note");
+	return c->has_note ? read_u32(r, &c->note) : 0;
+}
+
 static int read_new(struct reader *r)
 {
 	struct script_new *c = &r->cmd->config;
 	const char *s;
-	uint64_t v;
 	int err;
 
 	err = read_u32(r, &c->total);
@@ -388,21 +477,7 @@ static int read_new(struct reader *r)
 	if (err)
 		return err;
 
-	s = word(r);
-	c->has_thresholds = s && strcmp(s, "keep");
-	for (int i = 0; c->has_thresholds && i < 3; i++) {
-		if (!s)
-			return bad(r, "three thresholds expected");
-		if (!parse_number(s, UINT32_MAX, &v))
-			return bad(r, "not a threshold");
-		c->thresholds[i] = v;
-		s = word(r);
-	}
-	c->has_keep = s;
-	if (!s)
-		return 0;
-	return strcmp(s, "keep") ? bad(r, "keep expected") :
-				   read_u32(r, &c->keep);
+	return read_new_more(r, c);
 }
 
 static int read_plh(struct reader *r)
@@ -443,8 +518,7 @@ static int read_args(struct reader *r, enum args args)
 	case ARGS_STAGE:
 		return read_stage(r);
 	case ARGS_CLAIM:
-		err = read_one_id(r);
-		return err ? err : read_one_hash(r);
+		return read_claim(r);
 	case ARGS_HASHES:
 		return read_hashes(r);
 	case ARGS_GUARD:
@@ -456,11 +530,14 @@ static int read_args(struct reader *r, enum args args)
 	case ARGS_OFFER:
 		return read_one_ref(r, 'o');
 	case ARGS_KEEP:
-		err = read_rank(r);
+		err = read_keep(r);
 		return err ? err : read_hashes(r);
 	case ARGS_KEEP_HELD:
-		err = read_rank(r);
+		err = read_keep(r);
 		return err ? err : read_guards(r);
+	case ARGS_REGISTER_NOTE:
+		err = read_note(r);
+		return err ? err : read_ids(r);
 	case ARGS_PLH:
 		return read_plh(r);
 	case ARGS_NAME:
@@ -487,6 +564,8 @@ int script_parse(struct script_cmd *cmd, char *line, const char **why)
 	cmd->n_refs = 0;
 	cmd->n_hashes = 0;
 	cmd->has_number = false;
+	cmd->has_ms = false;
+	cmd->has_note = false;
 	memset(&cmd->config, 0, sizeof(cmd->config));
 
 	for (size_t i = 0; i < sizeof(operations) / sizeof(*operations); i++) {

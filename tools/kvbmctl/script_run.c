@@ -41,6 +41,14 @@ static script_fn * const operations[] = {
 	[SCRIPT_TOUCH_NEWEST] = script_op_touch,
 	[SCRIPT_CLAIM] = script_op_claim,
 	[SCRIPT_PENDING] = script_op_pending,
+	[SCRIPT_REGISTER_NOTE] = script_op_register,
+	[SCRIPT_MATCH_NOTES] = script_op_match,
+	[SCRIPT_SCAN_NOTES] = script_op_scan,
+	[SCRIPT_NOTE] = script_op_note,
+	[SCRIPT_INVALIDATE] = script_op_invalidate,
+	[SCRIPT_INVALIDATE_PREFIX] = script_op_invalidate,
+	[SCRIPT_INVALIDATE_ALL] = script_op_invalidate_all,
+	[SCRIPT_SLEEP] = script_op_sleep,
 	[SCRIPT_OFFER] = script_op_offer,
 	[SCRIPT_ACCEPT] = script_op_accept,
 	[SCRIPT_WITHDRAW] = script_op_withdraw,
@@ -122,6 +130,7 @@ void script_drop_store(struct script *s)
 	books_clear(&s->books);
 	s->current = NULL;
 	s->total = 0;
+	s->note_bytes = 0;
 }
 
 struct script *script_start(const struct script_backend *backend,
@@ -177,5 +186,6 @@ void script_end(struct script *s)
 	free(s->ids);
 	free(s->evicted);
 	free(s->bytes);
+	free(s->notes);
 	free(s);
 }

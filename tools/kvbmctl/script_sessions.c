@@ -8,13 +8,14 @@
 #define MAIN	"main"
 
 /*
- * In the script a size of 0 is a bad one, and so are thresholds and a limit of
- * ranks that are written down as 0; the kernel takes them for "the default".
+ * In the script a size of 0 is a bad one, and so are thresholds, a limit of
+ * ranks and a size of notes that are written down as 0; the kernel takes them
+ * for "the default" or "none".
  */
 static bool config_valid(const struct script_new *c)
 {
 	return c->block_size && (!c->has_thresholds || c->thresholds[0]) &&
-	       (!c->has_keep || c->keep);
+	       (!c->has_keep || c->keep) && (!c->has_note || c->note);
 }
 
 int script_op_new(struct script *s, const struct script_cmd *cmd)
@@ -40,6 +41,7 @@ int script_op_new(struct script *s, const struct script_cmd *cmd)
 	}
 	s->current = session;
 	s->total = config.total;
+	s->note_bytes = config.note;
 	script_put(s, "ok");
 	return 0;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Script operations on what sessions share beyond blocks: claims, offers, ranks.
+ * Script operations on what sessions share beyond blocks: claims, offers, ranks,
+ * and what all shall forget.
  */
 #include <errno.h>
 
@@ -26,8 +27,16 @@ int script_op_claim(struct script *s, const struct script_cmd *cmd)
 
 	if (script_room(s, 1))
 		return -ENOMEM;
-	err = s->backend->claim(script_fd(s), 1, cmd->ids, cmd->hashes,
-				s->bytes, NULL);
+	if (cmd->has_note) {
+		err = script_fetch_note(s, cmd);
+		if (!err)
+			err = s->backend->claim_notes(script_fd(s), 1, cmd->ids,
+						      cmd->hashes, s->notes,
+						      s->bytes, NULL);
+	} else {
+		err = s->backend->claim(script_fd(s), 1, cmd->ids, cmd->hashes,
+					s->bytes, NULL);
+	}
 	if (err < 0)
 		return err;
 	script_put_words(s, WORDS(words), 1);
@@ -143,6 +152,13 @@ int script_op_withdraw(struct script *s, const struct script_cmd *cmd)
 	return 0;
 }
 
+/* When a rank ends: in so many ns, or 0, and then it does not. */
+static uint64_t ends_in(const struct script_cmd *cmd, uint32_t *flags)
+{
+	*flags = cmd->has_ms ? KVBM_KEEP_RELATIVE : 0;
+	return cmd->has_ms ? cmd->ms * 1000000 : 0;
+}
+
 static int put_kept(struct script *s, int done, uint32_t error)
 {
 	static const char * const words[] = {
@@ -162,21 +178,24 @@ static int put_kept(struct script *s, int done, uint32_t error)
 int script_op_keep(struct script *s, const struct script_cmd *cmd)
 {
 	static const struct kvbm_hash none;
-	uint32_t error = 0;
+	uint32_t error = 0, flags;
+	uint64_t ns = ends_in(cmd, &flags);
 	int done;
 
 	if (script_room(s, cmd->n_hashes))
 		return -ENOMEM;
 	done = s->backend->keep_hashes(script_fd(s), cmd->n_hashes,
 				       cmd->n_hashes ? cmd->hashes : &none,
-				       cmd->number, 0, 0, s->bytes, &error);
+				       cmd->number, ns, flags, s->bytes,
+				       &error);
 	return put_kept(s, done, error);
 }
 
 /* The first guard that is not the session's ends the list before it. */
 int script_op_keep_held(struct script *s, const struct script_cmd *cmd)
 {
-	uint32_t error = 0;
+	uint32_t error = 0, flags;
+	uint64_t ns = ends_in(cmd, &flags);
 	int done, bad = 0;
 	size_t n;
 
@@ -188,8 +207,8 @@ int script_op_keep_held(struct script *s, const struct script_cmd *cmd)
 		if (bad)
 			break;
 	}
-	done = s->backend->keep(script_fd(s), n, s->ids, cmd->number, 0, 0,
-				s->bytes, &error);
+	done = s->backend->keep(script_fd(s), n, s->ids, cmd->number, ns,
+				flags, s->bytes, &error);
 	return bad && done >= 0 && !error ? bad : put_kept(s, done, error);
 }
 
@@ -208,4 +227,40 @@ int script_op_rank(struct script *s, const struct script_cmd *cmd)
 	}
 	script_put_words(s, WORDS(ranks), cmd->n_ids);
 	return 0;
+}
+
+int script_op_sleep(struct script *s, const struct script_cmd *cmd)
+{
+	int err = s->backend->sleep(script_fd(s), cmd->number);
+
+	if (err < 0)
+		return err;
+	script_put(s, "ok");
+	return 0;
+}
+
+static int forget(struct script *s, uint32_t n, const struct kvbm_hash *hashes,
+		  uint32_t flags)
+{
+	uint32_t idle, held;
+	int err = s->backend->invalidate(script_fd(s), n, hashes, flags, &idle,
+					 &held);
+
+	if (err < 0)
+		return err;
+	script_put(s, "ok idle=%u held=%u", idle, held);
+	return 0;
+}
+
+/* invalidate, invalidate_prefix */
+int script_op_invalidate(struct script *s, const struct script_cmd *cmd)
+{
+	return forget(s, cmd->n_hashes, cmd->hashes,
+		      cmd->op == SCRIPT_INVALIDATE_PREFIX ?
+		      KVBM_INVALIDATE_PREFIX : 0);
+}
+
+int script_op_invalidate_all(struct script *s, const struct script_cmd *cmd)
+{
+	return forget(s, 0, NULL, KVBM_INVALIDATE_ALL);
 }

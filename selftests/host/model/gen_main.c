@@ -25,6 +25,7 @@ struct maker {
 	struct g_universe u;
 	enum g_twins twins;
 	const char *policy;
+	uint32_t sleep;		/* the next line lets so much time pass, ms */
 	char line[16384];
 	size_t len;
 };
@@ -111,6 +112,18 @@ static uint32_t owned(const struct maker *k, enum m_state state, uint32_t *ids,
 			ids[n++] = i;
 	}
 	return n;
+}
+
+/* One of these is of the time before everything was forgotten. */
+static bool has_stale(const struct maker *k, enum m_state state)
+{
+	const struct model *m = script_model_store();
+
+	for (uint32_t i = 0; i < m->cfg.total; i++)
+		if (m_owns(m, session(k), i, state) &&
+		    m->slot[i].epoch != m->epoch)
+			return true;
+	return false;
 }
 
 /* Now and then an id that the session may not have. */
@@ -210,6 +223,10 @@ static void new_store(struct maker *k)
 	}
 	if (g_once_in(&k->rng, 2))
 		add(k, " keep %" PRIu32, 1 + g_below(&k->rng, total));
+	if (g_once_in(&k->rng, 2))
+		add(k, " note %u", 1 + (g_once_in(&k->rng, 4) ?
+					g_below(&k->rng, 256) :
+					g_below(&k->rng, 12)));
 }
 
 static void session_line(struct maker *k)
@@ -230,6 +247,8 @@ enum act {
 	A_UPGRADE, A_DROP_MUTABLE, A_DROP_STAGED, A_SET_RESET,
 	A_RESET_INACTIVE, A_COUNTS, A_ASK, A_TOUCH, A_HELD, A_PLH, A_SESSION,
 	A_CLAIM, A_OFFER, A_ACCEPT, A_WITHDRAW, A_KEEP, A_KEEP_HELD, A_RANK,
+	A_REGISTER_NOTE, A_MATCH_NOTES, A_SCAN_NOTES, A_NOTE, A_INVALIDATE,
+	A_INVALIDATE_PREFIX, A_INVALIDATE_ALL,
 	A_ACTS
 };
 
@@ -242,7 +261,9 @@ static const int weight[A_ACTS] = {
 	[A_RESET_INACTIVE] = 2, [A_COUNTS] = 30, [A_ASK] = 40, [A_TOUCH] = 20,
 	[A_HELD] = 20, [A_PLH] = 6, [A_SESSION] = 40, [A_CLAIM] = 60,
 	[A_OFFER] = 40, [A_ACCEPT] = 40, [A_WITHDRAW] = 10, [A_KEEP] = 40,
-	[A_KEEP_HELD] = 20, [A_RANK] = 10,
+	[A_KEEP_HELD] = 20, [A_RANK] = 10, [A_REGISTER_NOTE] = 60,
+	[A_MATCH_NOTES] = 40, [A_SCAN_NOTES] = 15, [A_NOTE] = 30,
+	[A_INVALIDATE] = 10, [A_INVALIDATE_PREFIX] = 6, [A_INVALIDATE_ALL] = 1,
 };
 
 static enum act any_act(struct maker *k)
@@ -259,9 +280,15 @@ static enum act any_act(struct maker *k)
 	}
 }
 
-static bool has_offer(const struct maker *k)
+/* The kernel permits some more. */
+static bool has_many_offers(const struct maker *k)
 {
-	return m_open_offer(script_model_store(), session(k)) != M_NONE;
+	const struct model *m = script_model_store();
+	int n = 0;
+
+	for (uint32_t i = 0; i < m->n_offers; i++)
+		n += m->offer[i].giver == session(k);
+	return n >= 4;
 }
 
 static bool is_open(const struct maker *k, uint32_t offer)
@@ -288,6 +315,53 @@ static void add_rank(struct maker *k, const char *what)
 	static const char *const rank[] = { "first", "normal", "high", "keep" };
 
 	add(k, "%s %s", what, rank[g_below(&k->rng, 4)]);
+	if (g_once_in(&k->rng, 3))
+		add(k, " for %" PRIu32, 3600000 + g_below(&k->rng, 3));
+}
+
+/* Whether one block more may be raised, whatever the time. */
+static bool may_raise(void)
+{
+	const struct model *m = script_model_store();
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < m->cfg.total; i++)
+		n += m->slot[i].rank > M_RANK_NORMAL;
+	return n < m->cfg.keep_blocks;
+}
+
+/*
+ * A rank for a moment. The real one may be over at once, so what is printed
+ * until then must not depend on it: one block, which is not one too many, and
+ * time passes before anything else happens.
+ */
+static void short_keep_line(struct maker *k)
+{
+	static const char *const rank[] = { "first", "high", "keep" };
+	uint32_t ms = 1 + g_below(&k->rng, 10);
+
+	add(k, "keep %s for %" PRIu32,
+	    rank[may_raise() ? g_below(&k->rng, 3) : 0], ms);
+	add_query(k, 1, false);
+	k->sleep = ms + 5;
+}
+
+/* As long as the store's notes, or shorter; now and then too long. */
+static void add_note(struct maker *k)
+{
+	uint32_t most = k->s->note_bytes ? k->s->note_bytes : 8;
+	uint32_t n = 1 + g_below(&k->rng, most);
+
+	if (most < KVBM_MAX_NOTE_BYTES && g_once_in(&k->rng, 60))
+		n = most + 1;
+	while (n--)
+		add(k, "%02x", g_below(&k->rng, 256));
+}
+
+/* Mostly where there are notes. */
+static bool gives_note(struct maker *k)
+{
+	return g_once_in(&k->rng, script_model_store()->cfg.notes ? 2 : 60);
 }
 
 /* Whether the current session has what the act is about. */
@@ -302,6 +376,7 @@ static bool has_object(const struct maker *k, enum act act)
 		return owned(k, M_MUTABLE, &one, 1);
 	case A_UNSTAGE:
 	case A_REGISTER:
+	case A_REGISTER_NOTE:
 	case A_DROP_STAGED:
 		return owned(k, M_STAGED, &one, 1);
 	case A_RELEASE:
@@ -314,7 +389,7 @@ static bool has_object(const struct maker *k, enum act act)
 	case A_KEEP_HELD:
 		return live_guards(k, &one, 1);
 	case A_OFFER:
-		return live_guards(k, &one, 1) && !has_offer(k);
+		return live_guards(k, &one, 1) && !has_many_offers(k);
 	case A_ACCEPT:
 	case A_WITHDRAW:
 		return books(k)->n_offers;
@@ -348,8 +423,26 @@ static void stage_line(struct maker *k)
 	add_hash(k, h, true);
 	if (g_once_in(&k->rng, 20))
 		tokens = 1 + g_below(&k->rng, 2000);
-	if (g_once_in(&k->rng, 3))
+	if (gives_note(k)) {
+		add(k, " note ");
+		add_note(k);
+	} else if (g_once_in(&k->rng, 3)) {
 		add(k, " %" PRIu32, tokens);
+	}
+}
+
+/* Without notes there is little to ask about them. */
+static bool is_apt(const struct model *m, enum act act)
+{
+	switch (act) {
+	case A_REGISTER_NOTE:
+	case A_MATCH_NOTES:
+	case A_SCAN_NOTES:
+	case A_NOTE:
+		return m->cfg.notes;
+	default:
+		return true;
+	}
 }
 
 static void any_line(struct maker *k)
@@ -361,11 +454,20 @@ static void any_line(struct maker *k)
 	const struct model *m = script_model_store();
 	uint32_t available = m->n_free + m->index.len;
 
+	if (k->sleep) {
+		add(k, "sleep %" PRIu32, k->sleep);
+		k->sleep = 0;
+		return;
+	}
 	if (available < m->cfg.total / 4 + 1 && g_once_in(r, 2))
 		act = relief(k);
-	while (!has_object(k, act) && !g_once_in(r, 40))
+	while ((!has_object(k, act) || !is_apt(m, act)) && !g_once_in(r, 40))
 		act = any_act(k);
-	if (act == A_OFFER && has_offer(k))
+	if (has_stale(k, M_STAGED) && g_once_in(r, 4))
+		act = A_DROP_STAGED;
+	if (has_stale(k, M_MUTABLE) && g_once_in(r, 4))
+		act = A_DROP_MUTABLE;
+	if (act == A_OFFER && has_many_offers(k))
 		act = A_WITHDRAW;
 	switch (act) {
 	case A_ALLOC:
@@ -453,6 +555,40 @@ static void any_line(struct maker *k)
 	case A_CLAIM:
 		add(k, "claim %" PRIu32, one_owned(k, M_MUTABLE));
 		add_hash(k, one_hash(k), true);
+		if (gives_note(k)) {
+			add(k, " note ");
+			add_note(k);
+		}
+		break;
+	case A_REGISTER_NOTE:
+		add(k, "register_note ");
+		add_note(k);
+		add_owned(k, M_STAGED);
+		break;
+	case A_MATCH_NOTES:
+		add(k, "match_notes");
+		add_query(k, count_of(k), true);
+		break;
+	case A_SCAN_NOTES:
+		add(k, "scan_notes");
+		add_query(k, count_of(k), true);
+		break;
+	case A_NOTE:
+		add(k, "note");
+		for (uint32_t i = g_below(r, 6); i; i--)
+			add(k, " %" PRIu32, g_below(r, m->cfg.total +
+						    g_once_in(r, 20)));
+		break;
+	case A_INVALIDATE:
+		add(k, "invalidate");
+		add_query(k, count_of(k), true);
+		break;
+	case A_INVALIDATE_PREFIX:
+		add(k, "invalidate_prefix");
+		add_query(k, 1 + g_below(r, 2), true);
+		break;
+	case A_INVALIDATE_ALL:
+		add(k, "invalidate_all");
 		break;
 	case A_OFFER:
 		add(k, "offer");
@@ -466,6 +602,10 @@ static void any_line(struct maker *k)
 		add(k, "withdraw o%" PRIu32, one_offer(k));
 		break;
 	case A_KEEP:
+		if (m->cfg.keep_blocks && g_once_in(r, 5)) {
+			short_keep_line(k);
+			break;
+		}
 		add_rank(k, "keep");
 		add_query(k, count_of(k), true);
 		break;

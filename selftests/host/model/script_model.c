@@ -12,6 +12,11 @@
 static struct model *m;
 static uint64_t reclaimed_owned, reclaimed_holds;
 
+/* To the model a note is a number; here is what it stands for. 0: zeroes. */
+static uint8_t (*note)[KVBM_MAX_NOTE_BYTES];
+static uint64_t n_notes;
+static uint32_t note_bytes;
+
 const struct model *script_model_store(void)
 {
 	return m;
@@ -45,6 +50,29 @@ static int ended(uint32_t done, int err, uint32_t *error)
 	return done || !err ? (int)done : err;
 }
 
+/* Returns the number of one more; NULL: zeroes. */
+static uint64_t new_note(const void *bytes)
+{
+	note = realloc(note, (n_notes + 1) * sizeof(*note));
+	M_ASSERT(note);
+	memset(note[n_notes], 0, sizeof(*note));
+	if (bytes)
+		memcpy(note[n_notes], bytes, note_bytes);
+	return n_notes++;
+}
+
+static void tell_note(uint64_t number, void *notes, uint32_t i)
+{
+	M_ASSERT(number < n_notes);
+	memcpy((uint8_t *)notes + (size_t)i * note_bytes, note[number],
+	       note_bytes);
+}
+
+static const void *nth(const void *notes, uint32_t i)
+{
+	return (const uint8_t *)notes + (size_t)i * note_bytes;
+}
+
 /* ---- stores and sessions ---- */
 
 static int create(const struct script_new *config)
@@ -57,6 +85,7 @@ static int create(const struct script_new *config)
 		.reset = config->reset,
 		.frequency = config->freq == 1 ? 1u << 21 : config->freq,
 		.keep_blocks = config->has_keep ? config->keep : 0,
+		.notes = config->has_note,
 		.one_owner = true,
 	};
 	int err;
@@ -68,7 +97,7 @@ static int create(const struct script_new *config)
 	for (int i = 0; i < 3; i++)
 		c.thresholds[i] = config->thresholds[i] > 15 ?
 				  16 : config->thresholds[i];
-	if (c.keep_blocks > c.total)
+	if (c.keep_blocks > c.total || config->note > KVBM_MAX_NOTE_BYTES)
 		return -EINVAL;
 	m = model_new(&c, &err);
 	if (!m)
@@ -76,6 +105,8 @@ static int create(const struct script_new *config)
 	M_ASSERT(!m_session_open(m, 0));
 	reclaimed_owned = 0;
 	reclaimed_holds = 0;
+	note_bytes = config->note;
+	new_note(NULL);
 	return 0;
 }
 
@@ -111,6 +142,9 @@ static void session_close(int session)
 			return;
 	model_free(m);
 	m = NULL;
+	free(note);
+	note = NULL;
+	n_notes = 0;
 }
 
 /* Who has the session last makes no difference here. */
@@ -179,6 +213,40 @@ static int claim(int session, uint32_t n, const uint32_t *ids,
 	return ended(i, err, error);
 }
 
+static int stage_notes(int session, uint32_t n, const uint32_t *ids,
+		       const struct kvbm_hash *hashes, const void *notes,
+		       uint32_t *error)
+{
+	uint32_t i;
+	int err = 0;
+
+	if (!m->cfg.notes)
+		return -EINVAL;
+	for (i = 0; i < n; i++) {
+		err = m_stage(m, session, ids[i], from_hash(&hashes[i]),
+			      M_TOKENS_NONE);
+		if (err)
+			break;
+		m_give_note(m, ids[i], new_note(nth(notes, i)));
+	}
+	return ended(i, err, error);
+}
+
+static int claim_notes(int session, uint32_t n, const uint32_t *ids,
+		       const struct kvbm_hash *hashes, const void *notes,
+		       uint8_t *states, uint32_t *error)
+{
+	int done;
+
+	if (!m->cfg.notes)
+		return -EINVAL;
+	done = claim(session, n, ids, hashes, states, error);
+	for (int i = 0; i < done; i++)
+		if (states[i] == KVBM_CLAIMED)
+			m_give_note(m, ids[i], new_note(nth(notes, i)));
+	return done;
+}
+
 static int unstage(int session, uint32_t n, const uint32_t *ids,
 		   uint32_t *error)
 {
@@ -216,6 +284,24 @@ static int reg(int session, uint32_t n, const uint32_t *ids,
 	return ended(i, err, error);
 }
 
+/* A hash has one note: the first registration's. */
+static int register_notes(int session, uint32_t n, const uint32_t *ids,
+			  const struct kvbm_hash *hashes, const void *notes,
+			  struct kvbm_registered *results, uint32_t flags,
+			  uint32_t *error)
+{
+	int done;
+
+	M_ASSERT(!hashes);
+	if (!m->cfg.notes)
+		return -EINVAL;
+	done = reg(session, n, ids, results, flags, error);
+	for (int i = 0; i < done; i++)
+		if (results[i].kind == KVBM_KIND_PRIMARY)
+			m_give_note(m, ids[i], new_note(nth(notes, i)));
+	return done;
+}
+
 static int match(int session, uint32_t n, const struct kvbm_hash *hashes,
 		 uint32_t *ids, uint32_t *error)
 {
@@ -242,6 +328,38 @@ static int scan(int session, uint32_t n, const struct kvbm_hash *hashes,
 			ids[i] = KVBM_NO_BLOCK;
 	}
 	return ended(done, err, error);
+}
+
+static void tell_notes(const uint32_t *ids, int n, void *notes)
+{
+	for (int i = 0; i < n; i++)
+		tell_note(ids[i] == KVBM_NO_BLOCK ? 0 : m->slot[ids[i]].note,
+			  notes, i);
+}
+
+static int match_notes(int session, uint32_t n, const struct kvbm_hash *hashes,
+		       uint32_t *ids, void *notes, uint32_t *error)
+{
+	int done;
+
+	if (!m->cfg.notes)
+		return -EINVAL;
+	done = match(session, n, hashes, ids, error);
+	tell_notes(ids, done, notes);
+	return done;
+}
+
+static int scan_notes(int session, uint32_t n, const struct kvbm_hash *hashes,
+		      uint32_t *ids, void *notes, uint32_t flags,
+		      uint32_t *hits, uint32_t *error)
+{
+	int done;
+
+	if (!m->cfg.notes)
+		return -EINVAL;
+	done = scan(session, n, hashes, ids, flags, hits, error);
+	tell_notes(ids, done, notes);
+	return done;
 }
 
 /* One of those kinds that the flags ask for? */
@@ -354,17 +472,29 @@ static const uint8_t kept[] = {
 	[M_KEEP_FULL] = KVBM_KEEP_FULL,
 };
 
+/* Whether there is such a rank to give, and when it ends. */
+static int until(uint32_t rank, uint64_t ns, uint32_t flags, uint64_t *until_ns)
+{
+	if (!m->cfg.keep_blocks)
+		return -EOPNOTSUPP;
+	*until_ns = 0;
+	if (!flags)
+		return ns ? -EINVAL : 0;
+	M_ASSERT(flags == KVBM_KEEP_RELATIVE);
+	*until_ns = m->now_ns + ns;
+	return !ns || ranks[rank] == M_RANK_NORMAL ? -EINVAL : 0;
+}
+
 static int keep(int session, uint32_t n, const uint32_t *ids, uint32_t rank,
 		uint64_t until_ns, uint32_t flags, uint8_t *results,
 		uint32_t *error)
 {
 	enum m_kept what;
 	uint32_t i;
-	int err = 0;
+	int err = until(rank, until_ns, flags, &until_ns);
 
-	M_ASSERT(!flags);
-	if (!m->cfg.keep_blocks)
-		return -EOPNOTSUPP;
+	if (err)
+		return err;
 	for (i = 0; i < n; i++) {
 		err = m_keep_id(m, session, ids[i], ranks[rank], until_ns,
 				&what);
@@ -380,10 +510,10 @@ static int keep_hashes(int session, uint32_t n, const struct kvbm_hash *hashes,
 		       uint8_t *results, uint32_t *error)
 {
 	enum m_kept what;
+	int err = until(rank, until_ns, flags, &until_ns);
 
-	M_ASSERT(!flags);
-	if (!m->cfg.keep_blocks)
-		return -EOPNOTSUPP;
+	if (err)
+		return err;
 	for (uint32_t i = 0; i < n; i++) {
 		m_keep_hash(m, session, from_hash(&hashes[i]), ranks[rank],
 			    until_ns, &what);
@@ -440,6 +570,32 @@ static int reset_inactive(int session, bool *whole, uint32_t *done)
 	if (done)
 		*done = n;
 	return (int)n;
+}
+
+static int invalidate(int session, uint32_t n, const struct kvbm_hash *hashes,
+		      uint32_t flags, uint32_t *idle, uint32_t *held)
+{
+	struct m_forgotten f = { 0 };
+	int err = 0;
+
+	if (flags == KVBM_INVALIDATE_ALL)
+		m_invalidate_all(m, &f);
+	for (uint32_t i = 0; i < n && !err; i++) {
+		if (flags == KVBM_INVALIDATE_PREFIX)
+			err = m_invalidate_prefix(m, from_hash(&hashes[i]), &f);
+		else
+			m_invalidate(m, from_hash(&hashes[i]), &f);
+	}
+	*idle = f.idle;
+	*held = f.held;
+	return err;
+}
+
+/* Here time is what scripts say that it is. */
+static int sleep_ms(int session, uint64_t ms)
+{
+	m->now_ns += ms * 1000000;
+	return 0;
 }
 
 static int counts(int session, struct kvbm_counts *c)
@@ -509,6 +665,20 @@ static int block_info(int session, uint32_t block, struct kvbm_block_info *info)
 	return 0;
 }
 
+static int block_note(int session, uint32_t block,
+		      struct kvbm_block_info *info, void *out)
+{
+	struct m_info mine;
+	int err;
+
+	if (!m->cfg.notes)
+		return -EINVAL;
+	err = m_get_info(m, session, block, &mine);
+	if (!err)
+		tell_note(mine.note, out, 0);
+	return err ? err : block_info(session, block, info);
+}
+
 /* ---- questions about hashes ---- */
 
 static const uint8_t presences[] = {
@@ -576,10 +746,15 @@ const struct script_backend script_model = {
 	.alloc_reset = alloc_reset,
 	.stage = stage,
 	.claim = claim,
+	.stage_notes = stage_notes,
+	.claim_notes = claim_notes,
 	.unstage = unstage,
 	.reg = reg,
+	.register_notes = register_notes,
 	.match = match,
 	.scan = scan,
+	.match_notes = match_notes,
+	.scan_notes = scan_notes,
 	.release = release,
 	.retain = retain,
 	.set_reset = set_reset,
@@ -591,6 +766,8 @@ const struct script_backend script_model = {
 	.weak = weak,
 	.upgrade = upgrade,
 	.reset_inactive = reset_inactive,
+	.invalidate = invalidate,
+	.sleep = sleep_ms,
 	.presence = presence,
 	.pending = pending,
 	.frequency = frequency,
@@ -599,5 +776,6 @@ const struct script_backend script_model = {
 	.counts = counts,
 	.stats = stats,
 	.block_info = block_info,
+	.block_note = block_note,
 	.hash_pack = hash_pack,
 };
