@@ -12,6 +12,7 @@
 #include "torture.h"
 
 #define TOTAL		160
+#define NOTE		100		/* bytes of a block's note */
 #define MANY		100		/* more than a chunk */
 #define NAME		"failnth"
 #define MAX_POINTS	4000
@@ -37,6 +38,8 @@ struct ctx {
 	struct kvbm_registered res[TOTAL];
 	struct kvbm_weak weaks[TOTAL];
 	uint8_t bytes[TOTAL];
+	uint8_t notes[TOTAL * NOTE];
+	struct kvbm_export_entry entries[TOTAL];
 	uint64_t number;
 	struct kvbm_session_entry list[4];
 	struct kvbm_store_entry stores[4];
@@ -223,6 +226,13 @@ static int with_create(struct ctx *x)
 	return 0;
 }
 
+static int with_create_notes(struct ctx *x)
+{
+	with_create(x);
+	x->create.note_bytes = NOTE;
+	return 0;
+}
+
 static int with_create_anon(struct ctx *x)
 {
 	with_create(x);
@@ -283,6 +293,26 @@ static long op_stage(struct ctx *x)
 	return DATA(STAGE, a);
 }
 
+static long op_stage_notes(struct ctx *x)
+{
+	struct kvbm_stage a;
+
+	kvbm_args_stage(&a, x->n, x->ids, h, NULL);
+	a.notes = kvbm_args_ptr(x->notes);
+	return DATA(STAGE, a);
+}
+
+static long op_claim_notes(struct ctx *x)
+{
+	struct kvbm_stage a;
+
+	kvbm_args_stage(&a, x->n, x->ids, h, NULL);
+	a.flags = KVBM_STAGE_CLAIM;
+	a.states = kvbm_args_ptr(x->bytes);
+	a.notes = kvbm_args_ptr(x->notes);
+	return DATA(STAGE, a);
+}
+
 static long ids_op(struct ctx *x, unsigned int op)
 {
 	struct kvbm_ids a;
@@ -325,6 +355,33 @@ static long op_stage_register(struct ctx *x)
 
 	kvbm_args_register(&a, 0, x->n, x->ids, h, x->res);
 	return DATA(REGISTER, a);
+}
+
+static long op_register_notes(struct ctx *x)
+{
+	struct kvbm_register a;
+
+	kvbm_args_register(&a, 0, x->n, x->ids, h, x->res);
+	a.notes = kvbm_args_ptr(x->notes);
+	return DATA(REGISTER, a);
+}
+
+static long op_match_notes(struct ctx *x)
+{
+	struct kvbm_match a;
+
+	kvbm_args_match(&a, 0, x->n, h, x->ids);
+	a.notes = kvbm_args_ptr(x->notes);
+	return DATA(MATCH, a);
+}
+
+static long op_scan_notes(struct ctx *x)
+{
+	struct kvbm_match a;
+
+	kvbm_args_match(&a, 0, x->n, h, x->ids);
+	a.notes = kvbm_args_ptr(x->notes);
+	return DATA(SCAN, a);
 }
 
 static long op_match(struct ctx *x)
@@ -397,6 +454,15 @@ SIMPLE(counts, x->ses, kvbm_counts, COUNTS)
 SIMPLE(stats, x->ses, kvbm_stats, STATS)
 SIMPLE(info, x->ses, kvbm_store_info, STORE_INFO)
 SIMPLE(block_info, x->ses, kvbm_block_info, BLOCK_INFO)
+SIMPLE(block_note, x->ses, kvbm_block_info, BLOCK_INFO, .block = x->ids[0],
+       .note = kvbm_args_ptr(x->notes))
+SIMPLE(export, x->ses, kvbm_export, EXPORT, .count = TOTAL,
+       .entry_size = sizeof(x->entries[0]),
+       .entries = kvbm_args_ptr(x->entries))
+SIMPLE(export_notes, x->ses, kvbm_export, EXPORT, .count = TOTAL,
+       .entry_size = sizeof(x->entries[0]),
+       .entries = kvbm_args_ptr(x->entries),
+       .notes = kvbm_args_ptr(x->notes))
 SIMPLE(config, x->ses, kvbm_session_config, SESSION_CONFIG, .low_watermark = 3)
 SIMPLE(reset_inactive, x->ses, kvbm_reset_inactive, RESET_INACTIVE)
 SIMPLE(revoke, x->out_fd, kvbm_session_revoke, SESSION_REVOKE,
@@ -471,11 +537,16 @@ static const struct op {
 	{ "alloc-evicting", with_full, op_alloc, RING },
 	{ "alloc-wait", with_mutable, op_alloc_wait, RING },
 	{ "stage", with_mutable, op_stage, RING },
+	{ "stage-notes", with_mutable, op_stage_notes, RING },
+	{ "claim-notes", with_mutable, op_claim_notes, RING },
 	{ "unstage", with_staged, op_unstage, RING },
 	{ "register", with_staged, op_register, RING },
 	{ "stage-register", with_mutable, op_stage_register, RING },
+	{ "register-notes", with_mutable, op_register_notes, RING },
 	{ "match", with_idle, op_match, RING },
+	{ "match-notes", with_idle, op_match_notes, RING },
 	{ "scan", with_idle, op_scan, RING },
+	{ "scan-notes", with_idle, op_scan_notes, RING },
 	{ "release", with_held, op_release, RING },
 	{ "release-mutable", with_mutable, op_release, RING },
 	{ "retain", with_held, op_retain, RING },
@@ -492,6 +563,9 @@ static const struct op {
 	{ "stats", with_nothing, op_stats },
 	{ "info", with_nothing, op_info },
 	{ "block-info", with_held, op_block_info },
+	{ "block-note", with_held, op_block_note },
+	{ "export", with_idle, op_export },
+	{ "export-notes", with_idle, op_export_notes },
 	{ "config", with_nothing, op_config },
 	{ "reset-inactive", with_idle, op_reset_inactive },
 	{ "session-list", with_nothing, op_session_list },
@@ -502,6 +576,7 @@ static const struct op {
 	{ "open-control", with_nothing, op_open_control },
 	{ "destroy", with_named, op_destroy, CREATED },
 	{ "destroy-forced", with_named_open, op_destroy, CREATED },
+	{ "create-notes", with_create_notes, op_create, CREATED, "lru" },
 #define KVBM_POLICY(p)							\
 	{ "create-" #p, with_create, op_create, CREATED, #p },		\
 	{ "create-anonymous-" #p, with_create_anon, op_create, 0, #p },
@@ -677,7 +752,7 @@ int main(int argc, char **argv)
 	have_ring = !io_uring_queue_init(8, &ring, 0);
 	control = kvbm_control_open();
 	watcher = kt_store(TOTAL, .policy = "lineage_tick",
-			   .freq_capacity = 4096);
+			   .freq_capacity = 4096, .note_bytes = NOTE);
 	if (watcher < 0 || control < 0)
 		ksft_exit_fail_msg("no store: %d\n", watcher);
 	for (i = 0; i < TOTAL; i++)
