@@ -15,7 +15,7 @@
 
 #include "replay.h"
 
-#define SLEEP_MS	200U			/* how long to let the waiter sleep */
+#define SLEEP_MS	200U			/* the waiter's sleep */
 #define PATIENCE_NS	(20ULL * 1000 * 1000 * 1000)
 
 /**

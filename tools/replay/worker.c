@@ -628,9 +628,7 @@ static bool take_shared(struct worker *w, size_t *request)
 			usleep(1000);
 			continue;
 		}
-		/*
-		 * Seeing a request taken, advance @next on behalf of the taker.
-		 */
+		/* Seeing a request taken, advance next for the taker. */
 		mine = atomic_compare_exchange_strong(&r->outcomes[i].state,
 						      &state, w->number + 1);
 		*request = i;
