@@ -167,6 +167,7 @@ void bench_turnover(const char *policy, u32 total);
 void bench_shape(void);
 void bench_scale(void);
 void bench_two_threads(bool tracked);
+void bench_two_threads_idle(void);
 void bench_reclaim(void);
 void bench_memory(void);
 void bench_rivals(void);

@@ -88,6 +88,7 @@ int bench_group(const char *name)
 		bench_tracked(TOTAL);
 	} else if (!strcmp(name, "threads")) {
 		bench_two_threads(false);
+		bench_two_threads_idle();
 	} else if (kvbm_evict_find(name)) {
 		bench_idle(name, TOTAL);
 		reclaim(name);

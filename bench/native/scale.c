@@ -98,6 +98,15 @@ void bench_two_threads(bool tracked)
 	pool_free(p);
 }
 
+/* One prompt, held by whoever came first: it leaves the order and comes back. */
+void bench_two_threads_idle(void)
+{
+	struct pool *p = pool_new(1U << 16, "lru", false, FILL_IDLE);
+
+	one(p, "same,nobody", true, false);
+	pool_free(p);
+}
+
 void bench_scale(void)
 {
 	if (opt.count || opt.step || !wanted("scale"))

@@ -257,10 +257,14 @@ fn policy(name: &str, seconds: f64) {
     report(&f, ns);
 }
 
-/// Two threads on one prompt, which the pool holds, or on two.
+/// Two threads on one prompt or two, which the pool holds or nobody.
 fn threads() {
-    let pool = Pool::new(1 << 16, "lru", false, Fill::Held);
-    for (mode, same) in [("same,others", true), ("disjoint,others", false)] {
+    for (mode, same, fill) in [
+        ("same,others", true, Fill::Held),
+        ("disjoint,others", false, Fill::Held),
+        ("same,nobody", true, Fill::Idle),
+    ] {
+        let pool = Pool::new(1 << 16, "lru", false, fill);
         let keys = [0, 1].map(|nr| {
             let mut keys = Keys::new();
             prompt_keys(if same { 1 } else { 9 + 16 * nr }, &mut keys);
