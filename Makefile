@@ -75,7 +75,7 @@ help:
 	@echo 'make check        static analysis'
 	@echo 'make test-full    all tests, long runs, debug and KCSAN kernels'
 	@echo 'make test-matrix  the selftests on every supported kernel'
-	@echo 'make test-engines the tiers with each release of the engines'
+	@echo 'make test-engines the tiers with each engine release, and code of routers'
 	@echo 'make bench-native | bench-vm | bench-longest | bench-waiting'
 	@echo 'make bench-check | bench-record | bench-plot | figures'
 	@echo 'make install      library, tools, udev rule (PREFIX, DESTDIR)'
