@@ -226,40 +226,6 @@ FIXTURE_TEARDOWN(ways)
 	close(self->fd);
 }
 
-static int send_fd(int sock, int fd)
-{
-	char control[CMSG_SPACE(sizeof(int))] = {}, byte = 'x';
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	return sendmsg(sock, &msg, 0) == 1 ? 0 : -errno;
-}
-
-static int recv_fd(int sock)
-{
-	char control[CMSG_SPACE(sizeof(int))] = {}, byte;
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	int fd = -1;
-
-	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) != 1)
-		return -errno;
-	if (CMSG_FIRSTHDR(&msg))
-		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
-	return fd;
-}
-
 /* A plain close(2) of the last one. */
 TEST_F(ways, close)
 {
@@ -286,19 +252,19 @@ TEST_F(ways, passed)
 	if (!pid) {
 		fd = kvbm_session_open(self->fd);
 		KT_MUST(kvbm_alloc(fd, 4, ids, NULL, NULL) == 4);
-		KT_MUST(!send_fd(sock[1], fd));
+		KT_MUST(!kt_send_fd(sock[1], fd));
 		raise(SIGKILL);
 	}
 	EXPECT_EQ(256 + SIGKILL, kt_reap(pid));
 	EXPECT_EQ(0, kt_counts(self->fd).available);
-	fd = recv_fd(sock[0]);
+	fd = kt_recv_fd(sock[0]);
 	ASSERT_GE(fd, 0);
 	close(fd);
 	EXPECT_EQ(4, kt_counts(self->fd).available);
 	/* Lost on the way: by whoever drops the message. */
 	fd = kvbm_session_open(self->fd);
 	ASSERT_EQ(4, kvbm_alloc(fd, 4, ids, NULL, NULL));
-	ASSERT_EQ(0, send_fd(sock[1], fd));
+	ASSERT_EQ(0, kt_send_fd(sock[1], fd));
 	close(fd);
 	EXPECT_EQ(0, kt_counts(self->fd).available);
 	close(sock[0]);
@@ -318,9 +284,9 @@ TEST_F(ways, closed_by_kernel_thread)
 
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_DGRAM, 0, sock));
 	ASSERT_EQ(4, kvbm_alloc(fd, 4, ids, NULL, NULL));
-	ASSERT_EQ(0, send_fd(sock[0], sock[0]));
-	ASSERT_EQ(0, send_fd(sock[0], sock[1]));
-	ASSERT_EQ(0, send_fd(sock[0], fd));
+	ASSERT_EQ(0, kt_send_fd(sock[0], sock[0]));
+	ASSERT_EQ(0, kt_send_fd(sock[0], sock[1]));
+	ASSERT_EQ(0, kt_send_fd(sock[0], fd));
 	close(fd);
 	close(sock[0]);
 	close(sock[1]);

@@ -127,40 +127,6 @@ TEST_F(session, open_is_new)
 	expect_idle(1);
 }
 
-static int send_fd(int sock, int fd)
-{
-	char control[CMSG_SPACE(sizeof(int))] = {}, byte = 'x';
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	return sendmsg(sock, &msg, 0) == 1 ? 0 : -errno;
-}
-
-static int recv_fd(int sock)
-{
-	char control[CMSG_SPACE(sizeof(int))] = {}, byte;
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	int fd = -1;
-
-	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) != 1)
-		return -errno;
-	if (CMSG_FIRSTHDR(&msg))
-		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
-	return fd;
-}
-
 /* Passed over a socket, the sender killed. */
 TEST_F(session, scm_rights)
 {
@@ -172,14 +138,14 @@ TEST_F(session, scm_rights)
 	if (!pid) {
 		fd = kvbm_session_open(self->fd);
 		KT_MUST(kt_fill(fd, 3, self->h, self->ids) == 3);
-		KT_MUST(!send_fd(sock[1], fd));
+		KT_MUST(!kt_send_fd(sock[1], fd));
 		raise(SIGKILL);
 	}
 	EXPECT_EQ(256 + SIGKILL, kt_reap(pid));
 	/* In flight it is a reference like any other. */
 	EXPECT_EQ(3, kt_stats(self->fd).inflight_immutable);
 	EXPECT_EQ(2, kt_stats(self->fd).sessions);
-	fd = recv_fd(sock[0]);
+	fd = kt_recv_fd(sock[0]);
 	ASSERT_GE(fd, 0);
 	EXPECT_EQ(3, kt_self(fd).holds);
 	EXPECT_EQ(2, kvbm_match(fd, 2, self->h, self->ids, NULL));
@@ -198,7 +164,7 @@ TEST_F(session, scm_rights_lost)
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sock));
 	fd = kvbm_session_open(self->fd);
 	ASSERT_EQ(2, kt_fill(fd, 2, self->h, self->ids));
-	ASSERT_EQ(0, send_fd(sock[1], fd));
+	ASSERT_EQ(0, kt_send_fd(sock[1], fd));
 	close(fd);
 	EXPECT_EQ(2, kt_stats(self->fd).inflight_immutable);
 	close(sock[1]);

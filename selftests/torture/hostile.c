@@ -476,38 +476,6 @@ static void questions(void)
 	}
 }
 
-static void pass_fd(int sock, int fd)
-{
-	char buf[CMSG_SPACE(sizeof(int))] = {}, x = 0;
-	struct iovec iov = { &x, 1 };
-	struct msghdr m = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = buf,
-		.msg_controllen = sizeof(buf),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	KT_MUST(sendmsg(sock, &m, 0) == 1);
-}
-
-static int get_fd(int sock)
-{
-	char buf[CMSG_SPACE(sizeof(int))] = {}, x;
-	struct iovec iov = { &x, 1 };
-	struct msghdr m = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = buf,
-		.msg_controllen = sizeof(buf),
-	};
-	int fd;
-
-	KT_MUST(recvmsg(sock, &m, MSG_CMSG_CLOEXEC) == 1 && CMSG_FIRSTHDR(&m));
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(int));
-	return fd;
-}
-
 /* Allocates to where nobody ever answers a page fault. */
 static void stuck(int sock)
 {
@@ -524,8 +492,8 @@ static void stuck(int sock)
 	KT_MUST(!ioctl(uffd, UFFDIO_REGISTER, &reg));
 	fd = mine();
 	/* Somebody else has it too: it does not end with this process. */
-	pass_fd(sock, uffd);
-	pass_fd(sock, fd);
+	KT_MUST(!kt_send_fd(sock, uffd));
+	KT_MUST(!kt_send_fd(sock, fd));
 	while (alloc(fd, 256, p, 0) == -ENOSPC)
 		;
 	_exit(0);
@@ -561,8 +529,9 @@ static void stuck_in_user_memory(void)
 		pid = kt_fork();
 		if (!pid)
 			stuck(sv[1]);
-		uffd = get_fd(sv[0]);
-		fd = get_fd(sv[0]);
+		uffd = kt_recv_fd(sv[0]);
+		fd = kt_recv_fd(sv[0]);
+		KT_MUST(uffd >= 0 && fd >= 0);
 		usleep(20000);
 		start = kt_now();
 		if (round % 2) {
