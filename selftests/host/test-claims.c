@@ -3,8 +3,7 @@
  * Claims among threads: at most one of a hash, and every wait ends.
  *
  * Threads compute hashes of a small set, each once; who finds one pending waits
- * without a deadline.  So a wake-up that is lost stops the test: when nothing
- * moves for PATIENCE seconds, it fails.
+ * without a deadline.  So a wake-up that is lost stops the test.
  */
 #include <linux/kernel.h>
 #include <linux/kvbm.h>
@@ -14,13 +13,13 @@
 #include <pthread.h>
 #include "host.h"
 #include "host_vfs.h"
+#include "watchdog.h"
 
 #include "host_harness.h"
 
 #define BLOCKS		64
 #define HASHES		6
 #define THREADS		6
-#define PATIENCE	20
 
 #ifdef HOST_WEAK
 #define SECONDS		4
@@ -28,31 +27,10 @@
 #define SECONDS		2
 #endif
 
-static atomic64_t moved;
 static atomic_t busy[HASHES];		/* who computes a hash now */
 static atomic64_t computed, waits, deaths;
 static bool wild;			/* others do not ask, or end sessions */
 static int control;
-
-static void *watch(void *arg)
-{
-	unsigned int still = 0;
-	s64 seen = -1;
-
-	for (;; usleep(100000)) {
-		s64 now = atomic64_read(&moved);
-
-		still = now == seen ? still + 1 : 0;
-		seen = now;
-		if (still < PATIENCE * 10)
-			continue;
-		printf("# nothing moved for %u s after %lld steps\n", PATIENCE,
-		       (long long)now);
-		fflush(stdout);
-		abort();
-	}
-	return NULL;
-}
 
 static bool over(u64 start)
 {
@@ -213,7 +191,7 @@ static void *worker(void *arg)
 		struct kvbm_hash h = hash_of(which);
 		long ret;
 
-		atomic64_inc(&moved);
+		step();
 		r >>= 8;
 		ret = match1(fd, &h, &id, &pending);
 		if (ret == 1) {
@@ -339,13 +317,11 @@ FIXTURE_TEARDOWN(claims)
 
 static void together(bool with_rogue)
 {
-	pthread_t t[THREADS + 2], w;
+	pthread_t t[THREADS + 2];
 	u32 i, n = 0;
 
 	wild = with_rogue;
-	BUG_ON(pthread_create(&w, NULL, watch, NULL));
-	pthread_detach(w);
-	host_delays(6);
+	watch_over("claims");
 	for (i = 0; i < THREADS; i++)
 		BUG_ON(pthread_create(&t[n++], NULL, worker, NULL));
 	BUG_ON(pthread_create(&t[n++], NULL, forgetter, NULL));

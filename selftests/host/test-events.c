@@ -11,13 +11,13 @@
 #include <pthread.h>
 #include "host.h"
 #include "host_vfs.h"
+#include "watchdog.h"
 
 #include "host_harness.h"
 
 #define BLOCKS	48
 #define KEYS	96
 #define WORKERS	3
-#define PATIENCE 20
 #define ALL	0x7eU			/* types of events */
 
 #ifdef HOST_WEAK
@@ -25,38 +25,6 @@
 #else
 #define ROUNDS	1500
 #endif
-
-static atomic64_t moved;
-
-static void *watch(void *arg)
-{
-	unsigned int still = 0;
-	s64 seen = -1;
-
-	for (;; usleep(100000)) {
-		s64 now = atomic64_read(&moved);
-
-		still = now == seen ? still + 1 : 0;
-		seen = now;
-		if (still < PATIENCE * 10)
-			continue;
-		printf("# no event for %u s after %lld\n", PATIENCE,
-		       (long long)now);
-		fflush(stdout);
-		abort();
-	}
-	return NULL;
-}
-
-static void watch_over(void)
-{
-	pthread_t t;
-
-	atomic64_set(&moved, 0);
-	BUG_ON(pthread_create(&t, NULL, watch, NULL));
-	pthread_detach(t);
-	host_delays(6);
-}
 
 static int control = -1;
 
@@ -226,7 +194,7 @@ static void *follow(void *arg)
 	while ((got = host_read(m->fd, e, sizeof(e), false)) > 0) {
 		for (i = 0; i < got / sizeof(e[0]); i++)
 			mirror_one(m, &e[i]);
-		atomic64_inc(&moved);
+		step();
 	}
 	if (got)
 		m->wrong = "read";
@@ -299,19 +267,19 @@ static void mirror_while_all_run(struct __test_metadata *_metadata,
 
 TEST_F_TIMEOUT(events, mirror_lru, 120)
 {
-	watch_over();
+	watch_over("readers of events");
 	mirror_while_all_run(_metadata, "lru", 0);
 }
 
 TEST_F_TIMEOUT(events, mirror_multi_lru_reject, 120)
 {
-	watch_over();
+	watch_over("readers of events");
 	mirror_while_all_run(_metadata, "multi_lru", KVBM_CREATE_REJECT);
 }
 
 TEST_F_TIMEOUT(events, mirror_lineage_reset, 120)
 {
-	watch_over();
+	watch_over("readers of events");
 	mirror_while_all_run(_metadata, "lineage_tick", KVBM_CREATE_RESET);
 }
 
@@ -323,7 +291,7 @@ TEST_F_TIMEOUT(events, overtaken, 120)
 	u32 i;
 	int fd;
 
-	watch_over();
+	watch_over("readers of events");
 	ASSERT_EQ(0, create("lru", KVBM_MIN_EVENT_RECORDS, 0));
 	fd = host_open("a");
 	m.fd = events_of(fd, 1, ALL, 0);
@@ -357,7 +325,7 @@ static void *poll_and_read(void *arg)
 			return NULL;
 		for (i = 0; got > 0 && i < got / sizeof(e[0]); i++)
 			mirror_one(m, &e[i]);
-		atomic64_inc(&moved);
+		step();
 	}
 }
 
@@ -371,7 +339,7 @@ TEST_F_TIMEOUT(events, each_one_wakes, 120)
 	u32 i, round;
 	int fd;
 
-	watch_over();
+	watch_over("readers of events");
 	ASSERT_EQ(0, create("lru", 1024, 0));
 	fd = host_open("a");
 	for (i = 0; i < 2; i++) {

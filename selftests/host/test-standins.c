@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The stand-ins return what the kernel's functions do: bits, memory, user
- * memory, time, text. Those that threads meet in are in test-sync.c; what
+ * The stand-ins return what the kernel's functions do: bits, memory, time, text. Those that threads meet in are in test-sync.c; what
  * rhashtable does on top of all is in test-rhashtable.c.
  */
 #include <linux/bitmap.h>
@@ -10,7 +9,6 @@
 #include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/random.h>
-#include <linux/uaccess.h>
 #include "host.h"
 
 #include "host_harness.h"
@@ -155,87 +153,6 @@ TEST(alloc_failures)
 	EXPECT_EQ(si_mem_available(), (10 << 20) / PAGE_SIZE);
 	host_mem_available(0);
 	EXPECT_GT(si_mem_available(), 0);
-}
-
-/* --- user memory -------------------------------------------------------- */
-
-static char user[64];
-
-static void change_it(const void *p, size_t len, int what)
-{
-	if (what == HOST_FAULT_READ)
-		user[0]++;
-}
-
-TEST(user_faults)
-{
-	char k[64];
-	u32 x = 0;
-	int i;
-
-	memset(user, 'u', sizeof(user));
-	EXPECT_EQ(copy_from_user(k, user, 64), 0);
-	EXPECT_EQ(memcmp(k, user, 64), 0);
-	for (i = 0; i < 64; i++) {
-		host_fault_range(user + i, 1, HOST_FAULT_READ);
-		memset(k, 'k', sizeof(k));
-		EXPECT_EQ(copy_from_user(k, user, 64), 64 - i);
-		EXPECT_EQ(memchr_inv(k, 'u', i), NULL);
-		EXPECT_EQ(memchr_inv(k + i, 0, 64 - i), NULL);
-		EXPECT_EQ(copy_to_user(user, user, 64), 0);
-		host_fault_clear();
-	}
-	host_fault_range(user + 8, 8, HOST_FAULT_WRITE);
-	memset(k, 'w', sizeof(k));
-	EXPECT_EQ(copy_to_user(user, k, 64), 56);
-	EXPECT_EQ(user[7], 'w');
-	EXPECT_EQ(user[8], 'u');
-	EXPECT_EQ(clear_user(user + 16, 8), 0);
-	EXPECT_EQ(put_user(7u, (u32 *)(user + 12)), -EFAULT);
-	EXPECT_EQ(put_user(7u, (u32 *)(user + 16)), 0);
-	EXPECT_EQ(get_user(x, (u32 *)(user + 16)), 0);
-	EXPECT_EQ(x, 7);
-	host_fault_clear();
-
-	EXPECT_EQ(copy_from_user(k, NULL, 4), 4);
-	EXPECT_EQ(copy_from_user(k, (void *)-8L, 64), 64);
-	EXPECT_EQ(copy_from_user(k, NULL, 0), 0);
-
-	host_user_only(user, 16, HOST_FAULT_READ);
-	host_user_only(user + 16, 16, HOST_FAULT_READ | HOST_FAULT_WRITE);
-	EXPECT_EQ(copy_from_user(k, user, 64), 32);
-	EXPECT_EQ(copy_to_user(user + 8, k, 8), 8);
-	EXPECT_EQ(copy_to_user(user + 24, k, 16), 8);
-	host_fault_clear();
-
-	host_fail_usercopy_nth(2);
-	EXPECT_EQ(copy_from_user(k, user, 4), 0);
-	EXPECT_EQ(copy_from_user(k, user, 4), 4);
-	EXPECT_EQ(copy_from_user(k, user, 4), 0);
-
-	host_user_hook(change_it);
-	EXPECT_EQ(copy_from_user(&k[0], user, 1), 0);
-	EXPECT_EQ(copy_from_user(&k[1], user, 1), 0);
-	host_user_hook(NULL);
-	EXPECT_EQ(k[0] + 1, k[1]);
-}
-
-TEST(user_structs)
-{
-	u32 k[4], u[6] = { 1, 2, 3, 4, 0, 0 };
-
-	EXPECT_EQ(copy_struct_from_user(k, 16, u, 16), 0);
-	EXPECT_EQ(k[3], 4);
-	EXPECT_EQ(copy_struct_from_user(k, 16, u, 8), 0);
-	EXPECT_EQ(k[1], 2);
-	EXPECT_EQ(k[2] | k[3], 0);
-	EXPECT_EQ(copy_struct_from_user(k, 16, u, 24), 0);
-	u[5] = 1;
-	EXPECT_EQ(copy_struct_from_user(k, 16, u, 24), -E2BIG);
-	host_fault_range(&u[4], 4, HOST_FAULT_READ);
-	EXPECT_EQ(copy_struct_from_user(k, 16, u, 24), -EFAULT);
-	EXPECT_EQ(copy_struct_from_user(k, 16, u, 16), 0);
-	host_fault_clear();
 }
 
 /* --- the rest ----------------------------------------------------------- */

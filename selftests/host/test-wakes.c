@@ -4,9 +4,6 @@
  * poll and epoll, against all that must wake it.  The stand-ins lose what the
  * kernel would lose; in the variant "weak" they also reorder and delay (host.h),
  * which brings out in seconds what else takes hours.
- *
- * Nobody here looks again by itself: a test in which nothing moves for
- * PATIENCE seconds has lost a wake-up, and fails.
  */
 #include <linux/completion.h>
 #include <linux/hrtimer.h>
@@ -20,58 +17,17 @@
 #include <pthread.h>
 #include "host.h"
 #include "host_vfs.h"
+#include "watchdog.h"
 
 #include "host_harness.h"
 
 #define BLOCKS 64
-#define PATIENCE 20
 
 #ifdef HOST_WEAK
 #define SECONDS 4
 #else
 #define SECONDS 1
 #endif
-
-/* --- the watchdog ------------------------------------------------------- */
-
-static atomic64_t moved;
-static const char *doing = "";
-
-static void *watch(void *arg)
-{
-	unsigned int still = 0;
-	s64 seen = -1;
-
-	for (;; usleep(100000)) {
-		s64 now = atomic64_read(&moved);
-
-		still = now == seen ? still + 1 : 0;
-		seen = now;
-		if (still < PATIENCE * 10)
-			continue;
-		printf("# nothing moved for %u s after %lld steps: %s\n",
-		       PATIENCE, (long long)now, READ_ONCE(doing));
-		fflush(stdout);
-		abort();
-	}
-	return NULL;
-}
-
-static void watch_over(const char *what)
-{
-	pthread_t t;
-
-	WRITE_ONCE(doing, what);
-	atomic64_set(&moved, 0);
-	BUG_ON(pthread_create(&t, NULL, watch, NULL));
-	pthread_detach(t);
-	host_delays(6);
-}
-
-static void step(void)
-{
-	atomic64_inc(&moved);
-}
 
 static bool over(u64 start)
 {
@@ -595,6 +551,93 @@ TEST_F_TIMEOUT(wakes, levels, 120)
 	watch_over("a session in poll");
 	TH_LOG("%u rounds of poll", event_loop(&g, fd, NULL));
 	host_close(fd);
+}
+
+/* --- what who sleeps takes ----------------------------------------------- */
+
+static struct kvbm_counts counts(int fd)
+{
+	struct kvbm_counts c = { .size = sizeof(c) };
+
+	BUG_ON(host_ioctl(fd, KVBM_IOC_COUNTS, &c));
+	return c;
+}
+
+/* Blocks that somebody holds. */
+static u32 held(int fd)
+{
+	struct kvbm_counts c = counts(fd);
+
+	return c.total - c.reset - c.inactive;
+}
+
+#define LARGE	(1 << 16)
+#define SLEEPERS 16
+
+struct sleeper {
+	pthread_t t;
+	int fd;
+	u32 *ids;
+	long ret;
+};
+
+static void *sleep_for_blocks(void *arg)
+{
+	struct sleeper *s = arg;
+
+	s->ret = alloc(s->fd, LARGE, s->ids, KVBM_ALLOC_WAIT);
+	return NULL;
+}
+
+/* Who waits for many blocks has none yet, nor memory to remember them. */
+TEST_F_TIMEOUT(wakes, waiting_takes_no_memory, 120)
+{
+	struct sleeper s[SLEEPERS];
+	struct kvbm_store_create c = {
+		.size = sizeof(c), .total_blocks = LARGE, .block_size = 16,
+		.policy = "lru", .name = "large", .uid = -1, .gid = -1,
+	};
+	struct kvbm_store_destroy d = { .size = sizeof(d), .name = "large" };
+	struct host_mem before, mem;
+	u32 *ids;
+	int fd, i;
+
+	ids = calloc(LARGE, sizeof(*ids));
+	ASSERT_EQ(0, host_ioctl(control, KVBM_IOC_STORE_CREATE, &c));
+	fd = host_open("large");
+	ASSERT_EQ(LARGE, alloc(fd, LARGE, ids, 0));
+	host_mem_stats(&before);
+	for (i = 0; i < SLEEPERS; i++) {
+		s[i].fd = host_open("large");
+		s[i].ids = calloc(LARGE, sizeof(*ids));
+		ASSERT_EQ(0, pthread_create(&s[i].t, NULL, sleep_for_blocks,
+					    &s[i]));
+	}
+	while (counts(fd).waiters < SLEEPERS)
+		usleep(1000);
+	host_mem_stats(&mem);
+	EXPECT_LT(mem.bytes - before.bytes, SLEEPERS * LARGE);
+	EXPECT_EQ(0, host_close(fd));
+	/* One after the other has all of them. */
+	for (i = 0; i < SLEEPERS; i++) {
+		int n;
+
+		for (n = 0; n < SLEEPERS; n++)
+			if (s[n].fd >= 0 && held(s[n].fd) == LARGE &&
+			    !pthread_tryjoin_np(s[n].t, NULL))
+				break;
+		if (n == SLEEPERS) {
+			usleep(1000);
+			i--;
+			continue;
+		}
+		EXPECT_EQ(LARGE, s[n].ret);
+		EXPECT_EQ(0, host_close(s[n].fd));
+		s[n].fd = -1;
+		free(s[n].ids);
+	}
+	free(ids);
+	EXPECT_EQ(0, host_ioctl(control, KVBM_IOC_STORE_DESTROY, &d));
 }
 
 TEST_HARNESS_MAIN

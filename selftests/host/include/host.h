@@ -43,25 +43,6 @@ struct host_mem {
 void host_mem_stats(struct host_mem *m);
 void host_mem_reset_peak(void);
 
-/* --- user memory -------------------------------------------------------- */
-
-#define HOST_FAULT_READ 1
-#define HOST_FAULT_WRITE 2
-
-/*
- * copy_from_user() and its kin stop with a fault at the first byte of
- * [p, p + len). Up to 16 ranges, in all threads.
- */
-void host_fault_range(const void *p, size_t len, int what);
-/* Once called, everything outside of the ranges so named faults as well. */
-void host_user_only(const void *p, size_t len, int what);
-/* Forgets both. */
-void host_fault_clear(void);
-/* The @nth user copy from now on in this thread faults at its first byte. */
-void host_fail_usercopy_nth(unsigned long nth);
-/* Called before each user copy: may change the memory under the reader. */
-void host_user_hook(void (*hook)(const void *p, size_t len, int what));
-
 /* --- signals ------------------------------------------------------------ */
 
 /* signal_pending(), and with @fatal also fatal_signal_pending(), hold. */
@@ -97,8 +78,6 @@ void host_set_alone(bool alone);
 
 /* --- privileges --------------------------------------------------------- */
 
-/* What capable() answers. At first true. */
-void host_set_capable(bool yes);
 /* Who this thread's calls are made by, (unsigned)-1: the process. */
 void host_set_user(unsigned int uid, unsigned int gid);
 
@@ -136,9 +115,6 @@ void host_drain(void);
  * Returns how many were counted since the last call.
  */
 unsigned int host_warn_expect(bool expected);
-/* What printk() writes goes to standard error, or nowhere. */
-void host_quiet(bool quiet);
-
 /* --- how long locks are held -------------------------------------------- */
 
 #ifdef HOST_LOCK_TIMES

@@ -15,23 +15,12 @@
 int host_insmod(void);
 int host_rmmod(void);
 
-/* Writes a parameter of the module, without its checks; -ENOENT: there is none. */
-int host_set_param(const char *name, uint64_t value);
-
 /* What insmod would never meet: forgets device numbers that were claimed. */
 void host_forget_numbers(void);
 
-/*
- * A file of memory of so many bytes, with seals as fcntl(2) has them: of tmpfs,
- * or with huge pages. What it can be opened for is @flags: O_RDWR, ...
- */
-int host_memory(uint64_t bytes, unsigned int seals, bool huge, int flags);
-
 /* Opens /dev/kvbm/@name, to read and write. The node's permissions are not looked at. */
 int host_open(const char *name);
-/* close(2), dup(2): the last close of a file releases it. */
 int host_close(int fd);
-int host_dup(int fd);
 long host_ioctl(int fd, unsigned int cmd, void *arg);
 /* read(2); with @nowait as io_uring tries first. */
 ssize_t host_read(int fd, void *to, size_t n, bool nowait);
@@ -57,9 +46,6 @@ void host_epoll_free(struct host_epoll *ep);
  * unless @nonblock.
  */
 long host_uring(int fd, uint32_t op, const void *payload, bool nonblock);
-/* Reads an attribute of a device; @group may be NULL. @buf has a page. */
-ssize_t host_sysfs_read(const char *dev, const char *group, const char *attr,
-			char *buf);
 /* Open files there are. */
 unsigned int host_open_files(void);
 

@@ -2,7 +2,7 @@
 #ifndef HOST_LINUX_DEVICE_H
 #define HOST_LINUX_DEVICE_H
 
-/* Devices: a list of names, to be opened and read by host_vfs.h. */
+/* Devices: a list of names, to be opened by host_vfs.h. */
 #include <linux/fs.h>
 #include <linux/kref.h>
 #include <linux/module.h>
@@ -32,32 +32,6 @@ struct device {
 	void *driver_data;
 	bool added;
 };
-
-struct device_attribute {
-	struct attribute attr;
-	ssize_t (*show)(struct device *dev, struct device_attribute *attr,
-			char *buf);
-	ssize_t (*store)(struct device *dev, struct device_attribute *attr,
-			 const char *buf, size_t count);
-};
-
-#define __ATTR(_name, _mode, _show, _store)                            \
-	{                                                              \
-		.attr = { .name = #_name, .mode = (_mode) },           \
-		.show = _show,                                         \
-		.store = _store,                                       \
-	}
-#define DEVICE_ATTR_RO(_name)                                          \
-	struct device_attribute dev_attr_##_name = {                   \
-		.attr = { .name = #_name, .mode = 0444 },              \
-		.show = _name##_show,                                  \
-	}
-#define DEVICE_ATTR_RW(_name)                                          \
-	struct device_attribute dev_attr_##_name = {                   \
-		.attr = { .name = #_name, .mode = 0644 },              \
-		.show = _name##_show,                                  \
-		.store = _name##_store,                                \
-	}
 
 void device_initialize(struct device *dev);
 int dev_set_name(struct device *dev, const char *fmt, ...) __printf(2, 3);

@@ -64,7 +64,6 @@ struct inode {
 	struct super_block *i_sb;
 	loff_t i_size;
 	u64 i_blocks;
-	unsigned int seals;	/* of files of memory, see linux/shmem_fs.h */
 };
 
 /* Leads to the file itself. */

@@ -35,7 +35,4 @@ struct attribute_group {
 int sysfs_groups_change_owner(struct kobject *kobj,
 			      const struct attribute_group **groups,
 			      kuid_t uid, kgid_t gid);
-int sysfs_emit(char *buf, const char *fmt, ...) __printf(2, 3);
-int sysfs_emit_at(char *buf, int at, const char *fmt, ...) __printf(3, 4);
-
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Character devices, open files and attributes in one process; host_vfs.h. */
+/* Character devices and open files in one process; host_vfs.h. */
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -8,7 +8,6 @@
 #include <linux/device.h>
 #include <linux/file.h>
 #include <linux/io_uring.h>
-#include <linux/magic.h>
 #include <linux/module.h>
 #include <linux/pid.h>
 #include <linux/poll.h>
@@ -123,36 +122,6 @@ struct file *dentry_open(const struct path *path, int flags,
 	file->f_inode_of = path->file->f_inode_of;
 	file->f_path.file = file;
 	return file;
-}
-
-static const struct file_operations memory_fops;
-
-int host_memory(uint64_t bytes, unsigned int seals, bool huge, int flags)
-{
-	static struct super_block tmpfs = { TMPFS_MAGIC };
-	static struct super_block hugetlbfs = { HUGETLBFS_MAGIC };
-	struct file *file;
-	int fd;
-
-	fd = get_unused_fd_flags(0);
-	if (fd < 0)
-		return fd;
-	file = file_new(&memory_fops, 0);
-	if (!file) {
-		put_unused_fd(fd);
-		return -ENFILE;
-	}
-	file->f_flags = flags;
-	file->f_mode = (flags & O_ACCMODE) == O_RDONLY ? FMODE_READ :
-		       (flags & O_ACCMODE) == O_WRONLY ? FMODE_WRITE :
-							 FMODE_READ | FMODE_WRITE;
-	file->f_path.file = file;
-	file->f_inode_of.i_mode = S_IFREG | 0600;
-	file->f_inode_of.i_sb = huge ? &hugetlbfs : &tmpfs;
-	file->f_inode_of.i_size = bytes;
-	file->f_inode_of.seals = seals;
-	fd_install(fd, file);
-	return fd;
 }
 
 struct file *fget(unsigned int fd)
@@ -281,7 +250,7 @@ static const struct file_operations *fops_of(dev_t devt)
 	return NULL;
 }
 
-/* --- devices and attributes --------------------------------------------- */
+/* --- devices --------------------------------------------- */
 
 struct class {
 	char name[32];
@@ -394,97 +363,11 @@ int sysfs_groups_change_owner(struct kobject *kobj,
 	return 0;
 }
 
-int sysfs_emit_at(char *buf, int at, const char *fmt, ...)
-{
-	va_list ap;
-	int n;
-
-	BUG_ON((unsigned long)buf & ~PAGE_MASK);
-	if (WARN_ON(at < 0 || at >= PAGE_SIZE))
-		return 0;
-	va_start(ap, fmt);
-	n = vsnprintf(buf + at, PAGE_SIZE - at, fmt, ap);
-	va_end(ap);
-	return min_t(int, n, PAGE_SIZE - at - 1);
-}
-
-int sysfs_emit(char *buf, const char *fmt, ...)
-{
-	va_list ap;
-	int n;
-
-	BUG_ON((unsigned long)buf & ~PAGE_MASK);
-	va_start(ap, fmt);
-	n = vsnprintf(buf, PAGE_SIZE, fmt, ap);
-	va_end(ap);
-	return min_t(int, n, PAGE_SIZE - 1);
-}
-
-static struct attribute *find_attr(struct device *dev, const char *group,
-				   const char *name)
-{
-	const struct attribute_group **g = dev->type->groups;
-	struct attribute **a;
-
-	for (; g && *g; g++) {
-		if (strcmp(group ?: "", (*g)->name ?: ""))
-			continue;
-		for (a = (*g)->attrs; *a; a++)
-			if (!strcmp((*a)->name, name))
-				return *a;
-	}
-	return NULL;
-}
-
-ssize_t host_sysfs_read(const char *name, const char *group, const char *attr,
-			char *buf)
-{
-	struct device_attribute *da;
-	struct attribute *a = NULL;
-	struct device *dev;
-	ssize_t n = -ENOENT;
-	char *page;
-
-	page = (char *)get_zeroed_page(GFP_KERNEL);
-	if (!page)
-		return -ENOMEM;
-	/* device_del() waits for readers: they hold the lock. */
-	mutex_lock(&devices_lock);
-	dev = find_device(name);
-	if (dev)
-		a = find_attr(dev, group, attr);
-	if (a) {
-		da = container_of(a, struct device_attribute, attr);
-		n = da->show(dev, da, page);
-	}
-	mutex_unlock(&devices_lock);
-	if (n > 0)
-		memcpy(buf, page, n + 1);
-	free_page((unsigned long)page);
-	return n;
-}
-
 /* --- system calls ------------------------------------------------------- */
 
 int host_insmod(void)
 {
 	return host_module_init();
-}
-
-int host_set_param(const char *name, uint64_t value)
-{
-	extern const struct host_param __start_host_params[];
-	extern const struct host_param __stop_host_params[];
-	const struct host_param *p;
-
-	for (p = __start_host_params; p < __stop_host_params; p++) {
-		if (strcmp(p->name, name))
-			continue;
-		/* Little-endian: the low bytes of it come first. */
-		memcpy(p->value, &value, p->size);
-		return 0;
-	}
-	return -ENOENT;
 }
 
 int host_rmmod(void)
@@ -555,21 +438,6 @@ int host_close(int fd)
 		return -EBADF;
 	fput(file);
 	return 0;
-}
-
-int host_dup(int fd)
-{
-	struct file *file = fget(fd);
-	int new;
-
-	if (!file)
-		return -EBADF;
-	new = get_unused_fd_flags(0);
-	if (new < 0)
-		fput(file);
-	else
-		fd_install(new, file);
-	return new;
 }
 
 long host_ioctl(int fd, unsigned int cmd, void *arg)
