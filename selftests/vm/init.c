@@ -13,6 +13,7 @@
  *   modargs TEXT    parameters for it
  *   unload          remove the module afterwards; it must be possible
  *   kmemleak        look for memory leaked by the module afterwards
+ *   coverage        write what gcov counted, as an archive, to the third port
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -50,7 +51,7 @@ static struct {
 	char *argv[MAX_ARGS + 1];
 	char *env[MAX_ENV + 1];
 	const char *cwd, *module, *modargs;
-	bool unload, kmemleak;
+	bool unload, kmemleak, coverage;
 	int argc, envc;
 } conf = { .cwd = "/", .modargs = "" };
 
@@ -273,6 +274,8 @@ static void read_config(void)
 			conf.unload = true;
 		else if (!strcmp(line, "kmemleak"))
 			conf.kmemleak = true;
+		else if (!strcmp(line, "coverage"))
+			conf.coverage = true;
 		else
 			give_up("/vm/config: cannot take '%s'", line);
 	}
@@ -446,6 +449,19 @@ static void leak_check(void)
 	free(text);
 	if (found)
 		send_text(VM_BAD, "kmemleak: %d leaked objects", found);
+}
+
+/* The counters' files have no size until they are read: copy them first. */
+static void send_coverage(void)
+{
+	static const char script[] =
+		"cd /sys/kernel/debug/gcov && stty -F /dev/ttyS2 raw && "
+		"find . -name '*.gcda' | while read -r f; do "
+		"mkdir -p /run/gcov/${f%/*} && cat $f >/run/gcov/$f || exit; done"
+		" && tar -cz -C /run/gcov . >/dev/ttyS2";
+
+	if (system(script))
+		send_text(VM_BAD, "cannot tell what gcov counted\n");
 }
 
 /* Tells where every process of the command is, and what the kernel does. */
@@ -672,6 +688,8 @@ int main(void)
 		leak_check();
 	else if (conf.unload)
 		unload_module();
+	if (conf.coverage)
+		send_coverage();
 	after = taint();
 	if (after & ~before & TAINT_BAD)
 		send_u32(VM_TAINT, after);
