@@ -14,9 +14,10 @@
 #define TASKS		16
 
 /*
- * Each holds its locks for a bounded chunk; those that go through a whole
- * batch (undo, allocs_end, presence), or all that is due (retention_work), do
- * it again and again, so that of these only the sections say something.  So do
+ * Each holds its locks for a bounded chunk; those that go through a whole batch
+ * (undo, allocs_end, presence, hand-overs, a prefix), or all that is due
+ * (retention_work, claims_tell), do it again and again, so that of these only the
+ * sections say something.  So do
  * those that end with a long prune, each step of which is a call of its own:
  * such calls are passed over.
  */
@@ -28,6 +29,10 @@ static const char * const wanted[] = {
 	"kvbm_alloc_begin", "kvbm_alloc_chunk", "kvbm_alloc_undo",
 	"kvbm_alloc_results", "kvbm_allocs_end", "kvbm_wake_waiters", "prune_some",
 	"kvbm_reset_inactive_chunk", "kvbm_keep_chunk", "retention_work",
+	"kvbm_newest_chunk", "kvbm_export_chunk", "kvbm_claim_chunk",
+	"kvbm_claims_tell", "kvbm_forget_chunk", "kvbm_forget_some",
+	"kvbm_forget_prefix", "kvbm_offer_begin",
+	"kvbm_offer_accept", "kvbm_offer_withdraw", "kvbm_offers_end",
 };
 
 #define NR_WANTED (sizeof(wanted) / sizeof(wanted[0]))
@@ -56,6 +61,12 @@ static struct aside {
 	{ .name = "kmem_cache_alloc_trace" },
 	{ .name = "__kmalloc_noprof" },
 	{ .name = "__kmalloc_cache_noprof" },
+	{ .name = "kvmalloc_node" },
+	{ .name = "__kvmalloc_node_noprof" },
+	{ .name = "kvfree" },
+	{ .name = "kfree" },
+	{ .name = "get_random_bytes" },
+	{ .name = "try_to_wake_up" },
 };
 
 #define NR_ASIDES (sizeof(asides) / sizeof(asides[0]))

@@ -3,7 +3,8 @@
  * The longest stretch for which the module holds a lock, and the longest call
  * of each function that does a chunk of a batch: a store of 1,048,576 blocks,
  * operations on 1,000,000 of them in one call each, processes that die
- * holding as many, and ranks of as many that end at one moment.
+ * holding as many, ranks of as many that end at one moment; claims, holds handed
+ * over, hashes invalidated, notes of the largest size.
  *
  * For "selftests/vm/run --icount", where the clock counts instructions.  What
  * the tracer adds is part of the figures; it is told beside them.
@@ -37,7 +38,7 @@ static void *array(size_t n, size_t size)
 	return p;
 }
 
-static int open_store(bool ranks)
+static int open_store(bool ranks, uint32_t note_bytes)
 {
 	int control = kvbm_control_open();
 	struct kvbm_store_create c;
@@ -45,6 +46,7 @@ static int open_store(bool ranks)
 	CHECK(control >= 0);
 	CHECK(!kvbm_store_create_init(&c, NULL, POOL));
 	CHECK(!kvbm_store_create_policy(&c, policy));
+	c.note_bytes = note_bytes;
 	if (ranks) {
 		c.flags |= KVBM_CREATE_RETENTION;
 		c.keep_blocks = POOL;
@@ -215,6 +217,111 @@ static void all(int fd)
 	close(other);
 }
 
+/* SOME blocks of new prompts, registered and held. */
+static void some(int fd)
+{
+	uint32_t i;
+
+	new_prompts();
+	CHECK(kvbm_alloc(fd, SOME, ids, NULL, NULL) == (int)SOME);
+	CHECK(kvbm_stage_register(fd, SOME, ids, keys, out, 0, NULL) ==
+	      (int)SOME);
+	for (i = 0; i < SOME; i++)
+		ids[i] = out[i].block;
+}
+
+/* Hashes that are claimed: those of a chunk end together, and somebody waits. */
+static void claims(int fd, int other)
+{
+	uint32_t *theirs = ids + MANY, i;
+
+	new_prompts();
+	CHECK(kvbm_alloc(fd, SOME, ids, NULL, NULL) == (int)SOME);
+	CHECK(kvbm_alloc(other, SOME, theirs, NULL, NULL) == (int)SOME);
+	TRACE("claim", SOME, kvbm_claim(fd, SOME, ids, keys, bytes, NULL));
+	TRACE("claim what is claimed", SOME,
+	      kvbm_claim(other, SOME, theirs, keys, bytes, NULL));
+	for (i = 0; i < SOME; i++)
+		CHECK(bytes[i] == KVBM_CLAIM_PENDING);
+	TRACE("register what is claimed", SOME,
+	      kvbm_register(fd, SOME, ids, out, 0, NULL));
+	TRACE("claim what is present", SOME,
+	      kvbm_claim(other, SOME, theirs, keys, bytes, NULL));
+	for (i = 0; i < SOME; i++)
+		ids[i] = out[i].block;
+	CHECK(kvbm_release(fd, SOME, ids, 0, NULL) == (int)SOME);
+	new_prompts();
+	CHECK(kvbm_claim(other, SOME, theirs, keys, bytes, NULL) == (int)SOME);
+	TRACE("release what is claimed", SOME,
+	      kvbm_release(other, SOME, theirs, 0, NULL));
+}
+
+/* Holds that nobody else has, and such that the receiver has too. */
+static void hand_over(int fd, int other)
+{
+	struct kvbm_ticket ticket;
+	uint32_t total, i;
+
+	for (i = 0; i < 2; i++) {
+		some(fd);
+		if (i)
+			CHECK(kvbm_match(other, SOME, keys, ids + MANY, NULL) ==
+			      (int)SOME);
+		TRACE("offer", 0, kvbm_offer(fd, SOME, ids, &ticket));
+		TRACE("withdraw", SOME, kvbm_withdraw(fd, &ticket));
+		CHECK(!kvbm_offer(fd, SOME, ids, &ticket));
+		TRACE("accept", SOME,
+		      kvbm_accept(other, &ticket, SOME, ids, &total));
+		CHECK(kvbm_release(other, SOME, ids, 0, NULL) == (int)SOME);
+		if (i)
+			CHECK(kvbm_release(other, SOME, ids, 0, NULL) ==
+			      (int)SOME);
+	}
+}
+
+/* Of idle blocks and of held ones; of a chain, and of all. */
+static void invalidate(int fd)
+{
+	uint32_t idle, held;
+
+	TRACE("touch, the newest", SOME,
+	      kvbm_touch_newest(fd, SOME, keys, NULL));
+	TRACE("invalidate, idle", 0,
+	      kvbm_invalidate(fd, SOME, keys, 0, &idle, &held));
+	CHECK(idle == SOME);
+	some(fd);
+	TRACE("invalidate, held", 0,
+	      kvbm_invalidate(fd, SOME, keys, 0, &idle, &held));
+	CHECK(held == SOME);
+	TRACE("release, invalidated", SOME,
+	      kvbm_release(fd, SOME, ids, 0, NULL));
+	chain_keys(1ULL << 43, 0, MANY, keys);
+	CHECK(kvbm_alloc(fd, MANY, ids, NULL, NULL) == (int)MANY);
+	CHECK(kvbm_stage_register(fd, MANY, ids, keys, out, 0, NULL) ==
+	      (int)MANY);
+	registered_ids();
+	reverse(ids, MANY);
+	CHECK(kvbm_release(fd, MANY, ids, 0, NULL) == (int)MANY);
+	TRACE("invalidate a prefix", 0,
+	      kvbm_invalidate(fd, 1, keys + MANY / 2, KVBM_INVALIDATE_PREFIX,
+			      &idle, &held));
+	CHECK(idle == MANY - MANY / 2);
+	TRACE("invalidate all", 0,
+	      kvbm_invalidate(fd, 0, NULL, KVBM_INVALIDATE_ALL, &idle, &held));
+	CHECK(idle >= MANY / 2);
+}
+
+static void shared(int fd)
+{
+	int other = kvbm_session_open(fd);
+
+	CHECK(other >= 0);
+	claims(fd, other);
+	hand_over(fd, other);
+	invalidate(fd);
+	close(other);
+}
+
 static uint64_t boottime(void)
 {
 	struct timespec t;
@@ -268,6 +375,34 @@ static void ranks(int fd)
 	CHECK(expired(fd) > MANY);
 }
 
+/* Notes are copied between the caller's chunk and the store under its lock. */
+static void notes(int fd)
+{
+	struct kvbm_export_entry *e = array(SOME, sizeof(*e));
+	uint8_t *n = array(SOME, KVBM_MAX_NOTE_BYTES);
+	uint64_t cursor = 0;
+	uint32_t hits;
+
+	new_prompts();
+	CHECK(kvbm_alloc(fd, SOME, ids, NULL, NULL) == (int)SOME);
+	TRACE("stage with notes", SOME,
+	      kvbm_stage_notes(fd, SOME, ids, keys, n, NULL));
+	TRACE("register with notes", SOME,
+	      kvbm_register_notes(fd, SOME, ids, NULL, n, out, 0, NULL));
+	TRACE("match with notes", SOME,
+	      kvbm_match_notes(fd, SOME, keys, ids, n, NULL));
+	CHECK(kvbm_release(fd, SOME, ids, 0, NULL) == (int)SOME);
+	CHECK(kvbm_release(fd, SOME, ids, 0, NULL) == (int)SOME);
+	TRACE("match with notes, idle", SOME,
+	      kvbm_match_notes(fd, SOME, keys, ids, n, NULL));
+	TRACE("scan with notes", SOME,
+	      kvbm_scan_notes(fd, SOME, keys, ids, n, 0, &hits, NULL));
+	TRACE("export with notes", SOME,
+	      kvbm_export_notes(fd, NULL, &cursor, SOME, e, n, NULL));
+	munmap(n, (size_t)SOME * KVBM_MAX_NOTE_BYTES);
+	munmap(e, SOME * sizeof(*e));
+}
+
 static void print_series(const char *what, struct series *s)
 {
 	printf(", \"%ss\": %u, \"%s_median\": %u, \"%s_max\": %u"
@@ -318,7 +453,7 @@ static void tracer_cost(void)
 	int fd;
 
 	policy = "lru";
-	fd = open_store(false);
+	fd = open_store(false, 0);
 	new_prompts();
 	CHECK(kvbm_alloc(fd, 64, ids, NULL, NULL) == 64);
 	CHECK(kvbm_stage_register(fd, 64, ids, keys, out, 0, NULL) == 64);
@@ -353,15 +488,21 @@ void bench_longest(void)
 	tracer_cost();
 	for (i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
 		policy = policies[i];
-		fd = open_store(false);
+		fd = open_store(false, 0);
 		all(fd);
+		shared(fd);
 		close(fd);
 		print("");
 		ftrace_forget();
-		fd = open_store(true);
+		fd = open_store(true, 0);
 		ranks(fd);
 		close(fd);
 		print(", ranks");
+		ftrace_forget();
+		fd = open_store(false, KVBM_MAX_NOTE_BYTES);
+		notes(fd);
+		close(fd);
+		print(", notes");
 		ftrace_forget();
 	}
 }
