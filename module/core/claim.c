@@ -246,6 +246,7 @@ int kvbm_claim_make(struct kvbm_session *ses, struct kvbm_claiming *c, u32 id,
 	return KVBM_CLAIMED;
 }
 
+/* kvbm_claims_tell() wakes its waiters, and frees it without the lock. */
 static void end(struct kvbm_store *st, struct kvbm_claim *c, u32 hash)
 {
 	lockdep_assert_held(&st->lock);
@@ -253,10 +254,7 @@ static void end(struct kvbm_store *st, struct kvbm_claim *c, u32 hash)
 	c->ses->nr_claims--;
 	WRITE_ONCE(st->claims.nr, st->claims.nr - 1);
 	trace_kvbm_claim_end(st, c->ses->number, c->block, &c->key, 0);
-	if (list_empty(&c->waits))
-		kfree(c);
-	else
-		list_add_tail(&c->link, &st->claims.ended);
+	list_add_tail(&c->link, &st->claims.ended);
 }
 
 /* kvbm_claim_after_register(), if there are claims. */
@@ -314,10 +312,10 @@ static struct kvbm_claim_wait *next_to_notify(struct kvbm_claim *c)
 }
 
 /**
- * kvbm_claims_tell() - wake waiters of claims that have ended
+ * kvbm_claims_tell() - wake waiters of claims that have ended, and free these
  * @st: the store, not locked
  *
- * Handles up to KVBM_CHUNK waits; a work item does the rest.
+ * Handles up to KVBM_CHUNK waits, or claims without; a work item does the rest.
  */
 noinline void kvbm_claims_tell(struct kvbm_store *st)
 {
@@ -325,6 +323,8 @@ noinline void kvbm_claims_tell(struct kvbm_store *st)
 	struct kvbm_session *due[KVBM_CHUNK] __uninitialized;
 	u32 i, nr_tasks = 0, nr_due = 0, budget = KVBM_CHUNK;
 	struct list_head *ended = &st->claims.ended;
+	struct kvbm_claim *one, *next;
+	LIST_HEAD(gone);
 
 	spin_lock(&st->lock);
 	for (; budget && !list_empty(ended); budget--) {
@@ -335,10 +335,8 @@ noinline void kvbm_claims_tell(struct kvbm_store *st)
 		/* The last waiter may have given up. */
 		if (!list_empty(&c->waits))
 			w = next_to_notify(c);
-		if (list_empty(&c->waits)) {
-			list_del(&c->link);
-			kfree(c);
-		}
+		if (list_empty(&c->waits))
+			list_move_tail(&c->link, &gone);
 		if (!w)
 			continue;
 		if (w->task) {
@@ -355,6 +353,8 @@ noinline void kvbm_claims_tell(struct kvbm_store *st)
 		schedule_work(&st->claims.work);
 
 	spin_unlock(&st->lock);
+	list_for_each_entry_safe(one, next, &gone, link)
+		kfree(one);
 	for (i = 0; i < nr_tasks; i++) {
 		wake_up_process(tasks[i]);
 		put_task_struct(tasks[i]);
