@@ -118,7 +118,15 @@ static void pin(struct kvbm_ticket *t, u64 r, bool put)
 	pthread_mutex_unlock(&board_lock);
 }
 
-static void give(int fd, u64 r)
+/*
+ * A session's other thread may accept what this one has just offered, from who
+ * accepted it: not while this one tries to release it.
+ */
+static pthread_rwlock_t back[64] = {
+	[0 ... 63] = PTHREAD_RWLOCK_INITIALIZER,
+};
+
+static void give_some(int fd, u64 r, bool release)
 {
 	u32 ids[BLOCKS], n = held_by(fd, ids), from;
 	struct kvbm_ticket t;
@@ -135,7 +143,7 @@ static void give(int fd, u64 r)
 		return;
 	}
 	pin(&t, r >> 24, true);
-	if (r >> 32 & 3)
+	if (!release)
 		return;
 	/* Releasing what is offered fails; or it is somebody else's. */
 	ret = ids_op(fd, KVBM_IOC_RELEASE, ids + from, 1);
@@ -148,6 +156,18 @@ static void give(int fd, u64 r)
 	atomic64_add(ret == -ENOENT, &late);
 }
 
+static void give(int fd, u64 r)
+{
+	bool release = !(r >> 32 & 3);
+
+	BUG_ON(fd >= (int)ARRAY_SIZE(back));
+	if (release && !wild)
+		pthread_rwlock_wrlock(&back[fd]);
+	give_some(fd, r, release);
+	if (release && !wild)
+		pthread_rwlock_unlock(&back[fd]);
+}
+
 static void take(int fd, u64 r)
 {
 	struct kvbm_ticket t;
@@ -155,7 +175,12 @@ static void take(int fd, u64 r)
 	long ret;
 
 	pin(&t, r, false);
+	BUG_ON(fd >= (int)ARRAY_SIZE(back));
+	if (!wild)
+		pthread_rwlock_rdlock(&back[fd]);
 	ret = accept_it(fd, &t, ids, BLOCKS);
+	if (!wild)
+		pthread_rwlock_unlock(&back[fd]);
 	BUG_ON(!wild && ret <= 0 && ret != -ENOENT && ret != -EINVAL);
 	atomic64_add(ret > 0, &accepted);
 }
