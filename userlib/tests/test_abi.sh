@@ -7,8 +7,8 @@
 
 # Functions are called by name.
 # shellcheck disable=SC2317
-# shellcheck source=userlib/tests/tap.sh
-. "${0%/*}/tap.sh"
+# shellcheck source=scripts/tap.sh
+. "${0%/*}/../../scripts/tap.sh"
 
 lib=$O/libkvbm.so.$VERSION
 
@@ -22,20 +22,20 @@ nm -D --defined-only "$lib" | awk '$2 == "T" { print $3 }' |
 	sed 's/@@KVBM_0.1$//' | sort -u >"$work/exports"
 nm -D --defined-only "$lib" | awk '$2 != "T" && $2 != "A"' >"$work/others"
 
-ok "header has functions" test "$(wc -l <"$work/header")" -ge 40
-ok "map lists what the header declares" diff "$work/header" "$work/map"
-ok "library exports what the map lists" diff "$work/map" "$work/exports"
-ok "library exports no data" diff /dev/null "$work/others"
-ok "soname" grep -q "SONAME.*\[libkvbm.so.${VERSION%%.*}\]" \
+check "header has functions" test "$(wc -l <"$work/header")" -ge 40
+check "map lists what the header declares" diff "$work/header" "$work/map"
+check "library exports what the map lists" diff "$work/map" "$work/exports"
+check "library exports no data" diff /dev/null "$work/others"
+check "soname" grep -q "SONAME.*\[libkvbm.so.${VERSION%%.*}\]" \
 	<(readelf -d "$lib")
-ok "library does not need liburing" \
+check "library does not need liburing" \
 	bash -c "! readelf -d '$lib' | grep -q liburing"
-ok "library has no writable data of its own" \
+check "library has no writable data of its own" \
 	bash -c "size -A '$O/libkvbm.a' |
 		awk '/^\\.(data|bss)[[:space:]]/ { n += \$2 } END { exit n != 0 }'"
-ok "pkg-config file is valid" \
+check "pkg-config file is valid" \
 	env PKG_CONFIG_PATH="$O" pkg-config --validate libkvbm
-ok "pkg-config file has the version" \
+check "pkg-config file has the version" \
 	test "$(PKG_CONFIG_PATH=$O pkg-config --modversion libkvbm)" = "$VERSION"
 
 for h in kvbm kvbm_args kvbm_uring; do
@@ -78,28 +78,28 @@ try() {
 
 for cc in "$CC" gcc clang-14; do
 	if ! command -v "${cc%% *}" >/dev/null; then
-		skip "headers with $cc" "no $cc"
+		tap_skip "headers with $cc" "no $cc"
 		continue
 	fi
 	for std in c99 c11 gnu17; do
-		ok "$cc -std=$std: kvbm.h" try "$cc" $std "$work/kvbm.c" -pedantic
-		ok "$cc -std=$std: kvbm_args.h" \
+		check "$cc -std=$std: kvbm.h" try "$cc" $std "$work/kvbm.c" -pedantic
+		check "$cc -std=$std: kvbm_args.h" \
 			try "$cc" $std "$work/kvbm_args.c" -pedantic
 	done
-	ok "$cc -std=gnu11: kvbm_uring.h" try "$cc" gnu11 "$work/kvbm_uring.c"
+	check "$cc -std=gnu11: kvbm_uring.h" try "$cc" gnu11 "$work/kvbm_uring.c"
 done
 for cc in "$CXX" g++ clang++-14; do
 	if ! command -v "${cc%% *}" >/dev/null; then
-		skip "headers with $cc" "no $cc"
+		tap_skip "headers with $cc" "no $cc"
 		continue
 	fi
 	for std in c++11 c++17 c++20; do
-		ok "$cc -std=$std: kvbm.h" try "$cc" $std "$work/kvbm.cc" -pedantic
+		check "$cc -std=$std: kvbm.h" try "$cc" $std "$work/kvbm.cc" -pedantic
 	done
-	ok "$cc: functions and structures of one name" \
+	check "$cc: functions and structures of one name" \
 		try "$cc" gnu++17 "$work/use.cc"
 done
-ok "C++ program links and runs" bash -c "
+check "C++ program links and runs" bash -c "
 	$CXX -I'$TOP/uapi' -I'$SRC/include' -include cerrno -std=gnu++17 \
 		-o '$work/use' '$work/use.cc' -L'$O' -lkvbm -luring &&
 	LD_LIBRARY_PATH='$O' '$work/use'"
@@ -117,14 +117,14 @@ sources() {
 
 if echo 'int x;' | gcc -m32 -xc -include stdint.h -c -o "$work/x.o" - 2>/dev/null
 then
-	ok "sources compile with gcc -m32" sources gcc -m32
+	check "sources compile with gcc -m32" sources gcc -m32
 else
-	skip "sources compile with gcc -m32" "no 32-bit compiler"
+	tap_skip "sources compile with gcc -m32" "no 32-bit compiler"
 fi
 if command -v clang-14 >/dev/null; then
-	ok "sources compile with clang-14" sources clang-14 -Wconversion
+	check "sources compile with clang-14" sources clang-14 -Wconversion
 else
-	skip "sources compile with clang-14" "no clang-14"
+	tap_skip "sources compile with clang-14" "no clang-14"
 fi
 
 tap_end

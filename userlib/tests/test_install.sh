@@ -7,8 +7,8 @@
 
 # Functions are called by name.
 # shellcheck disable=SC2317
-# shellcheck source=userlib/tests/tap.sh
-. "${0%/*}/tap.sh"
+# shellcheck source=scripts/tap.sh
+. "${0%/*}/../../scripts/tap.sh"
 
 dest=$work/dest
 run_make() {
@@ -16,14 +16,14 @@ run_make() {
 		PREFIX=/opt/kvbm DESTDIR="$dest" "$@"
 }
 
-ok "install" run_make install
+check "install" run_make install
 root=$dest/opt/kvbm
 for f in lib/libkvbm.a lib/libkvbm.so lib/libkvbm.so.${VERSION%%.*} \
 	 lib/libkvbm.so.$VERSION lib/pkgconfig/libkvbm.pc \
 	 include/kvbm.h include/kvbm_args.h include/kvbm_uring.h \
 	 include/linux/kvbm.h share/man/man3/kvbm_match.3 \
 	 share/man/man7/libkvbm.7; do
-	ok "$f is there" test -s "$root/$f"
+	check "$f is there" test -s "$root/$f"
 done
 
 # The pages cover the interface, under every name.
@@ -35,8 +35,8 @@ done
 while read -r name; do
 	[[ -s $root/share/man/man3/$name.3 ]] || echo "$name" >>"$work/missing"
 done <"$work/names"
-ok "every function has a manual page" diff /dev/null "$work/missing"
-ok "aliases lead to pages" bash -c "
+check "every function has a manual page" diff /dev/null "$work/missing"
+check "aliases lead to pages" bash -c "
 	cd '$root/share/man' &&
 	sed -n 's/^\.so //p' man3/*.3 | sort -u | xargs ls"
 
@@ -54,17 +54,17 @@ int main(void)
 }
 END
 export PKG_CONFIG_PATH=$root/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$dest
-ok "a program compiles and runs with the shared library" bash -c "
+check "a program compiles and runs with the shared library" bash -c "
 	cd '$work' &&
 	$CC -o shared p.c \$(pkg-config --cflags --libs libkvbm) &&
 	LD_LIBRARY_PATH='$root/lib' ./shared"
-ok "and with the static one" bash -c "
+check "and with the static one" bash -c "
 	cd '$work' &&
 	$CC -static -o static p.c \
 		\$(pkg-config --static --cflags --libs libkvbm) && ./static"
 
-ok "uninstall" run_make uninstall
+check "uninstall" run_make uninstall
 find "$dest" ! -type d >"$work/left"
-ok "nothing is left" diff /dev/null "$work/left"
+check "nothing is left" diff /dev/null "$work/left"
 
 tap_end

@@ -6,23 +6,23 @@
 
 # Functions are called by name.
 # shellcheck disable=SC2317
-# shellcheck source=userlib/tests/tap.sh
-. "${0%/*}/tap.sh"
+# shellcheck source=scripts/tap.sh
+. "${0%/*}/../../scripts/tap.sh"
 
 for page in "$SRC"/man/*.7 "$O"/man/*.3; do
 	name=${page##*/}
 	# An alias.
 	[[ $(head -c 3 "$page") != .so ]] || continue
 	if command -v mandoc >/dev/null; then
-		ok "$name: mandoc" silent mandoc -Tlint -Wwarning "$page"
+		check "$name: mandoc" silent mandoc -Tlint -Wwarning "$page"
 	else
-		skip "$name: mandoc" "no mandoc"
+		tap_skip "$name: mandoc" "no mandoc"
 	fi
 	if command -v groff >/dev/null; then
-		ok "$name: groff" silent groff -man -mdoc -Tutf8 -Kutf8 -ww -z \
+		check "$name: groff" silent groff -man -mdoc -Tutf8 -Kutf8 -ww -z \
 			-rLL=78n "$page"
 	else
-		skip "$name: groff" "no groff"
+		tap_skip "$name: groff" "no groff"
 	fi
 done
 
@@ -34,6 +34,6 @@ lost() {
 			echo "$page"
 	done
 }
-ok "references lead to pages" silent lost
+check "references lead to pages" silent lost
 
 tap_end

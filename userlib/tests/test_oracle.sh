@@ -6,8 +6,8 @@
 # a new one each time, which the name of the test tells).
 # Environment: CC, SRC, TOP, O.
 
-# shellcheck source=userlib/tests/tap.sh
-. "${0%/*}/tap.sh"
+# shellcheck source=scripts/tap.sh
+. "${0%/*}/../../scripts/tap.sh"
 
 oracle=$SRC/tests/oracle.py
 cases=${KVBM_CASES:-2000}
@@ -18,20 +18,21 @@ for p in "${PYTHON:-python3}" /usr/bin/python3; do
 done
 
 if [[ -z $python ]]; then
-	skip "hashes like the oracle's" "no python3-xxhash"
+	tap_skip "hashes like the oracle's" "no python3-xxhash"
 	tap_end
+	exit
 fi
-ok "the cases' program compiles" silent "$CC" -std=gnu11 -O1 -g -Wall -Wextra \
+check "the cases' program compiles" silent "$CC" -std=gnu11 -O1 -g -Wall -Wextra \
 	-fsanitize=address,undefined -fno-sanitize-recover=all \
 	-I"$TOP/uapi" -I"$SRC/include" -I"$SRC/src" -I"$TOP/module/core/evict" \
 	-o "$work/hash_cases" "$SRC/tests/hash_cases.c" "$SRC/src/hash.c" \
 	-lxxhash
 "$python" "$oracle" cases "$seed" "$cases" >"$work/cases"
 "$python" "$oracle" <"$work/cases" >"$work/wanted"
-ok "$cases cases" test "$(wc -l <"$work/wanted")" -eq "$cases"
+check "$cases cases" test "$(wc -l <"$work/wanted")" -eq "$cases"
 "$work/hash_cases" <"$work/cases" >"$work/got" 2>"$work/err"
-ok "the program ends well" diff "$work/err" /dev/null
-ok "hashes like the oracle's (seed $seed)" bash -c "
+check "the program ends well" diff "$work/err" /dev/null
+check "hashes like the oracle's (seed $seed)" bash -c "
 	cmp '$work/got' '$work/wanted' || {
 	diff '$work/got' '$work/wanted' | cut -c 1-200 | head -4; false; }"
 

@@ -6,23 +6,23 @@
 # make that it names.
 # Environment: CC, SRC, TOP, O.
 
-# shellcheck source=userlib/tests/tap.sh
-. "${0%/*}/tap.sh"
+# shellcheck source=scripts/tap.sh
+. "${0%/*}/../../scripts/tap.sh"
 
 readme=$TOP/README.md
 # shellcheck disable=SC2016
 sed -n '/^```c$/,/^```$/{/^```/!p}' "$readme" >"$work/worker.c"
-ok "the example is there" grep -q kvbm_match "$work/worker.c"
-ok "it compiles without a warning" silent "$CC" -Wall -Wextra -Werror \
+check "the example is there" grep -q kvbm_match "$work/worker.c"
+check "it compiles without a warning" silent "$CC" -Wall -Wextra -Werror \
 	-I"$SRC/include" -I"$TOP/uapi" -o "$work/worker" "$work/worker.c" \
 	"$O/libkvbm.a" -lxxhash
-ok "without a store it fails, and does not crash" bash -c "
+check "without a store it fails, and does not crash" bash -c "
 	[[ -e /dev/kvbm/pool ]] || { '$work/worker'; [[ \$? -eq 1 ]]; }"
 
 grep -oE '\]\([^)#]+' "$readme" | sed 's/^](//' | sort -u >"$work/links"
-ok "it has links" test -s "$work/links"
+check "it has links" test -s "$work/links"
 while read -r link; do
-	[[ $link == http* ]] || ok "$link exists" test -e "$TOP/$link"
+	[[ $link == http* ]] || check "$link exists" test -e "$TOP/$link"
 done <"$work/links"
 
 # "path#anchor" is a heading of that file.
@@ -31,7 +31,7 @@ grep -oE '\]\([^)]+#[^)]+' "$readme" | sed 's/^](//' |
 		grep -iqx "${anchor//-/ }" "$TOP/$file" ||
 			echo "$file has no heading like $anchor"
 	done >"$work/anchors"
-ok "anchors are headings" diff /dev/null "$work/anchors"
+check "anchors are headings" diff /dev/null "$work/anchors"
 
 # Words after "make" in code; -C names another Makefile.
 grep -oE '(^|`)make( [-A-Za-z= /]+)?' "$readme" | tr -d '`' |
@@ -44,9 +44,9 @@ grep -oE '(^|`)make( [-A-Za-z= /]+)?' "$readme" | tr -d '`' |
 			[[ $target == *=* ]] || echo "$dir $target"
 		done
 	done | sort -u >"$work/targets"
-ok "it names targets of make" test -s "$work/targets"
+check "it names targets of make" test -s "$work/targets"
 while read -r dir target; do
-	ok "make -C $dir $target is a target" bash -c "
+	check "make -C $dir $target is a target" bash -c "
 		grep -qE '(^| )$target( |:|\$)' '$TOP/$dir/Makefile'"
 done <"$work/targets"
 

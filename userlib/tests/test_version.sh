@@ -6,8 +6,8 @@
 
 # Functions are called by name.
 # shellcheck disable=SC2317,SC2153
-# shellcheck source=userlib/tests/tap.sh
-. "${0%/*}/tap.sh"
+# shellcheck source=scripts/tap.sh
+. "${0%/*}/../../scripts/tap.sh"
 
 version=$(<"$TOP/VERSION")
 made=$VERSION	# what the makefile takes it for
@@ -57,17 +57,17 @@ spelt() {
 	return 1
 }
 
-ok "VERSION is three numbers" grep -qxE '[0-9]+\.[0-9]+\.[0-9]+' "$TOP/VERSION"
-ok "the library says it" library
-ok "the library's makefile knows it" test "$made" = "$version"
-ok "the module has it" module
-ok "DKMS gets it" dkms
-ok "the package's changelog leaves it open" \
+check "VERSION is three numbers" grep -qxE '[0-9]+\.[0-9]+\.[0-9]+' "$TOP/VERSION"
+check "the library says it" library
+check "the library's makefile knows it" test "$made" = "$version"
+check "the module has it" module
+check "DKMS gets it" dkms
+check "the package's changelog leaves it open" \
 	grep -q '^kvbm (@VERSION@) ' "$TOP/packaging/debian/changelog"
 if git -C "$TOP" rev-parse >/dev/null 2>&1; then
-	ok "no other file says it" spelt
+	check "no other file says it" spelt
 else
-	skip "no other file says it" "no git repository"
+	tap_skip "no other file says it" "no git repository"
 fi
 
 tap_end
