@@ -645,11 +645,8 @@ TEST_F(session, revokers)
 	ASSERT_GE(big, 0);
 	for (round = 0; round < 5; round++) {
 		fd = kvbm_session_open(big);
-		if (round) {
-			ASSERT_EQ(MANY, kvbm_match(fd, MANY, h, ids, NULL));
-		} else {
-			ASSERT_EQ(MANY, kt_fill(fd, MANY, h, ids));
-		}
+		ASSERT_EQ(MANY, round ? kvbm_match(fd, MANY, h, ids, NULL) :
+					kt_fill(fd, MANY, h, ids));
 		/* One thread may be done before the other begins. */
 		id = kt_session_id(fd);
 		for (i = 0; i < 2; i++) {

@@ -18,8 +18,8 @@
 int null_open(void);
 double null_match(int fd, uint32_t n, const struct kvbm_hash *hashes,
 		  uint32_t *ids, uint32_t calls);
-int (*null_call)(int, uint32_t, const struct kvbm_hash *, uint32_t *,
-		 uint32_t *);
+int (*null_call)(int fd, uint32_t n, const struct kvbm_hash *hashes,
+		 uint32_t *ids, uint32_t *error);
 
 int null_open(void)
 {

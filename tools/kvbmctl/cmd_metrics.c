@@ -382,7 +382,7 @@ static bool read_request(bool *openmetrics)
 			return false;
 	}
 	alarm(0);
-	*openmetrics |= strstr(text, "application/openmetrics-text") != NULL;
+	*openmetrics |= !!strstr(text, "application/openmetrics-text");
 	return !strncmp(text, "GET ", 4);
 }
 

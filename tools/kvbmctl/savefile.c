@@ -140,7 +140,7 @@ static const char *bad_header(const struct save_header *h, uint64_t bytes)
 	    !h->total_blocks || h->total_blocks > KVBM_MAX_BLOCKS ||
 	    h->count > h->total_blocks ||
 	    h->note_bytes > KVBM_MAX_NOTE_BYTES ||
-	    memchr(h->policy, 0, sizeof(h->policy)) == NULL)
+	    !memchr(h->policy, 0, sizeof(h->policy)))
 		return "its header is damaged";
 	if (bytes != sizeof(*h) + h->count * sizeof(struct save_entry) +
 	    notes_bytes(h))

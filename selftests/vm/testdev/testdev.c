@@ -95,8 +95,10 @@ static long testdev_ioctl(struct file *file, unsigned int cmd,
 
 static int testdev_open(struct inode *inode, struct file *file)
 {
-	file->private_data = kzalloc(sizeof(struct engine), GFP_KERNEL);
-	return file->private_data ? 0 : -ENOMEM;
+	struct engine *e = kzalloc(sizeof(*e), GFP_KERNEL);
+
+	file->private_data = e;
+	return e ? 0 : -ENOMEM;
 }
 
 static int testdev_release(struct inode *inode, struct file *file)
