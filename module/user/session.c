@@ -15,7 +15,8 @@
  *	the last reference to the file goes		session_release(), open.c
  *	so does its companion's, ending the session	companion_release()
  *	blocks that linger leave it			kvbm_departed_retire()
- *	the rest is released, and waiters are woken	kvbm_session_exit()
+ *	the rest is released, and waiters are woken	kvbm_session_retire()
+ *	it leaves the store's list			kvbm_session_exit()
  *	the memory goes					file.c
  *
  * A revocation may come at any time: it marks the session dead under the

@@ -2,10 +2,10 @@
 /*
  * usercopy.h - copying arguments: extensible structures, checked bit by bit
  *
- * Only module/user touches user memory (ioctl.c, data.c, handover.c, keep.c
- * and event.c), and never under a lock or while holding anything that others wait
- * for: an access may sleep as long as the caller likes, with userfaultfd or
- * FUSE behind it.
+ * Only module/user touches user memory (ioctl.c, data.c, handover.c, keep.c and
+ * event.c), and never while holding anything that others wait for: an access may
+ * sleep as long as the caller likes, with userfaultfd or FUSE behind it.  Event
+ * readers copy under a mutex that only calls on their own descriptor take.
  */
 #ifndef KVBM_USERCOPY_H
 #define KVBM_USERCOPY_H
