@@ -151,9 +151,11 @@ int cmd_pending(int argc, char **argv)
 	close(session);
 	if (err >= 0 && error)
 		err = -(int)error;
-	if (err < 0)
+	if (err < 0) {
+		free(there);
 		return fail_request(args.common.names[0], err, "store '%s'",
 				    args.common.names[0]);
+	}
 	t = table_new("pending", columns, 1, &args.common);
 	for (size_t i = 0; i < list.n; i++) {
 		if (there[i] != KVBM_PENDING)

@@ -331,6 +331,9 @@ bool kvbm_payload_segment(const struct kvbm_payload_map *map, uint64_t most,
 {
 	uint64_t unit = map->block_bytes, rest = map->page_bytes, at;
 
+	/* Nothing is mapped. */
+	if (!unit || !rest)
+		return false;
 	/* Whole blocks and whole pages. */
 	while (rest) {
 		uint64_t r = unit % rest;
