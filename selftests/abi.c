@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The binary interface: sizes, flags, reserved fields, unknown requests, and
- * pointers that are bad as a whole.  abi_faults.c has those that are bad
- * somewhere in a batch.
+ * pointers that are bad as a whole.  abi_faults.c tests pointers that go bad
+ * within a batch.
  */
 #include "kvbm_layout.h"
 #include "kvbm_ops.h"
@@ -290,7 +290,7 @@ FIXTURE_TEARDOWN(abi)
 		     (fd) = (fd) == self->session && (r)->control ?	\
 			    self->control : -1)
 
-/* What is promised here is what the module has in its list, all of it. */
+/* This list of requests has all operations of the module's, no others. */
 TEST_F(abi, every_operation)
 {
 	const struct request *r;
@@ -411,7 +411,7 @@ TEST_F(abi, known_flags)
 			plain_on(fd, r, self->a);
 			self->a->head.flags = 1U << bit;
 			want = r->result;
-			/* Who, or which one: not both. */
+			/* By user or by session: not both. */
 			if (r->op == KVBM_OP_SESSION_REVOKE)
 				want = -EINVAL;
 			/* There is no place to give up. */
@@ -644,7 +644,7 @@ TEST_F(abi, bad_structure)
 	munmap(map, 2 * page);
 }
 
-/* A structure that cannot be written: nothing is kept that is not told. */
+/* The structure cannot be written: no unreported block is kept. */
 TEST_F(abi, read_only_structure)
 {
 	size_t page = sysconf(_SC_PAGESIZE);
@@ -678,7 +678,7 @@ TEST_F(abi, read_only_structure)
 	/* 0, 1, 2, control, session, and nothing that leaked. */
 	EXPECT_LE(fds, 7);
 
-	/* A named store that cannot be told of does not stay. */
+	/* A named store that cannot be reported does not stay. */
 	ASSERT_EQ(0, mprotect(map, 2 * page, PROT_READ | PROT_WRITE));
 	plain_session(find(KVBM_OP_STORE_CREATE), map);
 	strcpy(map->create.name, "untold");
@@ -769,7 +769,7 @@ TEST_F(abi, features)
 	}
 }
 
-/* Listings: room of every size, and no entry past it. */
+/* Listings: buffers of every size, and no entry written past the end. */
 TEST_F(abi, listings)
 {
 	struct kvbm_session_entry list[64];
@@ -801,7 +801,7 @@ TEST_F(abi, listings)
 	EXPECT_EQ(-EFAULT, kvbm_session_list(self->session, 1, NULL, &total));
 }
 
-/* Entries of any size: what fits is told, what the kernel does not know is zero. */
+/* Entries of any size: fields that fit are written, unknown ones are zero. */
 TEST_F(abi, entry_sizes)
 {
 	static unsigned char room[2 * 4096 + 8];

@@ -2,8 +2,8 @@
 /*
  * Pointers that are bad from some element of a batch on.
  *
- * A bad input pointer changes nothing of its chunk, which has at most
- * KVBM_CHUNK elements; what came before it is done, and told.  A bad output
+ * A bad input pointer changes nothing in its chunk, which has at most
+ * KVBM_CHUNK elements; earlier chunks are done and reported.  A bad output
  * pointer gives back the holds that its chunk took; evictions, registrations
  * and counts stand.  An allocation keeps the blocks whose ids were written.
  */
@@ -400,7 +400,7 @@ TEST_F(outputs, match_ids)
 	kt_check(self->b.fd);
 }
 
-/* What the session held before stays held. */
+/* Blocks that the session held before stay held. */
 TEST_F(outputs, match_ids_held_before)
 {
 	struct kvbm_match a;
@@ -509,7 +509,7 @@ TEST_F(outputs, register_results)
 	}
 }
 
-/* A Duplicate and a dedup that cannot be told of. */
+/* A Duplicate and a dedup that cannot be reported. */
 TEST_F(outputs, register_results_present)
 {
 	struct kvbm_registered *bad;
@@ -569,7 +569,7 @@ TEST_F(outputs, alloc_ids)
 		EXPECT_EQ(before.allocations + k, after.allocations);
 		EXPECT_EQ(before.allocations_from_reset + k,
 			  after.allocations_from_reset);
-		/* And of a pool of idle blocks: all evicted, and all told. */
+		/* And of idle blocks: all are evicted and reported. */
 		ASSERT_EQ(N, kt_idle(self->b.fd, N, self->b.hashes, self->b.ids));
 		kt_poison(evicted);
 		before = kt_stats(self->b.fd);
@@ -594,7 +594,7 @@ TEST_F(outputs, alloc_ids)
 	}
 }
 
-/* An id of which two bytes were written is known, whatever they are worth. */
+/* An id with two bytes written counts as known, whatever their value. */
 TEST_F(outputs, alloc_ids_in_part)
 {
 	struct kvbm_alloc a;
@@ -614,7 +614,7 @@ TEST_F(outputs, alloc_ids_in_part)
 	}
 }
 
-/* Evictions that cannot be told: all that could is, and nothing is kept. */
+/* Evictions that cannot be reported: the rest are, and nothing is kept. */
 TEST_F(outputs, alloc_evictions)
 {
 	uint32_t k, i, out[N];
@@ -631,7 +631,7 @@ TEST_F(outputs, alloc_evictions)
 			EXPECT_TRUE(kt_same(self->b.hashes[i], bad[i].hash));
 			EXPECT_EQ(self->b.ids[i], bad[i].block);
 		}
-		/* Of the chunk before, the ids were told. */
+		/* The ids of the previous chunk were written. */
 		EXPECT_LE(a.done, k);
 		EXPECT_LT(k - a.done, KVBM_CHUNK);
 		EXPECT_EQ(a.done, kt_self(self->b.fd).held);
@@ -648,7 +648,7 @@ TEST_F(outputs, alloc_evictions)
 	}
 }
 
-/* Generations that cannot be told are as ids that cannot. */
+/* Generations that cannot be written are like ids that cannot. */
 TEST_F(outputs, generations)
 {
 	struct kvbm_weak weaks[N] = {};
@@ -687,7 +687,7 @@ TEST_F(outputs, generations)
 	kt_check(self->b.fd);
 }
 
-/* @done cannot be told: no hold is kept that the caller does not know of. */
+/* @done cannot be written: no hold stays that the caller cannot know of. */
 TEST_F(inputs, structure_read_only)
 {
 	struct kvbm_registered res[N];
@@ -729,7 +729,7 @@ TEST_F(inputs, structure_read_only)
 	EXPECT_EQ(-EFAULT, kt_ioctl(self->b.fd, KVBM_IOC_UPGRADE, a));
 	EXPECT_EQ(0, kt_self(self->b.fd).holds);
 
-	/* What gives back does so, told or not. */
+	/* Calls that give back do so, whether or not they can report it. */
 	ASSERT_EQ(N, kvbm_match(self->b.fd, N, self->b.hashes, out, NULL));
 	SET(kvbm_args_ids(a, 0, N, out));
 	EXPECT_EQ(N, kt_ioctl(self->b.fd, KVBM_IOC_RELEASE, a));

@@ -75,7 +75,7 @@ TEST_F(control, who_may_open)
 				   "/dev/kvbm/control"));
 }
 
-/* Who may make nodes gets no further than the store's record lets him. */
+/* The right to make nodes gives no access that the store's record denies. */
 TEST_F(control, nodes_of_others)
 {
 	struct stat st;
@@ -278,7 +278,7 @@ TEST_F(control, owners)
 	EXPECT_EQ(0, kt_destroy("seen", 0));
 }
 
-/* Who may ask what through the control device. */
+/* Permissions for requests on the control device. */
 struct asked {
 	struct kvbm_store_ref ref;
 	int info, stats, sessions, revoke, reset, access, destroy;
@@ -418,7 +418,7 @@ TEST_F(control, access)
 	EXPECT_EQ(-EINVAL, change_it("moved"));
 	change = (struct kvbm_store_access) {};
 	EXPECT_EQ(-ENOENT, change_it("not-there"));
-	/* Whoever is owner now may destroy it, and who was may not. */
+	/* The present owner may destroy it; the former owner may not. */
 	change = (struct kvbm_store_access) {
 		.flags = KVBM_ACCESS_UID, .uid = OTHER };
 	ASSERT_EQ(0, change_it("moved"));
@@ -426,7 +426,7 @@ TEST_F(control, access)
 	EXPECT_EQ(0, as_user(OTHER, OTHER, destroy_it, "moved"));
 }
 
-/* What sessions of others than the owner may do is the store's property. */
+/* The store decides what sessions of users other than the owner may do. */
 static int rights_of(void *arg)
 {
 	uint32_t id = 0, *flags = arg;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Large: batches of a million in one call while others go on, calls that are
- * killed half-way, pools of 1 and of 16 Mi blocks, long chains and wide trees.
+ * Large sizes: batches of a million in one call while others go on, calls that
+ * are killed half-way, pools of 1 and of 16 Mi blocks, long chains, wide
+ * trees.
  *
- * Times are printed, not judged, except where only a blunder could be so slow:
- * the machine is emulated.
+ * Times are printed but not judged, except where only a blunder could be so
+ * slow: the machine is emulated.
  */
 #include <sys/syscall.h>
 #include "kvbm_test.h"
@@ -489,7 +490,7 @@ TEST_F_TIMEOUT(shape, parent_comes_and_goes, BIG_TIMEOUT)
 		if (i % 3 == 2)
 			ASSERT_EQ(1, kvbm_set_reset(fd, 1, &got, true, NULL));
 		ASSERT_EQ(1, kvbm_release(fd, 1, &got, 0, NULL));
-		/* Its hash left the store: it is registered anew. */
+		/* Its hash left the store: it is registered again. */
 		if (i % 3 == 2)
 			ASSERT_EQ(1, kt_idle(fd, 1, self->h, &got));
 	}

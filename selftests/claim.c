@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Claims: one computes, the others wait. What a claim is told, what ends it, and
- * that whoever waits is woken by its end and by nothing else.
+ * Claims: one session computes, the others wait. Tests what a claim returns,
+ * what ends it, and that its end, and nothing else, wakes the waiters.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -53,7 +53,7 @@ FIXTURE_TEARDOWN(claims)
 	close(self->c);
 }
 
-/* Who waits in kvbm_wait(), in a thread. */
+/* A thread that waits in kvbm_wait(). */
 struct waiter {
 	int fd;
 	uint32_t n;
@@ -93,7 +93,7 @@ static void *wait_thread(void *arg)
 	EXPECT_EQ(want, (w)->ret);					\
 } while (0)
 
-/* Claimed, pending for whoever is second, present once it is registered. */
+/* Claimed, pending for the second session, present once registered. */
 TEST_F(claims, answers)
 {
 	struct kvbm_registered out[N];
@@ -105,7 +105,7 @@ TEST_F(claims, answers)
 	EXPECT_EQ(KVBM_STATE_STAGED, kt_state(self->a, self->ids[0]));
 	EXPECT_EQ(KVBM_PENDING, pending(self->b, self->h[0]));
 	EXPECT_EQ(KVBM_ABSENT, pending(self->b, self->h[1]));
-	/* Who does not ask is told nothing new. */
+	/* Callers that do not ask for claims see no change. */
 	EXPECT_EQ(KVBM_ABSENT, kt_presence(self->b, self->h[0]));
 
 	EXPECT_EQ(KVBM_CLAIM_PENDING,
@@ -182,7 +182,7 @@ TEST_F(claims, errors)
 	EXPECT_EQ(1, kt_stats(self->a).pending);
 }
 
-/* A claim that the caller cannot be told of is none. */
+/* A claim that cannot be reported to the caller is not made. */
 TEST_F(claims, bad_states)
 {
 	struct kvbm_stage s;
@@ -315,7 +315,7 @@ TEST_F(claims, match_tells)
 	/* All of it there. */
 	EXPECT_EQ(2, kvbm_match_pending(self->b, 2, self->h, got, &at, &error));
 	EXPECT_EQ(2, at);
-	/* Who does not ask: nothing is written. */
+	/* The caller does not ask: nothing is written. */
 	kvbm_args_match(&m, 0, 3, self->h, got);
 	EXPECT_EQ(2, kt_ioctl(self->b, KVBM_IOC_MATCH, &m));
 	EXPECT_EQ(0, m.pending);
@@ -364,7 +364,7 @@ TEST_F(claims, wait)
 	kt_sleep_ms(30);
 	EXPECT_FALSE(w.done);
 	ASSERT_EQ(1, kvbm_unstage(self->a, 1, self->ids + 1, NULL));
-	/* Claimed anew: does not prolong it. */
+	/* Claiming it again does not prolong it. */
 	ASSERT_EQ(KVBM_CLAIMED, claim1(self->a, self->ids[1], self->h[1]));
 	kt_sleep_ms(30);
 	EXPECT_FALSE(w.done);
@@ -430,7 +430,7 @@ TEST_F(claims, wait_signal)
 	EXPECT_EQ(1, w.left);
 }
 
-/* The claimant dies, and whoever waits claims next. */
+/* The claimant dies, and a waiter claims next. */
 TEST_F(claims, death)
 {
 	struct waiter w;
@@ -563,14 +563,14 @@ TEST_F(claims, watch)
 	ASSERT_EQ(1, kvbm_register(self->a, 1, self->ids + 1, out, 0, NULL));
 	EXPECT_EQ(POLLPRI, polled(self->b, 60000));
 	EXPECT_EQ(0, polled(self->c, 0));
-	/* Until it watches anew. */
+	/* Until it watches again. */
 	EXPECT_EQ(POLLPRI, polled(self->b, 0));
 	EXPECT_EQ(2, kvbm_watch(self->b, 3, self->h, states));
 	EXPECT_EQ(KVBM_PENDING, states[0]);
 	EXPECT_EQ(KVBM_ABSENT, states[1]);
 	EXPECT_EQ(KVBM_PENDING, states[2]);
 	EXPECT_EQ(0, polled(self->b, 0));
-	/* What it watched before, it does not any more. */
+	/* It no longer watches the earlier hashes. */
 	EXPECT_EQ(1, kvbm_watch(self->b, 1, self->h, NULL));
 	ASSERT_EQ(1, kvbm_unstage(self->a, 1, self->ids + 2, NULL));
 	EXPECT_EQ(0, polled(self->b, 20));
@@ -589,7 +589,7 @@ TEST_F(claims, watch)
 	EXPECT_EQ(-EFAULT, kvbm_watch(self->b, 1, NULL, NULL));
 }
 
-/* Who sleeps in epoll is woken, for each end once with edges. */
+/* A sleeper in epoll is woken; with edges, once for each end. */
 TEST_F(claims, watch_sleeps)
 {
 	struct epoll_event ev = { .events = EPOLLPRI | EPOLLET };
@@ -621,7 +621,7 @@ TEST_F(claims, watch_sleeps)
 	close(ep);
 }
 
-/* A session has a limit of claims; it is told before anything has changed. */
+/* A session has a limit on claims; the call fails before any change. */
 TEST(limit)
 {
 	enum { MAX = KVBM_MAX_CLAIMS };
@@ -637,7 +637,7 @@ TEST(limit)
 	EXPECT_EQ(MAX, kvbm_claim(fd, MAX + 1, ids, h, states, &error));
 	EXPECT_EQ(EDQUOT, error);
 	EXPECT_EQ(KVBM_STATE_MUTABLE, kt_state(fd, ids[MAX]));
-	/* What somebody has claimed is still pending. */
+	/* A claimed hash is still pending. */
 	EXPECT_EQ(KVBM_CLAIM_PENDING, claim1(fd, ids[MAX], h[0]));
 	ASSERT_EQ(1, kvbm_unstage(fd, 1, ids, NULL));
 	EXPECT_EQ(KVBM_CLAIMED, claim1(fd, ids[MAX], h[MAX]));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * A session ends after every other file that the same exit, exec or close_range
- * closes: nobody gets a block while a device of the process that went still
- * writes into it.  And it is still at an end before the process can be reaped
- * or the call returns.
+ * A session ends after all other files that the same exit, exec or close_range
+ * closes: nobody gets a block while a device of the dead process still writes
+ * into it.  The session still ends before the process can be reaped or the
+ * call returns.
  *
  * The device is selftests/vm/testdev: it writes into pinned memory until its
  * ->release, which takes a while.
@@ -147,7 +147,7 @@ static void victim(int from, void *pool, enum how how, int session,
 	ASSERT_EQ(1, kt_hear(&(ready)));				\
 	__pid; })
 
-/* Who waits for the block gets it when nobody writes into it any more. */
+/* The waiter gets the block once nobody writes into it any more. */
 TEST_F(companion, intact)
 {
 	struct kt_pipe ready, go, done;
@@ -177,7 +177,7 @@ TEST_F(companion, intact)
 	EXPECT_EQ(1, kvbm_release(self->fd, 1, &id, 0, NULL));
 }
 
-/* Whoever can tell that it has ended finds the block back. */
+/* Anybody who can see that it has ended finds the block back. */
 TEST_F(companion, complete)
 {
 	struct kt_pipe ready, go, done;
@@ -261,7 +261,7 @@ TEST_F(ways, passed)
 	ASSERT_GE(fd, 0);
 	close(fd);
 	EXPECT_EQ(4, kt_counts(self->fd).available);
-	/* Lost on the way: by whoever drops the message. */
+	/* Lost on the way: the task that drops the message closes it. */
 	fd = kvbm_session_open(self->fd);
 	ASSERT_EQ(4, kvbm_alloc(fd, 4, ids, NULL, NULL));
 	ASSERT_EQ(0, kt_send_fd(sock[1], fd));
@@ -290,7 +290,7 @@ TEST_F(ways, closed_by_kernel_thread)
 	close(fd);
 	close(sock[0]);
 	close(sock[1]);
-	/* Who closes a socket starts the collection. */
+	/* Closing a socket starts the collection. */
 	EXPECT_TRUE(kt_until(({
 		int s = socket(AF_UNIX, SOCK_DGRAM, 0);
 
@@ -322,7 +322,7 @@ TEST_F(ways, registered_in_ring)
 	EXPECT_TRUE(kt_until(kt_stats(self->fd).sessions == 1));
 }
 
-/* Neither file is left when there is room for one only. */
+/* Neither file is left when there is space for only one. */
 static int files_max(long n)
 {
 	FILE *f = fopen("/proc/sys/fs/file-max", "w");

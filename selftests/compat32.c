@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A 32-bit program: the same structures, the same results. Sizes and offsets
- * are what 64-bit programs have, checked by the compiler; the rest goes
+ * A 32-bit program gets the same structures and the same results. The compiler
+ * checks that sizes and offsets are those of 64-bit programs; the rest goes
  * through the compat ioctl.
  */
 #include "kvbm_layout.h"

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
-/* The control device: stores created, listed and destroyed; their attributes. */
+/*
+ * The control device: creating, listing and destroying stores; their
+ * attributes.
+ */
 #include <dirent.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include "kvbm_control.h"
 
-/* What the blocks depend on, and a text: kept, and told everywhere. */
+/* The digest and the label: kept, and reported everywhere. */
 TEST_F(control, digest_and_label)
 {
 	static const char bad[][4] = { "a\n", "\x7f", "\xc3\xa4", "a\0b" };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Events: what is told of each way in which a hash comes and goes, to whom, and
- * what a reader sees that is slow, sleeps, polls, or outlives the store.
+ * Events: which events each change of a hash makes, who gets them, and what a
+ * reader sees that is slow, sleeps, polls, or outlives the store.
  */
 #include <liburing.h>
 #include <grp.h>
@@ -95,7 +95,7 @@ TEST(creation)
 	EXPECT_EQ(KVBM_MIN_EVENT_RECORDS, info.event_records);
 	EXPECT_GE(info.need, info.memory);
 	close(fd);
-	/* What is kept is charged. */
+	/* Memory that is kept is charged. */
 	fd = kt_store(8, .event_records = 1U << 16);
 	ASSERT_GE(fd, 0);
 	EXPECT_EQ(0, kvbm_store_info(fd, &info));
@@ -225,7 +225,7 @@ TEST(each_way)
 	close(ev);
 }
 
-/* Who does not ask for them gets no Duplicates, but no wrong end either. */
+/* A reader that does not ask gets no Duplicates, but no wrong end either. */
 TEST(types)
 {
 	struct kvbm_hash h = kt_single(1);
@@ -556,7 +556,7 @@ TEST(readers_are_limited)
 	close(fd);
 }
 
-/* All uids of a user's namespace are one: he has a quarter, whoever he says he is. */
+/* All uids of a user's namespace count as one user, with one quarter. */
 TEST(readers_in_namespaces)
 {
 	int fd = make(8), i, map;
@@ -601,7 +601,7 @@ TEST(readers_in_namespaces)
 	close(fd);
 }
 
-/* The reader keeps what was told, but neither the store nor a place in it. */
+/* The reader keeps its events, but neither the store nor a place in it. */
 TEST(outlives_the_store)
 {
 	struct kvbm_store_list l = { .size = sizeof(l) };
@@ -719,7 +719,7 @@ static void mirror_after_kills(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, kt_destroy("events", 0));
 }
 
-/* What an export told, and what events make of it. */
+/* The state that an export reported, as changed by events. */
 struct known {
 	struct kvbm_hash hash;
 	uint64_t sequence;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Export: what is registered, in what order it is evicted, and who may ask. */
+/*
+ * Export: which blocks are registered, their eviction order, and who may ask.
+ */
 #include <grp.h>
 #include <pthread.h>
 #include "kvbm_test.h"
@@ -99,7 +101,7 @@ TEST_F(export, states)
 	}
 	for (i = 51; i < 60; i++)
 		EXPECT_LT(e[i].order, e[i - 1].order);
-	/* No room asks for the sum. */
+	/* A buffer of no entries asks for the sum. */
 	EXPECT_EQ(0, kvbm_export(self->fd, NULL, &cursor, 0, NULL, &total));
 	EXPECT_EQ(100, total);
 }
@@ -132,7 +134,7 @@ TEST_F(export, pages)
 		EXPECT_EQ(0, memcmp(whole, e, 133 * sizeof(*e)));
 		EXPECT_EQ(KT_POISON, e[133].block);
 	}
-	/* Who knows more of an entry gets zeroes, who knows less gets less. */
+	/* A longer entry is filled with zeroes, a shorter one gets less. */
 	memset(wide, 0x5a, sizeof(wide));
 	args.entries = (uintptr_t)wide;
 	ASSERT_EQ(0, kt_ioctl(self->fd, KVBM_IOC_EXPORT, &args));
@@ -165,7 +167,7 @@ TEST_F(export, pages)
 	EXPECT_EQ(-EFAULT, kt_ioctl(self->fd, KVBM_IOC_EXPORT, &args));
 }
 
-/* What is told first is evicted first. */
+/* Blocks reported first are evicted first. */
 TEST_F(export, order)
 {
 	static const char *const names[] = { "fifo", "lru", "multi_lru" };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Invalidation: by hashes, by prefix, of everything. Nothing of it is found
- * afterwards, and who holds it keeps it.
+ * Invalidation: by hashes, by prefix, of everything. Afterwards no match finds
+ * an invalidated block, and its holders keep it.
  */
 #include <pthread.h>
 #include "kvbm_test.h"
@@ -88,7 +88,7 @@ TEST_F(forget, idle_ones)
 	none_found(self->other, 1, self->h + 2);
 	EXPECT_EQ(2, kvbm_match(self->other, N, self->h, self->ids, NULL));
 	EXPECT_EQ(2, kvbm_release(self->other, 2, self->ids, 0, NULL));
-	/* What is left is evicted as ever, all of it. */
+	/* All remaining blocks are evicted as usual. */
 	EXPECT_EQ(TOTAL, kvbm_alloc(self->other, TOTAL, self->ids, NULL, NULL));
 	EXPECT_EQ(N - 2, kt_stats(self->fd).evictions);
 }
@@ -242,14 +242,14 @@ TEST_F(forget, everything)
 	EXPECT_EQ(50, held);
 	EXPECT_EQ(0, kt_counts(self->fd).registered);
 	none_found(self->fd, TOTAL, self->h);
-	/* What was allocated before is of the old weights. */
+	/* Blocks allocated before belong to the old weights. */
 	EXPECT_EQ(-ESTALE, kvbm_stage_register(self->fd, 4, mine, self->h, out,
 					       0, &error));
 	EXPECT_EQ(-ESTALE, kvbm_stage(self->fd, 1, mine, self->h, NULL, NULL));
 	EXPECT_EQ(-ESTALE, kvbm_register(self->fd, 1, &staged, out, 0, NULL));
 	EXPECT_EQ(-ESTALE, kvbm_claim(self->fd, 1, mine, self->h, &state,
 				      NULL));
-	/* Whoever waited for them waits no more. */
+	/* Their waiters wait no more. */
 	EXPECT_EQ(0, kvbm_wait(self->other, 1, self->h + 200, 0, NULL));
 	EXPECT_EQ(0, kt_stats(self->fd).pending);
 	EXPECT_EQ(4, kvbm_release(self->fd, 4, mine, 0, NULL));
@@ -313,7 +313,7 @@ static void *work(void *arg)
 			return "register";
 		for (i = 0; i < n; i++)
 			ids[hit + i] = out[i].block;
-		/* What could not be registered is released as it is. */
+		/* A block that could not be registered is released as it is. */
 		if (kvbm_release(w->fd, N, ids, 0, NULL) != N)
 			return "release";
 	}

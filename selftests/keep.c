@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Retention: what is evicted first, and what last; for how long; who may say so,
- * and of how much. And touching: what is idle becomes the newest.
+ * Retention: what is evicted first and what last, for how long, who may set
+ * ranks, and for how many blocks. And touching, which makes an idle block the
+ * newest.
  */
 #include <grp.h>
 #include <sched.h>
@@ -188,7 +189,7 @@ TEST_F(keep, results)
 	EXPECT_EQ(N, kvbm_keep_hashes(self->fd, N, self->h, KVBM_RANK_NORMAL,
 				      0, 0, NULL, NULL));
 	EXPECT_EQ(0, kt_stats(self->fd).rank_keep);
-	/* Of ids, who does not hold one is told, and those before are done. */
+	/* An id that is not held is an error; those before it are done. */
 	ASSERT_EQ(2, kvbm_match(self->fd, 2, self->h, ids, NULL));
 	ids[2] = self->ids[5];
 	memset(wide, 0xa5, sizeof(wide));
@@ -205,7 +206,7 @@ TEST_F(keep, results)
 	ASSERT_EQ(2, kvbm_release(self->fd, 2, ids, 0, NULL));
 }
 
-/* A rank ends with its time: it is told so at once, and within a second is so. */
+/* A rank expires: reported at once, and in effect within a second. */
 TEST_F(keep, expires)
 {
 	struct kvbm_block_info info;
@@ -217,7 +218,7 @@ TEST_F(keep, expires)
 	for (i = 0; i < 4; i++)
 		EXPECT_EQ(KVBM_KEEP_DONE, by_hash(self->fd, self->h[i],
 						  KVBM_RANK_KEEP, 200 * MS));
-	/* What is to go first is normal then, too. */
+	/* A block that was to go first is normal then, too. */
 	EXPECT_EQ(KVBM_KEEP_DONE, by_hash(self->fd, self->h[8],
 					  KVBM_RANK_FIRST, 200 * MS));
 	EXPECT_EQ(KVBM_KEEP_DONE, by_hash(self->fd, self->h[9],
@@ -313,7 +314,7 @@ TEST_F(keep, absolute)
 	EXPECT_EQ(0, kt_info(self->fd, self->ids[0]).keep_until_ns);
 }
 
-/* The rank is the hash's, and goes with it, whatever way that goes. */
+/* The rank belongs to the hash and goes with it, whichever way it goes. */
 TEST_F(keep, ends_with_the_hash)
 {
 	uint32_t ids[N], i, none;
@@ -372,7 +373,7 @@ TEST_F(keep, duplicate)
 	EXPECT_EQ(KVBM_RANK_HIGH, kt_info(self->fd, self->ids[0]).keep_rank);
 }
 
-/* What is idle becomes the newest, without a hold; of its rank. */
+/* An idle block becomes the newest of its rank, without a hold. */
 TEST_F(keep, newest)
 {
 	struct kvbm_hash two[2];
@@ -386,7 +387,7 @@ TEST_F(keep, newest)
 	two[0] = self->h[3];
 	two[1] = self->h[0];
 	EXPECT_EQ(2, kvbm_touch_newest(self->fd, 2, two, NULL));
-	/* What is absent, or held, is passed over. */
+	/* Absent and held blocks are skipped. */
 	EXPECT_EQ(N, kvbm_touch_newest(self->fd, N, self->h + 30, NULL));
 	EXPECT_EQ(0, kt_self(self->fd).held);
 	evicts(self, 4, 4, 2, 1, 5);
@@ -548,7 +549,7 @@ TEST(refused)
 	close(fd);
 }
 
-/* Not more than so many are raised at once; what ends makes room. */
+/* The number of raised blocks is limited; each one that ends frees one. */
 TEST(limit)
 {
 	struct kvbm_hash h[16];
@@ -563,11 +564,11 @@ TEST(limit)
 	EXPECT_EQ(KVBM_KEEP_FULL, by_hash(fd, h[3], KVBM_RANK_KEEP, 0));
 	EXPECT_EQ(KVBM_KEEP_FULL, by_hash(fd, h[3], KVBM_RANK_HIGH, 0));
 	EXPECT_EQ(KVBM_RANK_NORMAL, kt_info(fd, ids[3]).keep_rank);
-	/* What is raised already may have another rank, or time. */
+	/* A raised block may get another rank, or time. */
 	EXPECT_EQ(KVBM_KEEP_DONE, by_hash(fd, h[0], KVBM_RANK_HIGH, 50 * MS));
-	/* To be evicted first takes no room. */
+	/* The rank "evict first" does not count. */
 	EXPECT_EQ(KVBM_KEEP_DONE, by_hash(fd, h[4], KVBM_RANK_FIRST, 0));
-	/* The end of one's time makes room, lowering does, and eviction. */
+	/* Expiry frees a place, and so do lowering and eviction. */
 	ASSERT_TRUE(kt_until(by_hash(fd, h[3], KVBM_RANK_KEEP, 0) ==
 			     KVBM_KEEP_DONE));
 	EXPECT_EQ(KVBM_KEEP_FULL, by_hash(fd, h[5], KVBM_RANK_KEEP, 0));
@@ -612,7 +613,7 @@ static void user_child(uid_t uid)
 	KT_MUST(by_hash(kvbm_session_open(fd), h[2], KVBM_RANK_HIGH, 0) ==
 		KVBM_KEEP_DONE);
 	KT_MUST(by_hash(fd, h[3], KVBM_RANK_HIGH, 0) == KVBM_KEEP_FULL);
-	/* What was raised stays charged when the session is gone. */
+	/* Raised blocks stay charged after the session is gone. */
 	close(fd);
 	fd = kvbm_open("kept");
 	KT_MUST(by_hash(fd, h[3], KVBM_RANK_HIGH, 0) == KVBM_KEEP_FULL);
@@ -630,9 +631,9 @@ static void user_child(uid_t uid)
 		KVBM_KEEP_DONE);
 	/* The normal rank, of one that is normal, is nothing. */
 	KT_MUST(by_hash(fd, h[3], KVBM_RANK_NORMAL, 0) == KVBM_KEEP_DONE);
-	/* Who is to go first may be made normal. */
+	/* A block that is to go first may be made normal. */
 	KT_MUST(by_hash(fd, h[7], KVBM_RANK_NORMAL, 0) == KVBM_KEEP_DONE);
-	/* What is held, all of it. */
+	/* Everything that is held. */
 	KT_MUST(kvbm_match(fd, 1, &h[0], &id, NULL) == 1);
 	KT_MUST(by_hash(fd, h[0], KVBM_RANK_HIGH, 0) == KVBM_KEEP_DONE);
 	KT_MUST(by_id(fd, id, KVBM_RANK_NORMAL, 0) == KVBM_KEEP_DONE);
@@ -652,10 +653,10 @@ static void other_child(uid_t uid)
 	become(uid);
 	fd = kvbm_open("kept");
 	KT_MUST(fd >= 0);
-	/* What the other user has raised is not this one's: it has its own. */
+	/* Blocks raised by the other user do not count against this one. */
 	KT_MUST(by_hash(fd, h[8], KVBM_RANK_HIGH, 0) == KVBM_KEEP_DONE);
 	KT_MUST(by_hash(fd, h[9], KVBM_RANK_HIGH, 0) == KVBM_KEEP_DONE);
-	/* Who raises further pays from then on. */
+	/* The user that raises further is charged from then on. */
 	KT_MUST(by_hash(fd, h[3], KVBM_RANK_KEEP, 0) == KVBM_KEEP_DONE);
 	KT_MUST(by_hash(fd, h[10], KVBM_RANK_HIGH, 0) == KVBM_KEEP_FULL);
 	_exit(0);
@@ -779,7 +780,7 @@ TEST(handed_over)
 	EXPECT_EQ(0, kt_destroy("kept", 0));
 }
 
-/* Export tells ranks; entries of those who do not know them stay as they were. */
+/* Export reports ranks; the entries of older callers stay as they were. */
 TEST(exported)
 {
 	struct kvbm_export_entry e[8];
@@ -804,7 +805,7 @@ TEST(exported)
 	close(fd);
 }
 
-/* What is told of a rank's end is what would be given for it. */
+/* The reported end of a rank can be passed back to set it. */
 static void ahead_child(int fd, uint32_t id, struct kvbm_hash h)
 {
 	uint64_t left = 3600000 * MS, until = boottime() + left, cursor = 0;

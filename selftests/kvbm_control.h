@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of the control device share: users, parameters, stores. */
+/* Shared by the tests of the control device: users, parameters, stores. */
 #ifndef KVBM_CONTROL_TEST_H
 #define KVBM_CONTROL_TEST_H
 
@@ -94,7 +94,7 @@ FIXTURE_TEARDOWN(control)
 	struct kvbm_store_entry list[64];
 	int i, n = kvbm_store_list(self->fd, 64, list, NULL);
 
-	/* What a test that failed left behind. */
+	/* Removes what a failed test left behind. */
 	for (i = 0; i < n; i++)
 		if (list[i].name[0])
 			kt_destroy(list[i].name, KVBM_DESTROY_FORCE);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Modules that a test needs: run-kselftests puts them at /vm for those that it
- * knows to need them, as far as the kernel has them.
+ * Modules that a test needs.  run-kselftests puts them at /vm for the tests
+ * that it knows to need them, as far as the kernel has them.
  */
 #ifndef KVBM_MODULES_H
 #define KVBM_MODULES_H

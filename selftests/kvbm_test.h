@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the kernel selftests share: stores to try things on, hashes, children,
+ * Shared by the kernel selftests: stores to try things on, hashes, children,
  * and the invariants that must hold at every quiet point.
  *
  * Functions return >= 0 or -errno, as libkvbm's do.

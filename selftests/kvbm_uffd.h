@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory in which who touches it is stuck. */
+/* Memory that blocks any task that touches it. */
 #ifndef KVBM_UFFD_H
 #define KVBM_UFFD_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What one user, one namespace and all together may take. */
+/* Limits for one user, one namespace, and all together. */
 #include <sched.h>
 #include "kvbm_control.h"
 
@@ -81,7 +81,7 @@ TEST_F(control, limit_on_sessions)
 	EXPECT_EQ(0, kt_destroy("few", 0));
 }
 
-/* The administrator gets in, and the owner, whoever took all the sessions. */
+/* The administrator and the owner get in, whoever took all the sessions. */
 static pid_t hold_session(uid_t uid, gid_t gid, const char *name,
 			  struct kt_pipe *p)
 {
@@ -147,7 +147,7 @@ TEST_F(control, sessions_all_taken)
 					  NULL));
 	for (i = 0; i < 4; i++)
 		EXPECT_EQ(OTHER, e[i].uid);
-	/* All of the tenant's; then there is room, though their files are open. */
+	/* All of the tenant's; then others fit, though their files are open. */
 	ASSERT_EQ(0, kvbm_revoke_of(self->fd, &ref, &rv));
 	EXPECT_EQ(4, rv.sessions);
 	ASSERT_EQ(0, kvbm_store_info_of(self->fd, &ref, &info));
@@ -180,7 +180,7 @@ TEST_F(control, sessions_all_taken)
 	EXPECT_EQ(0, kt_destroy("full", 0));
 }
 
-/* What an exited user's stores pin counts against him. */
+/* Memory pinned by an exited user's stores counts against that user. */
 static int make_many(void *arg)
 {
 	struct kvbm_store_create c = *(struct kvbm_store_create *)arg;
@@ -275,7 +275,7 @@ static uint64_t meminfo(const char *what)
 	return kib * 1024;
 }
 
-/* The largest store that is made leaves room; a larger one is told its need. */
+/* The largest store leaves space; a larger one fails and reports its need. */
 TEST_F_TIMEOUT(control, margin, 300)
 {
 	struct kvbm_store_create c = {

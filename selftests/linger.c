@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * linger_ms: what a session owned when it ended comes back that much later;
- * everything else of it goes at once.  At every moment, reset + inactive + held +
- * lingering is the total.
+ * linger_ms: blocks that a session owned when it ended come back that much
+ * later; everything else comes back at once.  At every moment, reset +
+ * inactive + held + lingering is the total.
  */
 #include <liburing.h>
 #include <linux/dm-ioctl.h>
@@ -131,7 +131,7 @@ TEST_F(linger, owned_only)
 	EXPECT_EQ(TOTAL, kvbm_release(self->fd, TOTAL, self->ids, 0, NULL));
 }
 
-/* What was given back by a call, or held only, does not linger. */
+/* Blocks given back by a call, or only held, do not linger. */
 TEST_F(linger, nothing_owned)
 {
 	int fd = kvbm_session_open(self->fd);
@@ -270,7 +270,7 @@ TEST_F(linger, revoked_by_user)
 	EXPECT_EQ(0, kt_counts(self->fd).lingering);
 }
 
-/* Counts are one snapshot, whatever goes on. */
+/* Counts are one snapshot, whatever else runs. */
 struct storm {
 	int fd;
 	int stop;
@@ -558,7 +558,7 @@ TEST(unload)
 }
 
 /*
- * What linger is for: an O_DIRECT read that io_uring lets go on after its
+ * The purpose of linger: an O_DIRECT read that io_uring lets go on after its
  * process was killed and reaped.  The disk answers after DELAY ms.
  */
 
@@ -705,7 +705,7 @@ TEST_F(in_flight, killed_reader)
 		kt_sleep_ms(10);
 	for (i = 0; i < BYTES && self->pool[i] == 0x11; i++)
 		;
-	/* Without it: the hazard that the documentation tells of. */
+	/* Without it: the hazard that the documentation describes. */
 	EXPECT_EQ(!!variant->linger_ms, i == BYTES);
 	close(fd);
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 /*
- * Who pays for memory: a store's arrays are charged to the memory cgroup of
- * the task that creates it, a session's hold table to that of the task that
- * holds; past a group's limit a store is -ENOMEM, without an OOM kill and
- * without a word in the log.
+ * Memory accounting: a store's arrays are charged to the memory cgroup of the
+ * task that creates it, a session's hold table to that of the task that holds.
+ * Past a group's limit, creating a store returns -ENOMEM, without an OOM kill
+ * and without a message in the log.
  *
- * What a kernel cannot charge, and no test here asks for:
+ * A kernel cannot charge these, and no test here asks for them:
  *
  *   - the hash table's buckets, 8 to 16 bytes a block: rhashtable allocates
- *     them itself, from a work item as often as not.  The module's limits on
- *     stores and blocks bound them.
- *   - what vmalloc spends on its own account: 8 bytes a page for the list of
- *     pages, and page tables.
+ *     them itself, often from a work item.  The module's limits on stores and
+ *     blocks bound them.
+ *   - vmalloc's own overhead: 8 bytes a page for the list of pages, and page
+ *     tables.
  */
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -83,7 +83,7 @@ static long current_of(const char *dir)
 	return atol(get(dir, "memory.current"));
 }
 
-/* What the kernel has said since the last look; static memory. */
+/* Kernel messages since the last look; static memory. */
 static const char *said(int kmsg)
 {
 	static char text[65536];
@@ -173,7 +173,7 @@ static pid_t fork_into(const char *group)
 	return pid;
 }
 
-/* Creates and destroys as it is told, in its group. */
+/* Creates and destroys on command, in its group. */
 static void creator(struct kt_pipe *to, struct kt_pipe *from)
 {
 	struct kvbm_store_info info;
@@ -237,8 +237,8 @@ TEST_F(memcg, store)
 }
 
 /*
- * What the kernel itself says that a store takes, page by page: at most 96
- * bytes a block with buckets and one session that holds everything.
+ * The kernel's own figure for a store's memory, page by page: at most 96 bytes
+ * a block with buckets and one session that holds everything.
  */
 TEST_F_TIMEOUT(memcg, bytes_a_block, 600)
 {
@@ -403,7 +403,7 @@ TEST_F(memcg, limit)
 	/* That it was the group's limit, and not the machine's. */
 	EXPECT_GT(field(self->a, "memory.events", "max"), 0);
 	EXPECT_EQ(0, field(self->a, "memory.events", "oom_kill"));
-	/* What fits still does. */
+	/* A store that fits still does. */
 	EXPECT_EQ(0, try_create(self->a, 32 * 1024, "lru", 0));
 
 	/*

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Notes: what is said of a block, whom it is told, how long it lasts, and that
- * nobody is ever told another's.
+ * Notes: what a note says of a block, who can read it, how long it lasts, and
+ * that nobody ever gets the note of another registration.
  */
 #include <pthread.h>
 #include "kvbm_test.h"
@@ -91,7 +91,7 @@ FIXTURE_TEARDOWN(notes)
 		__n += note_at(i)[__k] == 0xa5;				\
 	__n == self->bytes; })
 
-/* The note that block info tells, and the hash that it tells. */
+/* The note and the hash that block info returns. */
 static int info_note(int fd, uint32_t id, struct kvbm_block_info *info,
 		     uint8_t *note)
 {
@@ -187,7 +187,7 @@ TEST(without)
 	close(fd);
 }
 
-/* What is given is told, by all that tell notes; more than a chunk of it. */
+/* All calls that return notes return what was given; more than a chunk. */
 TEST_F(notes, given)
 {
 	const uint32_t n = 150;
@@ -248,7 +248,7 @@ TEST_F(notes, given)
 	EXPECT_TRUE(is_note(note_at(0), self->bytes, 9));
 }
 
-/* What is not given is zeroed. */
+/* Notes that are not given are zeroed. */
 TEST_F(notes, not_given)
 {
 	uint32_t id;
@@ -279,7 +279,7 @@ TEST_F(notes, staged)
 	ASSERT_EQ(2, kvbm_stage_notes(self->fd, 2, self->ids, self->h,
 				      self->in, NULL));
 	EXPECT_INFO(self->fd, self->ids[1], 1);
-	/* As its hash, it is told nobody else. */
+	/* Nobody else gets it, as with its hash. */
 	EXPECT_INFO(self->other, self->ids[1], -1);
 	ASSERT_EQ(1, kvbm_register(self->fd, 1, self->ids, self->out, 0, NULL));
 	ASSERT_EQ(1, kvbm_register_notes(self->fd, 1, self->ids + 1, NULL,
@@ -289,7 +289,7 @@ TEST_F(notes, staged)
 	EXPECT_INFO(self->other, self->ids[1], 9);
 }
 
-/* Who claims stages a note; what is not claimed has none. */
+/* A claimant stages a note; a block that is not claimed has none. */
 TEST_F(notes, claimed)
 {
 	uint8_t states[3];
@@ -321,7 +321,7 @@ TEST_F(notes, claimed)
 	EXPECT_TRUE(is_note(note_at(0), self->bytes, 5));
 }
 
-/* What was staged and not registered leaves nothing behind. */
+/* A block staged but not registered leaves nothing behind. */
 TEST_F(notes, given_up)
 {
 	uint32_t all[TOTAL], i, way;
@@ -356,7 +356,7 @@ TEST_F(notes, given_up)
 	}
 }
 
-/* A block that was evicted and is used anew shows nothing of before. */
+/* A block that was evicted and is used again shows nothing from before. */
 TEST_F(notes, evicted)
 {
 	uint32_t again[TOTAL], i;
@@ -380,7 +380,7 @@ TEST_F(notes, evicted)
 				    (int)(i - TOTAL / 2)));
 }
 
-/* The first registration's note stays, whatever comes with others. */
+/* The first registration's note stays, whatever others bring. */
 TEST_F(notes, duplicates)
 {
 	uint32_t id;
@@ -406,7 +406,7 @@ TEST_F(notes, duplicates)
 	EXPECT_TRUE(is_note(note_at(0), self->bytes, 0));
 }
 
-/* Who holds what was invalidated can still ask; the hash has a new one. */
+/* Holders of an invalidated block can still ask; the hash has a new one. */
 TEST_F(notes, invalidated)
 {
 	uint32_t id;
@@ -505,7 +505,7 @@ TEST_F(notes, bad_output)
 					     self->bad, NULL));
 }
 
-/* Read-only descriptors are told of what they hold: of nothing. */
+/* Read-only descriptors get notes of what they hold: of nothing. */
 TEST(readonly)
 {
 	int fd, made = kt_store(8, .name = "noted", .note_bytes = 24,
@@ -588,10 +588,10 @@ TEST_F(notes, events)
 	/* Invalidated, but held. */
 	ASSERT_EQ(0, kvbm_invalidate(self->fd, 1, self->h, 0, NULL, NULL));
 	EXPECT_RECORD(noted, size, KVBM_EVENT_REMOVED, 1, 0);
-	/* Used anew: not the new one's. */
+	/* Used again: not the new one's. */
 	ASSERT_EQ(1, kvbm_release(self->fd, 1, self->ids, 0, NULL));
 	EXPECT_EQ(-EAGAIN, kvbm_events_read_notes(noted, records, size, 1));
-	/* Who does not ask: as ever. */
+	/* A reader that does not ask sees no change. */
 	ASSERT_EQ(1, kvbm_events_read(fd, &e, 1));
 	EXPECT_EQ(0, e.noted);
 	EXPECT_TRUE(kt_same(self->h[0], e.hash));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Hand-over: holds pass from one session to another. They are the giver's until
- * they are accepted, all of them or none, and whoever dies or is revoked
- * meanwhile, none is lost and none is there twice.
+ * Hand-over: holds pass from one session to another. They belong to the giver
+ * until they are accepted, all of them or none. Whoever dies or is revoked
+ * meanwhile, no hold is lost and none is duplicated.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -132,7 +132,7 @@ TEST_F(offer, tickets_differ)
 	EXPECT_EQ(-ENOENT, kvbm_withdraw(self->a, &t[5]));
 }
 
-/* What is offered cannot be released nor offered; other holds can. */
+/* An offered hold cannot be released or offered; other holds can. */
 TEST_F(offer, busy)
 {
 	uint32_t id = self->ids[0], two[2] = { id, id }, error;
@@ -262,7 +262,7 @@ static short events(int fd)
 	return poll(&p, 1, 0) < 0 ? -1 : p.revents;
 }
 
-/* To one session alone, which poll tells. */
+/* To one session alone, which poll reports. */
 TEST_F(offer, direct)
 {
 	struct epoll_event e = { .events = EPOLLIN | EPOLLET };
@@ -283,7 +283,7 @@ TEST_F(offer, direct)
 	EXPECT_EQ(0, events(self->c));
 	EXPECT_EQ(0, events(self->a));
 	EXPECT_EQ(2, kt_self(self->b).offers_to);
-	/* Nobody else, whatever he knows. */
+	/* Nobody else, whatever they know. */
 	EXPECT_EQ(-ENOENT, kvbm_accept(self->c, &self->t, N, self->got, NULL));
 	EXPECT_EQ(-ENOENT, kvbm_accept_direct(self->c, N, self->got, NULL,
 					      NULL));
@@ -454,7 +454,7 @@ TEST_F(offer, duplicates)
 	EXPECT_EQ(0, kt_self(self->b).held);
 }
 
-/* What is invalidated passes too; nothing finds it then either. */
+/* Invalidated blocks pass too; nothing finds them afterwards either. */
 TEST_F(offer, invalidated)
 {
 	ASSERT_EQ(0, kvbm_offer(self->a, 4, self->ids, &self->t));
@@ -602,7 +602,7 @@ TEST(linger)
 	close(b);
 }
 
-/* Races.  Who accepts, and who ends whom, when is up to chance. */
+/* Races.  Chance decides who accepts, who ends whom, and when. */
 
 #define ROUNDS	60
 
@@ -721,7 +721,7 @@ TEST_F(offer, accept_and_giver)
 		if (r[0].ret == N) {
 			taken++;
 			ASSERT_EQ(-ENOENT, r[1].ret);
-			/* What was offered could not be released. */
+			/* Offered holds could not be released. */
 			ASSERT_EQ(0, r[2].ret);
 			ASSERT_EQ(N, others);
 			ASSERT_EQ(N, own_all(self->b, N, self->ids));
@@ -777,7 +777,7 @@ static void end_meanwhile(struct __test_metadata *_metadata,
 			ASSERT_EQ(r[0].ret == N ? N : 0, n);
 			ASSERT_TRUE(r[0].ret == N || r[0].ret == -ENOENT);
 		} else {
-			/* What moved went with it, the rest is the giver's. */
+			/* Moved holds went with it, the giver has the rest. */
 			n = N - holds(g);
 			ASSERT_TRUE(n == N || n == 0);
 			ASSERT_EQ(n == N ? -ENOENT : N,

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
-/*
- * The operations, one by one: what they do, what they count, what they refuse.
- */
+/* The operations, one by one: their effects, their counts, their errors. */
 #include "kvbm_test.h"
 
 #define TOTAL	8
@@ -197,7 +195,7 @@ TEST_F(ops, stage)
 	EXPECT_EQ(KVBM_STATE_STAGED, i.state);
 	EXPECT_EQ(1, i.holds);
 	EXPECT_TRUE(kt_same(self->h[0], i.hash));
-	/* What is not registered is nobody else's business. */
+	/* A block that is not registered is nobody else's business. */
 	i = kt_info(self->other, 0);
 	EXPECT_EQ(KVBM_STATE_STAGED, i.state);
 	EXPECT_EQ(0, i.hash.hi | i.hash.lo);
@@ -385,7 +383,7 @@ TEST_F(ops, register_duplicate)
 	EXPECT_EQ(1, release1(self->fd, 0));
 	EXPECT_EQ(KVBM_STATE_PRIMARY, kt_state(self->fd, 0));
 	EXPECT_EQ(KVBM_ACTIVE, kt_presence(self->fd, self->h[0]));
-	/* The Duplicate goes to Reset, whatever the flag; then the Primary. */
+	/* The Duplicate goes to Reset, with either flag; then the Primary. */
 	EXPECT_EQ(1, kvbm_set_reset(self->other, 1, &r.block, false, NULL));
 	EXPECT_EQ(1, kvbm_retain(self->other, 1, &r.block, NULL));
 	EXPECT_EQ(1, release1(self->other, 1));
@@ -509,14 +507,14 @@ TEST_F(ops, match)
 	s = kt_stats(self->fd);
 	EXPECT_EQ(6 + 2 + 3, s.match_hashes_requested);
 	EXPECT_EQ(4 + 3, s.match_blocks_returned);
-	/* What follows a hole is not matched. */
+	/* Blocks after a gap are not matched. */
 	EXPECT_EQ(1, kvbm_match(self->other, 3,
 				(struct kvbm_hash[]){ self->h[0], self->h[9],
 						      self->h[1] },
 				ids, NULL));
 }
 
-/* The whole query counts once, however many steps it takes. */
+/* The whole query counts once, in any number of steps. */
 TEST(match_counts_once)
 {
 	enum { MANY = 3000 };

@@ -55,7 +55,7 @@ TEST_F(more, reset_flag)
 	ASSERT_EQ(2, kt_fill(self->fd, 2, self->h, self->ids));
 	id = self->ids[0];
 	EXPECT_EQ(0, flag_of(self->fd, id));
-	/* The last writer wins, whoever holds the block. */
+	/* The last writer wins, no matter who holds the block. */
 	ASSERT_EQ(1, kvbm_match(self->other, 1, self->h, &got, NULL));
 	EXPECT_EQ(1, flag1(self->fd, id, true));
 	EXPECT_EQ(1, flag_of(self->fd, id));
@@ -98,7 +98,7 @@ TEST_F(more, reset_flag_survives_idleness)
 	EXPECT_EQ(KVBM_STATE_INACTIVE, kt_state(self->fd, id));
 	ASSERT_EQ(1, kvbm_match(self->fd, 1, self->h, &got, NULL));
 	EXPECT_EQ(0, flag_of(self->fd, id));
-	/* Evicted and used anew, it has the store's default again. */
+	/* Evicted and used again, it has the store's default. */
 	EXPECT_EQ(1, release1(self->fd, id));
 	ASSERT_EQ(TOTAL, kvbm_alloc(self->fd, TOTAL, self->ids, NULL, NULL));
 	EXPECT_EQ(0, flag_of(self->fd, id));
@@ -328,7 +328,7 @@ TEST_F(more, info)
 	EXPECT_EQ(1, i.holds);
 	EXPECT_EQ(0, i.own_holds);
 	EXPECT_EQ(0, i.hash.hi | i.hash.lo);
-	/* What the slot held before does not show. */
+	/* The slot's former contents do not show. */
 	ASSERT_EQ(1, release1(self->fd, id));
 	ASSERT_EQ(TOTAL, kt_idle(self->fd, TOTAL, self->h, self->ids));
 	ASSERT_EQ(1, kvbm_alloc(self->fd, 1, &id, NULL, NULL));
@@ -459,7 +459,7 @@ TEST(max_held)
 					       KVBM_REGISTER_ALLOW, &error));
 	EXPECT_EQ(EDQUOT, error);
 	EXPECT_EQ(KVBM_STATE_MUTABLE, kt_state(fd, out[0]));
-	/* Of what it holds: the same number of blocks. Dedup: likewise. */
+	/* Registering what it holds adds no block. Nor does a dedup. */
 	EXPECT_EQ(1, kvbm_stage_register(fd, 1, out, &h[0], &r,
 					 KVBM_REGISTER_ALLOW, &error));
 	EXPECT_EQ(KVBM_KIND_DUPLICATE, r.kind);
@@ -501,7 +501,7 @@ TEST(max_held_duplicates)
 	}
 	EXPECT_EQ(-EDQUOT, kvbm_alloc(ses, 1, &more, NULL, NULL));
 	EXPECT_EQ(-EDQUOT, kvbm_match(ses, 1, &h[7], &more, NULL));
-	/* What a Duplicate keeps alive may be held, that is no block more. */
+	/* A block kept alive by a Duplicate may be held: it counts already. */
 	EXPECT_EQ(4, kvbm_match(ses, 5, h, ids + 4, NULL));
 	EXPECT_EQ(1, kvbm_scan(ses, 1, h, &more, 0, NULL, NULL));
 	EXPECT_EQ(theirs[0], more);
@@ -577,7 +577,7 @@ TEST(max_held_same)
 	close(fd);
 }
 
-/* Its end gives all of it back, whatever ids Duplicates and Primaries have. */
+/* Its end gives all back, whatever ids Duplicates and Primaries have. */
 TEST(max_held_end)
 {
 	uint32_t a[4], b[4], got[8];
@@ -597,7 +597,7 @@ TEST(max_held_end)
 		EXPECT_EQ(KVBM_KIND_DUPLICATE,
 			  put_one(ses, i & 1 ? b[i] : a[i], h[i], 0));
 	}
-	/* Some are held besides, some only kept. */
+	/* Some are also held, some only kept alive. */
 	EXPECT_EQ(2, kvbm_match(ses, 2, h, got, NULL));
 	EXPECT_EQ(1, kvbm_release(ses, 1, &b[2], 0, NULL));
 	EXPECT_EQ(1, kvbm_release(ses, 1, &a[3], 0, NULL));

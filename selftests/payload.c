@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The blocks' bytes: which files a store takes, the descriptors that it gives
- * back, and what users of pages do with them.
+ * The blocks' bytes: which files a store takes, which descriptors it returns,
+ * and what users of pages do with them.
  */
 #include <liburing.h>
 #include <linux/magic.h>
@@ -137,7 +137,7 @@ TEST(refused_for_its_arguments)
 	/* Too short, by one block and by far. */
 	EXPECT_EQ(-EFBIG, make(file, BLOCKS + 1, BYTES));
 	EXPECT_EQ(-EFBIG, make(file, 1U << 24, 1U << 30));
-	/* What is wrong with the store itself is told as ever. */
+	/* Errors in the store's own parameters are reported as before. */
 	EXPECT_EQ(-EINVAL, make(file, 0, BYTES));
 	EXPECT_EQ(-EINVAL, make(file, BLOCKS, BYTES, .policy = "none"));
 	EXPECT_EQ(stores, nr_stores());
@@ -393,7 +393,7 @@ TEST_F(payload, files_of_their_own)
 	close(b);
 }
 
-/* Who is stuck in a call on the payload keeps nobody from it. */
+/* A caller stuck in a call on the payload does not block others. */
 TEST(nobody_waits_for_a_reader)
 {
 	uint32_t *done = kt_shared(4096);
@@ -458,7 +458,7 @@ TEST_F(payload, read_only)
 	self->pool[3] = 42;
 	EXPECT_EQ(42, p[3]);
 	munmap(p, POOL);
-	/* Honest across users: after fchmod, another cannot open it anew. */
+	/* Honest across users: after fchmod, another cannot open it again. */
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sock));
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", ro);
 	pid = kt_fork();
@@ -480,7 +480,7 @@ TEST_F(payload, bad_pointer)
 	int n = nr_fds();
 	uint8_t *at;
 
-	/* Readable, not writable: the answer cannot be told. */
+	/* Readable, not writable: the result cannot be written. */
 	at = mmap(NULL, page, PROT_READ | PROT_WRITE,
 		  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	p = (void *)at;
@@ -504,7 +504,7 @@ TEST_F(payload, bad_pointer)
 	munmap(at, page);
 }
 
-/* What it outlives: the session's end, its revocation, the store, the module. */
+/* It outlives the session, its revocation, the store, the module. */
 TEST_F(payload, outlives)
 {
 	int s = kvbm_session_open(self->fd), a, b;
@@ -586,7 +586,7 @@ TEST(memory_goes_with_the_store)
 	EXPECT_TRUE(kt_until(shmem_kib() - before < 8 << 10));
 }
 
-/* What the library makes of it */
+/* The library's view of it */
 
 static void count_progress(void *arg, uint64_t done, uint64_t total)
 {
@@ -821,7 +821,7 @@ TEST_F(payload, another_user)
 	EXPECT_EQ(33, self->pool[1]);
 }
 
-/* Who uses pages: drivers, rings, disks, importers */
+/* Users of pages: drivers, rings, disks, importers */
 
 TEST_F(payload, pinned_whole)
 {

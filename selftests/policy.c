@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The eviction indexes: what goes first.
+ * The eviction indexes: which block goes first.
  *
- * Every test fills a store to the last block, lets some of them go idle, and
- * takes blocks one by one: each must be the one that the policy names.
+ * Every test fills a store to the last block, lets some blocks go idle, and
+ * takes blocks one by one.  Each must be the one that the policy names.
  */
 #include "kvbm_test.h"
 
@@ -195,7 +195,7 @@ TEST_F(multi, ranked_once)
 	release(fd, self->ids, LIST(0, 1, 2, 3));
 	touch(fd, self->h[1], 15);
 	touch(fd, self->h[2], 5);
-	/* Matched and released, it is ranked anew. */
+	/* Matched and released, it is ranked again. */
 	ASSERT_EQ(1, kvbm_match(fd, 1, &self->h[2], &got, NULL));
 	release(fd, self->ids, LIST(2));
 	expect_evictions(fd, 4, self->h, 1, 3, 0, 2);
@@ -289,7 +289,7 @@ FIXTURE_TEARDOWN(lineage)
 {
 }
 
-/* Only leaves: a chain goes from its end, however it became idle. */
+/* Only leaves: a chain goes from its end, whatever made it idle. */
 TEST_F(lineage, chain)
 {
 	int fd, round;
@@ -392,7 +392,7 @@ TEST_F(lineage, placeholder_taken)
 	release(fd, self->ids, LIST(0, 1, 2, 3));
 	ASSERT_EQ(1, kvbm_match(fd, 1, &self->h[1], &got, NULL));
 	release(fd, self->ids, LIST(1));
-	/* tick: B entered the order anew, after X. */
+	/* tick: B entered the order again, after X. */
 	expect_evictions(fd, 4, self->h, 2, 3, 1, 0);
 	close(fd);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * poll: what it says is about the session, its own limits included; edges for
- * those who wait for edges; and many watches.
+ * poll: its result is about the session, including the session's own limits;
+ * edges for those that wait for edges; and many watches.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -195,7 +195,7 @@ TEST_F(edges, config_wakes_its_own)
 	close(ep);
 }
 
-/* Many watches on one session: who makes room wakes few of them. */
+/* Many watches on one session: freeing blocks wakes few of them. */
 TEST(many_watches)
 {
 	enum { WATCHES = 20000 };
@@ -225,7 +225,7 @@ TEST(many_watches)
 		ASSERT_EQ(1, kvbm_release(fd, 1, &id, 0, NULL));
 		if (kt_now() - begun < release)
 			release = kt_now() - begun;
-		/* Each of them is told. */
+		/* Each of them gets an event. */
 		for (n = 0; n < WATCHES; n += i) {
 			i = epoll_wait(ep, out, WATCHES, 60000);
 			if (i <= 0)

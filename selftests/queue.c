@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Places in the queue: kept over signals and restarts, beside the queue while
- * nobody else could serve them; clocks; and callers that are stuck in user
- * memory, for whom nobody waits.
+ * Places in the queue.  They are kept over signals and restarts, and stay
+ * beside the queue while nobody else could serve them.  Also clocks, and
+ * callers stuck in user memory, which nobody waits for.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -194,7 +194,7 @@ TEST_F(queue, freezer_keeps_the_place)
 	give(1, 1);
 	EXPECT_EQ(0, kt_reap(pid));
 	EXPECT_EQ(0, rmdir(GROUP));
-	/* Its end made room. */
+	/* Its end freed space. */
 	finish(&second, 1);
 	close(second.fd);
 }
@@ -227,7 +227,7 @@ TEST_F(queue, ptrace_keeps_the_place)
 	EXPECT_FALSE(second.done);
 	give(1, 1);
 	EXPECT_EQ(0, kt_reap(pid));
-	/* Its end made room. */
+	/* Its end freed space. */
 	finish(&second, 1);
 	close(second.fd);
 }
@@ -291,7 +291,7 @@ TEST_F(queue, ticket_given_up)
 	close(a.fd);
 }
 
-/* Who wants something else with it, or had it taken away, is a newcomer. */
+/* A caller with another count, or whose ticket was taken, is a newcomer. */
 TEST_F(queue, ticket_of_another_count)
 {
 	struct waiter a, b;
@@ -352,7 +352,7 @@ TEST_F(queue, waiters_limit)
 	close(fd);
 }
 
-/* What only its own session could give holds up nobody. */
+/* A wait that only its own session could serve holds up nobody. */
 TEST_F(queue, parked)
 {
 	struct waiter hopeless, other;
@@ -388,7 +388,7 @@ TEST_F(queue, parked)
 	close(other.fd);
 }
 
-/* Who is alone learns at once that nobody could end the wait. */
+/* A lone session learns at once that nobody could end the wait. */
 TEST(deadlock)
 {
 	struct kvbm_hash h[4];
@@ -418,7 +418,7 @@ TEST(deadlock)
 	close(fd);
 }
 
-/* What is offered others may take: who is alone waits for that, too. */
+/* Others may accept an offer, so a lone session waits for that, too. */
 TEST(offered_is_no_deadlock)
 {
 	struct kvbm_ticket t;
@@ -466,8 +466,8 @@ TEST(offered_is_no_deadlock)
 }
 
 /*
- * What a session's Duplicates keep alive nobody else can give, either: who is
- * alone learns it at once, and a wait for more holds up nobody.
+ * Nobody else can give blocks that a session's Duplicates keep alive, either: a
+ * lone session learns it at once, and a wait for more holds up nobody.
  */
 TEST(deadlock_by_duplicates)
 {
@@ -678,7 +678,7 @@ TEST_F(stuck, killed)
 	EXPECT_EQ(1, kt_stats(self->fd).sessions);
 }
 
-/* Pairs of hash and block are true, whatever becomes free between chunks. */
+/* Hash and block match in each pair, whatever is freed between chunks. */
 struct racer {
 	int fd;
 	volatile bool stop;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Several at once, on the same blocks. Bounded by iterations, not by time; at
- * the end of each test the invariants hold, block by block.
+ * Several callers at once, on the same blocks. Bounded by iterations, not by
+ * time. At the end of each test the invariants hold, block by block.
  */
 #include <pthread.h>
 #include "kvbm_test.h"
@@ -136,7 +136,7 @@ static void *match_release(void *arg)
 	return NULL;
 }
 
-/* Evicts all that it can, registers it anew, lets go of it. */
+/* Evicts all that it can, registers it again, releases it. */
 static void *evict_register(void *arg)
 {
 	struct racer *r = arg;
@@ -289,7 +289,7 @@ TEST_F(churn, everything)
 	struct racer r[THREADS];
 	uint32_t ids[8];
 
-	/* Whoever comes first finds something, however late the others are. */
+	/* The first to come finds something, even if the others are late. */
 	ASSERT_EQ(8, kt_idle(self->fd, 8, self->h, ids));
 	sessions(r, self->fd, self->h, 500);
 	run(_metadata, r, THREADS, any);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The module's removal, and its loading again. */
+/* Unloading the module, and loading it again. */
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>

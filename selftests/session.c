@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Sessions: whoever has a descriptor of the open file shares it, and when the
- * last one is gone, all that it held is back before anybody can tell.
+ * Sessions: all descriptors of an open file share one session.  When the last
+ * one is gone, all that the session held is back before anybody can tell.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -62,7 +62,7 @@ TEST_F(session, fork_shares)
 	EXPECT_EQ(-EPERM, kvbm_release(fd, 1, self->ids, 0, NULL));
 	EXPECT_EQ(2, kt_info(fd, self->ids[1]).own_holds);
 	EXPECT_EQ(3, kt_self(fd).holds);
-	/* Killed, likewise. */
+	/* The same when it is killed. */
 	pid = kt_fork();
 	if (!pid)
 		pause();
@@ -110,7 +110,7 @@ TEST_F(session, dup_shares)
 	expect_idle(2);
 }
 
-/* Another open file is another session, whatever process it is in. */
+/* Another open file is another session, in any process. */
 TEST_F(session, open_is_new)
 {
 	int a = kvbm_session_open(self->fd), b = kvbm_session_open(a);
@@ -398,7 +398,7 @@ TEST_F(session, killed_holding)
 	ASSERT_EQ(4, kvbm_release(self->fd, 4, keep, 0, NULL));
 }
 
-/* What a dead writer had not registered was never to be seen. */
+/* Blocks that a dead writer had not registered were never visible. */
 TEST_F(session, dead_writer)
 {
 	struct kt_pipe ready;
@@ -703,7 +703,7 @@ TEST_F(session, read_only)
 	EXPECT_EQ(2, kvbm_session_list(fd, 4, e, NULL));
 	EXPECT_EQ(0, e[0].flags);
 	EXPECT_EQ(KVBM_SESSION_READONLY, e[1].flags);
-	/* Hashes are not told to who holds nothing. */
+	/* A session that holds nothing gets no hashes. */
 	EXPECT_EQ(-EPERM, kvbm_block_info(fd, got, &info));
 	two = kvbm_session_open(fd);
 	ASSERT_GE(two, 0);
@@ -752,7 +752,7 @@ TEST_F(session, read_only)
 	EXPECT_EQ(0, kt_destroy("look", 0));
 }
 
-/* What a session holds, block by block. */
+/* A session's holds, block by block. */
 TEST_F(session, holds)
 {
 	struct kvbm_hold_entry e[TOTAL + 1];
@@ -794,7 +794,7 @@ TEST_F(session, holds)
 	cursor = 0;
 	EXPECT_EQ(0, kvbm_holds(self->fd, &cursor, 4, e, &total));
 	EXPECT_EQ(0, total);
-	/* What generations are good for: a weak reference out of each. */
+	/* The use of generations: each makes a weak reference. */
 	cursor = 0;
 	ASSERT_EQ(6, kvbm_holds(fd, &cursor, TOTAL + 1, e, NULL));
 	for (i = 0; i < 6; i++) {
@@ -860,7 +860,7 @@ static void *wait_for_all(void *arg)
 	return NULL;
 }
 
-/* Who waits, for how much and since when; who does nothing. */
+/* Which sessions wait, for how much and since when; which do nothing. */
 TEST_F(session, list_waiting)
 {
 	struct call c = { .fd = kvbm_session_open(self->fd), .ret = 1 };

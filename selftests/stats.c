@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Statistics that answer questions: which allocations failed, and why; how long
- * others waited; and which session did it all.
+ * Statistics that answer questions: which allocations failed, and why; how
+ * long others waited; and which session caused it.
  */
 #include <pthread.h>
 #include "kvbm_test.h"
@@ -110,7 +110,7 @@ TEST_F(stats, waits)
 	close(w.fd);
 }
 
-/* Blocks that have idled for 100 ms and more are told apart from others. */
+/* Blocks that have idled for 100 ms and more are counted apart. */
 TEST_F(stats, evicted_idle)
 {
 	int i, other = kvbm_session_open(self->fd);
@@ -130,7 +130,7 @@ TEST_F(stats, evicted_idle)
 	EXPECT_EQ(5, sum);
 	for (i = 0; 1ULL << (i + KVBM_IDLE_BUCKET_SHIFT) <= 84 * MS; i++)
 		EXPECT_EQ(0, s.evicted_idle_histogram[i]);
-	/* What is reset has not been evicted. */
+	/* A reset block has not been evicted. */
 	ASSERT_GT(kvbm_reset_inactive(self->fd, NULL, NULL), 0);
 	EXPECT_EQ(5, kt_stats(self->fd).evictions);
 	close(other);

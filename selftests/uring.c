@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The data path through io_uring: the same operations with the same results,
- * links, waiting allocations and all that may end them, hostile commands.
+ * links, waiting allocations and everything that may end them, hostile
+ * commands.
  */
 #include <liburing.h>
 #include <poll.h>
@@ -52,7 +53,7 @@ FIXTURE_TEARDOWN(uring)
 	if (!self->ended)
 		io_uring_queue_exit(&self->ring);
 	close(self->ses);
-	/* What the ring's end leaves to workers takes a moment. */
+	/* Work that the ring's end leaves to workers takes a moment. */
 	EXPECT_TRUE(kt_until(kt_stats(self->fd).sessions == 1));
 	EXPECT_EQ(TOTAL, kt_counts(self->fd).available);
 	EXPECT_EQ(0, kt_counts(self->fd).waiters);
@@ -664,7 +665,7 @@ TEST_F(uring, waits_for_claims)
 	ASSERT_EQ(1, kvbm_release(self->fd, 1, &id, 0, NULL));
 }
 
-/* First come first served, whatever way they came. */
+/* First come first served, whichever way they came. */
 TEST_F(uring, order_of_grants)
 {
 	struct kvbm_alloc al[8];
@@ -1105,7 +1106,7 @@ TEST_F(uring, fork)
 	EXPECT_EQ(2, next(&self->ring, NULL));
 }
 
-/* Who waits dies; a child keeps ring and session open. */
+/* The waiter dies; a child keeps ring and session open. */
 TEST_F(uring, submitter_dies)
 {
 	struct kt_pipe go, ready;

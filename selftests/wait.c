@@ -117,7 +117,7 @@ TEST_F(waiting, order)
 	give(5, 1);
 	kt_sleep_ms(20);
 	EXPECT_EQ(1, kt_counts(self->fd).waiters);
-	/* The end of a session is room like any other. */
+	/* The end of a session frees blocks like anything else. */
 	finish(&b, 1);
 	EXPECT_TRUE(kt_until(c.done));
 	finish(&a, 4);
@@ -158,9 +158,9 @@ TEST_F(waiting, large_is_not_starved)
 }
 
 /*
- * One wake-up a grant, however many wait and however much comes at once: by the
- * store's counter, and by the scheduler's. Each waiter sleeps once; if all were
- * woken for each block that comes back, they would 5,050 times.
+ * One wake-up per grant, no matter how many wait or how much comes at once: by
+ * the store's counter, and by the scheduler's. Each waiter sleeps once; if all
+ * were woken for each block that comes back, they would sleep 5,050 times.
  */
 TEST_F(waiting, wakeups)
 {
@@ -199,7 +199,7 @@ TEST_F(waiting, wakeups)
 		close(w[i].fd);
 }
 
-/* Whatever makes room: idle blocks, reset, unregistered ones, a close. */
+/* All that frees blocks: idle ones, reset, unregistered ones, a close. */
 TEST_F(waiting, room_from_everywhere)
 {
 	struct kvbm_registered r;
@@ -361,7 +361,7 @@ TEST_F(waiting, deadlines)
 	EXPECT_EQ(0, s.wait_grants);
 	EXPECT_EQ(0, s.wait_wakeups);
 	EXPECT_EQ(0, kt_counts(self->fd).waiters);
-	/* What can be had is given, late as it may be. */
+	/* Available blocks are granted, however late. */
 	give(0, 2);
 	EXPECT_EQ(2, kvbm_alloc_wait(fd, 2, got, NULL, NULL, 1));
 	EXPECT_EQ(0, kvbm_alloc_wait(fd, 0, got, NULL, NULL, 1));
@@ -376,7 +376,7 @@ TEST_F(waiting, deadline_of_the_first)
 	uint64_t ns = 300000000;
 	struct waiter a, b;
 
-	/* So long that it is seen to wait, however slow the machine is. */
+	/* So long that it is seen to wait even on a slow machine. */
 	for (;; ns *= 2) {
 		ASSERT_LT(ns, 60000000000ULL);
 		begin(&a, 10, kvbm_deadline(ns));
@@ -707,7 +707,7 @@ TEST_F(waiting, poll_wakes_otherwise)
 	close(p.fd);
 }
 
-/* A waiter that leaves lets pollers see the room that it stood before. */
+/* When a waiter leaves, pollers see the blocks that it was waiting for. */
 TEST_F(waiting, poll_after_waiter)
 {
 	struct poller p = { .fd = kvbm_session_open(self->fd) };

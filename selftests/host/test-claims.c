@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Claims among threads: at most one of a hash, and every wait ends.
+ * Claims among threads: a hash has at most one claim, and every wait ends.
  *
- * Threads compute hashes of a small set, each once; who finds one pending waits
- * without a deadline.  So a wake-up that is lost stops the test.
+ * Threads compute the hashes of a small set, each once.  A thread that finds a
+ * claim pending waits without a deadline, so a lost wake-up stops the test.
  */
 #include <linux/kernel.h>
 #include <linux/kvbm.h>
@@ -350,7 +350,7 @@ TEST_F_TIMEOUT(claims, with_others, 120)
 	       (long long)atomic64_read(&waits));
 }
 
-/* Faults in every allocation: told, and nothing has changed. */
+/* Faults in every allocation: reported, and nothing has changed. */
 TEST_F_TIMEOUT(claims, no_memory, 60)
 {
 	struct kvbm_hash h = hash_of(0);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Events: who follows them knows what is registered, whatever runs at the same
- * time; who was too slow is told how much is missing; who sleeps is woken.
+ * Events: a reader that follows them knows what is registered, whatever else
+ * runs; a reader that was too slow learns how many it lost; a sleeping reader
+ * is woken.
  */
 #include <linux/file.h>
 #include <linux/kernel.h>
@@ -141,7 +142,7 @@ static void *worker(void *arg)
 	return NULL;
 }
 
-/* What is registered, as events tell it. */
+/* The registered hashes, according to events. */
 struct mirror {
 	int fd;
 	bool whole;			/* nothing may be missing */
@@ -479,7 +480,7 @@ static void *happen_again(void *arg)
 	return NULL;
 }
 
-/* Who watches a descriptor a thousand times keeps other readers waiting no longer. */
+/* A thousand watches on a descriptor do not delay other readers. */
 TEST_F_TIMEOUT(events, a_crowd_delays_nobody_else, 120)
 {
 	static struct watched crowd[WATCHES], one;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Export: it tells what is registered and in what order that is evicted, well
- * enough to make the same store again.
+ * Export: it reports registered blocks and their eviction order, well enough
+ * to build the same store again.
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>
@@ -29,7 +29,7 @@ static u32 rnd(struct world *w, u32 n)
 	return walk_mix(w->seed++) % n;
 }
 
-/* No twins: which of two blocks with one node key is the leaf is not told. */
+/* No twins: export does not say which block of a node key is the leaf. */
 static struct kvbm_hash nth_key(u32 i)
 {
 	static const u32 kind[] = { 0, 1, 2, 3, 4, 7 };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Every allocation fails once: creation of a store, opening of a session, and
- * every operation, with the n-th allocation failing for n = 1, 2, ... until
- * none is left to fail. Each time: the documented errno, the counts as before,
- * the same call succeeds when memory is back, and no memory is lost.
+ * Every allocation fails once: creating a store, opening a session, and every
+ * operation run with the n-th allocation failing, for n = 1, 2, ... until none
+ * is left to fail. Each time, the errno is the documented one, the counts are
+ * unchanged, the call succeeds once memory is back, and no memory leaks.
  */
 #include <linux/kernel.h>
 #include <linux/sched.h>
@@ -237,12 +237,12 @@ static int do_alloc_reset(struct setup *s, u32 *done)
 	u32 ids[TOTAL];
 	int err = host_take(s->ses, TOTAL - N, true, ids, NULL, &took);
 
-	/* What it got without memory stays. */
+	/* Whatever needed no memory stays done. */
 	*done = took.got;
 	return err;
 }
 
-/* A deduplicated registration needs room for the count of another block. */
+/* A deduplicated registration needs space for another block's count. */
 static int do_register_reject(struct setup *s, u32 *done)
 {
 	return register_blocks(s->ses, s->owned, N, 0, true, done);
@@ -361,7 +361,7 @@ static u32 sweep(const struct op *op, const struct kvbm_evict_ops *policy)
 				   "%s: allocation %u changed something",
 				   op->name, nth);
 		if (fired) {
-			/* What was held before the failure may stay held. */
+			/* Blocks held before the failure may stay held. */
 			if (op->run == do_match || op->run == do_scan ||
 			    op->run == do_upgrade)
 				WALK_CHECK(s.ses->holds == done,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * How long evicted blocks had been idle: each eviction is counted, by the time
- * since the release of the last hold, whatever happened before that.
+ * How long evicted blocks had been idle: each eviction is counted by the time
+ * since the last hold was released, whatever happened before that.
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>
@@ -73,7 +73,7 @@ static void pass(struct world *w)
 	host_set_time(w->now);
 }
 
-/* What a tick of the clock has between two times; it comes round at 2^32. */
+/* Ticks of the clock between two times; it wraps at 2^32. */
 static u64 between(u64 since, u64 now)
 {
 	const u64 tick = 2 * TICK_NSEC;
@@ -162,7 +162,7 @@ static void live(struct world *w)
 		kvbm_scan_chunk(&w->ses, &c, n, n, true, &hits, &step);
 		break;
 	case 1:
-		/* What is reset is not evicted. */
+		/* A reset block does not count as evicted. */
 		if (!rnd(w, 8))
 			kvbm_reset_inactive_chunk(&w->st, 1 + rnd(w, 8));
 		break;

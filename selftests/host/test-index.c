@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The index of a store's registered blocks: what it needs in memory, what
- * happens when lines and the overflow table are full, and look-ups between whose
- * steps others work.
+ * The index of a store's registered blocks: its memory, full lines, a full
+ * overflow table, and look-ups with other operations between their steps.
  */
 #include <pthread.h>
 #include <linux/mm.h>
@@ -28,8 +27,8 @@ static struct kvbm_config config(const char *policy, u32 total)
 }
 
 /*
- * What creation takes is known before: never more, and not much less (large
- * pages, which the stand-in does not use, account for the difference).
+ * The memory that creation takes is known before: never more, and not much less
+ * (large pages, which the stand-in does not use, explain the difference).
  */
 TEST(need_is_an_upper_bound)
 {
@@ -223,9 +222,10 @@ static u32 in_overflow(void)
 }
 
 /*
- * Whoever knows the secrets fills a line and the overflow table, and is told so
- * by one errno while he holds all of it. Others notice nothing as long as they
- * do not meet a full line; and as soon as one of his is idle, he makes room.
+ * An attacker who knows the secrets fills a line and the overflow table, and
+ * gets one errno for it while holding all of it. Others notice nothing unless
+ * they meet a full line. As soon as one of the attacker's blocks is idle, it
+ * makes space.
  */
 TEST(overflow_fills_and_gives_way)
 {
@@ -268,7 +268,7 @@ TEST(overflow_fills_and_gives_way)
 	for (i = 0; i < LINE; i++)
 		EXPECT_EQ(KVBM_INACTIVE, presence(first_line(i)));
 
-	/* What leaves the line makes room in it. */
+	/* An entry that leaves the line makes space in it. */
 	for (over = in_overflow(); i-- > 0; )
 		fill(reader, apart(1 + i));
 	EXPECT_EQ(over, in_overflow());
@@ -304,13 +304,13 @@ TEST(overflow_knows_who_is_idle)
 	EXPECT_EQ(0, put_in(other, id, first_line(LINE + OVER + 2)));
 	EXPECT_EQ(3, st->overflow.evictions);
 	EXPECT_EQ(KVBM_ABSENT, presence(first_line(LINE + 1)));
-	/* Duplicates and dedups need no room. */
+	/* Duplicates and dedups need no entry. */
 	id = alloc(other);
 	EXPECT_EQ(0, put_in(other, id, first_line(LINE + OVER + 2)));
 	store_end();
 }
 
-/* A small store has room for all of its blocks, whatever their keys. */
+/* A small store has space for all its blocks, whatever their keys. */
 TEST(small_stores_are_never_full)
 {
 	u32 i;
@@ -376,9 +376,9 @@ static u32 went_further(void)
 }
 
 /*
- * What finds its line full goes to its second line, is found there, and found
- * still when the first line has room again; when all have gone, nothing says that
- * something is there.
+ * A key that finds its line full goes to its second line, and is found there
+ * even when the first line has space again. When all have left, no trace of
+ * them remains.
  */
 TEST(second_lines)
 {
@@ -431,8 +431,8 @@ static u32 with_tag(const struct kvbm_line *l, u32 h)
 }
 
 /*
- * Whoever chooses many keys of one tag has a look-up read two entries of a line, not
- * twelve: a third one goes further. All of them are found.
+ * An attacker who chooses many keys of one tag makes a look-up read two entries
+ * of a line, not twelve: a third one goes further. All of them are found.
  */
 TEST(two_of_a_tag)
 {
@@ -701,7 +701,7 @@ static void a_moves(enum host_point at, const void *p)
 	elsewhere(move_a);
 }
 
-/* Who holds the new A was there when C was. */
+/* The holder of the new A was there when C was. */
 TEST(match_does_not_miss_what_came_before_a_recycled_block)
 {
 	struct kvbm_hash keys[] = { low_zero(1), apart(0) };

@@ -2,13 +2,13 @@
 /*
  * The lineage index under attack.
  *
- * Prunes that are not over: everything else goes on, in whatever order, and nobody
- * waits but who needs the outcome. The first part calls the index itself, with
- * operations between the steps of prunes, and walks the whole forest after each.
- * The second goes through the core, with a chain so long that a prune of it can be
- * left half-way.
+ * Unfinished prunes: all other operations go on, in any order, and only those
+ * that need the outcome wait. The first part calls the index itself, with
+ * operations between the steps of prunes, and walks the whole forest after
+ * each. The second goes through the core, with a chain so long that a prune of
+ * it can be left half-way.
  *
- * The table of families: keys that were chosen with its secret known.
+ * The table of families: keys chosen by somebody who knows its secret.
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>
@@ -114,7 +114,7 @@ static bool key_used(struct forest *f, u32 key)
 	return false;
 }
 
-/* What a call left in ->pruning: somebody may see to it, some time. */
+/* A prune that a call left in ->pruning: others may finish it some time. */
 static void note_prune(struct forest *f)
 {
 	if (f->st->pruning == KVBM_NIL)
@@ -379,9 +379,9 @@ static void look_at(struct kvbm_store *st, struct crowd *c)
 }
 
 /*
- * Who knows the secret puts a family for each block into one line. Of all but
- * twelve, the look-ups are a chain's, and no chain is long; other lines do not
- * notice.
+ * An attacker who knows the secret puts a family for each block into one line.
+ * All but twelve are looked up in chains, and no chain is long. Other lines do
+ * not notice.
  */
 TEST_F_TIMEOUT(lineage, families_in_one_line, 300)
 {
@@ -619,7 +619,7 @@ TEST_F_TIMEOUT(lineage, others_go_on_fifo, 300)
 	others_go_on("lineage_fifo");
 }
 
-/* Who is not killed has seen his prune through when he returns. */
+/* A caller that is not killed has finished its prune when it returns. */
 TEST_F_TIMEOUT(lineage, alone_sees_it_through, 300)
 {
 	struct kvbm_hash evicted;
@@ -715,7 +715,7 @@ TEST_F_TIMEOUT(lineage, a_hash_leaves, 300)
 	evict_tail_and_die(&c);
 	EXPECT_EQ(kvbm_set_reset_chunk(c.holder, &c.id[mid], 1, true, &step), 1);
 	give(c.holder, &c.id[mid], 1);
-	/* What was above it: that was the releaser's to see to. */
+	/* The nodes above it: these were up to the releaser. */
 	EXPECT_EQ(linked(&c), 4096 - 2 - 3 * KVBM_CHUNK - mid);
 	host_run_work();
 	EXPECT_EQ(linked(&c), 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Sessions that end while the blocks of others, or their own, come back from
+ * Sessions that end while blocks, their own or those of others, come back from
  * lingering.
  */
 #include <linux/kernel.h>
@@ -279,7 +279,7 @@ TEST_F_TIMEOUT(linger, crowd_keeps_nobody_out, 600)
 		EXPECT_EQ(-EDQUOT, leave_one(others[i]));
 	}
 
-	/* Who has room again may open again. */
+	/* A user below the limit again may open again. */
 	host_set_user(OWNER, GROUP);
 	EXPECT_EQ(0, host_ioctl(control, KVBM_IOC_SESSION_REVOKE, &all));
 	fd = host_open("a");

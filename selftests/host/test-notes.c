@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Notes: what was said of a block is told of this one registration, whole, and
- * nobody who looks without a lock ever sees another's.
+ * Notes: a note belongs to one registration of a block and is returned whole;
+ * lockless readers never see the note of another registration.
  */
 #include <pthread.h>
 #include <linux/kernel.h>
@@ -21,8 +21,8 @@
 #endif
 
 /*
- * Besides what walk.h makes of the hash, the first word says which block in which
- * generation has it.
+ * On top of what walk.h makes of the hash, the first word says which block in
+ * which generation has it.
  */
 static u64 nonce_of(u32 id, u32 generation)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * More stores than a major has minors, and one life of the module after another:
- * in a virtual machine that would take a million stores.
+ * More stores than a major has minors, and one load of the module after
+ * another: a virtual machine would have to create a million stores.
  */
 #include <linux/kernel.h>
 #include <linux/kdev_t.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Holds that pass among threads, whose sessions end at any moment.
+ * Holds that pass among threads whose sessions end at any moment.
  *
- * A fixed number of holds goes round: whoever has some offers them, whoever finds
- * a ticket accepts. Where a session is ended, what it had is matched anew. Counts
- * must add up in the end; while nobody ends anything, each hold is one session's
- * whenever one looks.
+ * A fixed number of holds goes round: a thread that has some offers them, and
+ * a thread that finds a ticket accepts. When a session is ended, its holds are
+ * matched again. Counts must add up at the end. While no session is being
+ * ended, each hold always belongs to exactly one session.
  */
 #include <linux/kernel.h>
 #include <linux/kvbm.h>
@@ -386,7 +386,7 @@ TEST_F_TIMEOUT(offers, with_deaths, 120)
 	EXPECT_GT(atomic64_read(&ended), 10);
 }
 
-/* Who accepts makes room under the giver's limit: that is worth waiting for. */
+/* Accepting frees part of the giver's limit: that is worth waiting for. */
 TEST_F(offers, no_deadlock)
 {
 	struct kvbm_ticket t;
@@ -427,7 +427,7 @@ static void *alloc_meanwhile(void *arg)
 	return (void *)ret;
 }
 
-/* Of max_held each takes one, while they move, too: there is room for more. */
+/* Each takes one of max_held, also while they move: more still fit. */
 TEST_F_TIMEOUT(offers, counted_once, 60)
 {
 	u32 round, ids[BLOCKS];
@@ -453,7 +453,7 @@ TEST_F_TIMEOUT(offers, counted_once, 60)
 	}
 }
 
-/* Faults in every allocation: told, and nothing has changed. */
+/* Faults in every allocation: reported, and nothing has changed. */
 TEST_F_TIMEOUT(offers, no_memory, 60)
 {
 	struct kvbm_stats s = { .size = sizeof(s) };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The order of eviction by itself: a ring, marks, and holes that are closed.
- * Against a list that is searched from its start.
+ * The eviction order by itself: a ring, marks, and holes that are closed.
+ * Compared with a list that is searched from its start.
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>
@@ -103,8 +103,8 @@ static void slides(struct ring *r)
 }
 
 /*
- * Moods: whoever; the first one leaves first, as in a cycle of evictions; one
- * comes and goes while all others stay; every other one leaves.
+ * Moods: anyone leaves; the first one leaves first, as in a cycle of evictions;
+ * one comes and goes while all others stay; every other one leaves.
  */
 static void churn(struct ring *r, u32 mood, u32 ops)
 {

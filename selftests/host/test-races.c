@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Two threads, one race each, which threads that do random things (test-threads)
- * meet too seldom.
+ * Two threads, one race each: races that threads with random operations
+ * (test-threads) hit too seldom.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -98,9 +98,9 @@ static void *last_holder(void *arg)
 }
 
 /*
- * Who registered a block looks at its key again without the store's lock, and
- * gives it back without it; another takes the last reference away and writes a
- * new key. ThreadSanitizer sees whether the one comes before the other.
+ * The thread that registered a block looks at its key again and gives it back,
+ * both without the store's lock. Another takes the last reference away and
+ * writes a new key. ThreadSanitizer sees whether one comes before the other.
  */
 static void last_reference(void)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Ranks whose time has come, of others and of no account: they are not in the way
- * of who may raise some, however many come together.
+ * Expired ranks, of other accounts and of none: however many have expired
+ * together, they do not stop a caller from raising blocks.
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The kernel's rhashtable on the stand-ins, with what the index's overflow
- * table asks of it: a hash and a compare function of its own known at compile
- * time, objects in one array that are taken out and put back under other keys
+ * The kernel's rhashtable on the stand-ins, used as the index's overflow table
+ * uses it: its own hash and compare functions, known at compile time, and
+ * objects in one array that are removed and inserted again under other keys
  * without waiting for readers.
  */
 #include <linux/kernel.h>
@@ -213,7 +213,7 @@ static spinlock_t writers_lock;
 static atomic_t stop;
 static atomic64_t misses, lookups, strays, lost, races_won, races_lost;
 
-/* What stays is always found, whatever moves through the same chains. */
+/* Objects that stay are always found, whatever moves through their chains. */
 static void *reader(void *arg)
 {
 	u64 i = (unsigned long)arg;

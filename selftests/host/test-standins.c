@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The stand-ins return what the kernel's functions do: bits, memory, time, text. Those that threads meet in are in test-sync.c; what
- * rhashtable does on top of all is in test-rhashtable.c.
+ * The stand-ins return what the kernel's functions do: bits, memory, time,
+ * text. test-sync.c tests those that threads meet in; test-rhashtable.c tests
+ * rhashtable, which is built on all of them.
  */
 #include <linux/bitmap.h>
 #include <linux/delay.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
  * Real threads on one store: several sessions, some shared by threads, every
- * operation of the core, sessions revoked and replaced all along.
+ * operation of the core, and sessions revoked and replaced all the time.
  *
- * Each thread knows what it holds and looks at it again and again: a held block
- * is registered, under the hash and the generation that it was held by, and a
- * match of its hash finds it. After every phase all threads stop, and the whole
+ * Each thread knows what it holds and checks it again and again: a held block
+ * is registered, under the hash and the generation it was held by, and a match
+ * of its hash finds it. After every phase all threads stop, and the whole
  * store is walked (fuzz/walk.h).
  *
  *	test-threads			a few seconds
@@ -255,7 +255,7 @@ static void op_match(struct thread *t, bool scan)
 	bool must = false;
 	struct hold was = {};
 
-	/* What is held must be found, and nothing else under its hash. */
+	/* A held block must be found, and nothing else under its hash. */
 	if (t->nr_holds && n && rnd(t, 2)) {
 		was = t->hold[known];
 		keys[0] = was.key;
@@ -553,7 +553,7 @@ static void op_release_owned(struct thread *t)
 	go_on(t, &step, false);
 }
 
-/* What must be refused, and changes nothing. */
+/* Calls that must be refused, and change nothing. */
 static void op_invalid(struct thread *t)
 {
 	struct kvbm_step step = KVBM_STEP_INIT;

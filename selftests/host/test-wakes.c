@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Every sleep ends: who waits for blocks, for the end of another's calls, or in
- * poll and epoll, against all that must wake it.  The stand-ins lose what the
- * kernel would lose; in the variant "weak" they also reorder and delay (host.h),
- * which brings out in seconds what else takes hours.
+ * Every sleep ends: waiters for blocks, for the end of another's calls, and in
+ * poll and epoll, against all that must wake them.  The stand-ins lose any
+ * wake-up that the kernel would lose.  In the variant "weak" they also reorder
+ * and delay (host.h), which finds in seconds what otherwise takes hours.
  */
 #include <linux/completion.h>
 #include <linux/hrtimer.h>
@@ -454,8 +454,8 @@ TEST_F_TIMEOUT(wakes, wait_for_blocks, 120)
 }
 
 /*
- * An event loop: allocate until ENOSPC, then wait to be told.  It is told as
- * often as room comes after it was refused, however the two meet.
+ * An event loop: allocate until ENOSPC, then wait for a wake.  It is woken each
+ * time that blocks come free after a refusal, however the two meet.
  */
 struct giver {
 	int fd;
@@ -589,7 +589,7 @@ static void *sleep_for_blocks(void *arg)
 	return NULL;
 }
 
-/* Who waits for many blocks has none yet, nor memory to remember them. */
+/* A waiter for many blocks has none yet, nor memory to remember them. */
 TEST_F_TIMEOUT(wakes, waiting_takes_no_memory, 120)
 {
 	struct sleeper s[SLEEPERS];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests whose threads sleep until they are woken: nobody looks again by
- * himself, so a test in which nothing moves for PATIENCE seconds has lost a
- * wake-up, and ends.
+ * For tests whose threads sleep until they are woken.  Sleepers never check
+ * again by themselves, so a test in which nothing moves for PATIENCE seconds
+ * has lost a wake-up, and ends.
  */
 #ifndef HOST_WATCHDOG_H
 #define HOST_WATCHDOG_H

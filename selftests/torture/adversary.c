@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Clients that mean harm within what the interface permits: who opens sessions
- * without end, holds all that it can, picks keys that collide, floods the log,
- * or looks for secrets in what comes back.
+ * Clients that do harm within what the interface permits: they open sessions
+ * without end, hold all that they can, pick keys that collide, flood the log,
+ * or look for secrets in results.
  */
 #include <sys/klog.h>
 #include <sys/resource.h>
@@ -114,7 +114,7 @@ static void holds_everything(void)
 	ksft_test_result(got == 24 && more == -EDQUOT && match == -EDQUOT,
 			 "a session's limit on held blocks: %u, then %d, match %d\n",
 			 got, more, match);
-	/* What it has can still be used and given back. */
+	/* Its blocks can still be used and given back. */
 	reg = kvbm_stage_register(greedy, 4, ids, h + 20, res, 0, NULL);
 	more = kvbm_alloc(fd, 24, ids + 32, NULL, NULL);
 	for (i = 0; i < 24; i++)

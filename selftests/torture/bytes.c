@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: MIT
 /*
- * Are a block's bytes those of its hash, whatever dies?
+ * Do a block's bytes match its hash, whatever dies?
  *
- * Workers match prompts, read every byte of what they match, compute the rest and
- * register it, in a pool that is far too small.  They are killed, and where blocks
- * linger their sessions are revoked, at any moment.  What goes into a block is
- * written by the worker, or by a device: a process that outlives the worker, as
- * hardware does, and writes up to half the time of linger_ms after it was told to.
+ * Workers match prompts, read every byte of the matched blocks, compute the
+ * rest and register it, in a pool that is far too small.  At any moment they
+ * are killed or, where blocks linger, their sessions are revoked.  Blocks are
+ * written by the worker, or by a device: a process that outlives the worker,
+ * as hardware does, and writes as late as half of linger_ms after it was told
+ * to.
  *
- * A device that nothing holds back does harm, and so does a worker that registers
- * a block before it is written.  Both are tried too: then bytes must be wrong, or
- * the reading would be worth nothing.
+ * A device that nothing holds back does harm, and so does a worker that
+ * registers a block before it is written.  The test tries both: they must
+ * cause wrong bytes, or reading would prove nothing.
  *
- * No clock decides: who writes looks at it before and after.  A device that comes
- * too late writes nothing, as one whose driver gave up; who was put off between
- * the two looks says so, and a round that had both this and wrong bytes is done
- * again.  Time counts from before the allocation: then the session was not revoked.
+ * The result does not depend on a clock: writers look at it before and after.
+ * A device that comes too late writes nothing, like one whose driver gave up.
+ * A writer that was delayed between the two looks reports it, and a round that
+ * had both this and wrong bytes is done again.  Time counts from before the
+ * allocation: then the session was not revoked.
  */
 #include <sched.h>
 #include "torture.h"
@@ -30,7 +32,7 @@
 
 enum job_state { JOB_FREE, JOB_GIVEN, JOB_DONE, JOB_LATE };
 
-/* What a device is told to write. */
+/* A device's orders to write. */
 struct job {
 	uint32_t state;
 	uint32_t block;
@@ -279,7 +281,7 @@ static void work(uint32_t number, int from, uint64_t life)
 	for (;;) {
 		w.fd = kvbm_session_open(from);
 		if (w.fd < 0) {
-			/* Who died last lingers in the count of sessions. */
+			/* The last to die lingers in the session count. */
 			usleep(1000);
 			continue;
 		}

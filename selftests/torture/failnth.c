@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Every fault once: each request, each command of io_uring, open, creation and
+ * Every fault once: each request, each io_uring command, open, creation and
  * close is repeated with its first, second, ... point of failure failing (an
  * allocation, an access to user memory), until it goes through without.  Each
- * time the errno must be a documented one and the store's books be those of
- * before, or those of success, or (EFAULT) those of success with what was
- * taken given back.
+ * time the errno must be a documented one.  The store's counts and blocks must
+ * be those of before, or those of success, or (EFAULT) those of success with
+ * what was taken given back.
  */
 #include <liburing.h>
 #include <kvbm_uring.h>
@@ -51,7 +51,7 @@ struct ctx {
 	struct kvbm_event events[64];
 };
 
-/* The books, as far as they are numbers. */
+/* The store's state, as far as it is numbers. */
 struct books {
 	uint32_t reset, inactive, registered;
 	uint64_t mutables, immutable, staged, sessions;
@@ -105,7 +105,7 @@ static bool faults_possible(void)
 		knob(dirs[i], "verbose", "0");
 		knob(dirs[i], "task-filter", "N");
 	}
-	/* What may sleep fails, too, and single pages. */
+	/* Allocations that may sleep fail, too, and so do single pages. */
 	return !knob("failslab", "ignore-gfp-wait", "N") &&
 	       !knob("fail_page_alloc", "ignore-gfp-wait", "N") &&
 	       !knob("fail_page_alloc", "min-order", "0") &&
@@ -138,7 +138,7 @@ static bool disarm(void)
 	return hit;
 }
 
-/* What an operation is prepared with, on a session of its own. */
+/* The setup of an operation, on a session of its own. */
 
 static int with_nothing(struct ctx *x)
 {
@@ -766,7 +766,7 @@ static const struct op {
 
 #define N_OPS	(sizeof(ops) / sizeof(ops[0]))
 
-/* The number that the next descriptor would get: tells of lost ones. */
+/* The number that the next descriptor would get: reveals lost ones. */
 static int next_fd(void)
 {
 	int fd = dup(0);
@@ -865,7 +865,7 @@ static bool fine(const struct op *o, uint32_t n, const struct outcome *x,
 {
 	if (x->ret == well->ret)
 		return same_books(&x->after, &well->after);
-	/* What a ring could not even begin ends as it likes. */
+	/* A command that a ring could not even begin may end with any errno. */
 	if (x->ret != -ENOMEM && x->ret != -EFAULT &&
 	    (x->ret < 0 || x->ret > well->ret))
 		return false;
@@ -974,7 +974,7 @@ static void reserves_nothing(void)
 		last -= hit ? 0 : step;
 	}
 	first = last > 20 ? last - 20 : last;
-	/* What nobody gets, see fits() in module/user/dev.c. */
+	/* Memory that nobody gets, see fits() in module/user/dev.c. */
 	kept = ram / 16;
 	few = need * 5;
 	size = available_bytes() - kept - few;

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * Clients that do all the time what costs the others most, while one client
+ * Hostile clients constantly do what costs the others most, while one client
  * works as engines do and times each of its rounds.
  *
- * A round is compared with rounds of a quiet machine.  A busy machine is slow
- * without any help of the module: beside the client runs a program whose system
- * calls have nothing to do with it.  What that one suffers, the client may
- * suffer too, and PATIENCE times its quiet time; more is the module's.  Nothing
- * may stop it for longer than STALL.
+ * Its rounds are compared with rounds on a quiet machine.  A busy machine is
+ * slow even without the module.  So a second program runs beside the client,
+ * with system calls unrelated to the module.  The client may be slowed down as
+ * much as that program, and by PATIENCE times its quiet time on top; more is
+ * the module's fault.  Nothing may stop it for longer than STALL.
  *
- * A kind of client that could do nothing has tested nothing, and fails.
+ * A kind of hostile client that could do nothing has tested nothing, and
+ * fails.
  */
 #include <linux/userfaultfd.h>
 #include <poll.h>
@@ -283,7 +284,7 @@ static void colliding_keys(void)
 	}
 }
 
-/* Each watch is one more to be woken by who makes room. */
+/* Each watch is one more for those that free blocks to wake. */
 static void pollers(void)
 {
 	struct rlimit files = { 4096, 4096 };
@@ -304,7 +305,7 @@ static void pollers(void)
 	for (;;) {
 		struct pollfd p = { .fd = fd, .events = POLLOUT };
 
-		/* Too much is refused, and so armed; then there is room. */
+		/* Too much is refused, and so armed; then blocks are free. */
 		for (got = BLOCKS / 2; got && alloc(fd, got, ids, 0) < 0;)
 			got /= 2;
 		alloc(fd, BLOCKS, ids, 0);
@@ -454,7 +455,7 @@ static void waits_and_deaths(void)
 	}
 }
 
-/* What goes through all sessions, or through all blocks. */
+/* Requests that walk all sessions, or all blocks. */
 static void questions(void)
 {
 	static struct kvbm_hash h[65536];
@@ -603,7 +604,7 @@ static void all_sessions(void)
 	}
 }
 
-/* Whatever walks through all sessions of a store, of one with very many. */
+/* All requests that walk a store's sessions, on one with very many. */
 static void many_sessions_elsewhere(void)
 {
 	struct rlimit files = { 4096, 4096 };
@@ -710,7 +711,7 @@ static pid_t start(void (*fn)(void), bool root)
 	_exit(0);
 }
 
-/* What the machine itself did to a program comes on top. */
+/* Delays that the machine itself caused come on top. */
 static bool bearable(const struct times *quiet, const struct times *now)
 {
 	uint64_t limit = quantile(quiet, 990) * PATIENCE;
@@ -771,7 +772,7 @@ static void disturb(const struct kind *k)
 		kt_kill(pid[i]);
 	judge(k);
 	shm->run = 0;
-	/* What they had comes back; some of it when a collector ran. */
+	/* Their blocks come back; some only once a collector ran. */
 	kt_sleep_ms(50);
 }
 

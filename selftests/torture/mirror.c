@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT
 /*
- * Does who only reads events know what is registered, whatever dies, and whatever
- * it was too slow for?
+ * Does a client that only reads events know what is registered, whatever dies,
+ * and whatever it was too slow for?
  *
- * Workers match, allocate, claim, stage, register and release prompts in a pool
- * that is too small; they are killed, their sessions are revoked, and the owner
- * resets and invalidates.  A mirror follows the events of a ring that is much too
- * short for it.  When it is told that events are lost it exports what is
- * registered, in parts, while the others go on.  Whenever all of them are dead, the
- * mirror must be what the store says, hash by hash; and until then no hash may be
- * stored that is there, or removed that is not.
+ * Workers match, allocate, claim, stage, register and release prompts in a
+ * pool that is too small.  They are killed, their sessions are revoked, and
+ * the owner resets and invalidates.  A mirror follows the events of a ring
+ * that is much too short for it.  When events are lost, it exports what is
+ * registered, in parts, while the others go on.  Whenever all of them are
+ * dead, the mirror must equal the store, hash by hash.  Until then, no stored
+ * event may name a hash that is there, and no removed event one that is not.
  *
- * A mirror that overlooks one event in a thousand, one that goes on after a loss
- * as if nothing had happened, and one that takes an export for newer than the
- * events that came after it, must differ: or the comparing would be worth nothing.
+ * Three faulty mirrors must differ, or the comparison would prove nothing: one
+ * overlooks one event in a thousand, one goes on after a loss as if nothing
+ * had happened, and one takes an export for newer than the events that
+ * followed it.
  */
 #include "torture.h"
 
@@ -35,10 +36,10 @@ static const char *const mistakes[] = {
 	[STALE] = "takes an export for the last word",
 };
 
-/* What the mirror knows of a hash. */
+/* The mirror's record of a hash. */
 struct known {
 	struct kvbm_hash hash;
-	uint64_t sequence;	/* the event, or the export, that told */
+	uint64_t sequence;	/* the event, or the export, that reported it */
 	bool there;
 	bool sure;		/* since the last loss it was heard of */
 };
@@ -233,7 +234,7 @@ static void work(struct rng r, const char *name)
 	}
 }
 
-/* What the owner may do besides. */
+/* What else the owner may do. */
 static void disturb(int fd, struct rng *r)
 {
 	struct kvbm_session_entry s[16];

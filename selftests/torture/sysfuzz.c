@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
  * System calls that no sane program makes, as ioctls and as io_uring entries:
- * see sysfuzz_args.h.  No answer but the documented ones may come back, enough
- * calls must get as far as the work itself, and at every quiet point the
- * store's books must agree.
+ * see sysfuzz_args.h.  Only documented errnos may come back, enough calls must
+ * get as far as the work itself, and the store must be consistent at every
+ * quiet point.
  *
  *	sysfuzz [--seed S] [--iterations N] [--at-most SECONDS]
  *
- * The calls may revoke any session and destroy the store: it is opened, or
- * made, again.
+ * The calls may revoke any session and destroy the store, which is then opened
+ * or created again.
  */
 #include <liburing.h>
 #include <linux/close_range.h>
@@ -31,7 +31,7 @@ static int watcher = -1;
 static struct kvbm_hash universe[UNIVERSE];
 static uint64_t saved_max_blocks;
 
-/* What came back. */
+/* The results. */
 static struct tally {
 	uint64_t calls, reached, well;
 	uint64_t op_well[MAX_OP];
@@ -42,7 +42,7 @@ static struct tally {
 
 static uint64_t died, made, looks;
 
-/* Which errnos uapi/linux/kvbm.h names for a request, besides the common. */
+/* Errnos that uapi/linux/kvbm.h names for a request, beyond the common. */
 static const int common_errnos[] = {
 	EFAULT, EINVAL, EOPNOTSUPP, E2BIG, ENOTTY, EINTR, ENODEV, ESHUTDOWN,
 	EBADF,
@@ -135,7 +135,7 @@ static void count(struct tally *t, unsigned int op, long ret, bool allowed)
 
 static void close_strays(void)
 {
-	/* What calls opened whose results went nowhere. */
+	/* Descriptors opened by calls whose results went nowhere. */
 	syscall(SYS_close_range, FIRST_FD, ~0U, 0);
 }
 
@@ -270,7 +270,7 @@ static int any_fd(unsigned int op)
 	return o && !o->session ? CONTROL : rnd(&r, CONTROL);
 }
 
-/* Who made the offer of each ticket: 1 + the place of its descriptor. */
+/* The giver of each ticket: 1 + the place of its descriptor. */
 static int givers[ARRAY_SIZE(tickets)];
 static uint32_t spare;			/* a block that a session holds */
 
@@ -399,7 +399,7 @@ static void some_entries(struct io_uring *ring)
 			sqe->flags |= IOSQE_ASYNC;
 		if (chance(&r, 8))
 			sqe->flags |= IOSQE_IO_LINK;
-		/* What io_uring itself says to these is its affair. */
+		/* io_uring itself may return anything for these. */
 		if (chance(&r, 30)) {
 			sqe->flags = rnd64(&r);
 			data |= TAMPERED;
@@ -451,7 +451,7 @@ static uint64_t module_limit(const char *name, uint64_t set)
 	return was;
 }
 
-/* However it ends: the next program finds the module as it was. */
+/* Whichever way it ends, the next program finds the module as it was. */
 static void restore(void)
 {
 	close(watcher);
@@ -544,7 +544,7 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_UNBLOCK, &alarm, NULL);
 	sigaction(SIGALRM, &sa, NULL);
 
-	/* Whatever is opened from now on has a number above ours. */
+	/* Every descriptor opened from now on has a number above ours. */
 	while ((fd = dup(0)) < FIRST_FD)
 		if (fd < 0)
 			ksft_exit_fail_msg("no descriptors\n");

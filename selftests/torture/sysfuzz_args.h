@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Arguments for calls that no sane program makes: memory that is not there,
- * not writable, or changes meanwhile, and structures in it that are nearly
- * right, or not at all.
+ * Arguments for calls that no sane program makes: memory that is unmapped, not
+ * writable, or changes meanwhile, holding structures that are nearly right, or
+ * not at all.
  */
 #ifndef KVBM_SYSFUZZ_ARGS_H
 #define KVBM_SYSFUZZ_ARGS_H
@@ -21,7 +21,7 @@
 
 enum region { R_PLAIN, R_READONLY, R_NONE, R_FLIPPING, R_CHANGING, N_REGIONS };
 
-static unsigned char *region[N_REGIONS];	/* as the kernel is told */
+static unsigned char *region[N_REGIONS];	/* as passed to the kernel */
 static unsigned char *alias[N_REGIONS];		/* where we can write */
 static bool stop_disturbing;
 static struct rng r;
@@ -306,7 +306,7 @@ static void fill_sane(unsigned char *p, unsigned int op)
 		q = word(*kind);
 		memcpy(p + at, &q, 8);
 	}
-	/* A claim has room for its answers; a wait ends. */
+	/* A claim has a buffer for its results; a wait ends. */
 	if (op == KVBM_OP_STAGE) {
 		memcpy(&q, p + 56, 8);
 		put32(p + 4, q ? KVBM_STAGE_CLAIM : 0);

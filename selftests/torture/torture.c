@@ -2,16 +2,16 @@
 /*
  * Torture: processes of many threads do random things, valid and not, to
  * shared stores, and are killed at random moments, while stores come and go
- * and sessions are revoked.  After each round everybody is dead and the books
- * must balance.
+ * and sessions are revoked.  After each round all processes are dead and the
+ * stores must be consistent.
  *
  *	torture [--seed S] [--seconds T] [--procs N] [--threads M]
  *		[--round-ms MS]
  *
- * What a thread tries is a function of (seed, round, incarnation of its
- * process, thread), all of which are printed or follow from what is: a run
- * with the same seed makes the same attempts, as far as the scheduler and the
- * moments of the kills let it.
+ * The attempts of a thread are a function of (seed, round, incarnation of its
+ * process, thread), which are all printed or follow from what is printed.  A
+ * run with the same seed makes the same attempts, as far as the scheduler and
+ * the moments of the kills allow.
  */
 #include <liburing.h>
 #include <poll.h>
@@ -630,7 +630,7 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* A process, until it is told to stop, or killed. */
+/* A process, until it is stopped or killed. */
 static void worker(unsigned int round, unsigned int incarnation,
 		   unsigned int depth)
 {
@@ -779,7 +779,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 4096);
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	/* Kills come when they should, however busy the others are. */
+	/* Kills come on time, even when the others are busy. */
 	sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
 	ksft_print_header();
 	ksft_set_plan(8);

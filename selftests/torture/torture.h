@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the programs that try to break the module share: random numbers, and
- * the look at a store's books when nobody works on it.
+ * Shared by the programs that try to break the module: random numbers, and the
+ * consistency check of a store that nobody is using.
  */
 #ifndef KVBM_TORTURE_H
 #define KVBM_TORTURE_H
@@ -62,7 +62,7 @@ static inline struct kvbm_hash prompt(uint32_t k, uint32_t p)
 	return kt_hash(own << 16 | p, p ? parent << 16 | (p - 1) : 0, p);
 }
 
-/* What can be wrong with a store at a quiet point. */
+/* Faults that a store can show at a quiet point. */
 enum wrong {
 	WRONG_SUMS,		/* states and counts disagree */
 	WRONG_HASHES,		/* two Primaries, or presence disagrees */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * What a script has made and not given back yet. Guards and weak references
- * are numbers into arrays that only grow, as their numbers are never reused.
+ * are indexes into arrays that only grow, as their numbers are never reused.
  */
 #include <errno.h>
 #include <search.h>

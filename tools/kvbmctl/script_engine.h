@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of the script engine share among themselves. */
+/* Shared by the files of the script engine. */
 #ifndef KVBMCTL_SCRIPT_ENGINE_H
 #define KVBMCTL_SCRIPT_ENGINE_H
 
@@ -34,7 +34,7 @@ struct script {
 
 /*
  * Operations print to s->line and return 0 or the -errno to print instead.
- * Those that run out of memory for the script's own books set s->fatal.
+ * Those that run out of memory for the script's own records set s->fatal.
  */
 typedef int script_fn(struct script *s, const struct script_cmd *cmd);
 
@@ -70,7 +70,7 @@ void script_put_guards(struct script *s, uint64_t first, int64_t n);
 
 /* The current session's descriptor. */
 int script_fd(struct script *s);
-/* What a batch that may have done a part ends with. */
+/* The result of a batch that may have been done in part. */
 int script_short_of(int done, uint32_t error);
 /*
  * A guard for each of the first @n of s->ids that is a block. They get

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The scripts' store: an anonymous one of the kernel's, through libkvbm. */
+/* The scripts' store: an anonymous store of the kernel, through libkvbm. */
 #include <errno.h>
 #include <string.h>
 #include <time.h>

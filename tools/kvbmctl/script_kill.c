@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Ends a session as the death of the process that has it does. */
+/* Ends a session as the death of its process does. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Script operations on notes: what is said of blocks. */
+/* Script operations on notes, which describe blocks. */
 #include <errno.h>
 #include <string.h>
 

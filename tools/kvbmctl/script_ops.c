@@ -2,8 +2,8 @@
 /*
  * Script operations on blocks and guards, as the current session.
  *
- * What the store says is what is printed. The books only translate guards into
- * block ids; where both know a thing, the store's word is compared with them.
+ * The printed results are the store's. The script's own records only translate
+ * guards into block ids; where both know a thing, the two are compared.
  */
 #include <errno.h>
 

@@ -16,7 +16,7 @@
 
 #define SEPARATORS	" \t\r\n\v\f,"
 
-/* What follows the operation's word. */
+/* The arguments after the operation's word. */
 enum args {
 	ARGS_NONE,
 	ARGS_NEW,
@@ -426,7 +426,7 @@ static int read_policy(struct reader *r, const char **policy)
 	return bad(r, "not a policy");
 }
 
-/* What may be left out. */
+/* Optional arguments. */
 static int read_new_more(struct reader *r, struct script_new *c)
 {
 	char *s = word(r);

@@ -2,8 +2,8 @@
 /*
  * The script engine: one command in, one line out.
  *
- * The line is put together in memory, since an operation that fails half-way
- * prints nothing but its error.
+ * The line is built in memory, since an operation that fails half-way prints
+ * only its error.
  */
 #include <errno.h>
 #include <stdarg.h>

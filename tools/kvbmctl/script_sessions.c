@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Script operations that make and end stores and sessions. */
+/* Script operations that create and end stores and sessions. */
 #include <errno.h>
 #include <string.h>
 

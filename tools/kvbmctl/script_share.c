@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Script operations on what sessions share beyond blocks: claims, offers, ranks,
- * and what all shall forget.
+ * Script operations on what sessions share beyond blocks: claims, offers,
+ * ranks, and invalidation.
  */
 #include <errno.h>
 
@@ -97,7 +97,7 @@ int script_op_offer(struct script *s, const struct script_cmd *cmd)
 	return 0;
 }
 
-/* What the offer named comes back as new guards, in its order. */
+/* The offered blocks come back as new guards, in the offer's order. */
 int script_op_accept(struct script *s, const struct script_cmd *cmd)
 {
 	const struct script_offer *o;

@@ -2,12 +2,12 @@
 /*
  * How long spinlocks are held, for builds with HOST_LOCK_TIMES.
  *
- * In the kernel a holder is not preempted, here it may be, and the longest
- * hold would then be a time slice. Whoever takes a lock therefore begins a
- * restartable sequence (rseq(2)) that covers no instruction: the kernel drops
- * it, by writing a zero, when it preempts or migrates the thread. Finding the
- * zero at the end, the hold is counted apart. What a hypervisor takes away is
- * not seen.
+ * The kernel does not preempt a spinlock's holder, but here it may, and the
+ * longest hold would then be a time slice. So taking a lock begins a
+ * restartable sequence (rseq(2)) that covers no instruction. The kernel drops
+ * it, by writing a zero, when it preempts or migrates the thread. A hold that
+ * finds the zero at its end is counted apart. Time that a hypervisor takes
+ * away goes unnoticed.
  */
 #ifdef HOST_LOCK_TIMES
 #include <sys/rseq.h>

@@ -402,7 +402,7 @@ void host_might_sleep(const char *file, int line)
 		host_bug(file, line, "sleeping in atomic context");
 	if (rcu_read_lock_held())
 		host_bug(file, line, "sleeping in an RCU reader");
-	/* What may sleep changes the state: a wake-up would be lost. */
+	/* A call that may sleep changes the state: a wake-up would be lost. */
 	if (READ_ONCE(host_current()->state))
 		host_bug(file, line, "may sleep, about to sleep already");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Grace periods and callbacks; linux/rcupdate.h says how. */
+/* Grace periods and callbacks; linux/rcupdate.h explains how they work. */
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>

@@ -2,9 +2,9 @@
 /*
  * Sleeping tasks, wait queues and completions.
  *
- * A task sleeps on its state, a futex, until somebody makes it TASK_RUNNING:
- * nothing looks again by itself, so that a wake-up that the kernel would lose
- * is lost here.
+ * A task sleeps on its state, a futex, until somebody makes it TASK_RUNNING.
+ * Nothing checks again by itself, so a wake-up that the kernel would lose is
+ * lost here, too.
  */
 #include <errno.h>
 #include <limits.h>
@@ -235,7 +235,7 @@ int wake_up_state(struct task_struct *t, unsigned int states)
 		WRITE_ONCE(t->state, TASK_RUNNING);
 		return 1;
 	}
-	/* What the waker did before is seen by who is not asleep yet. */
+	/* A task that is not asleep yet sees what the waker did before. */
 	smp_mb();
 	was = READ_ONCE(t->state);
 	do {

@@ -246,7 +246,7 @@ bool flush_work(struct work_struct *w)
 	pthread_mutex_lock(&lock);
 	while (w->pending || is_running(w)) {
 		waited = true;
-		/* Who cannot wait for the worker runs it on the spot. */
+		/* Those that cannot wait for the worker run it now. */
 		if (w->pending && (manual || is_worker || w->due))
 			run_one(w);
 		else
@@ -350,7 +350,7 @@ void host_work_manual(bool m)
 {
 	pthread_mutex_lock(&lock);
 	manual = m;
-	/* What the worker is at is finished first. */
+	/* The worker finishes its current item first. */
 	while (m && worker_busy)
 		pthread_cond_wait(&finished, &lock);
 	kick_locked();

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * model-check: random operations on the model and on the real core, result by
- * result and block by block. Each epoch is a pair of fresh stores, made and
- * driven from a seed of its own, in a child process, so that a crash is one
- * more way to differ. The operations depend on the model only: the parent can
- * make them again, find the shortest list that still fails, and print it. KTAP.
+ * model-check: random operations on the model and on the real core, compared
+ * result by result and block by block. Each epoch has a pair of fresh stores
+ * and a seed of its own, and runs in a child process, so that a crash counts
+ * as a difference. The operations depend on the model only: the parent can
+ * generate them again, find the shortest list that still fails, and print it.
+ * Prints KTAP.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -34,7 +35,7 @@ struct epoch {
 	struct g_config gen;
 };
 
-/* What the children saw; tells whether the checks had anything to check. */
+/* What the children saw; shows whether the checks had anything to check. */
 struct tally {
 	uint64_t ops, evictions, failed, dups, dedups, twins, placeholders;
 	uint64_t quota;		/* refused as max_held allows no more */

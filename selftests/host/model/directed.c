@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What random operations do not reach, on both stores. */
+/* Cases that random operations do not reach, on both stores. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -163,7 +163,7 @@ static void deep_add(struct deep *d, enum g_kind kind, uint32_t id,
 		deep_run(d, kind);
 }
 
-/* What is missing of the chain is registered; then all is given back. */
+/* Registers the missing part of the chain; then gives everything back. */
 static void deep_fill(struct deep *d)
 {
 	struct model *m = d->p.m;

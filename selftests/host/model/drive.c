@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The real core in user space, driven as ioctl.c drives it: chunk by chunk,
- * getting ready between chunks. Compiled against the stand-ins; everything else
- * here is not.
+ * with preparation between chunks. This is the only file here that is compiled
+ * against the stand-ins.
  */
 #include <linux/errno.h>
 #include <linux/slab.h>
@@ -150,7 +150,7 @@ static void allocate(struct core *c, const struct g_op *op, struct g_res *res)
 	u32 i;
 
 	M_ASSERT(keys);
-	/* What is the caller's to check. */
+	/* Checks that are up to the caller. */
 	if (!reset_only && op->n > c->st->cfg.total)
 		res->err = -EINVAL;
 	else
@@ -413,7 +413,7 @@ static void offer(struct core *c, const struct g_op *op, struct g_res *res)
 		res->err = -EALREADY;
 		return;
 	}
-	/* What is the caller's to check. */
+	/* Checks that are up to the caller. */
 	if (!op->n) {
 		res->err = -EINVAL;
 		return;

@@ -14,7 +14,7 @@ struct core *core_new(const struct m_config *cfg, int *err);
 /* Ends all sessions first. */
 void core_free(struct core *c);
 void core_apply(struct core *c, const struct g_op *op, struct g_res *res);
-/* What no operation shows: distinct hashes, and the free list, head first. */
+/* Not shown by any operation: distinct hashes; the free list, head first. */
 uint32_t core_registered(struct core *c);
 uint32_t core_free_list(struct core *c, uint32_t *ids, uint32_t max);
 

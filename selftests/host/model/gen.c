@@ -334,7 +334,7 @@ static enum g_kind any_kind(struct gen *g)
 	}
 }
 
-/* What makes blocks idle, or leads there. */
+/* Operations that make blocks idle, or lead there. */
 static enum g_kind relief(struct gen *g, const struct model *m, int s)
 {
 	uint32_t ids[G_MAX];
@@ -361,7 +361,7 @@ static void try_next(struct gen *g, const struct model *m, struct g_op *op)
 		op->kind = G_OPEN;
 		return;
 	}
-	/* What only a store with ranks takes. */
+	/* Operations that only a store with ranks accepts. */
 	if (!m->cfg.keep_blocks &&
 	    (op->kind == G_KEEP || op->kind == G_KEEP_HASHES ||
 	     op->kind == G_TIME))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random operations: what one is, how the model runs it, and a generator that
- * makes a stream of them from a seed. A driver runs the same operations on
- * another store and compares the results.
+ * Random operations: what an operation is, how the model runs it, and a
+ * generator that makes a stream of them from a seed. A driver runs the same
+ * operations on another store and compares the results.
  */
 #ifndef KVBM_MODEL_GEN_H
 #define KVBM_MODEL_GEN_H

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * model-gen --script SEED N POLICY [none|some|many]: a random script of N lines
- * for kvbmctl exec and model-script, kept going by running each line on the
- * model. POLICY may be "any": then each store of the script has its own. The
- * last word says how many hashes share a node key (none unless given).
+ * model-gen --script SEED N POLICY [none|some|many]: writes a random script of
+ * N lines for kvbmctl exec and model-script, and runs each line on the model
+ * as it goes. With POLICY "any", each store of the script has its own policy.
+ * The last word says how many hashes share a node key (none by default).
  *
- * It writes only what the language leaves no doubt about, mistakes included.
+ * Scripts contain only what the language defines, mistakes included.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -319,7 +319,7 @@ static void add_rank(struct maker *k, const char *what)
 		add(k, " for %" PRIu32, 3600000 + g_below(&k->rng, 3));
 }
 
-/* Whether one block more may be raised, whatever the time. */
+/* Whether one block more may be raised, at any time. */
 static bool may_raise(void)
 {
 	const struct model *m = script_model_store();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The store: slots, sessions, holds, operations, counters. What every function
- * promises is said in model.h; the rules are the contract's.
+ * The store: slots, sessions, holds, operations, counters.  model.h says what
+ * every function promises; the rules are the contract's.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -531,7 +531,7 @@ int m_register(struct model *m, int s, uint32_t id, enum m_dup dup,
 		*held = primary;
 	}
 	m->count.registrations++;
-	/* Whoever has claimed it: it is there. */
+	/* It is there, no matter who has claimed it. */
 	id = claimant(m, h);
 	if (id != M_NONE)
 		m->slot[id].claimed = false;
@@ -631,7 +631,7 @@ int m_offer(struct model *m, int s, const uint32_t *ids, uint32_t n,
 
 	if (!n)
 		return -EINVAL;
-	/* What is no block is told before any of them is looked at. */
+	/* Invalid ids are reported before any block is looked at. */
 	for (uint32_t i = 0; i < n; i++)
 		if (ids[i] >= m->cfg.total)
 			return -EPERM;
@@ -679,7 +679,7 @@ int m_accept(struct model *m, int s, uint32_t offer, uint32_t *ids,
 		return -ENOENT;
 	if (o->giver == s)
 		return -EINVAL;
-	/* Each block once, whoever has it already; a copy with its Primary. */
+	/* Each block once, no matter who has it; a copy with its Primary. */
 	for (i = 0; i < o->n; i++) {
 		for (k = 0; k < i && o->ids[k] != o->ids[i]; k++)
 			;
@@ -835,7 +835,7 @@ static bool child_of(struct m_hash child, struct m_hash parent)
 	       m_key_equal(key, m_hash_node_key(parent));
 }
 
-/* What is registered or Staged, by position, then by block. */
+/* Registered and Staged blocks, by position, then by block. */
 int m_invalidate_prefix(struct model *m, struct m_hash h,
 			struct m_forgotten *f)
 {

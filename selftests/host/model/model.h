@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reference model of a store: the contract, written down as plainly as it can
- * be. Single-threaded, arrays and linear scans only. It shares no code and no
- * header with the module, so that one reading of the contract checks another.
+ * Reference model of a store: the contract, written down as plainly as
+ * possible. Single-threaded, arrays and linear scans only. It shares no code
+ * and no header with the module, so that one reading of the contract checks
+ * another.
  *
  * Functions work on one block each, unless they say otherwise, and return 0 or
  * a negative errno. A call that fails has changed nothing.
@@ -253,7 +254,7 @@ struct model {
 	bool open[M_MAX_SESSIONS];
 	struct m_offer *offer;	/* those that are open, in order */
 	uint32_t n_offers, offers_made;
-	uint64_t now_ns;	/* whoever has the model moves it */
+	uint64_t now_ns;	/* moved by the model's user */
 	uint8_t *rank;		/* for a pop */
 };
 
@@ -267,7 +268,7 @@ int m_session_open(struct model *m, int s);
 /* Gives back all it holds; returns how many holds that were. */
 uint64_t m_session_close(struct model *m, int s);
 
-/* All or nothing; ids and evicted have room for n. */
+/* All or nothing; ids and evicted have n entries. */
 int m_allocate(struct model *m, int s, uint32_t n, uint32_t *ids,
 	       struct m_hash *evicted, uint32_t *n_evicted);
 uint32_t m_allocate_reset(struct model *m, int s, uint32_t n, uint32_t *ids);
@@ -293,7 +294,7 @@ int m_retain(struct model *m, int s, uint32_t id);
 /* All or nothing. Offers have numbers, which are never used again. */
 int m_offer(struct model *m, int s, const uint32_t *ids, uint32_t n,
 	    uint32_t *offer);
-/* All or nothing; ids has room for what was offered. */
+/* All or nothing; ids has an entry for each offered hold. */
 int m_accept(struct model *m, int s, uint32_t offer, uint32_t *ids,
 	     uint32_t *done);
 int m_withdraw(struct model *m, int s, uint32_t offer, uint32_t *done);
@@ -304,7 +305,7 @@ int m_weak(const struct model *m, int s, uint32_t id, struct m_weak *w);
 /* *id = M_NONE when nothing is left to hold. */
 int m_upgrade(struct model *m, int s, const struct m_weak *w, uint32_t *id);
 uint32_t m_reset_inactive(struct model *m, bool *all);
-/* What is forgotten is added to *f. */
+/* Adds the forgotten blocks to *f. */
 void m_invalidate(struct model *m, struct m_hash h, struct m_forgotten *f);
 /* And all that descends from it. */
 int m_invalidate_prefix(struct model *m, struct m_hash h,

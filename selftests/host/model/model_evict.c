@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * The eviction orders as naive data structures. The flat ones search an
- * array for the smallest sequence number. The lineage ones keep an explicit
- * tree of nodes, idle blocks and placeholders, and after every change settle()
- * brings it back to what the contract allows.
+ * The eviction orders as naive data structures. The flat ones search an array
+ * for the smallest sequence number. The lineage ones keep an explicit tree of
+ * nodes, idle blocks and placeholders; after every change settle() brings it
+ * back to what the contract allows.
  *
- * Twins (blocks that share a node key): the node that was in the tree first
- * carries what hangs under the key; the others are leaves with an upward link
- * of their own. A placeholder that came from a block is that block still being
- * in the tree. When the carrier leaves the tree, or its hash leaves the store,
- * while twins are idle, the one that has been inactive the longest becomes the
- * carrier and takes over what hangs there.
+ * Twins are blocks that share a node key. The twin that entered the tree first
+ * is the carrier of the key's subtree; the others are leaves with an upward
+ * link of their own. A placeholder that came from a block counts as that block
+ * still being in the tree. When the carrier leaves the tree, or its hash
+ * leaves the store, while twins are idle, the twin that has been inactive the
+ * longest becomes the carrier and takes over the subtree.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -233,7 +233,7 @@ static void tree_remove(struct m_index *x, uint32_t block)
 	settle(x);
 }
 
-/* Who goes next: a leaf, by its rank, then by the order of the policy. */
+/* The next victim: a leaf, by its rank, then by the order of the policy. */
 static int tree_first(const struct m_index *x, const uint8_t *rank)
 {
 	int best = -1;
@@ -305,7 +305,7 @@ void m_index_insert(struct m_index *x, uint32_t block, struct m_hash h,
 	x->len++;
 }
 
-/* Who carries nothing gives the key to a twin, as if it had been away. */
+/* A carrier of nothing gives the key to a twin, as if it had been away. */
 static void tree_touch(struct m_index *x, uint32_t block)
 {
 	struct m_node *n = &x->node[node_of(x, block)];

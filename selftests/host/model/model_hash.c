@@ -80,7 +80,7 @@ uint64_t m_hash_parent(struct m_hash h)
 	return low_bits(h.lo, parent_bits[mode_of(h)]);
 }
 
-/* What a child at the next position has in its parent field. */
+/* The parent field of a child at the next position. */
 struct m_key m_hash_node_key(struct m_hash h)
 {
 	uint32_t position = m_hash_position(h);

@@ -37,7 +37,7 @@ static struct m_count *find(const struct m_sketch *k, struct m_hash h)
 	return &k->table[i];
 }
 
-/* Makes the table anew with room to spare; drops nothing but zeroes. */
+/* Rebuilds the table with space to spare; drops only zeroes. */
 static void rebuild(struct m_sketch *k, uint32_t size)
 {
 	struct m_count *old = k->table;

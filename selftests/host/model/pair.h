@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The model and the core side by side, and tests of them that are directed. */
+/* The model and the core side by side, and directed tests of them. */
 #ifndef KVBM_MODEL_PAIR_H
 #define KVBM_MODEL_PAIR_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* model-script [FILE]: what kvbmctl exec [FILE] must print. */
+/* model-script [FILE]: prints what kvbmctl exec [FILE] must print. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The model as a backend of the script engine: what the store answers is the
- * model's. Only words are translated here, from model.h to the library's.
+ * The model as a backend of the script engine. All results come from the
+ * model; this file only translates terms from model.h to the library's.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -42,7 +42,7 @@ static struct m_hash *from_hashes(const struct kvbm_hash *hashes, uint32_t n)
 	return h;
 }
 
-/* What a call returns whose element @done failed, or none did. */
+/* The return value of a call whose element @done failed, or none did. */
 static int ended(uint32_t done, int err, uint32_t *error)
 {
 	if (error)
@@ -147,7 +147,7 @@ static void session_close(int session)
 	n_notes = 0;
 }
 
-/* Who has the session last makes no difference here. */
+/* It makes no difference here who has the session last. */
 static int session_kill(int session)
 {
 	session_close(session);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The model as a store of scripts, for the engine of kvbmctl exec. */
+/* The model as a store for scripts, for the engine of kvbmctl exec. */
 #ifndef KVBM_MODEL_SCRIPT_MODEL_H
 #define KVBM_MODEL_SCRIPT_MODEL_H
 

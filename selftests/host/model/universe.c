@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The hashes in play: a forest whose trees begin at position 0 or, with a
+ * The hashes in use: a forest whose trees begin at position 0 or, with a
  * parent that nobody ever stages, around the positions where the layout of a
- * hash changes. Shapes run from one long chain to one wide family.
+ * hash changes. Shapes range from one long chain to one wide family.
  */
 #include "gen.h"
 
