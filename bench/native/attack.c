@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
  * Somebody knows the secrets by which the index chooses lines, and registers
- * 65,536 keys of one hash: half of the overflow table is full then.  What do the
- * others' operations cost, and his own?
+ * 65,536 keys of one hash, which fill half of the overflow table.  How much do
+ * the operations of others cost then, and how much do the attacker's own?
  *
- * Counted by stepping, in a pool that is full; TAP.
+ * The pool is full.  Costs are counted by stepping.  Prints TAP.
  */
 #include <stdlib.h>
 #include "attack.h"

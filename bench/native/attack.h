@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* attack.h - what it costs others when somebody chooses keys that collide */
+/* attack.h - the cost to others when somebody chooses keys that collide */
 #ifndef BENCH_ATTACK_H
 #define BENCH_ATTACK_H
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench.h - what the native benchmarks share
+ * bench.h - shared by the native benchmarks
  *
  * The core runs in this process (selftests/host, variant opt).  A figure is
- * made of windows: each times some calls one by one, without what prepares
- * them; windows in which the thread lost its CPU do not count.
+ * made of windows.  Each window times some calls one by one, without their
+ * preparation.  Windows in which the thread lost its CPU do not count.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -68,7 +68,7 @@ struct timing {
 	u32 disturbed;
 };
 
-/* What is timed: op(arg), after prepare(arg), which is not; n blocks each. */
+/* Times op(arg), but not prepare(arg) before it; n blocks each. */
 struct work {
 	void (*prepare)(void *arg);
 	void (*op)(void *arg);
@@ -108,7 +108,7 @@ void call_alloc(struct kvbm_session *ses, u32 n, u32 *ids,
 void call_register(struct kvbm_session *ses, const struct kvbm_hash *hashes,
 		   u32 n, const u32 *ids, struct kvbm_registered *out);
 void measure_syscalls(void);
-extern double syscall_ns;	/* what one kvbm ioctl costs besides the core */
+extern double syscall_ns;	/* one kvbm ioctl, beyond the core */
 
 /* --- pool.c ------------------------------------------------------------- */
 

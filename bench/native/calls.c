@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Operations as module/user/data.c does them for a system call: by the same loop, the
- * arguments copied to the stack and the results copied out, with the string
- * instruction that the kernel copies user memory with on CPUs of today. What
- * this leaves out is the way into the kernel and back, and finding the driver:
+ * Operations as module/user/data.c does them for a system call: with the same
+ * loop. Arguments are copied to the stack and results are copied out, with the
+ * string instruction that the kernel uses for user memory on current CPUs.
+ *
+ * This leaves out the way into the kernel and back, and finding the driver.
  * measure_syscalls() times that with a real ioctl that, like kvbm's, reaches a
  * driver, takes a lock and writes a word to the caller (FIONREAD on a pipe).
  */

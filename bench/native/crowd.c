@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Several workers at once, threads or processes, each on a CPU of its own.
- * They begin each round together; a round in which one of them lost its CPU
- * does not count, unless nearly all are such.
+ * They begin each round together.  A round in which a worker lost its CPU does
+ * not count, unless this happens in nearly all rounds.
  */
 #include <pthread.h>
 #include <sched.h>

@@ -13,7 +13,7 @@ struct cycle {
 	u32 ids[BATCH_MAX];
 };
 
-/* Prompts of 128 blocks, whatever the batch. */
+/* Prompts of 128 blocks, for any batch size. */
 static void new_keys(void *arg)
 {
 	struct cycle *c = arg;
@@ -143,9 +143,9 @@ static void arm(void *arg)
 }
 
 /*
- * What a ring of events costs who makes them: a cycle of a block is two, stored and
- * removed.  With a reader that waits, each operation also finds the ring armed once,
- * and calls ->wake.
+ * What a ring costs those that make events: a block's cycle makes two, stored
+ * and removed.  With a waiting reader, each operation also finds the ring armed
+ * once, and calls ->wake.
  */
 static void events(void)
 {

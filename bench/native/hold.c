@@ -3,8 +3,8 @@
  * Matches and releases of registered blocks, and misses.
  *
  *	hot	the same prompt again and again
- *	spread	a random one of all that the store has
- *	others	the blocks are held by another session
+ *	spread	a random prompt out of all in the store
+ *	others	another session holds the blocks
  *	own	the session holds them already
  *	idle	nobody holds them: they leave the eviction index and come back
  */

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
 /*
- * Somebody who knows no secret learns, from what calls answer and how long they
- * take, for as long as he is given; then others are counted.
+ * An attacker who knows no secret learns, for a given time, from the results
+ * of calls and from how long they take.  Then the calls of others are counted.
  *
- * He times misses, each several times, of keys that he draws at random.  Where a
- * line overflowed, a miss takes longer.  So he registers the slowest keys and holds
- * them, which makes such lines more and their misses slower; when he holds a
- * quarter of the store, he gives back the oldest and goes on.  He has a better
- * clock than an ioctl leaves him, and the machine to himself.
+ * The attacker draws keys at random and times a miss of each several times.  A
+ * miss takes longer where a line overflowed.  The attacker registers the
+ * slowest keys and holds them, which makes such lines more common and their
+ * misses slower.  Once a quarter of the store is held, the oldest are given
+ * back and it goes on.  This attacker has a better clock than an ioctl would
+ * leave it, and the machine to itself.
  *
- * Quiet is a store in which he holds as many blocks under keys that he did not
- * choose.  TAP.
+ * "Quiet" is a store in which it holds as many blocks under keys that it did
+ * not choose.  Prints TAP.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,13 +3,13 @@
  * kvbm-native: the core's cost per block, in user space, as JSON lines.
  *
  *	kvbm-native		everything
- *	kvbm-native --quick	what the design's targets speak of
+ *	kvbm-native --quick	the figures that the design has targets for
  *	kvbm-native --only X	figures with X in their name
  *	kvbm-native --count	under callgrind: instructions instead of time
- *	kvbm-native --step	at every size and shape: instructions, by stepping
- *	kvbm-native --attack	what colliding hashes cost others, by stepping: TAP
- *	kvbm-native --learn	what somebody can do who learns from times: TAP
- *	kvbm-native --group G	what bench/run-reference compares: see reference.c
+ *	kvbm-native --step	instructions at all sizes, shapes, by stepping
+ *	kvbm-native --attack	what colliding hashes cost others, stepped: TAP
+ *	kvbm-native --learn	what an attacker learns from times: TAP
+ *	kvbm-native --group G	for bench/run-reference: see reference.c
  *	kvbm-native --vm	the clock counts instructions: see selftests/vm
  */
 #include <getopt.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Bytes a block: everything that a store and one session that holds all its
- * blocks take, as the allocator counts it, while every block is registered.
+ * Bytes per block: all memory of a store and of one session that holds all its
+ * blocks, as counted by the allocator, with every block registered.
  */
 #include "bench.h"
 

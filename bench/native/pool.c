@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Stores as they look after a while: full of prompts, slots in any order. */
+/* Stores as they look after some use: full of prompts, slots in any order. */
 #include <stdlib.h>
 #include <linux/slab.h>
 #include "bench.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The end of a session that holds a million blocks: how long it takes, what
- * another session's matches see meanwhile, and, built with lock times (variant
- * lat), for how long the locks are held.
+ * The end of a session that holds a million blocks: how long it takes, how it
+ * slows down another session's matches, and, when built with lock times
+ * (variant lat), how long the locks are held.
  */
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * What bench/run-reference compares, a group at a time. The program of the other
- * side, bench/reference, has the same groups and names its figures alike.
+ * The groups of figures that bench/run-reference compares, one at a time. The
+ * program of the other side, bench/reference, has the same groups and uses the
+ * same names.
  */
 #include <stdio.h>
 #include <string.h>

@@ -4,13 +4,13 @@
  *
  *	kvbm	every call is a system call. The core runs in the process, on
  *		memory shared with the others as the kernel's is, and each call
- *		makes a real ioctl besides (see calls.c). Not timed in the
- *		virtual machine, where the module itself is (bench/vm).
+ *		also makes a real ioctl (see calls.c). Not timed in the virtual
+ *		machine, where bench/vm times the module itself.
  *	mutex	the core in the process, on shared memory, under one robust
- *		process-shared mutex: the lightest that survives the death of a
- *		process that holds it. What the dead process held is lost.
- *	daemon	a process of its own has the store; the others send it their
- *		batches through a Unix socket. A thread for each.
+ *		process-shared mutex: the lightest lock that survives the death
+ *		of its owner. What the dead process held is lost.
+ *	daemon	a separate process has the store, with a thread for each client.
+ *		Clients send it their batches through a Unix socket.
  *
  * Clients match a batch and release it.
  */

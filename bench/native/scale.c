@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Two threads on one store, each with a session of its own: how much more than
- * one do they match and release?
+ * Two threads on one store, each with a session of its own: how much more do
+ * they match and release than one thread does?
  *
- *	same, own	one prompt; each session holds it already, as a worker
- *			does that keeps its system prompt held
+ *	same, own	one prompt; each session holds it already, like a worker
+ *			that keeps its system prompt held
  *	same, others	one prompt, held by a third session only
  *	disjoint, ...	two prompts
  */
@@ -43,8 +43,8 @@ static void crowd(struct figure *f)
 }
 
 /*
- * The control: two stores, so that nothing whatever is shared. What this
- * scales by is what the machine has to give.
+ * The control: two stores that share nothing at all. Its scaling is the best
+ * that the machine can give.
  */
 static void separate(void)
 {
@@ -98,7 +98,7 @@ void bench_two_threads(bool tracked)
 	pool_free(p);
 }
 
-/* One prompt, held by whoever came first: it leaves the order and comes back. */
+/* One prompt, held by the first to come: it leaves the order and returns. */
 void bench_two_threads_idle(void)
 {
 	struct pool *p = pool_new(1U << 16, "lru", false, FILL_IDLE);

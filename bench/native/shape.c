@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Costs that must not depend on the shape of the forest, nor on the keys:
+ * Costs that must depend neither on the shape of the forest nor on the keys:
  * chains of 1 to 65,536 blocks, parents with 16 to 65,535 children, keys that
  * collide under simple hash functions.
  */

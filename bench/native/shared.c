@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * A store in memory that forked processes share. The allocator of the host
- * build takes its memory from here while shared_on is set; the linker puts
- * these functions in its way (--wrap).
+ * A store in memory that forked processes share. While shared_on is set, the
+ * allocator of the host build takes its memory from here: the linker wraps its
+ * functions with these (--wrap).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -61,7 +61,7 @@ size_t __wrap_malloc_usable_size(void *p)
 	return in_arena(p) ? ((size_t *)p)[-1] : __real_malloc_usable_size(p);
 }
 
-/* What is in the arena stays until the process ends. */
+/* The arena's contents stay until the process ends. */
 void __wrap_free(void *p)
 {
 	if (!in_arena(p))

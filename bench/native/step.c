@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Counting instructions one by one: a second process steps through what is
- * measured, and lets the rest run at full speed. So pools of any size can be
- * counted; under callgrind filling the largest would take an hour. A string
- * instruction counts once for each byte, as callgrind counts it.
+ * Counts instructions one by one: a second process single-steps the measured
+ * part and lets the rest run at full speed. So pools of any size can be
+ * counted; under callgrind, filling the largest would take an hour. A string
+ * instruction counts once for each byte, as in callgrind.
  */
 #include <signal.h>
 #include <stdlib.h>

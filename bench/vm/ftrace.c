@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The kernel's function_graph tracer, read from its ring buffer as it is: text
- * of a million lines would take longer than what is measured.
+ * Reads the kernel's function_graph tracer from its raw ring buffer: a million
+ * lines of text would take longer than the measured calls.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -43,8 +43,8 @@ unsigned int nr_traced;
 static const char *phase;
 
 /*
- * What is going on inside these is not the module's: interrupts, and the
- * scheduler and the allocator, which have locks of their own.
+ * Time inside these is not the module's: interrupts, and the scheduler and the
+ * allocator, which have locks of their own.
  */
 static struct aside {
 	const char *name;

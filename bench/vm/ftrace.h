@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ftrace.h - how long the module's chunk functions take and locks are held
+ * ftrace.h - how long the module's chunk functions run and hold locks
  *
- * The kernel's function_graph tracer watches the chunk functions and, inside
- * them, spinlocks.  A section is from the first lock taken to the last one
- * given back.  Timer interrupts and what follows them are told apart.
+ * The kernel's function_graph tracer watches the chunk functions and the
+ * spinlocks inside them.  A section lasts from the first lock taken to the
+ * last one dropped.  Timer interrupts and what they run are counted apart.
  */
 #ifndef FTRACE_H
 #define FTRACE_H

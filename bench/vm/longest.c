@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
  * The longest stretch for which the module holds a lock, and the longest call
- * of each function that does a chunk of a batch: a store of 1,048,576 blocks,
- * operations on 1,000,000 of them in one call each, processes that die
- * holding as many, ranks of as many that end at one moment; claims, holds handed
- * over, hashes invalidated, notes of the largest size.
+ * of each function that does a chunk of a batch.  The store has 1,048,576
+ * blocks.  Operations take 1,000,000 of them in one call; processes die that
+ * hold as many; as many ranks expire at one moment.  Also claims, hand-overs
+ * of holds, invalidated hashes, and notes of the largest size.
  *
- * For "selftests/vm/run --icount", where the clock counts instructions.  What
- * the tracer adds is part of the figures; it is told beside them.
+ * For "selftests/vm/run --icount", where the clock counts instructions.  The
+ * figures include the tracer's share, which is printed beside them.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -118,7 +118,7 @@ static void dies(int fd, const char *what, bool registers)
 	ftrace_end();
 }
 
-/* An allocation whose last results cannot be told is given back. */
+/* An allocation whose last results cannot be written is given back. */
 static void fails(int fd)
 {
 	size_t size = SOME * sizeof(uint32_t);

@@ -5,8 +5,8 @@
  *	kvbm-vm --icount ops	instructions of each operation and batch size
  *	kvbm-vm --icount uring	ioctl against io_uring
  *	kvbm-vm --icount longest	the longest lock holds: see longest.c
- *	kvbm-vm --icount payload	what a payload costs: see payload.c
- *	kvbm-vm --icount safety	what safety costs: see safety.c
+ *	kvbm-vm --icount payload	the cost of a payload: see payload.c
+ *	kvbm-vm --icount safety	the cost of safety: see safety.c
  *	kvbm-vm ops|uring	the same in nanoseconds, of an emulated machine
  */
 #include <string.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Every operation of the data path by ioctl, and what a bare call costs. */
+/* Every operation of the data path by ioctl, and the cost of a bare call. */
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -246,7 +246,7 @@ static void op_unknown(void *arg)
 	ioctl(o->own, 0, NULL);
 }
 
-/* What the native benchmarks take for the way in and out. */
+/* The native benchmarks use this as the cost of kernel entry and exit. */
 static void op_fionread(void *arg)
 {
 	int *fd = arg, n;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a payload costs: a session's opening and end, the descriptor of the bytes,
- * and the data path with and without one, which must be the same.
+ * The cost of a payload: opening and ending a session, getting the descriptor
+ * of the bytes, and the data path, which must cost the same with and without
+ * one.
  */
 #include <fcntl.h>
 #include <sys/eventfd.h>
@@ -93,7 +94,7 @@ static void data_path(struct side *s, bool payload)
 	uint32_t i;
 
 	open_side(s, payload);
-	/* What is matched another session holds; the rest of the pool is idle. */
+	/* Another session holds what is matched; the rest is idle. */
 	next_keys(s);
 	for (i = 0; i < N; i++)
 		s->keys[i] = s->new_keys[i];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What safety costs: a few operations, counted on several modules by the script
- * "safety".
+ * The cost of safety: a few operations.  The script "safety" counts them on
+ * several modules.
  */
 #include <fcntl.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * ioctl against io_uring: as many match and release commands as fit in flight,
- * submitted at once and reaped together.
+ * ioctl against io_uring: the ring is filled with match and release commands,
+ * which are submitted at once and reaped together.
  */
 #include <kvbm_uring.h>
 #include <unistd.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vmbench.h - what the benchmarks of the real interface share
+ * vmbench.h - shared by the benchmarks of the real interface
  *
- * Under "selftests/vm/run --icount" the clock counts instructions, and the
- * median of some hundred calls, each timed alone, repeats exactly.
+ * Under "selftests/vm/run --icount" the clock counts instructions.  The median
+ * of some hundred calls, each timed alone, repeats exactly.
  */
 #ifndef VMBENCH_H
 #define VMBENCH_H
