@@ -818,6 +818,11 @@ static void ahead_child(int fd, uint32_t id, struct kvbm_hash h)
 	KT_MUST(kt_info(fd, id).keep_until_ns < until + (1 << 20));
 	KT_MUST(kvbm_export(fd, NULL, &cursor, 1, &e, NULL) == 1);
 	KT_MUST(e.keep_until_ns == kt_info(fd, id).keep_until_ns);
+	/* As late as can be said, in whichever direction the clock is off. */
+	KT_MUST(kvbm_keep_hashes(fd, 1, &h, KVBM_RANK_HIGH, UINT64_MAX, 0,
+				 &result, NULL) == 1 &&
+		result == KVBM_KEEP_DONE);
+	KT_MUST(kt_info(fd, id).keep_rank == KVBM_RANK_HIGH);
 	_exit(0);
 }
 

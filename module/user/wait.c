@@ -86,7 +86,7 @@ u64 kvbm_kernel_ns(u64 ns, u32 clock)
 	if (off > 0)
 		ns -= min_t(u64, ns, off);
 	else
-		ns += -off;
+		ns = min_t(u64, ns, KTIME_MAX) + -off;
 	return min_t(u64, ns, KTIME_MAX);
 }
 
