@@ -92,6 +92,7 @@ int kvbm_claims_init(struct kvbm_store *st)
 	if (!cs->trees)
 		return -ENOMEM;
 	INIT_LIST_HEAD(&cs->ended);
+	INIT_LIST_HEAD(&cs->gone);
 	INIT_WORK(&cs->work, tell_work);
 	return 0;
 }
@@ -107,7 +108,7 @@ void kvbm_claims_exit(struct kvbm_store *st)
 	cancel_work_sync(&cs->work);
 	WARN_ON_ONCE(cs->nr);
 	/* Nobody waits any more; the last waiters left some claims here. */
-	while (!list_empty(&cs->ended)) {
+	while (!list_empty(&cs->ended) || !list_empty(&cs->gone)) {
 		kvbm_claims_tell(st);
 		cancel_work_sync(&cs->work);
 	}
@@ -254,7 +255,8 @@ static void end(struct kvbm_store *st, struct kvbm_claim *c, u32 hash)
 	c->ses->nr_claims--;
 	WRITE_ONCE(st->claims.nr, st->claims.nr - 1);
 	trace_kvbm_claim_end(st, c->ses->number, c->block, &c->key, 0);
-	list_add_tail(&c->link, &st->claims.ended);
+	list_add_tail(&c->link, list_empty(&c->waits) ? &st->claims.gone :
+							&st->claims.ended);
 }
 
 /* kvbm_claim_after_register(), if there are claims. */
@@ -315,7 +317,8 @@ static struct kvbm_claim_wait *next_to_notify(struct kvbm_claim *c)
  * kvbm_claims_tell() - wake waiters of claims that have ended, and free these
  * @st: the store, not locked
  *
- * Handles up to KVBM_CHUNK waits, or claims without; a work item does the rest.
+ * Handles up to KVBM_CHUNK waits; a work item does the rest.  Claims without
+ * waiters are all freed: each chunk leaves at most KVBM_CHUNK, then comes here.
  */
 noinline void kvbm_claims_tell(struct kvbm_store *st)
 {
@@ -327,6 +330,7 @@ noinline void kvbm_claims_tell(struct kvbm_store *st)
 	LIST_HEAD(gone);
 
 	spin_lock(&st->lock);
+	list_splice_init(&st->claims.gone, &gone);
 	for (; budget && !list_empty(ended); budget--) {
 		struct kvbm_claim_wait *w = NULL;
 		struct kvbm_claim *c;

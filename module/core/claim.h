@@ -103,7 +103,10 @@ static inline void kvbm_claim_after_drop(struct kvbm_session *ses,
 static inline void kvbm_claims_notify(struct kvbm_store *st)
 {
 	/* It sees the claims that it ended itself; others handle theirs. */
-	if (unlikely(!data_race(list_empty(&st->claims.ended))))
+	bool none = data_race(list_empty(&st->claims.ended) &&
+			      list_empty(&st->claims.gone));
+
+	if (unlikely(!none))
 		kvbm_claims_tell(st);
 }
 

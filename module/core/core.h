@@ -276,6 +276,7 @@ struct kvbm_index {
  * @nr_trees: how many
  * @nr: claims in them
  * @ended: ended claims that still have to wake somebody
+ * @gone: ended claims that nobody waits for; to be freed without the lock
  * @work: wakes them
  * @made: statistics, as are the following
  * @refused_pending: the hash was claimed already
@@ -287,6 +288,7 @@ struct kvbm_claims {
 	u32 nr_trees;
 	u32 nr;
 	struct list_head ended;
+	struct list_head gone;
 	struct work_struct work;
 	u64 made;
 	u64 refused_pending;
